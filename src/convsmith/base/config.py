@@ -1,0 +1,195 @@
+"""Typed records: read strictly from JSON or text, changed by dotted path, written back to JSON.
+
+A record is a frozen dataclass. Its fields are numbers, text, choices (`Literal`), durations, tuples, optional values or
+further records. A union of records is told apart by `kind`, the class's name in lower case with underscores.
+"""
+
+import dataclasses as dc
+import re
+import types
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from convsmith.base.calls import parse_call, split_list
+from convsmith.base.durations import Duration
+from convsmith.base.errors import UsageError, WrongType, unknown
+
+Record = TypeVar("Record")
+
+
+def option(default: Any, help: str) -> Any:
+    """A field with its default and the line of help that the command line prints."""
+    if callable(default):
+        return dc.field(default_factory=default, metadata={"help": help})
+    return dc.field(default=default, metadata={"help": help})
+
+
+def edit(record: Record, path: str, value: Any) -> Record:
+    """A copy with the field at `path` (such as `optimiser.lr`) set; text is read as the type that the field declares."""
+    return _edit(record, path.split("."), value, "")
+
+
+def read(kind: type[Record], data: Any, where: str = "") -> Record:
+    """The record of type `kind` that JSON `data` holds; unknown keys and wrong types are errors that name the field."""
+    return cast(Record, _read(kind, data, where or kind.__name__))
+
+
+def plain(value: Any) -> Any:
+    """A record as JSON data; records of a union carry their `kind`."""
+    if isinstance(value, Duration):
+        return str(value)
+    if dc.is_dataclass(value) and not isinstance(value, type):
+        data: dict[str, Any] = {"kind": kind_of(type(value))} if getattr(value, "tagged", False) else {}
+        return data | {f.name: plain(getattr(value, f.name)) for f in dc.fields(value)}
+    if isinstance(value, tuple | list):
+        return [plain(v) for v in cast("list[Any]", value)]
+    return value
+
+
+def options(record: Any, prefix: str = "") -> Iterator[tuple[str, str, Any, str]]:
+    """Every dotted path of a record with the name of its type, its value and its line of help."""
+    hints = _hints(type(record))
+    for field in dc.fields(record):
+        value, path = getattr(record, field.name), prefix + field.name
+        if dc.is_dataclass(value) and not isinstance(value, Duration):
+            yield from options(value, path + ".")
+        else:
+            yield path, type_name(hints[field.name]), value, field.metadata.get("help", "")
+
+
+def kind_of(record: type) -> str:
+    """The name by which a union tells a record: `RandomCrop` is `random_crop`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", record.__name__).lower()
+
+
+def type_name(kind: Any) -> str:
+    """A type as people read it."""
+    if kind is type(None):
+        return "none"
+    if get_origin(kind) is Literal:
+        return "|".join(str(a) for a in get_args(kind))
+    if get_origin(kind) in (Union, types.UnionType):
+        return "|".join(dict.fromkeys(type_name(a) for a in get_args(kind)))
+    if get_origin(kind) is tuple:
+        return f"list of {type_name(get_args(kind)[0])}"
+    names = {int: "whole number", float: "number", bool: "true|false", str: "text"}
+    return names.get(kind) or (kind.__name__.lower() if kind is Duration else kind_of(kind))
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _edit(record: Any, path: list[str], value: Any, done: str) -> Any:
+    name, hints, where = path[0], _hints(type(record)), done + path[0]
+    if name not in hints or name not in {f.name for f in dc.fields(record)}:
+        raise unknown("key", where, [done + f.name for f in dc.fields(record)])
+    old = getattr(record, name)
+    if len(path) == 1:
+        return dc.replace(record, **{name: _read(hints[name], value, where)})
+    if not dc.is_dataclass(old) or isinstance(old, Duration):
+        raise UsageError(f"{where} is {old!r}: it has no field {path[1]!r} to set")
+    return dc.replace(record, **{name: _edit(old, path[1:], value, where + ".")})
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return _read_union(kind, value, where)
+    if origin is Literal:
+        return _read_choice(get_args(kind), value, where)
+    if origin is tuple:
+        return _read_tuple(get_args(kind)[0], value, where)
+    if kind is Duration:
+        try:
+            return Duration.parse(value)
+        except UsageError as error:
+            raise type(error)(f"{where}: {error}") from None
+    if dc.is_dataclass(kind):
+        return _read_record(cast(type, kind), value, where)
+    return _read_scalar(kind, value, where)
+
+
+def _read_scalar(kind: type, value: Any, where: str) -> Any:
+    if kind is str and isinstance(value, str):
+        return value
+    if kind is bool and isinstance(value, str) and value.lower() in ("true", "false", "yes", "no", "on", "off"):
+        return value.lower() in ("true", "yes", "on")
+    if kind in (int, float) and isinstance(value, str):
+        try:
+            value = kind(value)
+        except ValueError:
+            raise WrongType(f"{where}: expected a {type_name(kind)}, received {value!r}") from None
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise WrongType(f"{where}: expected {type_name(kind)}, received {value!r}")
+    if kind is float and value in (float("inf"), float("-inf")) or value != value:
+        raise UsageError(f"{where}: expected a finite number, received {value!r}")
+    return value
+
+
+def _read_choice(choices: tuple[Any, ...], value: Any, where: str) -> Any:
+    for choice in choices:
+        if value == choice or str(value) == str(choice):
+            return choice
+    raise unknown(f"value for {where}:", str(value), [str(c) for c in choices])
+
+
+def _read_tuple(item: Any, value: Any, where: str) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        value = [] if value.strip().lower() in ("", "none") else split_list(value)
+    if not isinstance(value, list | tuple):
+        raise WrongType(f"{where}: expected a list of {type_name(item)}, received {value!r}")
+    items = cast("list[Any]", value)
+    return tuple(_read(item, v, f"{where}[{i}]") for i, v in enumerate(items))
+
+
+def _read_union(kind: Any, value: Any, where: str) -> Any:
+    members = get_args(kind)
+    if type(None) in members:
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
+            return None
+        rest = tuple(m for m in members if m is not type(None))
+        return _read(rest[0] if len(rest) == 1 else Union[rest], value, where)  # noqa: UP007 - built at run time
+    if all(dc.is_dataclass(m) for m in members):
+        return _read_record(members, value, where)
+    for member in members:
+        try:
+            return _read(member, value, where)
+        except UsageError:
+            continue
+    raise WrongType(f"{where}: expected {type_name(kind)}, received {value!r}")
+
+
+def _read_record(kinds: type | tuple[type, ...], value: Any, where: str) -> Any:
+    """One of `kinds`, told by its tag; text is read as a call: `crop(4)`."""
+    union = {kind_of(k): k for k in (kinds if isinstance(kinds, tuple) else (kinds,))}
+    if any(isinstance(value, k) for k in union.values()):
+        return value
+    if isinstance(value, str):
+        call = parse_call(value)
+        if call.name not in union:
+            raise unknown(where.split("[")[0], call.name, union)
+        names = [f.name for f in dc.fields(union[call.name])]
+        if len(call.args) > len(names):
+            raise UsageError(f"{where}: {call.name} takes at most {len(names)} arguments, received {len(call.args)}")
+        value = {"kind": call.name, **dict(zip(names, call.args, strict=False)), **dict(call.kwargs)}
+    if not isinstance(value, dict):
+        raise WrongType(f"{where}: expected {' or '.join(union)}, received {value!r}")
+    data = dict(cast("dict[str, Any]", value))
+    tag = data.pop("kind", next(iter(union)) if len(union) == 1 else None)
+    if tag not in union:
+        raise unknown(f"kind in {where}", str(tag), union)
+    record, hints = union[tag], _hints(union[tag])
+    names = [f.name for f in dc.fields(record)]
+    for key in data:
+        if key not in names:
+            raise unknown(f"key in {where}", key, names)
+    required = [f.name for f in dc.fields(record) if f.default is dc.MISSING and f.default_factory is dc.MISSING]
+    absent = [name for name in required if name not in data]
+    if absent:
+        raise UsageError(f"{where}: {tag} needs {', '.join(absent)}")
+    return record(**{key: _read(hints[key], v, f"{where}.{key}") for key, v in data.items()})

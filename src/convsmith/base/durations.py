@@ -1,0 +1,45 @@
+"""Lengths of training as one type: `90ep`, `2000steps`, `10%`."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from convsmith.base.errors import UsageError, WrongType
+
+Unit = Literal["ep", "steps", "%"]
+_TEXT = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ep|epochs?|steps?|%)\s*$")
+_UNITS: dict[str, Unit] = {"ep": "ep", "epoch": "ep", "epochs": "ep", "step": "steps", "steps": "steps", "%": "%"}
+
+
+@dataclass(frozen=True)
+class Duration:
+    """An amount of training; only `steps` turns it into a number of optimiser steps."""
+
+    amount: float
+    unit: Unit
+
+    @staticmethod
+    def parse(text: object) -> "Duration":
+        """Read `90ep`, `2000steps` or `10%`."""
+        if isinstance(text, Duration):
+            return text
+        if not isinstance(text, str):
+            raise WrongType(f"expected a duration such as '90ep', '2000steps' or '10%', received {text!r}")
+        match = _TEXT.match(text)
+        if not match:
+            raise UsageError(f"expected a duration such as '90ep', '2000steps' or '10%', received {text!r}")
+        return Duration(float(match[1]), _UNITS[match[2]])
+
+    def steps(self, steps_per_epoch: int, total_steps: int | None = None) -> int:
+        """The number of steps, rounded up; a percentage needs the length of the whole run."""
+        if self.unit == "steps":
+            return math.ceil(self.amount)
+        if self.unit == "ep":
+            return math.ceil(self.amount * steps_per_epoch)
+        if total_steps is None:
+            raise UsageError(f"the length of a run cannot be {self}, a share of itself; use epochs or steps")
+        return math.ceil(self.amount * total_steps / 100)
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}{self.unit}"

@@ -1,0 +1,72 @@
+"""Errors that say what happened, what was expected, what was received and how to mend it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class ConvsmithError(Exception):
+    """Base of the errors meant for users: the command line prints the message alone and leaves with `exit_code`."""
+
+    exit_code = 1
+
+    def __str__(self) -> str:
+        # KeyError would print the quoted repr of its message.
+        return str(self.args[0]) if self.args else ""
+
+
+class UsageError(ConvsmithError, ValueError):
+    """Something was asked for that cannot be: a wrong value, option or combination."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError, KeyError):
+    """A name that is in no table; the message lists the nearest ones."""
+
+
+class WrongType(UsageError, TypeError):
+    """A value of another type than the field declares."""
+
+
+class MissingPath(UsageError, FileNotFoundError):
+    """A path that does not exist."""
+
+
+class BadFile(ConvsmithError, ValueError):
+    """A file or folder that exists and cannot be used; the message begins with its path."""
+
+    def __init__(self, path: str | Path, problem: str):
+        super().__init__(f"{path}: {problem}")
+        self.path = str(path)
+
+
+class CheckFailed(ConvsmithError, ValueError):
+    """A check of our own that did not hold, such as an export whose outputs differ from the network's."""
+
+
+class MissingExtra(ConvsmithError, ImportError):
+    """An optional library is not installed; the message names the extra that brings it."""
+
+    def __init__(self, library: str, extra: str):
+        super().__init__(f"this needs {library}, which is not installed; mend with: pip install 'convsmith[{extra}]'")
+
+
+def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
+    """The `count` names most like `name`, the best first; names that begin with it count as near."""
+    names = list(names)
+    close = get_close_matches(name.lower(), names, count, cutoff=0.5)
+    return (close + [n for n in names if n.startswith(name) and n not in close])[:count]
+
+
+def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:
+    """The error for a `name` that is not among `names`; `kind` says what was looked for."""
+    names = sorted(names)
+    close = nearest(name, names)
+    if close:
+        hint = f"nearest: {', '.join(close)}"
+    elif len(names) <= 12:
+        hint = f"known: {', '.join(names)}" if names else "there are none"
+    else:
+        hint = f"known: {', '.join(names[:8])}, ... ({len(names)} in all)"
+    return UnknownName(f"unknown {kind} {name!r}; {hint}")

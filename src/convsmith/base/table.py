@@ -1,0 +1,35 @@
+"""Named tables: the only kind of registry there is. Rows are data; looking one up never imports anything."""
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Generic, TypeVar
+
+from convsmith.base.errors import unknown
+
+Row = TypeVar("Row")
+
+
+class Table(Mapping[str, Row], Generic[Row]):
+    """A read-only mapping from names to rows that answers a wrong name with the nearest ones."""
+
+    def __init__(self, kind: str, rows: Mapping[str, Row]):
+        self.kind = kind
+        self._rows = dict(rows)
+
+    def __getitem__(self, name: str) -> Row:
+        if name not in self._rows:
+            raise unknown(self.kind, name, self._rows)
+        return self._rows[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def matching(self, pattern: str) -> list[str]:
+        """The names that a shell pattern such as `resnet*` matches, in the table's order."""
+        return [name for name in self._rows if fnmatchcase(name, pattern)]

@@ -1,0 +1,132 @@
+"""From a tree to a `torch.nn.Module` whose `state_dict` keys are the tree's paths."""
+
+import contextlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convsmith.base.errors import unknown
+from convsmith.nets.init import initialise
+from convsmith.nets.layers import Concatenation, Keeping, Kept, Scale, Sequence, Sum, Using, Wiring
+from convsmith.nets.network import MAIN, Network
+from convsmith.nets.shape import Shape
+from convsmith.nets.tree import Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, TorchCall, Use
+
+WIRINGS: dict[type[Branching], type[Wiring]] = {Seq: Sequence, Add: Sum, Cat: Concatenation, Gate: Scale}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What a stage gives: its channels and how many input pixels lie between two of its positions."""
+
+    name: str
+    channels: int
+    stride: tuple[int, ...]
+
+
+class BuiltNetwork(nn.Module):
+    """A network that computes. `tree` is the `Network` it was built from.
+
+    `forward(x)` takes (N, C, H, W) and gives the main head's output (N, classes). `forward(x, at=["stage2"])` gives it
+    with a dictionary of the outputs of those stages, heads or kept values.
+    """
+
+    def __init__(self, tree: Network, children: dict[str, nn.Module]):
+        super().__init__()
+        self.tree = tree
+        for name, child in children.items():
+            self.add_module(name, child)
+
+    def forward(self, x: Tensor, at: Collection[str] = ()) -> Any:
+        """The main head's output; with `at`, also a dictionary of what was asked for."""
+        found = self._run(x, at, heads=True)
+        return (found[MAIN], {name: found[name] for name in at}) if at else found[MAIN]
+
+    def features(self, x: Tensor, at: Collection[str] | None = None) -> dict[str, Tensor]:
+        """The outputs of the stages called `at` (all by default), without running the heads."""
+        names = [name for name, _ in self.tree.stages] if at is None else list(at)
+        found = self._run(x, names, heads=False)
+        return {name: found[name] for name in names}
+
+    def feature_info(self) -> list[Feature]:
+        """Name, channels and stride of each stage, known without running it."""
+        ends = self.tree.trace().stages
+        return [Feature(n, ends[n].shape.channels, ends[n].field.jump) for n, _ in self.tree.stages]
+
+    def _run(self, x: Tensor, at: Collection[str], heads: bool) -> dict[str, Tensor]:
+        kept = Kept(at)
+        found: dict[str, Tensor] = {}
+        for name, _ in self.tree.stages:
+            x = self.get_submodule(name)(x, kept)
+            if name in at:
+                found[name] = x
+        for name, _ in self.tree.heads if heads else ():
+            if name == MAIN or name in at:
+                found[name] = self.get_submodule(name)(x, kept)
+        found |= {name: kept.values[name] for name in at if name in kept.values}
+        for name in at:
+            if name not in found:
+                places = [name for name, _ in self.tree.stages + (self.tree.heads if heads else ())]
+                raise unknown(f"place in {self.tree.name}:", name, [*places, *kept.values])
+        return found
+
+
+def build(network: Network, *, seed: int | None = None, device: str | torch.device = "cpu") -> BuiltNetwork:
+    """The module of a network, its weights drawn by the network's rule of initialisation.
+
+    With a `seed` the weights are a function of it and torch's global generator does not move. On the device "meta" no
+    memory is taken and nothing is drawn.
+    """
+    shapes = {step.path: step.x.shape for step in network.trace().steps}
+    last_uses = _last_uses(network)
+    with _random(seed), torch.device(device):
+        parts = {name: _module(node, name, shapes, last_uses) for name, node in network.stages + network.heads}
+        # A stage may be a single leaf; the network calls every stage with the kept values.
+        children = {n: m if isinstance(m, Wiring) else Sequence({"only": m}) for n, m in parts.items()}
+        module = BuiltNetwork(network, children)
+        if torch.device(device).type != "meta":
+            initialise(module, network.init)
+    return module
+
+
+@contextlib.contextmanager
+def _random(seed: int | None) -> Iterator[None]:
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _module(node: Node, path: str, shapes: dict[str, Shape], last_uses: set[str]) -> nn.Module:
+    if isinstance(node, Leaf):
+        return _resolve(node.torch(shapes[path]))
+    if isinstance(node, Branching):
+        children = {name: _module(child, f"{path}.{name}", shapes, last_uses) for name, child in node.children}
+        return WIRINGS[type(node)](children)
+    if isinstance(node, Keep):
+        return Keeping(node.name)
+    if isinstance(node, Use):
+        return Using(node.name, last=path in last_uses)
+    raise TypeError(f"{path}: {node!r} is no node of a tree")
+
+
+def _last_uses(network: Network) -> set[str]:
+    """The paths of the `use` nodes after which their value is not used again."""
+    last: dict[str, str] = {}
+    for step in network.trace().steps:
+        if isinstance(step.node, Use):
+            last[step.node.name] = step.path
+        elif isinstance(step.node, Keep):
+            last.pop(step.node.name, None)
+    return set(last.values())
+
+
+def _resolve(call: TorchCall) -> nn.Module:
+    module, _, name = call.path.rpartition(".")
+    return getattr(import_module(module), name)(**call.arguments)

@@ -1,0 +1,105 @@
+"""What a network costs, counted on its tree without building it.
+
+One MAC is one multiply-accumulate of a convolution or linear layer; FLOPs are twice the MACs; other operations are
+counted apart as `elementwise`. Activations are the outputs of the convolution and linear layers, 4 bytes each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from convsmith.base.errors import WrongType
+from convsmith.nets.network import MAIN, Network
+from convsmith.nets.ops import Conv, Linear
+from convsmith.nets.shape import Shape
+from convsmith.nets.trace import Step
+from convsmith.nets.tree import Add, Gate, Leaf
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """One operator's share; `output` is channels, then spatial sizes."""
+
+    name: str
+    op: str
+    output: tuple[int, ...]
+    params: int
+    macs: int
+    elementwise: int
+    activations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A network's totals for one sample of shape `input`, and its layers in the order of execution.
+
+    `receptive_field` is what the last features see, in input pixels per axis: before the first operator that reads the
+    whole image. `gated` tells that a gate brings in the whole image earlier.
+    """
+
+    input: tuple[int, ...]
+    params: int
+    macs: int
+    elementwise: int
+    activations: int
+    receptive_field: tuple[int, ...]
+    gated: bool
+    layers: tuple[LayerCost, ...]
+
+    @property
+    def flops(self) -> int:
+        """Twice the MACs."""
+        return 2 * self.macs
+
+    @property
+    def activation_bytes(self) -> int:
+        """The outputs of convolution and linear layers as 32-bit floats."""
+        return 4 * self.activations
+
+
+def cost(network: Network, input: Sequence[int] | Shape | None = None) -> Cost:
+    """Parameters, MACs, activations and receptive field of `network` for an input (channels, height, width)."""
+    shape = network.input if input is None else as_shape(input)
+    traced = network.trace(shape)
+    layers = [_layer(step) for step in traced.steps if isinstance(step.node, Leaf)]
+    joins = sum(_joined(step) for step in traced.steps)
+    field = traced.stages[MAIN].field
+    return Cost(
+        input=tuple(shape),
+        params=sum(layer.params for layer in layers),
+        macs=sum(layer.macs for layer in layers),
+        elementwise=joins + sum(layer.elementwise for layer in layers),
+        activations=sum(layer.activations for layer in layers),
+        receptive_field=field.size,
+        gated=field.gated,
+        layers=tuple(layers),
+    )
+
+
+def as_shape(input: Sequence[int] | Shape) -> Shape:
+    """(channels, height, width) as a `Shape`."""
+    if isinstance(input, Shape):
+        return input
+    if len(input) < 1 or not all(isinstance(n, int) and n > 0 for n in input):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise WrongType(f"expected an input shape such as (3, 224, 224), received {tuple(input)!r}")
+    return Shape(input[0], tuple(input[1:]))
+
+
+def _layer(step: Step) -> LayerCost:
+    leaf, x, y = step.node, step.x.shape, step.y.shape
+    if not isinstance(leaf, Leaf):
+        raise TypeError(f"{step.path} is no operator")
+    return LayerCost(
+        name=step.path,
+        op=leaf.op,
+        output=tuple(y),
+        params=leaf.params(x),
+        macs=leaf.macs(x, y),
+        elementwise=leaf.elementwise(x, y),
+        activations=y.elements if isinstance(leaf, Conv | Linear) else 0,
+    )
+
+
+def _joined(step: Step) -> int:
+    if isinstance(step.node, Add):
+        return (len(step.node.children) - 1) * step.y.shape.elements
+    return step.y.shape.elements if isinstance(step.node, Gate) else 0

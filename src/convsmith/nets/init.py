@@ -1,0 +1,80 @@
+"""Initialisation as rules: which scheme draws the weights and biases of which kind of layer."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from convsmith.base.errors import UsageError
+from convsmith.base.table import Table
+
+CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LAYERS: dict[str, tuple[type[nn.Module], ...]] = {"conv": CONV, "linear": (nn.Linear,), "any": (*CONV, nn.Linear)}
+
+
+@dataclass(frozen=True)
+class InitRule:
+    """Draw the weights of `layers` by `weight`; `zero_bias` sets their bias to zero, else torch's own draw stays.
+
+    Schemes, with fan the number of inputs (or outputs) of one unit:
+    `he_in`, `he_out`: normal with variance 2 / fan (He et al. 2015, equations 10 and 14);
+    `xavier`: uniform with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, equation 16);
+    `lecun`: normal with variance 1 / fan_in (LeCun et al. 1998, "Efficient BackProp", equation 16);
+    a number: normal with that standard deviation.
+    """
+
+    layers: str
+    weight: str | float
+    zero_bias: bool = True
+
+
+INITS: Table[tuple[InitRule, ...]] = Table(
+    "initialisation",
+    {
+        "torch": (),
+        # torchvision's ResNet: He with the fan of the outputs; the linear layer as torch draws it.
+        "he": (InitRule("conv", "he_out"),),
+        # torchvision's VGG.
+        "vgg": (InitRule("conv", "he_out"), InitRule("linear", 0.01)),
+        "he_in": (InitRule("any", "he_in"),),
+        "xavier": (InitRule("any", "xavier"),),
+        "lecun": (InitRule("any", "lecun"),),
+    },
+)
+
+
+def initialise(module: nn.Module, name: str) -> None:
+    """Draw the weights of `module` by the rules called `name`, from torch's global generator.
+
+    Normalisations start as the identity and layers that no rule names keep torch's own draw.
+    """
+    rules = INITS[name]
+    for layer in module.modules():
+        for rule in rules:
+            if isinstance(layer, LAYERS[rule.layers]):
+                _draw(layer.get_parameter("weight"), rule.weight)
+                if rule.zero_bias and layer.bias is not None:
+                    nn.init.zeros_(layer.get_parameter("bias"))
+                break
+
+
+def _draw(weight: Tensor, scheme: str | float) -> None:
+    with torch.no_grad():
+        if isinstance(scheme, float):
+            weight.normal_(0, scheme)
+            return
+        positions = math.prod(weight.shape[2:])
+        fan_in, fan_out = weight.shape[1] * positions, weight.shape[0] * positions
+        match scheme:
+            case "he_in":
+                weight.normal_(0, math.sqrt(2 / fan_in))
+            case "he_out":
+                weight.normal_(0, math.sqrt(2 / fan_out))
+            case "xavier":
+                bound = math.sqrt(6 / (fan_in + fan_out))
+                weight.uniform_(-bound, bound)
+            case "lecun":
+                weight.normal_(0, math.sqrt(1 / fan_in))
+            case _:
+                raise UsageError(f"unknown scheme {scheme!r} in a rule of initialisation")

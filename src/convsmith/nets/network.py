@@ -1,0 +1,152 @@
+"""`Network`, the root of a tree: named stages, heads, what they were made from, and JSON."""
+
+import dataclasses as dc
+from typing import Any, cast
+
+from convsmith.base.config import read
+from convsmith.base.errors import UsageError, WrongType, unknown
+from convsmith.nets.ops import OPERATORS
+from convsmith.nets.shape import Field, Shape, Signal
+from convsmith.nets.trace import Step, follow
+from convsmith.nets.tree import COMBINATORS, Branching, Keep, Node, Use, check_name
+
+MAIN = "head"  # the head whose output the network gives
+FORMAT = 1
+_MAX_DEPTH = 64  # of a tree read from JSON; ours stay under 12
+
+
+@dc.dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network as data.
+
+    `stages` run one after the other; each of `heads` receives the last stage's output (or `use`s a kept value). `numbers`
+    are the arguments of its family, `init` names its rule of initialisation, `edits` tell what was done to it since.
+    """
+
+    name: str
+    family: str
+    input: Shape
+    stages: tuple[tuple[str, Node], ...]
+    heads: tuple[tuple[str, Node], ...]
+    numbers: dict[str, Any] = dc.field(default_factory=lambda: {})
+    init: str = "torch"
+    edits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.stages + self.heads]
+        for name in names:
+            check_name(name)
+        if len(set(names)) != len(names):
+            raise UsageError(f"{self.name}: two stages or heads have one name: {', '.join(names)}")
+        if MAIN not in dict(self.heads):
+            raise UsageError(f"{self.name}: a network needs a head called {MAIN!r}, has {', '.join(dict(self.heads))}")
+
+    @property
+    def classes(self) -> int:
+        """The number of outputs of the main head."""
+        return self.trace().stages[MAIN].shape.channels
+
+    def trace(self, input: Shape | None = None) -> "Traced":
+        """Follow an input of shape `input` (its own by default) through every stage and head."""
+        return trace_network(self, input or self.input)
+
+    def to_json(self) -> dict[str, Any]:
+        """The network as JSON data; `Network.from_json` reads it back equal."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "family": self.family,
+            "numbers": {k: list(v) if isinstance(v, tuple) else v for k, v in self.numbers.items()},
+            "input": list(self.input),
+            "init": self.init,
+            "edits": list(self.edits),
+            "stages": {name: node_to_json(node) for name, node in self.stages},
+            "heads": {name: node_to_json(node) for name, node in self.heads},
+        }
+
+    @staticmethod
+    def from_json(data: Any) -> "Network":
+        """The network that JSON data holds; operators come from the table alone, never from a class path."""
+        return _network_from_json(data)
+
+
+@dc.dataclass(frozen=True)
+class Traced:
+    """A network followed for one input: every step in order, and the signal at the end of each stage and head."""
+
+    steps: tuple[Step, ...]
+    stages: dict[str, Signal]
+
+
+def trace_network(network: Network, input: Shape) -> Traced:
+    """Follow `input` through the stages, then through each head; errors name the node that does not fit."""
+    steps: list[Step] = []
+    ends: dict[str, Signal] = {}
+    kept: dict[str, Signal] = {}
+    signal = Signal(input, Field.point(len(input.spatial)))
+    for name, node in network.stages:
+        steps += follow(node, signal, kept, name)
+        signal = ends[name] = steps[-1].y
+    for name, node in network.heads:
+        steps += follow(node, signal, kept, name)
+        ends[name] = steps[-1].y
+    return Traced(tuple(steps), ends)
+
+
+def node_to_json(node: Node) -> dict[str, Any]:
+    """A node as JSON data; fields at their default are left out."""
+    if isinstance(node, Branching):
+        return {"op": node.op, "children": {name: node_to_json(child) for name, child in node.children}}
+    fields = {f.name: getattr(node, f.name) for f in dc.fields(node)}
+    defaults = {f.name: f.default for f in dc.fields(node)}
+    given = {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items() if v != defaults[k]}
+    return {"op": node.op, **given}
+
+
+def node_from_json(data: Any, where: str = "tree", depth: int = 0) -> Node:
+    """The node that JSON data holds; unknown operators, unknown fields and wrong types are errors that name the place."""
+    if depth > _MAX_DEPTH:
+        raise UsageError(f"{where}: the tree is nested deeper than {_MAX_DEPTH}")
+    if not isinstance(data, dict) or not isinstance(cast("dict[str, Any]", data).get("op"), str):
+        raise WrongType(f"{where}: expected an object with an 'op', received {data!r:.80}")
+    fields = dict(cast("dict[str, Any]", data))
+    op = fields.pop("op")
+    if op in COMBINATORS:
+        children = fields.pop("children", None)
+        if fields or not isinstance(children, dict):
+            raise UsageError(f"{where}: {op} takes an object of children and nothing else")
+        named = cast("dict[str, Any]", children)
+        return COMBINATORS[op](tuple((k, node_from_json(v, f"{where}.{k}", depth + 1)) for k, v in named.items()))
+    if op in ("keep", "use"):
+        return read(Keep if op == "keep" else Use, fields, where)
+    if op not in OPERATORS:
+        raise unknown(f"operator in {where}:", op, [*OPERATORS, *COMBINATORS, "keep", "use"])
+    return read(OPERATORS[op], fields, where)
+
+
+def _network_from_json(data: Any) -> Network:
+    if not isinstance(data, dict):
+        raise WrongType(f"expected a network as a JSON object, received {data!r:.80}")
+    fields = cast("dict[str, Any]", data)
+    if fields.get("format") != FORMAT:
+        raise UsageError(f"the network's format is {fields.get('format')!r}; this version of convsmith reads {FORMAT}")
+    try:
+        channels, *spatial = (int(n) for n in fields["input"])
+        return Network(
+            name=str(fields["name"]),
+            family=str(fields["family"]),
+            numbers={k: tuple(v) if isinstance(v, list) else v for k, v in fields["numbers"].items()},
+            input=Shape(channels, tuple(spatial)),
+            init=str(fields["init"]),
+            edits=tuple(str(e) for e in fields["edits"]),
+            stages=tuple((k, node_from_json(v, k)) for k, v in fields["stages"].items()),
+            heads=tuple((k, node_from_json(v, k)) for k, v in fields["heads"].items()),
+        )
+    except KeyError as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"the network lacks {error.args[0]!r}") from None
+    except (TypeError, AttributeError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise WrongType(f"the network's JSON has a field of the wrong type: {error}") from None

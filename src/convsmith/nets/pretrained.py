@@ -1,0 +1,155 @@
+"""Weights of others: mapped to our names, checked key by key, never by the order in which a file lists them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from convsmith.base.errors import CheckFailed, UsageError, nearest
+from convsmith.nets.build import BuiltNetwork
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """How another project's keys become ours: patterns of whole keys with their replacements, the first that fits."""
+
+    source: str
+    rules: tuple[tuple[str, str], ...]
+
+
+_UNIT = r"layer(\d+)\.(\d+)"
+_RESNET = (
+    (r"(?:module\.)?conv1\.(.*)", r"stem.conv.\1"),
+    (r"(?:module\.)?bn1\.(.*)", r"stem.norm.\1"),
+    (rf"(?:module\.)?{_UNIT}\.conv(\d)\.(.*)", r"stage\1.unit<\2>.branch.conv\3.\4"),
+    (rf"(?:module\.)?{_UNIT}\.bn(\d)\.(.*)", r"stage\1.unit<\2>.branch.norm\3.\4"),
+    (rf"(?:module\.)?{_UNIT}\.(?:downsample|shortcut)\.0\.(.*)", r"stage\1.unit<\2>.shortcut.conv.\3"),
+    (rf"(?:module\.)?{_UNIT}\.(?:downsample|shortcut)\.1\.(.*)", r"stage\1.unit<\2>.shortcut.norm.\3"),
+    (r"(?:module\.)?(?:fc|linear)\.(.*)", r"head.linear.\1"),
+)
+RENAMINGS: dict[str, tuple[Renaming, ...]] = {
+    "resnet": (Renaming("torchvision and timm", _RESNET),),
+    "resnet_cifar": (Renaming("akamaster/pytorch_resnet_cifar10", _RESNET),),
+}
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str = "the weights") -> str:
+    """Copy `weights` into `module` and say whose names they had; every key must match, in name and shape.
+
+    A network of ours also takes the names of torchvision (any network that it has) and those that its family knows.
+    """
+    own = module.state_dict()
+    candidates: list[tuple[str, Mapping[str, Tensor]]] = [("our", weights)]
+    if isinstance(module, BuiltNetwork):
+        for renaming in RENAMINGS.get(module.tree.family, ()):
+            candidates.append((renaming.source, _renamed(weights, renaming)))
+        peer = torchvision_names(module, weights)
+        if peer is not None:
+            candidates.append(("torchvision", peer))
+    for names, candidate in candidates:
+        if _needed(own) <= candidate.keys() <= own.keys():
+            _check_shapes(own, candidate, source)
+            module.load_state_dict(candidate, strict=False)
+            return names
+    best = min((c for _, c in candidates), key=lambda c: len(c.keys() ^ own.keys()))
+    raise UsageError(_difference(own, best, source))
+
+
+def torchvision_names(module: BuiltNetwork, weights: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """The weights under our names if torchvision has a network called as ours with just these keys, else None."""
+    import torchvision.models as peers
+
+    name = module.tree.name
+    if name not in peers.list_models(module=peers):
+        return None
+    with torch.device("meta"):
+        peer = peers.get_model(name, weights=None, num_classes=module.tree.classes)
+    if not _needed(peer.state_dict()) <= weights.keys():
+        return None
+    pairs = name_map(peer, module, tuple(module.tree.input))
+    return {ours: weights[theirs] for theirs, ours in pairs.items() if theirs in weights}
+
+
+def name_map(peer: nn.Module, ours: BuiltNetwork, shape: tuple[int, ...]) -> dict[str, str]:
+    """Their `state_dict` keys to ours, found by running both on the meta device and pairing layers as they execute.
+
+    `shape` is one sample's (C, H, W). Layers must agree in kind and in the shapes of all their tensors.
+    """
+    theirs, mine = _executed(peer, shape), _executed(ours, shape)
+    if len(theirs) != len(mine):
+        raise CheckFailed(f"{ours.tree.name}: they execute {len(theirs)} layers with weights, we {len(mine)}")
+    pairs: dict[str, str] = {}
+    for (their_name, their_layer), (my_name, my_layer) in zip(theirs, mine, strict=True):
+        their_state, my_state = their_layer.state_dict(), my_layer.state_dict()
+        their_shapes = {key: value.shape for key, value in their_state.items()}
+        if their_shapes != {key: value.shape for key, value in my_state.items()}:
+            raise CheckFailed(f"{ours.tree.name}: their {their_name} and our {my_name} differ in kind or shape")
+        pairs |= {f"{their_name}.{key}": f"{my_name}.{key}" for key in their_state}
+    return pairs
+
+
+def _executed(module: nn.Module, shape: tuple[int, ...]) -> list[tuple[str, nn.Module]]:
+    """The layers that hold tensors, in the order in which they first run."""
+    names = {layer: name for name, layer in module.named_modules()}
+    seen: list[tuple[str, nn.Module]] = []
+
+    def note(layer: nn.Module, *_: object) -> None:
+        if (names[layer], layer) not in seen:
+            seen.append((names[layer], layer))
+
+    hooks = [layer.register_forward_hook(note) for layer in names if _holds_tensors(layer)]
+    training = module.training
+    try:
+        # A copy without memory runs the same graph at no cost.
+        with torch.no_grad():
+            state = {k: torch.empty_like(v, device="meta") for k, v in module.state_dict().items()}
+            torch.func.functional_call(module.eval(), state, (torch.empty((2, *shape), device="meta"),))
+    finally:
+        module.train(training)
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+def _holds_tensors(layer: nn.Module) -> bool:
+    return bool(layer._parameters) or bool(layer._buffers)  # pyright: ignore[reportPrivateUsage]
+
+
+def _renamed(weights: Mapping[str, Tensor], renaming: Renaming) -> dict[str, Tensor]:
+    return {_rename(key, renaming): value for key, value in weights.items()}
+
+
+def _rename(key: str, renaming: Renaming) -> str:
+    for pattern, replacement in renaming.rules:
+        match = re.fullmatch(pattern, key)
+        if match:
+            # Units count from one in our names and from zero in theirs.
+            return re.sub(r"<(\d+)>", lambda m: str(int(m[1]) + 1), match.expand(replacement))
+    return key
+
+
+def _needed(state: Mapping[str, Tensor]) -> set[str]:
+    """The keys that a file must have; old files lack the counter of batch normalisation."""
+    return {key for key in state if not key.endswith("num_batches_tracked")}
+
+
+def _check_shapes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str) -> None:
+    for key, value in given.items():
+        if own[key].shape != value.shape:
+            raise UsageError(
+                f"{source}: {key} has shape {tuple(value.shape)}, the network needs {tuple(own[key].shape)}; "
+                "check the number of classes and channels"
+            )
+
+
+def _difference(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str) -> str:
+    missing, extra = sorted(_needed(own) - given.keys()), sorted(given.keys() - own.keys())
+    parts = [f"{source}: do not fit the network"]
+    if missing:
+        parts.append(f"{len(missing)} keys are missing, first {missing[0]!r}")
+    if extra:
+        close = nearest(extra[0], own, 1)
+        parts.append(f"{len(extra)} are unknown, first {extra[0]!r}" + (f" (nearest {close[0]!r})" if close else ""))
+    return "; ".join(parts)

@@ -1,0 +1,131 @@
+"""Residual networks: ImageNet and CIFAR forms (He et al. 2016, "Deep residual learning")."""
+
+from dataclasses import replace
+from typing import Literal
+
+from convsmith.base.errors import UsageError
+from convsmith.nets.network import MAIN, Network
+from convsmith.nets.ops import AvgPool, BatchNorm, MaxPool, Pad
+from convsmith.nets.parts import RELU, conv_norm, padded_conv, pooled_head
+from convsmith.nets.shape import Shape
+from convsmith.nets.tree import IDENTITY, Add, Node, Seq, add, seq
+
+Block = Literal["basic", "bottleneck"]
+Shortcut = Literal["projection", "pad"]
+
+
+def resnet(
+    *,
+    depths: tuple[int, ...],
+    block: Block,
+    stride_in: Literal["3x3", "1x1"] = "3x3",
+    classes: int = 1000,
+    channels: int = 3,
+    size: int = 224,
+) -> Network:
+    """ResNet for ImageNet (table 1): a stem that divides the size by 4, then four stages of 64 to 512 planes.
+
+    `stride_in` places a bottleneck's stride: in the 3x3 convolution (torchvision, called v1.5) or the first 1x1 (paper).
+    """
+    stem = seq(conv=padded_conv(64, 7, 2), norm=BatchNorm(), act=RELU, pool=MaxPool(3, 2, padding=1))
+    stages: list[tuple[str, Node]] = [("stem", stem)]
+    width_in = 64
+    for i, depth in enumerate(depths):
+        planes = 64 * 2**i
+        width = planes * (4 if block == "bottleneck" else 1)
+        stride = 1 if i == 0 else 2
+        units = [
+            residual(
+                bottleneck(planes, width, stride if j == 0 else 1, stride_in)
+                if block == "bottleneck"
+                else basic(planes, stride if j == 0 else 1),
+                width_in if j == 0 else width, width, stride if j == 0 else 1, "projection",
+            )
+            for j in range(depth)
+        ]  # fmt: skip
+        stages.append((f"stage{i + 1}", residual_stage(units)))
+        width_in = width
+    return Network(
+        name="resnet",
+        family="resnet",
+        input=Shape(channels, (size, size)),
+        init="he",
+        stages=tuple(stages),
+        heads=((MAIN, pooled_head(classes)),),
+    )
+
+
+def resnet_cifar(
+    *, depth: int, shortcut: Shortcut = "pad", classes: int = 10, channels: int = 3, size: int = 32
+) -> Network:
+    """ResNet for CIFAR (section 4.2): 6n + 2 layers, three stages of n basic blocks with 16, 32 and 64 planes.
+
+    `shortcut` where the size changes: "pad" takes every other position and adds zero channels (option A, the paper's),
+    "projection" is a 1x1 convolution (option B).
+    """
+    if depth < 8 or (depth - 2) % 6:
+        raise UsageError(f"a CIFAR ResNet has 6n + 2 layers (8, 14, 20, 32, ...), received depth {depth}")
+    stages: list[tuple[str, Node]] = [("stem", seq(conv=padded_conv(16, 3), norm=BatchNorm(), act=RELU))]
+    width_in = 16
+    for i in range(3):
+        width = 16 * 2**i
+        strides = [1 if i == 0 else 2] + [1] * ((depth - 2) // 6 - 1)
+        units = [
+            residual(basic(width, stride), width_in if j == 0 else width, width, stride, shortcut)
+            for j, stride in enumerate(strides)
+        ]
+        stages.append((f"stage{i + 1}", residual_stage(units)))
+        width_in = width
+    return Network(
+        name="resnet_cifar",
+        family="resnet_cifar",
+        input=Shape(channels, (size, size)),
+        init="he",
+        stages=tuple(stages),
+        heads=((MAIN, pooled_head(classes)),),
+    )
+
+
+def basic(planes: int, stride: int) -> Seq:
+    """Two 3x3 convolutions (figure 5, left)."""
+    return seq(
+        conv1=padded_conv(planes, 3, stride), norm1=BatchNorm(), act1=RELU,
+        conv2=padded_conv(planes, 3), norm2=BatchNorm(),
+    )  # fmt: skip
+
+
+def bottleneck(planes: int, width: int, stride: int, stride_in: Literal["3x3", "1x1"]) -> Seq:
+    """A 1x1, a 3x3 and a 1x1 convolution (figure 5, right)."""
+    first, second = (1, stride) if stride_in == "3x3" else (stride, 1)
+    return seq(
+        conv1=padded_conv(planes, 1, first), norm1=BatchNorm(), act1=RELU,
+        conv2=padded_conv(planes, 3, second), norm2=BatchNorm(), act2=RELU,
+        conv3=padded_conv(width, 1), norm3=BatchNorm(),
+    )  # fmt: skip
+
+
+def residual(branch: Seq, width_in: int, width: int, stride: int, shortcut: Shortcut) -> Add:
+    """`branch` plus its input, which is brought to the branch's shape where they differ."""
+    if stride == 1 and width_in == width:
+        path = IDENTITY
+    elif shortcut == "projection":
+        path = conv_norm(width, 1, stride)
+    else:
+        more = width - width_in
+        path = seq(subsample=AvgPool(1, stride), pad=Pad(more // 2, more - more // 2))
+    return add(branch=branch, shortcut=path)
+
+
+def residual_stage(units: list[Add]) -> Seq:
+    """Units one after the other, each followed by its ReLU."""
+    children: dict[str, Node | None] = {}
+    for i, unit in enumerate(units, 1):
+        children |= {f"unit{i}": unit, f"act{i}": RELU}
+    return seq(**children)
+
+
+def small_resnet(network: Network) -> Network:
+    """ResNet for images of about 32 pixels: a 3x3 stem with stride 1 and no pooling; the stages stay."""
+    (name, _), *stages = network.stages
+    stem = seq(conv=padded_conv(64, 3), norm=BatchNorm(), act=RELU)
+    return replace(network, stages=((name, stem), *stages))

@@ -1,0 +1,96 @@
+"""The one walk along a tree in the order of execution, with the shape and receptive field at every edge."""
+
+from dataclasses import dataclass, replace
+
+from convsmith.base.errors import UsageError, unknown
+from convsmith.nets.shape import Field, Shape, Signal
+from convsmith.nets.tree import Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, Use
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node as it is executed: where it is, what it receives and what it gives."""
+
+    path: str
+    node: Node
+    x: Signal
+    y: Signal
+
+
+def trace(node: Node, shape: Shape, kept: dict[str, Signal] | None = None, path: str = "") -> list[Step]:
+    """Every node of the tree in the order in which it finishes, so the last step is the tree itself.
+
+    `kept` holds what `keep` has remembered so far and is added to. Errors name the path of the node that does not fit.
+    """
+    steps: list[Step] = []
+    _follow(node, Signal(shape, Field.point(len(shape.spatial))), {} if kept is None else kept, path, steps)
+    return steps
+
+
+def follow(node: Node, x: Signal, kept: dict[str, Signal], path: str) -> list[Step]:
+    """`trace` from a signal that comes from elsewhere in the network."""
+    steps: list[Step] = []
+    _follow(node, x, kept, path, steps)
+    return steps
+
+
+def _follow(node: Node, x: Signal, kept: dict[str, Signal], path: str, steps: list[Step]) -> Signal:
+    if isinstance(node, Leaf):
+        y = _through(node, x, path)
+    elif isinstance(node, Keep):
+        y = kept[node.name] = x
+    elif isinstance(node, Use):
+        if node.name not in kept:
+            raise unknown(f"kept value at {path}:", node.name, kept)
+        y = kept[node.name]
+    elif isinstance(node, Seq | Gate):
+        y = x
+        for name, child in node.children:
+            y = _follow(child, y, kept, _join(path, name), steps)
+        if isinstance(node, Gate):
+            y = _gated(x, y, path)
+    elif isinstance(node, Add | Cat):
+        branches = [_follow(child, x, kept, _join(path, name), steps) for name, child in node.children]
+        y = _merge(node, branches, path)
+    else:
+        raise TypeError(f"{path}: {node!r} is no node of a tree")
+    steps.append(Step(path, node, x, y))
+    return y
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _through(leaf: Leaf, x: Signal, path: str) -> Signal:
+    try:
+        shape = leaf.output(x.shape)
+        windows = leaf.windows(x.shape)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    field = x.field if windows is None else x.field.slide(windows)
+    return Signal(shape, replace(field, whole=True) if leaf.whole else field)
+
+
+def _gated(x: Signal, y: Signal, path: str) -> Signal:
+    fits = y.shape.channels in (1, x.shape.channels) and all(
+        b in (1, a) for a, b in zip(x.shape.spatial, y.shape.spatial, strict=False)
+    )
+    if not fits or len(x.shape.spatial) != len(y.shape.spatial):
+        raise UsageError(f"{path}: a gate of {y.shape} cannot scale an input of {x.shape}")
+    return Signal(x.shape, replace(x.field, gated=True))
+
+
+def _merge(node: Branching, branches: list[Signal], path: str) -> Signal:
+    if not branches:
+        raise UsageError(f"{path}: {node.op} has no children")
+    shapes = [b.shape for b in branches]
+    alike = {s.spatial if isinstance(node, Cat) else s for s in shapes}
+    if len(alike) > 1:
+        what = "spatial size" if isinstance(node, Cat) else "shape"
+        raise UsageError(f"{path}: {node.op} needs branches of one {what}, received {', '.join(map(str, shapes))}")
+    field = branches[0].field
+    for branch in branches[1:]:
+        field = field.join(branch.field)
+    channels = sum(s.channels for s in shapes) if isinstance(node, Cat) else shapes[0].channels
+    return Signal(Shape(channels, shapes[0].spatial), field)
