@@ -126,7 +126,7 @@ def _read_scalar(kind: type, value: Any, where: str) -> Any:
         value = float(value)
     if type(value) is not kind:
         raise WrongType(f"{where}: expected {type_name(kind)}, received {value!r}")
-    if kind is float and value in (float("inf"), float("-inf")) or value != value:
+    if (kind is float and value in (float("inf"), float("-inf"))) or value != value:
         raise UsageError(f"{where}: expected a finite number, received {value!r}")
     return value
 

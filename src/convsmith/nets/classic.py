@@ -89,6 +89,7 @@ def _lenet(name: str, input: Shape, stages: tuple[Seq, ...], head: Seq, init: st
 
 # -------------------------------------------------------------------------------------------------------------- AlexNet
 
+
 def alexnet(
     *,
     widths: tuple[int, ...] = (64, 192, 384, 256, 256),
@@ -156,7 +157,8 @@ def vgg(
     `depths` counts the convolutions of each stage: (2, 2, 3, 3, 3) is configuration D, VGG-16.
     """
     stages = tuple(
-        (f"stage{i}", _vgg_stage(depth, width, norm)) for i, (depth, width) in enumerate(zip(depths, widths, strict=True), 1)
+        (f"stage{i}", _vgg_stage(depth, width, norm))
+        for i, (depth, width) in enumerate(zip(depths, widths, strict=True), 1)
     )
     head = dense_head((4096, 4096), classes, grid=7, drop_first=False)
     return Network(

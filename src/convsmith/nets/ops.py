@@ -46,7 +46,9 @@ def _dimension(op: str, x: Shape) -> str:
     return f"{len(x.spatial)}d"
 
 
-def _slide(op: str, x: Shape, windows: tuple[Window, ...], after: tuple[int, ...], ceil: bool = False) -> tuple[int, ...]:
+def _slide(
+    op: str, x: Shape, windows: tuple[Window, ...], after: tuple[int, ...], ceil: bool = False
+) -> tuple[int, ...]:
     """Output sizes of a sliding window; `after` is the padding at the far end of each axis."""
     sizes: list[int] = []
     for n, w, end in zip(x.spatial, windows, after, strict=True):

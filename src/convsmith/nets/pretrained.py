@@ -35,13 +35,16 @@ RENAMINGS: dict[str, tuple[Renaming, ...]] = {
 }
 
 
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str = "the weights") -> str:
+def load_weights(
+    module: nn.Module, weights: Mapping[str, Tensor], source: str = "the weights", *, new_head: bool = False
+) -> str:
     """Copy `weights` into `module` and say whose names they had; every key must match, in name and shape.
 
     A network of ours also takes the names of torchvision (any network that it has) and those that its family knows.
+    With `new_head` a last layer for another number of classes keeps the module's own weights.
     """
     own = module.state_dict()
-    candidates: list[tuple[str, Mapping[str, Tensor]]] = [("our", weights)]
+    candidates: list[tuple[str, Mapping[str, Tensor]]] = [("Convsmith", weights)]
     if isinstance(module, BuiltNetwork):
         for renaming in RENAMINGS.get(module.tree.family, ()):
             candidates.append((renaming.source, _renamed(weights, renaming)))
@@ -50,9 +53,10 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str =
             candidates.append(("torchvision", peer))
     for names, candidate in candidates:
         if _needed(own) <= candidate.keys() <= own.keys():
-            _check_shapes(own, candidate, source)
-            module.load_state_dict(candidate, strict=False)
-            return names
+            fitting = _without_other_head(own, candidate) if new_head else candidate
+            _check_shapes(own, fitting, source)
+            module.load_state_dict(fitting, strict=False)
+            return f"{names} names" + ("" if len(fitting) == len(candidate) else ", with a new last layer")
     best = min((c for _, c in candidates), key=lambda c: len(c.keys() ^ own.keys()))
     raise UsageError(_difference(own, best, source))
 
@@ -133,6 +137,17 @@ def _rename(key: str, renaming: Renaming) -> str:
 def _needed(state: Mapping[str, Tensor]) -> set[str]:
     """The keys that a file must have; old files lack the counter of batch normalisation."""
     return {key for key in state if not key.endswith("num_batches_tracked")}
+
+
+def _without_other_head(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`given` without the tensors of its last layer, where that layer is for another number of classes."""
+    weights = [key for key in own if key.endswith(".weight") and own[key].dim() > 1]
+    if not weights or given.get(weights[-1]) is None or given[weights[-1]].shape[1:] != own[weights[-1]].shape[1:]:
+        return dict(given)
+    if given[weights[-1]].shape == own[weights[-1]].shape:
+        return dict(given)
+    layer = weights[-1].removesuffix("weight")
+    return {key: value for key, value in given.items() if not key.startswith(layer)}
 
 
 def _check_shapes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str) -> None:

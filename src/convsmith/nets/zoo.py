@@ -147,7 +147,9 @@ def small_images(network: Network) -> Network:
     rule = SMALL_IMAGES.get(network.family)
     if rule is None:
         having = ", ".join(SMALL_IMAGES)
-        raise UsageError(f"small_images: the family {network.family!r} has no rule for small images; these have: {having}")
+        raise UsageError(
+            f"small_images: the family {network.family!r} has no rule for small images; these have: {having}"
+        )
     small = replace(rule(network), input=replace(network.input, spatial=(32,) * len(network.input.spatial)))
     return edits.recorded(network, small, "small_images")
 

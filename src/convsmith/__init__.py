@@ -1,0 +1,51 @@
+"""Convolutional networks as data.
+
+`cs.network("resnet50", classes=10)` is a tree, `cs.build(tree)` a `torch.nn.Module`, `cs.cost(tree, (3, 224, 224))` its
+numbers; `run = cs.train("digits", epochs=3)` trains, `cs.load(path)` opens a run. Everything is imported when first used.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convsmith.api import Run as Run
+    from convsmith.api import load as load
+    from convsmith.api import resume as resume
+    from convsmith.api import train as train
+    from convsmith.nets.build import build as build
+    from convsmith.nets.cost import cost as cost
+    from convsmith.nets.network import Network as Network
+    from convsmith.nets.zoo import edit as edit
+    from convsmith.nets.zoo import network as network
+    from convsmith.recipes.recipe import Recipe as Recipe
+
+_PUBLIC = {
+    "network": "convsmith.nets.zoo",
+    "edit": "convsmith.nets.zoo",
+    "Network": "convsmith.nets.network",
+    "build": "convsmith.nets.build",
+    "cost": "convsmith.nets.cost",
+    "Recipe": "convsmith.recipes.recipe",
+    "train": "convsmith.api",
+    "resume": "convsmith.api",
+    "load": "convsmith.api",
+    "Run": "convsmith.api",
+}
+
+__all__ = [*_PUBLIC]
+
+try:
+    __version__ = version("convsmith")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'convsmith' has no attribute {name!r}; it has {', '.join(_PUBLIC)}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_PUBLIC]

@@ -1,0 +1,7 @@
+"""`python -m convsmith`."""
+
+import sys
+
+from convsmith.cli import main
+
+sys.exit(main())

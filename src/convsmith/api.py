@@ -1,0 +1,102 @@
+"""The Python calls: `train`, `load` and what a `Run` can do."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from convsmith.base.errors import UsageError
+from convsmith.deploy.onnx import Export, export_onnx
+from convsmith.deploy.predict import Picture, Prediction, expand, predict
+from convsmith.recipes.choose import choose
+from convsmith.recipes.evaluate import Evaluated, Split, evaluate_run, own_split
+from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.run import resume as resume_run
+from convsmith.recipes.run import train as train_recipe
+from convsmith.recipes.shorthand import set_field
+from convsmith.report.curves import curves_svg
+from convsmith.runs.directory import RunDirectory, open_run
+from convsmith.runs.subject import Subject, open_subject
+from convsmith.training.engine import resolve, using
+from convsmith.training.options import EngineOptions
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on the disk: evaluate it, predict with it, export it, read its report."""
+
+    directory: RunDirectory
+
+    @property
+    def path(self) -> Path:
+        """Where the run lies."""
+        return self.directory.path
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The log: one row for each epoch."""
+        return self.directory.metrics()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The final numbers, as `train --json` prints them."""
+        return self.directory.record("result")
+
+    def subject(self) -> Subject:
+        """The network with its weights, preprocessing and labels."""
+        return open_subject(self.path)
+
+    def evaluate(self, split: Split | None = None, data: str | None = None) -> Evaluated:
+        """Accuracy and more on one of the run's own splits, or on other `data`."""
+        return evaluate_run(self.path, split=split, source=data)
+
+    def predict(self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto") -> list[Prediction]:
+        """The most probable classes of images: a path, folder, pattern, Pillow image, array, or a list of these."""
+        single = isinstance(pictures, str | Path) or not isinstance(pictures, Iterable) or hasattr(pictures, "shape")
+        items: list[Any] = [pictures] if single else list(pictures)  # type: ignore[arg-type]
+        files: list[Picture] = []
+        for item in items:
+            files += expand([str(item)]) if isinstance(item, str | Path) else [item]
+        engine = resolve(EngineOptions(device=device))
+        with using(engine):
+            return list(predict(self.subject(), files, engine, top))
+
+    def export(self, path: str | Path | None = None, to: Literal["onnx"] = "onnx") -> Export:
+        """Write the network for another runtime, checked against its own outputs on validation images."""
+        if to != "onnx":
+            raise UsageError(f"export: expected the format onnx, received {to!r}")
+        subject = self.subject()
+        _, examples = own_split(subject, "val")
+        return export_onnx(subject, examples, Path(path) if path else self.path / "export" / "model.onnx")
+
+    def report(self) -> Path:
+        """The path of the run's report, a page that needs nothing else."""
+        return self.path / "report.html"
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{self.path}</b>: {self.directory.status().state}</p>{curves_svg(self.metrics)}"
+
+
+def train(
+    subject: str | Recipe | None = None, *, out: str | Path | None = None, quiet: bool = False, **options: Any
+) -> Run:
+    """Train by a recipe, a network, data or a run, as `convsmith train` does: `train("digits", epochs=3)`.
+
+    `options` are the command's short options (`data`, `epochs`, `batch`, `lr`, ...) and any field of a recipe, with dots
+    written as double underscores: `optimiser__weight_decay=0`.
+    """
+    recipe = subject if isinstance(subject, Recipe) else choose(subject, options.pop("data", None))
+    for name, value in options.items():
+        recipe = set_field(recipe, name.replace("__", "."), value)
+    outcome = train_recipe(recipe, out=Path(out) if out else None, quiet=quiet)
+    return Run(outcome.run)
+
+
+def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False) -> Run:
+    """Continue an interrupted run in place."""
+    return Run(resume_run(path, quiet=quiet, allow_drift=allow_drift).run)
+
+
+def load(path: str | Path) -> Run:
+    """The run at `path`."""
+    return Run(open_run(path))

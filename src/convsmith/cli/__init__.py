@@ -1,0 +1,86 @@
+"""The command: `convsmith VERB [SUBJECT] [--options]`. This file finds the verb; each verb is a file beside it.
+
+Nothing here, and nothing that a verb's file imports at its top, imports torch: help, tables and wrong options answer at
+once.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from convsmith.base.errors import ConvsmithError, unknown
+from convsmith.base.table import Table
+
+# Verb to its line of help; the file of a verb has its name.
+VERBS: Table[str] = Table(
+    "verb",
+    {
+        "nets": "list the networks",
+        "show": "a network's stages, layers, parameters, MACs and receptive field",
+        "compare": "networks side by side",
+        "recipes": "list the recipes, or explain one",
+        "data": "check a data set's files, or its statistics",
+        "train": "train a network, by a recipe or on your own images",
+        "runs": "list the runs with state, accuracy and time",
+        "eval": "accuracy, per-class numbers and confusion of a run",
+        "predict": "what a run says about images",
+        "export": "write a run's network as ONNX, checked",
+        "doctor": "this machine and installation",
+    },
+)
+SYNONYMS = {
+    "val": "eval", "test": "eval", "evaluate": "eval", "validate": "eval",
+    "summary": "show", "info": "show", "describe": "show",
+    "models": "nets", "networks": "nets", "list": "nets", "zoo": "nets",
+    "fit": "train", "resume": "train",
+    "infer": "predict", "classify": "predict",
+    "diff": "compare", "recipe": "recipes", "run": "runs", "ls": "runs", "dataset": "data", "env": "doctor",
+}  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and give its exit status: 0 done, 1 a check failed or a file is bad, 2 wrong usage, 130 stopped."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if not words or words[0] in ("-h", "--help", "help"):
+            print(menu())
+            return 0
+        if words[0] in ("-V", "--version"):
+            print(import_module("convsmith").__version__)
+            return 0
+        verb = SYNONYMS.get(words[0], words[0])
+        if verb not in VERBS:
+            raise unknown("verb", words[0], [*VERBS, *SYNONYMS])
+        if verb != words[0]:
+            print(f"({words[0]} is convsmith {verb})", file=sys.stderr)
+        if words[0] == "resume" and "--resume" not in words:
+            words.insert(1, "--resume")
+        return import_module(f"convsmith.cli.{verb}").run(words[1:])
+    except ConvsmithError as error:
+        print(f"convsmith: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("convsmith: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (such as `head`) has gone; leave without a second complaint at exit.
+        sys.stdout = None
+        return 0
+
+
+def menu() -> str:
+    """The short menu."""
+    lines = [f"  {verb:<9} {help}" for verb, help in VERBS.items()]
+    return "\n".join(
+        [
+            "Convsmith: convolutional networks as data.",
+            "",
+            "usage: convsmith VERB [SUBJECT] [--options]     (convsmith VERB --help)",
+            "",
+            *lines,
+            "",
+            "begin with:  convsmith train                      LeNet-5 on handwritten digits, half a minute",
+            "             convsmith train --data photos/       your own images, one folder for each class",
+            "             convsmith show resnet50",
+        ]
+    )

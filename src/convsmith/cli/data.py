@@ -1,0 +1,95 @@
+"""`convsmith data check|stats PATH`."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from convsmith.base.errors import unknown
+from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.data.check import check_path
+from convsmith.data.options import DataOptions
+from convsmith.data.sources import KNOWN, describe, open_source
+from convsmith.data.stats import stats
+from convsmith.report.text import count, table
+
+SHOWN = 40
+
+
+def run(words: Sequence[str]) -> int:
+    """Check every file of a data set, or print its statistics."""
+    parser = Parser(
+        "data", "check: open every file; list what is broken, odd, or in two splits. stats: counts, sizes, advice."
+    )
+    parser.add_argument("what", help="check or stats")
+    parser.add_argument("source", help=f"a path, or one of {', '.join(KNOWN)}")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="files opened at once")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_output(parser)
+    values = parser.read(words)
+    actions = {"check": _check, "stats": _stats}
+    if values.what not in actions:
+        raise unknown("action of data:", values.what, actions)
+    return actions[values.what](values)
+
+
+def _check(values) -> int:
+    report = check_path(values.source, workers=values.workers, progress=None if values.quiet else _progress())
+    if values.json:
+        print_json(report.to_json())
+        return 0 if report.ok else 1
+    kinds: dict[str, int] = {}
+    for finding in report.findings:
+        kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
+    for kind in kinds:
+        found = [f for f in report.findings if f.kind == kind]
+        print(f"{kind}: {len(found)}")
+        for finding in found[:SHOWN]:
+            print(f"  {finding.file}: {finding.detail}")
+        if len(found) > SHOWN:
+            print(f"  ... and {len(found) - SHOWN} more (all with --json)")
+    verdict = (
+        "fit for training" if report.ok else "not fit for training as it is; --on-bad skip leaves broken files out"
+    )
+    print(f"{count(report.files)} files, {count(len(report.findings))} findings: {verdict}")
+    return 0 if report.ok else 1
+
+
+def _stats(values) -> int:
+    source = open_source(DataOptions(source=values.source))
+    numbers = stats(source, values.workers)
+    if values.json:
+        print_json(numbers)
+        return 0
+    print(describe(source))
+    print()
+    splits = list(numbers["splits"])
+    rows = [(name, *(count(tally.get(split, 0)) for split in splits)) for name, tally in numbers["classes"].items()]
+    print(table(("class", *splits), rows[:SHOWN], align="<" + ">" * len(splits)))
+    if len(rows) > SHOWN:
+        print(f"... and {len(rows) - SHOWN} classes more (all with --json)")
+    print()
+    for key, value in numbers.items():
+        if key not in ("name", "kind", "splits", "classes", "warnings") and value not in (None, [], {}, ""):
+            print(f"{key.replace('_', ' '):<16} {_text(value)}")
+    for warning in numbers.get("warnings", ()):
+        print(f"warning: {warning}")
+    return 0
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_text(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(v) for v in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _progress() -> Callable[[int, int], None] | None:
+    """A counter on stderr, on a terminal only: elsewhere the work is over before a line helps."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int) -> None:
+        end = "\n" if done >= total else ""
+        print(f"\r{done}/{total} files", end=end, file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,89 @@
+"""What `show` and `compare` share: naming a network with its input and edits, and pricing it."""
+
+import argparse
+from typing import Any
+
+from convsmith.base.errors import UsageError
+from convsmith.cli.arguments import add_short
+from convsmith.nets import edits
+from convsmith.nets.cost import Cost, cost
+from convsmith.nets.network import Network
+from convsmith.nets.source import Foreign, open_network
+from convsmith.nets.zoo import edit, small_images
+from convsmith.runs.directory import is_run, open_run
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Options that shape a network."""
+    add_short(parser, "edit", "stem")
+    for name, help in (("classes", "outputs"), ("channels", "input channels"), ("size", "input height and width")):
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=help)
+
+
+def opened(name: str, values: argparse.Namespace) -> Network | Foreign:
+    """The network that `name` and the options ask for; a run stands for its network."""
+    numbers = {k: v for k in ("classes", "channels") if (v := getattr(values, k)) is not None}
+    if is_run(name):
+        network = _of_run(name)
+        tree = (
+            edits.classes(network, numbers["classes"])
+            if numbers.get("classes") and isinstance(network, Network)
+            else network
+        )
+    else:
+        tree = open_network(name, **numbers)
+    if isinstance(tree, Foreign):
+        if values.edit or values.stem:
+            raise UsageError(f"{name} is no tree, so it cannot be edited")
+        return tree
+    if values.stem == "small":
+        tree = small_images(tree)
+    elif values.stem not in (None, "auto", "large"):
+        raise UsageError(f"stem: expected auto, small or large, received {values.stem!r}")
+    if values.size:
+        tree = edits.size(tree, values.size)
+    for text in values.edit or ():
+        tree = edit(tree, text)
+    return tree
+
+
+def _of_run(path: str) -> Network | Foreign:
+    record = dict(open_run(path).record("network"))
+    return Network.from_json(record) if record.pop("kind", None) == "tree" else Foreign(**record)
+
+
+def priced(network: Network | Foreign, values: argparse.Namespace) -> Cost:
+    """What the network costs; a module that is not a tree is built and run once on the meta device."""
+    if isinstance(network, Network):
+        return cost(network)
+    from convsmith.nets.measure import measure_module
+    from convsmith.nets.source import make
+
+    size = values.size or 224
+    return measure_module(make(network), (values.channels or 3, size, size))
+
+
+def field_size(numbers: Cost) -> int | list[int] | None:
+    """The receptive field as one number where all axes agree; None where it is not known."""
+    sizes = list(numbers.receptive_field)
+    if not sizes:
+        return None
+    return sizes[0] if len(set(sizes)) == 1 else sizes
+
+
+def as_json(network: Network | Foreign, numbers: Cost) -> dict[str, Any]:
+    """What `show --json` prints."""
+    layers = [
+        {"name": layer.name, "op": layer.op, "output": list(layer.output), "params": layer.params, "macs": layer.macs}
+        for layer in numbers.layers
+    ]
+    return {
+        "network": network.name,
+        "input": list(numbers.input),
+        "params": numbers.params,
+        "macs": numbers.macs,
+        "flops": numbers.flops,
+        "activation_bytes": numbers.activation_bytes,
+        "receptive_field": field_size(numbers),
+        "layers": layers,
+    }

@@ -1,0 +1,61 @@
+"""`convsmith predict RUN IMAGE...`."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from convsmith.base.errors import UsageError
+from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.report.text import percent
+from convsmith.training.options import EngineOptions
+
+
+def run(words: Sequence[str]) -> int:
+    """Say what a run sees in images."""
+    parser = Parser("predict", "The most probable classes of images. Exit status 1 if one could not be read.")
+    parser.add_argument("run", help="a run's directory")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders (searched through) or patterns")
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="classes for each image (5)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--csv", action="store_true", help="print CSV: file, label, probability")
+    parser.add_argument("--quiet", action="store_true", help="accepted on every verb; nothing else is printed here")
+    add_output(parser)
+    values = parser.read(words)
+    if values.top < 1:
+        raise UsageError(f"predict: --top must be at least 1, received {values.top}")
+    if values.csv and values.json:
+        raise UsageError("predict: choose one of --csv and --json")
+    engines, predicting = import_module("convsmith.training.engine"), import_module("convsmith.deploy.predict")
+    files = predicting.expand(values.images)
+    subject = import_module("convsmith.runs.subject").open_subject(values.run)
+    engine = engines.resolve(EngineOptions(device=values.device))
+    with engines.using(engine):
+        predictions = predicting.predict(subject, files, engine, values.top)
+        if values.json:
+            found = list(predictions)
+            print_json([p.to_json() for p in found])
+        elif values.csv:
+            found = _print_csv(predictions)
+        else:
+            found = [_print_line(p) for p in predictions]
+    return 1 if any(p.error for p in found) else 0
+
+
+def _print_csv(predictions):
+    writer = csv.writer(sys.stdout)
+    writer.writerow(("file", "label", "probability", "error"))
+    found = []
+    for p in predictions:
+        best = (p.label, f"{p.probability:.6f}", "") if p.top else ("", "", p.error)
+        writer.writerow((p.file, *best))
+        found.append(p)
+    return found
+
+
+def _print_line(p):
+    if p.error:
+        print(f"convsmith: {p.error}", file=sys.stderr)
+    else:
+        print(f"{p.file}: " + ", ".join(f"{g.label} {percent(g.probability)}" for g in p.top), flush=True)
+    return p

@@ -1,0 +1,151 @@
+"""`convsmith train [SUBJECT]` and `convsmith train --resume RUN`."""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from convsmith.base.durations import Duration
+from convsmith.base.errors import UsageError
+from convsmith.cli.arguments import (
+    Parser,
+    add_output,
+    add_short,
+    all_fields,
+    edited,
+    print_json,
+    recipe_words,
+    say,
+)
+from convsmith.recipes.choose import choose
+from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.shorthand import SHORTHAND
+from convsmith.report.text import count, duration, interval, size
+
+EXAMPLES = """examples:
+  convsmith train                                    LeNet-5 on handwritten digits
+  convsmith train --data photos/                     your own images, one folder for each class
+  convsmith train resnet20-cifar10-fast --epochs 5   a recipe, changed
+  convsmith train --resume runs/2026-11-21-digits-4f2a91
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Train, or resume."""
+    parser = _parser()
+    rest, fields = recipe_words(words)
+    if "--help-all" in rest:
+        print(all_fields())
+        return 0
+    values = parser.read(rest)
+    if values.resume:
+        return _resume(values, fields)
+    recipe = edited(choose(values.subject, values.data), values, fields)
+    _check_out(values.out)
+    # From here on torch is needed.
+    if values.dry_run:
+        return _dry_run(recipe, values)
+    running = import_module("convsmith.recipes.run")
+    quiet = values.quiet
+    outcome = running.train(
+        recipe, out=Path(values.out) if values.out else None, quiet=quiet, say=_silent if quiet else say
+    )
+    return _finish(outcome, values.json)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "train", "Train a network. SUBJECT is a recipe, a network, a data set, a recipe's JSON file or a run."
+    )
+    parser.epilog = EXAMPLES
+    parser.add_argument("subject", nargs="?", help="recipe, network, data, recipe.json or run; none: digits")
+    add_short(parser, *SHORTHAND)
+    parser.add_argument("--out", metavar="DIR", help="the run's directory; none: runs/<date>-<recipe>-<id>")
+    parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run in place")
+    parser.add_argument("--allow-drift", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--help-all", action="store_true", help="every field of a recipe as an option")
+    add_output(parser)
+    return parser
+
+
+def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> int:
+    given = [name for name in SHORTHAND if getattr(values, name) is not None and name != "epochs"]
+    given += [path for path, _ in fields] + (["subject"] if values.subject else [])
+    if given:
+        raise UsageError(
+            f"--resume goes on as the run began, so {given[0]} cannot be given; only --epochs may be larger. "
+            f"For another course: convsmith train {values.resume} --{given[0]} ..."
+        )
+    running = import_module("convsmith.recipes.run")
+    length = None
+    if values.epochs is not None:
+        length = Duration.parse(f"{values.epochs}ep")
+    outcome = running.resume(
+        values.resume, length=length, allow_drift=values.allow_drift, quiet=values.quiet,
+        say=_silent if values.quiet else say,
+    )  # fmt: skip
+    return _finish(outcome, values.json)
+
+
+def _dry_run(recipe: Recipe, values: argparse.Namespace) -> int:
+    preparing = import_module("convsmith.recipes.prepare")
+    plan = preparing.prepare(recipe)
+    for note in plan.notes:
+        say(note)
+    expected = import_module("convsmith.recipes.estimate").estimate(plan)
+    if values.json:
+        print_json({"recipe": plan.recipe.to_json(), "estimate": vars(expected)})
+        return 0
+    print(
+        f"{plan.recipe.name}: {plan.network.name} on {plan.dataset.card.name}, {plan.recipe.length}, "
+        f"{count(expected.steps)} steps at {expected.images_per_second:,.0f} images/s (measured on a few steps)\n"
+        f"time about {duration(expected.seconds)}, memory at least {size(expected.memory_bytes)}, "
+        f"disk {size(expected.disk_bytes)} for checkpoints"
+    )
+    return 0
+
+
+def _finish(outcome: Any, as_json: bool) -> int:
+    result, run = outcome.result, outcome.run
+    if as_json:
+        keys = ("run", "epochs", "seconds", "images_per_second", "metrics")
+        print_json({key: result[key] for key in keys} | {"ended": result["ended"], "steps": result["steps"]})
+        return 0
+    for split, name in (("val", "validation"), ("test", "test")):
+        numbers = result["metrics"][split]
+        if numbers:
+            right = round(numbers["accuracy"] * numbers["count"])
+            print(
+                f"{name + ' accuracy':<20} {numbers['accuracy']:.2%}  ({count(right)} of {count(numbers['count'])} images; "
+                f"95% interval {interval(*numbers['interval'])})"
+            )
+    what = "stopped early after" if result["ended"] == "stopped early" else "trained"
+    print(f"{what} {result['epochs']} epochs in {duration(result['seconds'])}; {_images(run)}")
+    print(f"run     {run.path}")
+    print(f"report  {run.path / 'report.html'}  (open it in a browser)")
+    print(f"next    convsmith predict {run.path} IMAGE...")
+    print(f"        convsmith eval {run.path}")
+    print(f"        convsmith export {run.path} --to onnx")
+    print("        convsmith train --data photos/     (your own images, one folder for each class)")
+    return 0
+
+
+def _images(run: Any) -> str:
+    """What the images were like, for a reader who wonders what was learned."""
+    card, preprocess = run.record("data")["card"], run.record("preprocess")
+    seen = "x".join(map(str, preprocess["size"]))
+    stored = "x".join(map(str, card["size"])) if card["size"] else "different sizes"
+    enlarged = "" if stored == seen else f", seen by the network at {seen}"
+    return f"the images of {card['name']} are {stored} pixels{enlarged}"
+
+
+def _check_out(out: str | None) -> None:
+    """Refuse a taken directory before the seconds that torch takes to load."""
+    if out and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
+        raise UsageError(f"{out}: holds something already; choose another --out, or continue a run with --resume {out}")
+
+
+def _silent(text: str) -> None: ...

@@ -1,0 +1,157 @@
+"""Opening every file of a data set and saying what is wrong or odd about it. No torch here."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from convsmith.base import config
+from convsmith.base.errors import BadFile, ConvsmithError
+from convsmith.data.decoding import CHUNK, each_chunk
+from convsmith.data.examples import Examples, FileExamples
+from convsmith.data.images import orientation
+from convsmith.data.options import DataOptions
+from convsmith.data.preprocess import Preprocess, decode
+from convsmith.data.sources import KNOWN, open_source
+from convsmith.data.sources.folder import Layout, is_folder, scan
+
+Kind = Literal["broken", "not_an_image", "odd", "duplicate", "leak", "empty_class"]
+_FATAL = ("broken", "not_an_image", "leak")
+_LARGE, _SMALL, _ASPECT = 50_000_000, 8, 10
+_FORMAT_OF = {"jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF", "pgm": "PPM"}
+_ODD_MODES = {
+    "CMYK": "CMYK colours",
+    "P": "a palette",
+    "RGBA": "an alpha channel",
+    "LA": "an alpha channel",
+    "PA": "an alpha channel",
+    "1": "one bit per pixel",
+}
+# Colour, upright, of its own size: what two copies of an image have in common.
+_RECORD = Preprocess(mode="RGB", size=(1, 1), mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a file that a user should know."""
+
+    file: str
+    kind: Kind
+    detail: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was found in how many files; `ok` is false where a file is broken, no image, or in two splits."""
+
+    files: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found that spoils training or its numbers."""
+        return not any(finding.kind in _FATAL for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON data."""
+        return {"files": self.files, "ok": self.ok, "findings": config.plain(self.findings)}
+
+
+def check_path(
+    path_or_name: str | Path, workers: int = 2, progress: Callable[[int, int], None] | None = None
+) -> CheckReport:
+    """Decode every image of a source with `workers` threads; `progress` is told files done and files in all.
+
+    A folder is checked even where it cannot be opened as a data set, so that empty classes are found with the rest.
+    """
+    splits, findings = _contents(str(path_or_name))
+    total = sum(len(examples) for examples in splits.values())
+    done = 0
+    seen: dict[bytes, tuple[str, str]] = {}
+    for split, examples in splits.items():
+        for chunk in each_chunk(lambda begin, e=examples: _inspect(e, begin), range(0, len(examples), CHUNK), workers):
+            for name, found, digest in chunk:
+                findings += found
+                if digest is not None:
+                    findings += _copies(name, split, seen.setdefault(digest, (name, split)))
+            done += len(chunk)
+            if progress is not None:
+                progress(done, total)
+    return CheckReport(total, tuple(findings))
+
+
+def _contents(text: str) -> tuple[dict[str, Examples], list[Finding]]:
+    path = Path(text).expanduser()
+    if text not in KNOWN and path.is_dir() and is_folder(path):
+        try:
+            return _layout(path, scan(path))
+        except BadFile as error:
+            return {}, [Finding(error.path, "broken", str(error).removeprefix(f"{error.path}: "))]
+    return dict(open_source(DataOptions(source=text)).splits), []
+
+
+def _layout(root: Path, layout: Layout) -> tuple[dict[str, Examples], list[Finding]]:
+    splits: dict[str, Examples] = {}
+    findings = [Finding(str(root / name), "odd", "left out: not an image by its extension") for name in layout.others]
+    for split, classes in layout.files.items():
+        names = tuple(name for files in classes.values() for name in files)
+        splits[split] = FileExamples(root, names, np.zeros(len(names), np.int64))
+        empty = [name for name, files in classes.items() if not files]
+        findings += [Finding(str(layout.folders[split] / name), "empty_class", "has no image") for name in empty]
+    return splits, findings
+
+
+def _inspect(examples: Examples, begin: int) -> list[tuple[str, list[Finding], bytes | None]]:
+    """For each example of a chunk: its name, what was found, and a hash of its decoded pixels."""
+    results: list[tuple[str, list[Finding], bytes | None]] = []
+    for i in range(begin, min(begin + CHUNK, len(examples))):
+        name = examples.name(i)
+        try:
+            image = examples.read(i)
+            found = _oddities(name, image) if isinstance(image, Image.Image) else []
+            pixels = decode(image, _RECORD, name)
+        except ConvsmithError as error:
+            kind: Kind = "not_an_image" if "not an image" in str(error) else "broken"
+            results.append((name, [Finding(name, kind, str(error).removeprefix(f"{name}: "))], None))
+            continue
+        digest = hashlib.sha256(f"{pixels.shape}".encode())
+        digest.update(np.ascontiguousarray(pixels).data)
+        results.append((name, found, digest.digest()))
+    return results
+
+
+def _oddities(name: str, image: Image.Image) -> list[Finding]:
+    width, height = image.size
+    extension = name.rpartition(".")[2].lower()
+    stated = _FORMAT_OF.get(extension, extension.upper())
+    turned = orientation(image)
+    told = [
+        (image.mode in _ODD_MODES, f"has {_ODD_MODES.get(image.mode)}"),
+        (image.mode[0] in "IF", f"has more than 8 bits per pixel (mode {image.mode})"),
+        (turned != 1, f"is turned by its EXIF orientation {turned}"),
+        (getattr(image, "n_frames", 1) > 1, f"has {getattr(image, 'n_frames', 1)} frames; the first is used"),
+        (_contradicts(stated, image.format), f"is called .{extension} and holds {image.format}"),
+        (width * height > _LARGE, f"is very large: {width}x{height}"),
+        (min(width, height) < _SMALL, f"is very small: {width}x{height}"),
+        (max(width, height) > _ASPECT * min(width, height), f"is very long: {width}x{height}"),
+    ]
+    return [Finding(name, "odd", detail) for is_so, detail in told if is_so]
+
+
+def _contradicts(stated: str, found: str | None) -> bool:
+    known = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+    # MPO is JPEG with a second picture, as many cameras write it.
+    return stated in known and found is not None and found.replace("MPO", "JPEG") != stated
+
+
+def _copies(name: str, split: str, first: tuple[str, str]) -> list[Finding]:
+    other, other_split = first
+    if other == name:
+        return []
+    if other_split == split:
+        return [Finding(name, "duplicate", f"the same image as {other}")]
+    return [Finding(name, "leak", f"in {split}, and the same image as {other} in {other_split}")]

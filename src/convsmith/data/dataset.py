@@ -1,0 +1,59 @@
+"""The one call that recipes use: from options to examples, split and ready to be loaded. No torch here."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from convsmith.data.card import Card
+from convsmith.data.decoding import find_bad, mean_and_std
+from convsmith.data.examples import Examples
+from convsmith.data.options import DataOptions
+from convsmith.data.preprocess import Preprocess, preprocess_for
+from convsmith.data.sources import Source, open_source
+from convsmith.data.split import Skipped, division_from_record, split_source
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as a run uses it: the card of what is stored, the preprocessing, three splits and their record."""
+
+    card: Card
+    preprocess: Preprocess
+    train: Examples
+    val: Examples
+    test: Examples | None
+    split: dict[str, Any]
+
+
+def open_data(
+    options: DataOptions, *, split: dict[str, Any] | None = None, preprocess: Preprocess | None = None
+) -> Dataset:
+    """Open, divide and measure what `options` names; a resumed run gives its own `split` and `preprocess` records.
+
+    With `on_bad=skip` every file is decoded once, before the split is made, and those that fail are left out and
+    recorded. Raises UsageError where a given split was made of other counts than the source has.
+    """
+    source = open_source(options)
+    if split is not None:
+        division = division_from_record(source, split)
+    else:
+        division = split_source(source, options, _skipped(source, options) if options.on_bad == "skip" else ())
+    if preprocess is None:
+        preprocess = _neutral(source.card, options)
+        mean, std = mean_and_std(division.train, preprocess, options.workers)
+        preprocess = replace(preprocess, mean=mean, std=std)
+    return Dataset(source.card, preprocess, division.train, division.val, division.test, division.record)
+
+
+def _skipped(source: Source, options: DataOptions) -> list[Skipped]:
+    record = _neutral(source.card, options)
+    return [
+        Skipped(split, index, file, problem)
+        for split, examples in source.splits.items()
+        for index, file, problem in find_bad(examples, record, options.workers)
+    ]
+
+
+def _neutral(card: Card, options: DataOptions) -> Preprocess:
+    """The record of the set's size and colours, before mean and deviation are known."""
+    channels = options.channels or card.channels
+    return preprocess_for(card, options, ((0.5,) * channels, (0.5,) * channels))

@@ -1,0 +1,56 @@
+"""Which group each example belongs to: told by a regex on its path or by a CSV file. No torch here."""
+
+import csv
+import re
+from pathlib import Path, PurePath
+
+from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.data.examples import Examples
+
+
+def group_names(examples: Examples, group: str) -> list[str]:
+    """The group of every example: by the CSV file `group` (columns file, group), else by the regex `group`."""
+    if group.lower().endswith(".csv"):
+        return _by_table(examples, Path(group).expanduser())
+    return _by_regex(examples, group)
+
+
+def _by_regex(examples: Examples, text: str) -> list[str]:
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise UsageError(f"group: {text!r} is not a regular expression ({error}), nor a .csv file") from None
+    found: list[str] = []
+    for i in range(len(examples)):
+        match = pattern.search(examples.name(i))
+        if match is None:
+            raise UsageError(f"group: {text!r} does not match {examples.name(i)}; expected a match for every file")
+        found.append((match[1] if pattern.groups else match[0]) or "")
+    return found
+
+
+def _by_table(examples: Examples, path: Path) -> list[str]:
+    table = _read(path)
+    found: list[str] = []
+    for i in range(len(examples)):
+        parts = PurePath(examples.name(i)).parts
+        # Files may be listed by their whole path or by any end of it; the longest end that is listed counts.
+        ends = ("/".join(parts[k:]).replace("//", "/") for k in range(len(parts)))
+        listed = next((end for end in ends if end in table), None)
+        if listed is None:
+            raise BadFile(path, f"has no row for {examples.name(i)}; expected one for every file")
+        found.append(table[listed])
+    return found
+
+
+def _read(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise MissingPath(f"group: no such file: {path}")
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise BadFile(path, f"cannot be read as CSV ({error})") from None
+    if not rows or not {"file", "group"} <= set(rows[0]):
+        raise BadFile(path, f"expected a header with file,group and rows below, found {list(rows[0]) if rows else []}")
+    return {PurePath(row["file"] or "").as_posix(): row["group"] or "" for row in rows}

@@ -1,0 +1,62 @@
+"""Randomness without state: keys are hashes of (seed, epoch, position, draw), equal on every device and machine.
+
+The hash is splitmix64 (Steele, Lea, Flood 2014): 64-bit arithmetic that wraps around, here on int64 tensors.
+"""
+
+import torch
+from torch import Tensor
+
+_GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_MASK = 2**64 - 1
+_ORDER = -1
+
+
+def keys(seed: int, epoch: int, positions: Tensor, draw: int) -> Tensor:
+    """One int64 key for each of `positions` (int64); `draw` tells the random choices about a sample apart."""
+    state = 0
+    for number in (seed, epoch, draw):
+        state = _mix_int((state ^ (number & _MASK)) + _GOLDEN & _MASK)
+    return _mix(positions * _signed(_GOLDEN) + _signed(state))
+
+
+def fork(keys: Tensor, number: int) -> Tensor:
+    """New keys from `keys`, one set for each `number`, for a choice that needs several random values."""
+    return _mix(keys + _signed((number + 1) * _GOLDEN & _MASK))
+
+
+def uniform(keys: Tensor) -> Tensor:
+    """float32 in [0, 1), one for each key: its upper 24 bits."""
+    return _shift(keys, 40).to(torch.float32) * 2.0**-24
+
+
+def integers(keys: Tensor, low: int, high: int) -> Tensor:
+    """int64 in [low, high), one for each key; the range may span up to 2**31."""
+    return low + (_shift(keys, 32) * (high - low) >> 32)
+
+
+def epoch_order(count: int, seed: int, epoch: int, device: torch.device | str = "cpu") -> Tensor:
+    """The order of `count` examples in an epoch: a permutation, int64, the same on every device."""
+    positions = torch.arange(count, dtype=torch.int64, device=device)
+    # splitmix64 maps different positions to different hashes, so there are no ties to break.
+    return torch.argsort(keys(seed, epoch, positions, _ORDER))
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = (x ^ _shift(x, 30)) * _signed(_FIRST)
+    x = (x ^ _shift(x, 27)) * _signed(_SECOND)
+    return x ^ _shift(x, 31)
+
+
+def _mix_int(x: int) -> int:
+    x = (x ^ x >> 30) * _FIRST & _MASK
+    x = (x ^ x >> 27) * _SECOND & _MASK
+    return x ^ x >> 31
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    # >> on int64 copies the sign into the upper bits; the mask takes it out again.
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(x: int) -> int:
+    return x - 2**64 if x >= 2**63 else x

@@ -1,0 +1,62 @@
+"""What tells one data set from another: SHA-256 over content and labels, never over where it lies."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from convsmith.base.errors import BadFile
+from convsmith.data.examples import ArrayExamples, EncodedExamples, FileExamples, spread
+
+_END = 64 * 1024
+
+# Of sets larger than this, the content of this many files is read; path, size and label always count for all.
+_READ = 20_000
+
+
+def of_arrays(splits: Mapping[str, ArrayExamples]) -> str:
+    """Of pixel values, shapes and labels."""
+    digest = hashlib.sha256()
+    for split, examples in splits.items():
+        digest.update(f"{split} {examples.images.shape}\n".encode())
+        digest.update(np.ascontiguousarray(examples.images).data)
+        digest.update(examples.labels.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def of_encoded(splits: Mapping[str, EncodedExamples]) -> str:
+    """Of encoded bytes, their lengths and labels."""
+    digest = hashlib.sha256()
+    for split, examples in splits.items():
+        digest.update(f"{split} {len(examples)}\n".encode())
+        digest.update(np.ascontiguousarray(examples.encoded.data).data)
+        digest.update(examples.encoded.offsets.astype("<i8").tobytes())
+        digest.update(examples.labels.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def of_files(splits: Mapping[str, FileExamples]) -> str:
+    """Of each file's relative path, size, first and last 64 KiB, and label."""
+    digest = hashlib.sha256()
+    for split, examples in splits.items():
+        digest.update(f"{split} {len(examples)}\n".encode())
+        read = set(spread(len(examples), _READ).tolist())
+        for i, file in enumerate(examples.files):
+            digest.update(os.fsencode(file))
+            digest.update(_file(examples, i, i in read))
+            digest.update(f" {examples.labels[i]}\n".encode())
+    return digest.hexdigest()
+
+
+def _file(examples: FileExamples, i: int, read: bool) -> bytes:
+    path = examples.root / examples.files[i]
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(_END) if read else b""
+            if read and size > 2 * _END:
+                file.seek(size - _END)
+            return f" {size} ".encode() + head + (file.read(_END) if read else b"")
+    except OSError as error:
+        raise BadFile(path, f"cannot be read ({error.strerror})") from None

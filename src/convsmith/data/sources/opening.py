@@ -1,0 +1,113 @@
+"""From what a user names to a source: known names, and paths whose kind is recognised from what lies there."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from convsmith.base.errors import BadFile, MissingPath, nearest
+from convsmith.base.table import Table
+from convsmith.data.options import DataOptions
+from convsmith.data.sources.cifar import download_cifar, is_cifar10, is_cifar100, open_cifar10, open_cifar100
+from convsmith.data.sources.digits import open_digits
+from convsmith.data.sources.download import download
+from convsmith.data.sources.folder import is_folder, open_folder
+from convsmith.data.sources.idx import is_idx, open_idx
+from convsmith.data.sources.parquet import is_parquet, open_parquet
+from convsmith.data.sources.source import Origin, Source
+
+_LOOKED_FOR = (
+    "class folders with images, train/val/test folders of class folders, IDX files (train-images-idx3-ubyte), "
+    "CIFAR binary files (data_batch_1.bin or train.bin), Parquet files"
+)
+_KINDS = {
+    "digits": "bundled digits",
+    "idx": "IDX files",
+    "cifar10": "CIFAR-10 binary files",
+    "cifar100": "CIFAR-100 binary files",
+    "parquet": "Parquet files",
+    "folder": "folder of class folders",
+}
+
+
+def _open_mnist() -> Source:
+    source = "Y. LeCun, C. Cortes, C. Burges, http://yann.lecun.com/exdb/mnist"
+    return open_idx(download("mnist"), Origin("mnist", "idx", "CC BY-SA 3.0", source))
+
+
+def _open_fashion_mnist() -> Source:
+    source = "H. Xiao, K. Rasul, R. Vollgraf 2017, https://github.com/zalandoresearch/fashion-mnist"
+    return open_idx(download("fashion_mnist"), Origin("fashion_mnist", "idx", "MIT", source))
+
+
+def _open_cifar(name: str, opener: Callable[[Path, Origin], Source]) -> Source:
+    source = "A. Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html"
+    return opener(download_cifar(name), Origin(name, name, "none stated by the authors", source))
+
+
+KNOWN: Table[Callable[[], Source]] = Table(
+    "data set",
+    {
+        "digits": open_digits,
+        "mnist": _open_mnist,
+        "fashion_mnist": _open_fashion_mnist,
+        "cifar10": partial(_open_cifar, "cifar10", open_cifar10),
+        "cifar100": partial(_open_cifar, "cifar100", open_cifar100),
+    },
+)
+
+
+def open_source(options: DataOptions) -> Source:
+    """The source that `options.source` names.
+
+    A known name means that set, even where a file of that name lies in the working directory; write `./mnist` for
+    the file. Anything else is a path. Raises MissingPath (with the nearest known names) and BadFile (with what was
+    looked for and what was found).
+    """
+    text = options.source
+    if text in KNOWN:
+        return KNOWN[text]()
+    path = Path(text).expanduser()
+    if not path.exists():
+        near = nearest(text, KNOWN) or list(KNOWN)
+        raise MissingPath(f"no such path, and no data set of this name: {text!r}; nearest names: {', '.join(near)}")
+    return open_path(path)
+
+
+def open_path(path: Path) -> Source:
+    """The source that lies at `path`, its kind told by the files there."""
+    name = path.stem if path.is_file() else path.resolve().name
+    for kind, is_kind, opener in (
+        ("parquet", is_parquet, open_parquet),
+        ("idx", _in_folder(is_idx), open_idx),
+        ("cifar10", _in_folder(is_cifar10), open_cifar10),
+        ("cifar100", _in_folder(is_cifar100), open_cifar100),
+        ("folder", _in_folder(is_folder), open_folder),
+    ):
+        if is_kind(path):
+            return opener(path, Origin(name, kind, source=f"local files in {name}"))
+    raise BadFile(path, f"no data set recognised; looked for {_LOOKED_FOR}; found {_found(path)}")
+
+
+def describe(source: Source) -> str:
+    """What was recognised, in one line: `folder of class folders: 3 classes, 120 images (train 100, test 20)`."""
+    card = source.card
+    total = sum(card.counts.values())
+    line = f"{_KINDS.get(card.kind, card.kind)}: {len(card.classes)} classes, {total:,} images"
+    if len(card.counts) > 1:
+        line += f" ({', '.join(f'{split} {count:,}' for split, count in card.counts.items())})"
+    return line
+
+
+def _in_folder(is_kind: Callable[[Path], bool]) -> Callable[[Path], bool]:
+    return lambda path: path.is_dir() and is_kind(path)
+
+
+def _found(path: Path) -> str:
+    if not path.is_dir():
+        return f"a file of {path.stat().st_size} bytes; give its folder, or a Parquet file"
+    entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    if not entries:
+        return "an empty folder"
+    shown = ", ".join(entry.name + ("/" if entry.is_dir() else "") for entry in entries[:6])
+    return shown + (f" and {len(entries) - 6} more" if len(entries) > 6 else "")

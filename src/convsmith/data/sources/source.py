@@ -1,0 +1,125 @@
+"""A source: a card and the splits as they are stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from convsmith.base.errors import BadFile
+from convsmith.data.card import Card
+from convsmith.data.examples import ArrayExamples, EncodedExamples, Examples, FileExamples, spread
+from convsmith.data.images import upright_size
+
+SPLITS = ("train", "val", "test")
+
+# A card needs the size and the mode of the images; of files the headers of this many per split are read.
+HEADERS = 512
+
+_GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from: the card, and the examples of each stored split (`train`, `val`, `test`)."""
+
+    card: Card
+    splits: dict[str, Examples]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose data it is."""
+
+    name: str
+    kind: str
+    licence: str = "not stated"
+    source: str = "local files"
+
+
+def array_source(
+    origin: Origin, classes: tuple[str, ...], splits: Mapping[str, ArrayExamples], fingerprint: str, notes: tuple = ()
+) -> Source:
+    """The source of arrays that share one size."""
+    first = next(iter(splits.values()))
+    height, width, channels = first.images.shape[1:]
+    return Source(_card(origin, classes, splits, channels, (height, width), fingerprint, notes), dict(splits))
+
+
+def file_source(
+    origin: Origin,
+    classes: tuple[str, ...],
+    splits: Mapping[str, FileExamples] | Mapping[str, EncodedExamples],
+    fingerprint: str,
+    notes: tuple[str, ...] = (),
+) -> Source:
+    """The source of encoded images; their size and colour are those of a sample of headers."""
+    sizes, modes, unread = _headers(splits)
+    if not sizes:
+        name = next(iter(splits.values())).name(0)
+        raise BadFile(name, f"none of the {unread} images that were looked at can be read; `data check` lists why")
+    size = next(iter(sizes)) if len(sizes) == 1 else None
+    channels = 1 if all(mode in _GREY for mode in modes if mode != "turned") else 3
+    read = sum(count for mode, count in modes.items() if mode != "turned")
+    found = (*notes, *_mode_notes(modes, channels, read))
+    return Source(_card(origin, classes, splits, channels, size, fingerprint, found), dict(splits))
+
+
+def _card(
+    origin: Origin,
+    classes: tuple[str, ...],
+    splits: Mapping[str, Examples],
+    channels: int,
+    size: tuple[int, int] | None,
+    fingerprint: str,
+    notes: tuple[str, ...],
+) -> Card:
+    tallies = {s: tuple(int(n) for n in np.bincount(e.labels, minlength=len(classes))) for s, e in splits.items()}
+    return Card(
+        name=origin.name,
+        kind=origin.kind,
+        classes=classes,
+        channels=channels,
+        size=size,
+        counts={split: len(examples) for split, examples in splits.items()},
+        class_counts=tallies,
+        licence=origin.licence,
+        source=origin.source,
+        fingerprint=fingerprint,
+        notes=notes,
+    )
+
+
+def _headers(
+    splits: Mapping[str, FileExamples] | Mapping[str, EncodedExamples],
+) -> tuple[set[tuple[int, int]], dict[str, int], int]:
+    """The sizes, how often each mode (and `turned`) occurs, and how many headers cannot be read."""
+    sizes: set[tuple[int, int]] = set()
+    modes: dict[str, int] = {}
+    unread = 0
+    for examples in splits.values():
+        for i in spread(len(examples), HEADERS):
+            try:
+                with examples.header(int(i)) as image:
+                    size, mode, stored = upright_size(image), image.mode, (image.height, image.width)
+            except BadFile:
+                # Unreadable files are told of when they are needed, or left out by on_bad=skip.
+                unread += 1
+                continue
+            sizes.add(size)
+            for key in (mode, "turned") if size != stored else (mode,):
+                modes[key] = modes.get(key, 0) + 1
+    return sizes, modes, unread
+
+
+def _mode_notes(modes: dict[str, int], channels: int, read: int) -> list[str]:
+    wide = sum(count for mode, count in modes.items() if mode.startswith("I"))
+    alpha = sum(modes.get(mode, 0) for mode in ("LA", "RGBA", "PA"))
+    told = [
+        (modes.get("P", 0), "palette images are converted to colour"),
+        (modes.get("CMYK", 0), "CMYK images are converted to RGB"),
+        (wide, "16-bit images are scaled to 8 bit"),
+        (alpha, "images with alpha are laid on white"),
+        (modes.get("turned", 0), "images are turned by their EXIF orientation"),
+        (modes.get("L", 0) if channels == 3 else 0, "grey images get three equal channels"),
+    ]
+    return [f"{what} ({count} of {read} headers that were read)" for count, what in told if count]

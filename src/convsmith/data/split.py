@@ -1,0 +1,182 @@
+"""Dividing a source into train, val and test: by shares, stratified by class or by whole groups. No torch here."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convsmith.base.errors import UsageError
+from convsmith.data.examples import Examples
+from convsmith.data.groups import group_names
+from convsmith.data.options import DataOptions, split_shares
+from convsmith.data.sources.source import Source
+
+_PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that cannot be decoded and is left out: its stored split, its index there, its name, what is wrong."""
+
+    split: str
+    index: int
+    file: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Division:
+    """The three splits that are used, and the JSON record from which `division_from_record` rebuilds them.
+
+    The record holds `rule`, `seed`, `group`, `shares`, `counts` of the stored splits, `skipped` files, and `parts`:
+    for each split the stored split it is `from` and its `indices` there (`"all"`: every one that is not skipped).
+    """
+
+    train: Examples
+    val: Examples
+    test: Examples | None
+    record: dict[str, Any]
+
+
+def split_source(source: Source, options: DataOptions, skipped: Sequence[Skipped] = ()) -> Division:
+    """Divide what the source does not divide itself; a function of the labels (or groups), the shares and the seed.
+
+    Only train: all three are drawn from it. No val: it is drawn from train, val/(train + val) of it, and a missing
+    test stays missing. A stored split is never touched otherwise.
+    """
+    shares = split_shares(options.split)
+    stored = source.splits
+    parts: dict[str, Any] = {name: {"from": name, "indices": "all"} for name in stored}
+    if "val" in stored:
+        rule = "as stored"
+    else:
+        wanted = (*shares[:2], 0.0) if "test" in stored else shares
+        names = _PARTS[: 3 if wanted[2] else 2]
+        kind = "whole groups" if options.group else "stratified by class"
+        rule = f"{', '.join(names)} drawn from the stored train, {kind}"
+        drawn = _draw(stored["train"], options, wanted, {s.index for s in skipped if s.split == "train"})
+        for name, indices in zip(names, drawn, strict=False):
+            parts[name] = {"from": "train", "indices": indices.tolist()}
+    record = {
+        "rule": rule,
+        "seed": options.split_seed,
+        "group": options.group,
+        "shares": list(shares),
+        "counts": {name: len(examples) for name, examples in stored.items()},
+        "skipped": [{"split": s.split, "index": s.index, "file": s.file, "problem": s.problem} for s in skipped],
+        "parts": {name: parts.get(name) for name in _PARTS},
+    }
+    return division_from_record(source, record)
+
+
+def division_from_record(source: Source, record: dict[str, Any]) -> Division:
+    """The division that a record states; an error where the source no longer has the counts of the record."""
+    try:
+        counts, parts, skipped = dict(record["counts"]), dict(record["parts"]), list(record["skipped"])
+    except (KeyError, TypeError, ValueError):
+        raise UsageError("split record: expected the fields counts, parts and skipped") from None
+    now = {name: len(examples) for name, examples in source.splits.items()}
+    if counts != now:
+        raise UsageError(
+            f"the split was made of {_tally(counts)}, and {source.card.name} now has {_tally(now)}; "
+            "give the data it was made from, or start a new run"
+        )
+    built = {name: _part(source, parts.get(name), skipped, name) for name in _PARTS}
+    train, val, test = built["train"], built["val"], built["test"]
+    if train is None or val is None:
+        raise UsageError("split record: expected the parts train and val")
+    return Division(train, val, test, record)
+
+
+def stratified(labels: np.ndarray, shares: Sequence[float], seed: int, allowed: np.ndarray) -> list[np.ndarray]:
+    """Indices of each part, ascending; per class each part is within one of its share.
+
+    `allowed` are the indices to draw from. A class of three or more has at least one in every part with a share.
+    """
+    parts: list[list[int]] = [[] for _ in shares]
+    for label in np.unique(labels[allowed]):
+        members = allowed[labels[allowed] == label].tolist()
+        members.sort(key=lambda i: _order(seed, i))
+        begin = 0
+        for part, count in zip(parts, apportion(len(members), shares), strict=True):
+            part += members[begin : begin + count]
+            begin += count
+    return [np.asarray(sorted(part), dtype=np.int64) for part in parts]
+
+
+def apportion(count: int, shares: Sequence[float]) -> list[int]:
+    """`count` things divided by shares that add up to one: largest remainders, and none empty that could have one."""
+    counts = [int(count * share + 1e-9) for share in shares]
+    by_remainder = sorted(range(len(shares)), key=lambda k: (counts[k] - count * shares[k], k))
+    for k in by_remainder[: count - sum(counts)]:
+        counts[k] += 1
+    wanted = [k for k, share in enumerate(shares) if share > 0]
+    if count >= len(wanted):
+        for k in wanted:
+            if counts[k] == 0:
+                counts[k] += 1
+                counts[max(wanted, key=lambda j: counts[j])] -= 1
+    return counts
+
+
+def grouped(groups: list[str], shares: Sequence[float], seed: int, allowed: np.ndarray) -> list[np.ndarray]:
+    """Indices of each part, ascending, with every group whole: the largest group first, to the part that lacks most."""
+    members: dict[str, list[int]] = {}
+    for i in allowed.tolist():
+        members.setdefault(groups[i], []).append(i)
+    wanted = [k for k, share in enumerate(shares) if share > 0]
+    if len(members) < len(wanted):
+        raise UsageError(
+            f"{len(members)} groups cannot fill {len(wanted)} splits; expected at least one group for each"
+        )
+    parts: list[list[int]] = [[] for _ in shares]
+    order = sorted(members, key=lambda name: (-len(members[name]), _order(seed, name)))
+    for place, name in enumerate(order):
+        empty = [k for k in wanted if not parts[k]]
+        # The last groups are kept for splits that would otherwise stay empty.
+        open_to = empty if len(order) - place == len(empty) else wanted
+        best = max(open_to, key=lambda k: shares[k] * len(allowed) - len(parts[k]))
+        parts[best] += members[name]
+    return [np.asarray(sorted(part), dtype=np.int64) for part in parts]
+
+
+def _draw(examples: Examples, options: DataOptions, shares: Sequence[float], bad: set[int]) -> list[np.ndarray]:
+    total = sum(shares)
+    shares = [share / total for share in shares]
+    allowed = np.asarray([i for i in range(len(examples)) if i not in bad], dtype=np.int64)
+    if options.group:
+        parts = grouped(group_names(examples, options.group), shares, options.split_seed, allowed)
+    else:
+        parts = stratified(examples.labels, shares, options.split_seed, allowed)
+    for name, part, share in zip(_PARTS, parts, shares, strict=True):
+        if share and not len(part):
+            raise UsageError(f"{len(allowed)} images are too few for a {name} split of {share:.0%}; change the split")
+    return parts
+
+
+def _part(source: Source, part: Any, skipped: Iterable[dict[str, Any]], name: str) -> Examples | None:
+    if part is None:
+        return None
+    examples = source.splits.get(part["from"])
+    if examples is None:
+        raise UsageError(f"split record: {name} is drawn from {part['from']!r}, which {source.card.name} does not have")
+    bad = {int(s["index"]) for s in skipped if s["split"] == part["from"]}
+    if part["indices"] == "all":
+        if not bad:
+            return examples
+        return examples.subset([i for i in range(len(examples)) if i not in bad])
+    indices = np.asarray(part["indices"], dtype=np.int64)
+    if len(indices) and not 0 <= indices.min() <= indices.max() < len(examples):
+        raise UsageError(f"split record: {name} has indices outside the {len(examples)} images of {part['from']}")
+    return examples.subset(indices)
+
+
+def _order(seed: int, key: int | str) -> bytes:
+    # A hash, not a generator: the place of an image depends on nothing but the seed and its own index or group.
+    return hashlib.blake2b(f"{seed}/{key}".encode(errors="surrogateescape"), digest_size=8).digest()
+
+
+def _tally(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "nothing"

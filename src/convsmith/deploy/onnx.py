@@ -1,0 +1,153 @@
+"""ONNX files that carry their preprocessing and were compared with the network they came from."""
+
+import json
+import logging
+import os
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from convsmith.base.errors import CheckFailed, MissingExtra, UsageError
+from convsmith.base.files import write_bytes, write_json
+from convsmith.data.augment import normalise
+from convsmith.data.examples import Examples
+from convsmith.data.loaders import decode_all
+from convsmith.nets.network import Network
+from convsmith.runs.subject import Subject
+
+# Relative to the largest output: fp32 convolutions summed in another order differ by some 1e-6.
+TOLERANCE = 1e-4
+BATCHES = (1, 2, 7)
+OPSET = 18
+METADATA_KEY = "convsmith"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """ONNX Runtime's outputs against ours at one batch size: the largest difference over the largest output."""
+
+    batch: int
+    images: int
+    difference: float
+    same_class: int
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file with the comparisons that it passed or failed."""
+
+    path: str
+    bytes: int
+    opset: int
+    tolerance: float
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every difference is within the tolerance and every class the same."""
+        return all(c.difference <= self.tolerance and c.same_class == c.images for c in self.comparisons)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `export --json` prints."""
+        return asdict(self) | {"ok": self.ok}
+
+
+def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: float = TOLERANCE) -> Export:
+    """Write the network as ONNX with a free batch size, run it on real images, and say how far it is from ours.
+
+    Input `images`: float32 (N, C, H, W), normalised as the metadata's preprocessing record says; output `logits`. Raises
+    `CheckFailed` above `tolerance`, and then leaves no file.
+    """
+    onnx, runtime = _libraries()
+    if path.suffix != ".onnx":
+        raise UsageError(f"{path}: expected a file name that ends in .onnx")
+    program = _exported(subject)
+    for key, value in _metadata(subject).items():
+        program.model.metadata_props[key] = value
+    data = program.model_proto.SerializeToString()
+    onnx.checker.check_model(data, full_check=True)
+    inputs = _inputs(subject, examples)
+    session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    comparisons = tuple(_compare(subject, session, inputs, batch) for batch in BATCHES)
+    export = Export(str(path), len(data), OPSET, tolerance, comparisons)
+    if not export.ok:
+        worst = max(comparisons, key=lambda c: c.difference)
+        raise CheckFailed(
+            f"{path}: not written, since ONNX Runtime's outputs differ from the network's by {worst.difference:.2e} at "
+            f"batch {worst.batch} (tolerance {tolerance:.0e}), with {worst.same_class} of {worst.images} classes the same"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, data)
+    write_json(path.with_name(path.name + ".report.json"), export.to_json())
+    return export
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch's exporter needs it
+    except ImportError as error:
+        raise MissingExtra(error.name or "onnx", "deploy") from None
+    return onnx, onnxruntime
+
+
+def _exported(subject: Subject) -> Any:
+    # Traced with two samples: a batch of one would be taken for a constant.
+    sample = torch.zeros(2, *subject.input)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), open(os.devnull, "w") as nothing, _quiet(nothing):
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program = torch.onnx.export(
+            subject.module,
+            (sample,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+    if program is None:
+        raise CheckFailed("torch gave no ONNX program")
+    return program
+
+
+def _quiet(nothing: Any) -> Any:
+    import contextlib
+
+    return contextlib.redirect_stdout(nothing)
+
+
+def _metadata(subject: Subject) -> dict[str, str]:
+    """What a user of the file needs: how to prepare an image, what the outputs mean, where it comes from."""
+    name = subject.network.name
+    record = {
+        "preprocess": subject.preprocess.to_json(),
+        "labels": list(subject.labels),
+        "network": subject.network.to_json() if isinstance(subject.network, Network) else {"name": name},
+        "run": subject.run.path.name,
+        "step": subject.step,
+    }
+    return {METADATA_KEY: json.dumps(record)}
+
+
+def _inputs(subject: Subject, examples: Examples) -> np.ndarray:
+    """Images for every batch size, normalised as in training and evaluation."""
+    count = min(len(examples), 2 * sum(BATCHES))
+    some = examples.subset(np.arange(count) * len(examples) // count)
+    images = decode_all(some, subject.preprocess, 1)
+    return normalise(images, subject.preprocess).numpy()
+
+
+def _compare(subject: Subject, session: Any, inputs: np.ndarray, batch: int) -> Comparison:
+    chosen = np.resize(inputs, (batch, *inputs.shape[1:])) if len(inputs) < batch else inputs[:batch]
+    (theirs,) = session.run(None, {"images": chosen})
+    with torch.no_grad():
+        ours = subject.module(torch.from_numpy(chosen.copy())).numpy()
+    difference = float(np.abs(ours - theirs).max() / max(float(np.abs(ours).max()), 1e-12))
+    return Comparison(batch, batch, difference, int((ours.argmax(1) == theirs.argmax(1)).sum()))

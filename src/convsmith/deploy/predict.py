@@ -1,0 +1,115 @@
+"""What a trained network says about images: files, folders, patterns."""
+
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.data.preprocess import load
+from convsmith.runs.subject import Subject
+from convsmith.training.engine import Engine
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+BATCH = 64
+Picture = str | Path | Image.Image | np.ndarray
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class and how probable the network holds it."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of one image, the best first; `error` says why there are none."""
+
+    file: str
+    top: tuple[Guess, ...]
+    error: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        if not self.top:
+            raise UsageError(f"{self.file} has no prediction: {self.error}")
+        return self.top[0].label
+
+    @property
+    def probability(self) -> float:
+        """How probable the most probable class is."""
+        return self.top[0].probability if self.top else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """What `predict --json` prints."""
+        data: dict[str, Any] = {"file": self.file, "top": [vars(guess) for guess in self.top]}
+        return data if self.error is None else data | {"error": self.error}
+
+
+def predict(subject: Subject, pictures: Iterable[Picture], engine: Engine, top: int = 5) -> Iterator[Prediction]:
+    """Predictions in order, batch by batch; a picture that cannot be read has its error instead of classes."""
+    module = engine.place(subject.module)
+    for group in _batches(pictures):
+        loaded = [_load(picture, subject) for picture in group]
+        arrays = [array for array in loaded if not isinstance(array, str)]
+        rows = iter(_probabilities(module, arrays, engine)) if arrays else iter(())
+        for picture, array in zip(group, loaded, strict=True):
+            name = str(picture) if isinstance(picture, str | Path) else "image"
+            if isinstance(array, str):
+                yield Prediction(name, (), array)
+            else:
+                yield Prediction(name, _top(next(rows), subject.labels, top))
+
+
+def expand(names: Sequence[str]) -> list[Path]:
+    """The image files that names stand for: files as given, folders searched through, patterns such as `a/*.png`."""
+    found: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+            if not inside:
+                raise BadFile(path, f"holds no images ({', '.join(EXTENSIONS)})")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            matches = sorted(Path(p) for p in glob.glob(name, recursive=True))
+            if not matches:
+                raise MissingPath(f"{name}: no such file, folder or match; give images to look at")
+            found += [p for p in matches if p.is_file()]
+    return found
+
+
+def _batches(pictures: Iterable[Picture]) -> Iterator[tuple[Picture, ...]]:
+    iterator = iter(pictures)
+    while group := tuple(islice(iterator, BATCH)):
+        yield group
+
+
+def _load(picture: Picture, subject: Subject) -> np.ndarray | str:
+    """The network's input (C, H, W), or what is wrong with the picture."""
+    try:
+        return load(picture, subject.preprocess)
+    except (BadFile, MissingPath) as error:
+        return str(error)
+
+
+def _probabilities(module: torch.nn.Module, arrays: list[np.ndarray], engine: Engine) -> list[torch.Tensor]:
+    inputs = torch.from_numpy(np.stack(arrays)).to(engine.device).contiguous(memory_format=engine.memory_format)
+    with torch.no_grad():
+        return list(module(inputs).float().softmax(dim=1).cpu())
+
+
+def _top(row: torch.Tensor, labels: tuple[str, ...], count: int) -> tuple[Guess, ...]:
+    values, indices = row.topk(min(count, len(labels)))
+    return tuple(Guess(labels[i], v) for v, i in zip(values.tolist(), indices.tolist(), strict=True))

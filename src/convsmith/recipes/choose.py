@@ -1,0 +1,79 @@
+"""From what a user names to a recipe: a recipe, a network, a data set, a recipe's file or a run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from convsmith.base.errors import BadFile, MissingPath, unknown
+from convsmith.base.files import read_json
+from convsmith.data.sources import KNOWN, open_path
+from convsmith.nets.source import is_network_name
+from convsmith.nets.zoo import NETWORKS
+from convsmith.recipes.builtin import RECIPES
+from convsmith.recipes.recipe import Recipe, recipe_from_file, recipe_from_json
+from convsmith.runs.directory import is_run, open_run
+
+# The recipe that a known data set takes when only a network, or nothing, is named.
+FOR_DATA = {
+    "digits": "digits",
+    "mnist": "lenet5-mnist",
+    "fashion_mnist": "lenet5-mnist",
+    "cifar10": "resnet20-cifar10-fast",
+    "cifar100": "resnet20-cifar10-fast",
+}
+
+
+def choose(subject: str | None, source: str | None) -> Recipe:
+    """The recipe for `subject` (None: the default for the data) on the data `source` (None: the recipe's own)."""
+    if subject is None:
+        return for_data(source) if source else RECIPES["digits"]()
+    if subject in RECIPES:
+        return _with_source(RECIPES[subject](), source)
+    if is_run(subject):
+        return _with_source(run_recipe(subject), source)
+    if is_network_name(subject):
+        return replace(for_data(source or "digits"), network=subject)
+    path = Path(subject)
+    if path.suffix == ".json" and path.is_file():
+        return _from_json_file(path, source)
+    if subject in KNOWN or path.exists():
+        if source is not None:
+            raise unknown("recipe or network", subject, [*RECIPES, *NETWORKS])
+        return for_data(subject)
+    if path.suffix or "/" in subject:
+        raise MissingPath(f"{subject}: no such file or folder; a recipe, a network, images or a run can be named here")
+    raise unknown("recipe, network or data set", subject, [*RECIPES, *NETWORKS, *KNOWN])
+
+
+def for_data(source: str) -> Recipe:
+    """The default recipe for a data set: by its name, else by what its images are like."""
+    name = FOR_DATA.get(source) or _by_images(Path(source))
+    return _with_source(RECIPES[name](), source)
+
+
+def run_recipe(path: str | Path) -> Recipe:
+    """The recipe that a run was made with."""
+    run = open_run(path)
+    return recipe_from_json(run.record("recipe")["recipe"], str(run.path / "recipe.json"))
+
+
+def _by_images(path: Path) -> str:
+    if not path.exists():
+        return "photos"  # opening the data says what is wrong with the name
+    card = open_path(path).card
+    if card.size is None or max(card.size) > 64:
+        return "photos"
+    return "lenet5-mnist" if card.channels == 1 else "resnet20-cifar10-fast"
+
+
+def _with_source(recipe: Recipe, source: str | None) -> Recipe:
+    return recipe if source is None else replace(recipe, data=replace(recipe.data, source=source))
+
+
+def _from_json_file(path: Path, source: str | None) -> Recipe:
+    """A recipe, or a network as `show --json-tree` writes it."""
+    data = read_json(path)
+    if isinstance(data, dict) and "stages" in data:
+        return replace(for_data(source or "digits"), network=str(path))
+    if isinstance(data, dict) and "recipe" in data:
+        raise BadFile(path, "is a run's record; name the run's directory instead")
+    return _with_source(recipe_from_file(path), source)

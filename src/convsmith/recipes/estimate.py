@@ -1,0 +1,68 @@
+"""What a run will take: time and memory from a few trial steps, disk from its weights."""
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+
+from convsmith.nets.cost import cost
+from convsmith.nets.network import Network
+from convsmith.recipes.prepare import Plan, make_job, make_model
+from convsmith.training.engine import using
+from convsmith.training.job import new_state
+from convsmith.training.optimise import make_optimiser
+from convsmith.training.step import train_step
+
+TRIAL_STEPS = 3
+# Training work above which a run gets a trial before it starts: about a minute at 100 GFLOP/s.
+LONG_FLOPS = 6e12
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of training steps, the most memory used so far, and bytes of checkpoints."""
+
+    steps: int
+    seconds: float
+    images_per_second: float
+    memory_bytes: int
+    disk_bytes: int
+
+
+def estimate(plan: Plan) -> Estimate:
+    """Take a few steps on a copy of the network that is then thrown away."""
+    job = make_job(plan)
+    model = plan.engine.place(make_model(plan, []))
+    state = new_state(model, make_optimiser(model, plan.recipe.optimiser), plan.engine)
+    batches = job.training.epoch(0)
+    seconds: list[float] = []
+    with using(plan.engine):
+        for _, batch in zip(range(TRIAL_STEPS), batches, strict=False):
+            start = time.perf_counter()
+            train_step(state, batch, job)
+            seconds.append(time.perf_counter() - start)
+    step = min(seconds)
+    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    momentum = sum(p.numel() * p.element_size() for p in model.parameters())
+    return Estimate(
+        steps=job.span.total_steps,
+        seconds=step * job.span.total_steps,
+        images_per_second=job.training.batch / step,
+        memory_bytes=peak_memory(),
+        disk_bytes=(weights + momentum) * (plan.recipe.keep + 1),
+    )
+
+
+def is_long(plan: Plan) -> bool:
+    """Whether the run's arithmetic is enough to be worth a trial first."""
+    if not isinstance(plan.network, Network):
+        return False
+    steps_per_epoch = max(1, len(plan.dataset.train) // plan.recipe.batch)
+    images = plan.recipe.length.steps(steps_per_epoch) * plan.recipe.batch
+    return 6 * cost(plan.network).macs * images > LONG_FLOPS
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,91 @@
+"""A run's report.html: its numbers gathered for the page that `report` renders."""
+
+from typing import Any
+
+import numpy as np
+
+from convsmith.base.files import write_text
+from convsmith.data.decoding import decode_one
+from convsmith.data.examples import Examples
+from convsmith.nets.cost import cost
+from convsmith.nets.network import Network
+from convsmith.nets.stages import summarise
+from convsmith.recipes.prepare import Plan
+from convsmith.report import text
+from convsmith.report.architecture import Stage, stages_svg
+from convsmith.report.page import Mistake, RunReport, render_report
+from convsmith.report.pictures import png
+from convsmith.runs.directory import RunDirectory
+from convsmith.tasks.classify import Classification
+
+WORST = 24
+
+
+def write_report(run: RunDirectory, plan: Plan, evaluations: dict[str, Classification | None]) -> None:
+    """Write `report.html` into the run: the test split's numbers where it has one, else the validation's."""
+    split = "test" if evaluations["test"] is not None else "val"
+    result = evaluations[split]
+    examples = plan.dataset.test if split == "test" else plan.dataset.val
+    network = plan.network
+    report = RunReport(
+        title=f"{plan.recipe.name}: {network.name} on {plan.dataset.card.name}",
+        state="finished",
+        summary=_summary(run, plan),
+        network_svg=draw(network) if isinstance(network, Network) else None,
+        metrics=run.metrics(),
+        split=split,
+        accuracy=result.accuracy if result else None,
+        interval=result.interval if result else None,
+        count=result.count if result else 0,
+        confusion=result.confusion if result else None,
+        labels=plan.dataset.card.classes,
+        per_class=[(c.label, c.precision, c.recall, c.f1, c.support) for c in result.per_class] if result else (),
+        mistakes=_mistakes(plan, examples, result) if result and examples is not None else (),
+        recipe=run.record("recipe"),
+        environment=run.record("env"),
+        notes=(*plan.notes, *plan.dataset.card.notes),
+    )
+    write_text(run.path / "report.html", render_report(report))
+
+
+def draw(network: Network) -> str:
+    """A network's stages as an SVG picture."""
+    return stages_svg([Stage(**vars(stage)) for stage in summarise(network)])
+
+
+def _summary(run: RunDirectory, plan: Plan) -> tuple[tuple[str, str], ...]:
+    result = run.record("result")
+    rows: list[tuple[str, Any]] = [
+        ("Epochs", result["epochs"]),
+        ("Time", text.duration(result["seconds"])),
+        ("Training images/s", text.count(round(result["images_per_second"] or 0))),
+        ("Images", ", ".join(f"{text.count(len(e))} {n}" for n, e in _splits(plan))),
+        ("Image size", "x".join(map(str, plan.dataset.preprocess.size))),
+    ]
+    if isinstance(plan.network, Network):
+        numbers = cost(plan.network)
+        rows += [("Parameters", text.count(numbers.params)), ("MACs", text.short(numbers.macs))]
+    return tuple((name, str(value)) for name, value in rows)
+
+
+def _splits(plan: Plan) -> list[tuple[str, Examples]]:
+    data = plan.dataset
+    return [(n, e) for n, e in (("train", data.train), ("val", data.val), ("test", data.test)) if e is not None]
+
+
+def _mistakes(plan: Plan, examples: Examples, result: Classification) -> tuple[Mistake, ...]:
+    """The wrong answers of largest loss, with their images as the network got them."""
+    labels, classes = examples.labels, plan.dataset.card.classes
+    wrong = np.flatnonzero(np.asarray(result.predicted) != labels)
+    worst = wrong[np.argsort(-np.asarray(result.sample_loss)[wrong], kind="stable")][:WORST]
+    return tuple(
+        Mistake(
+            image_png=png(decode_one(examples, int(i), plan.dataset.preprocess)),
+            true=classes[labels[i]],
+            predicted=classes[result.predicted[i]],
+            probability=result.probability[i],
+            true_probability=result.true_probability[i],
+            name=examples.name(int(i)),
+        )
+        for i in worst
+    )

@@ -1,0 +1,117 @@
+"""`Recipe`: everything that a run was asked to do, as one frozen, typed record that goes to JSON and back."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from convsmith.base import config
+from convsmith.base.config import option
+from convsmith.base.durations import Duration
+from convsmith.base.errors import BadFile, UsageError
+from convsmith.base.files import read_json
+from convsmith.data.options import Augment, DataOptions
+from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, Schedule
+
+SCHEMA = 1
+QUICK_IMAGES = 256
+QUICK_STEPS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A run as data. Durations are `90ep`, `2000steps` or `10%`; lists are `crop(4),flip`."""
+
+    name: str = option("custom", "what the run is called")
+    network: str = option("lenet5", "name, file.py:function, torchvision:NAME, tree.json or a run")
+    edits: tuple[str, ...] = option((), "changes to the network: drop_path=0.2")
+    stem: Literal["auto", "small", "large"] = option("auto", "first layers for small images; auto: by the image size")
+    init: str | None = option(None, "rule of initialisation; none: the network's own")
+    weights: str | None = option(None, "file or run to start from")
+    pretrained: bool = option(False, "start from torchvision's weights")
+    data: DataOptions = option(DataOptions, "")
+    augment: tuple[Augment, ...] = option((), "changes to training images: crop(4),flip")
+    batch: int = option(128, "images in a step")
+    length: Duration = option(Duration(10, "ep"), "how long to train")
+    seed: int = option(0, "seed of initialisation, order, augmentation and dropout")
+    label_smoothing: float = option(0.0, "share of the target spread over all classes")
+    optimiser: Optimiser = option(Optimiser, "")
+    schedule: Schedule = option(Schedule, "")
+    early_stopping: EarlyStopping = option(EarlyStopping, "")
+    engine: EngineOptions = option(EngineOptions, "")
+    evaluate_every: Duration = option(Duration(1, "ep"), "how often to evaluate")
+    checkpoint_every: Duration = option(Duration(1, "ep"), "how often to write a checkpoint")
+    keep: int = option(2, "checkpoints kept besides the best")
+    select: Literal["last", "best"] = option("last", "which weights are tested and used: by time or by validation")
+    explosion: float = option(3.0, "stop when the loss is this many times the first; 0: never")
+    quick: bool = option(False, "shrink to seconds: a few images, a few steps")
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("batch", self.batch, 1), ("keep", self.keep, 1), ("seed", self.seed, 0)):
+            if value < least:
+                raise UsageError(f"{name}: expected at least {least}, received {value}")
+        if self.length.unit == "%":
+            raise UsageError(f"length: expected epochs or steps such as 90ep, received {self.length}")
+        if not self.length.amount > 0:
+            raise UsageError(f"length: expected more than nothing, received {self.length}")
+        if not 0 <= self.label_smoothing < 1:
+            raise UsageError(f"label_smoothing: expected a share from 0 to below 1, received {self.label_smoothing}")
+        if self.explosion < 0:
+            raise UsageError(f"explosion: expected 0 or more, received {self.explosion}")
+        if self.weights and self.pretrained:
+            raise UsageError("weights and pretrained both say where to start from; give one")
+
+    def edit(self, **values: Any) -> "Recipe":
+        """A copy with fields set by name; dots are double underscores: `recipe.edit(optimiser__lr=0.1)`."""
+        recipe = self
+        for path, value in values.items():
+            recipe = config.edit(recipe, path.replace("__", "."), value)
+        return recipe
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as JSON data."""
+        return {"schema": SCHEMA, **config.plain(self)}
+
+
+def recipe_from_json(data: Any, where: str = "recipe") -> Recipe:
+    """The recipe that JSON data holds; unknown keys and wrong types are errors with the nearest name."""
+    if not isinstance(data, dict):
+        raise UsageError(f"{where}: expected a JSON object, received {type(data).__name__}")
+    fields = dict(data)
+    schema = fields.pop("schema", None)
+    if schema != SCHEMA:
+        raise UsageError(f"{where}: schema is {schema!r}; this version of convsmith reads {SCHEMA}")
+    return config.read(Recipe, fields, where)
+
+
+def recipe_from_file(path: Path) -> Recipe:
+    """The recipe in a JSON file; its paths are relative to that file."""
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise BadFile(path, "expected a recipe as a JSON object")
+    recipe = recipe_from_json(data, str(path))
+    return replace(
+        recipe,
+        network=_relative(recipe.network, path.parent),
+        weights=_relative(recipe.weights, path.parent) if recipe.weights else None,
+        data=replace(recipe.data, source=_relative(recipe.data.source, path.parent)),
+    )
+
+
+def _relative(text: str, folder: Path) -> str:
+    """A path stated in a file as seen from here; what is no path there stays."""
+    file, colon, function = text.partition(":")
+    stated = folder / file
+    return f"{stated}{colon}{function}" if not Path(file).is_absolute() and stated.exists() else text
+
+
+def quickened(recipe: Recipe) -> Recipe:
+    """The recipe shrunk to seconds: a few steps on a few images, one evaluation."""
+    return replace(
+        recipe,
+        quick=True,
+        batch=min(recipe.batch, 32),
+        length=Duration(QUICK_STEPS, "steps"),
+        schedule=replace(recipe.schedule, warmup=Duration(0, "ep")),
+        early_stopping=replace(recipe.early_stopping, patience=None),
+        data=replace(recipe.data, workers=0),
+    )

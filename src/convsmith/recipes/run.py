@@ -1,0 +1,157 @@
+"""Train by a recipe, or resume a run: the run directory is the result."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convsmith.base.durations import Duration
+from convsmith.base.errors import UsageError
+from convsmith.recipes.choose import run_recipe
+from convsmith.recipes.evaluate import evaluate_selected
+from convsmith.recipes.page import write_report
+from convsmith.recipes.prepare import Plan, make_job, make_model, prepare, records, stored_plan
+from convsmith.recipes.recipe import Recipe, quickened
+from convsmith.runs.checkpoints import load_checkpoint
+from convsmith.runs.directory import RunDirectory, create_run, open_run
+from convsmith.runs.generations import generations
+from convsmith.runs.lock import hold
+from convsmith.runs.subject import network_of
+from convsmith.tasks.classify import Classification
+from convsmith.training.engine import drift, resolve, using
+from convsmith.training.fit import fit
+from convsmith.training.job import Job, State, new_state, unpack
+from convsmith.training.optimise import make_optimiser
+from convsmith.training.progress import make_progress
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: what `train --json` prints, and where it lies."""
+
+    run: RunDirectory
+    result: dict[str, Any]
+
+
+def train(recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None) -> Outcome:
+    """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided."""
+    plan = prepare(quickened(recipe) if recipe.quick else recipe)
+    for note in plan.notes:
+        say(note)
+    notes: list[str] = []
+    state, job = _begin(plan, notes)
+    for note in notes:
+        say(note)
+    run = create_run(out, plan.recipe.name, records(plan))
+    say(f"run {run.path}")
+    return _go_on(run, plan, job, state, quiet, say)
+
+
+def resume(
+    path: str | Path, *, length: Duration | None = None, allow_drift: bool = False, quiet: bool = False,
+    say: Say = lambda text: None,
+) -> Outcome:  # fmt: skip
+    """Continue a run in place; its final weights are those that it would have had without the interruption.
+
+    `length` longer than before extends the run. On another processor or torch build the bits would differ: that is an
+    error unless `allow_drift`.
+    """
+    run = open_run(path)
+    recipe = _extended(run, length, say)
+    plan = stored_plan(path, recipe, network_of(run))
+    differences = drift(plan.engine, resolve(recipe.engine))
+    if differences and not allow_drift:
+        raise UsageError(
+            f"{run.path}: resumed here the result would differ from an uninterrupted run's: {'; '.join(differences)}; "
+            "go on all the same with --allow-drift"
+        )
+    if _is_finished(run, plan):
+        say(f"{run.path} is finished; train on with a larger --epochs")
+        return Outcome(run, run.record("result"))
+    state, job = _begin(plan, [])
+    return _go_on(run, plan, job, state, quiet, say, restore=True)
+
+
+def _begin(plan: Plan, notes: list[str]) -> tuple[State, Job]:
+    model = plan.engine.place(make_model(plan, notes))
+    job = make_job(plan)
+    return new_state(model, make_optimiser(model, plan.recipe.optimiser), plan.engine), job
+
+
+def _go_on(
+    run: RunDirectory, plan: Plan, job: Job, state: State, quiet: bool, say: Say, restore: bool = False
+) -> Outcome:
+    """Restore, fit, evaluate, write result and report, all while holding the run."""
+    if plan.recipe.data.on_bad == "skip" and plan.dataset.split.get("skipped"):
+        skipped = plan.dataset.split["skipped"]
+        say(f"left out {len(skipped)} files that cannot be read, first {skipped[0]['file']} (all in split.json)")
+    with using(plan.engine), hold(run, job.span.total_steps) as holder:
+        if restore:
+            _restore(run, state, say)
+            say(f"resumes {run.path} at step {state.step} of {job.span.total_steps}")
+        progress = make_progress(job.span.total_steps, quiet)
+        try:
+            how = fit(job, state, run, progress, holder.beat)
+        finally:
+            progress.close()
+        run.log(f"{how} at step {state.step}")
+        evaluations = evaluate_selected(run, plan, state.model)
+        result = _result(run, job, state, how, evaluations)
+        run.write_record("result", result)
+        write_report(run, plan, evaluations)
+    return Outcome(run, result)
+
+
+def _result(
+    run: RunDirectory, job: Job, state: State, how: str, evaluations: dict[str, Classification | None]
+) -> dict[str, Any]:
+    return {
+        "run": str(run.path),
+        "ended": how,
+        "epochs": math.ceil(state.step / job.span.steps_per_epoch),
+        "steps": state.step,
+        "seconds": round(state.seconds, 3),
+        "images_per_second": round(state.images / state.busy, 1) if state.busy else None,
+        "metrics": {split: e and e.to_json() for split, e in evaluations.items()},
+    }
+
+
+def _restore(run: RunDirectory, state: State, say: Say) -> None:
+    """Put the newest intact checkpoint into the state and cut the log back to it."""
+    if not any(generations(run.path / "checkpoints")):
+        run.cut_metrics(0)
+        return
+    saved = load_checkpoint(run)
+    for warning in saved.warnings:
+        say(f"warning: {warning}")
+    run.cut_metrics(saved.meta["metrics_length"])
+    unpack(state, saved.model, saved.state, saved.meta["state"])
+
+
+def _extended(run: RunDirectory, length: Duration | None, say: Say) -> Recipe:
+    recipe = run_recipe(run.path)
+    if length is None or length == recipe.length:
+        return recipe
+    if recipe.length.unit != length.unit or length.amount < recipe.length.amount:
+        raise UsageError(f"{run.path} is {recipe.length} long; it can be made longer, not {length}")
+    schedule = recipe.schedule.kind
+    say(
+        f"extended from {recipe.length} to {length}; the {schedule} schedule goes on over the new length"
+        + ("" if schedule in ("constant", "plateau") else ", so the rate rises again to where that length has it")
+    )
+    extended = recipe.edit(length=length)
+    stored = run.record("recipe")
+    run.write_record("recipe", stored | {"recipe": extended.to_json()})
+    return extended
+
+
+def _is_finished(run: RunDirectory, plan: Plan) -> bool:
+    if run.status().state != "finished" or not run.has("result"):
+        return False
+    steps_per_epoch = max(1, len(plan.dataset.train) // min(plan.recipe.batch, len(plan.dataset.train)))
+    return run.record("result")["steps"] >= plan.recipe.length.steps(steps_per_epoch) or (
+        run.record("result")["ended"] == "stopped early"
+    )

@@ -1,0 +1,63 @@
+"""The short options: one name for the fields of a recipe that people set most, the same on every verb."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from convsmith.base.config import edit
+from convsmith.base.errors import UsageError
+from convsmith.base.table import Table
+from convsmith.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Short:
+    """A short option: the recipe's field that it sets, and how."""
+
+    path: str
+    metavar: str
+    help: str
+    form: Literal["value", "flag", "more", "epochs"] = "value"
+
+
+SHORTHAND: Table[Short] = Table(
+    "option",
+    {
+        "network": Short("network", "NET", "name, file.py:function, torchvision:NAME or tree.json"),
+        "data": Short("data.source", "NAME|PATH", "known data set, or a path whose kind is recognised"),
+        "epochs": Short("length", "N", "passes over the training images", "epochs"),
+        "batch": Short("batch", "N", "images in a step"),
+        "lr": Short("optimiser.lr", "RATE", "peak learning rate"),
+        "size": Short("data.size", "PIXELS", "side of the images that the network gets"),
+        "seed": Short("seed", "N", "seed of everything random"),
+        "device": Short("engine.device", "NAME", "auto, cpu, cuda or cuda:N"),
+        "precision": Short("engine.precision", "NAME", "auto, fp32, bf16 or fp16"),
+        "workers": Short("data.workers", "N", "processes that read images"),
+        "weights": Short("weights", "FILE|RUN", "start from these weights"),
+        "pretrained": Short("pretrained", "", "start from torchvision's weights", "flag"),
+        "edit": Short("edits", "EDIT", "change the network: drop_path=0.2 (may be repeated)", "more"),
+        "stem": Short("stem", "KIND", "first layers: auto, small or large"),
+        "on_bad": Short("data.on_bad", "error|skip", "what to do with a broken image"),
+        "deterministic": Short("engine.deterministic", "", "only algorithms with the same bits every time", "flag"),
+        "quick": Short("quick", "", "shrink to seconds: a few images, a few steps", "flag"),
+    },
+)
+
+
+def set_short(recipe: Recipe, name: str, value: Any) -> Recipe:
+    """The recipe with a short option set; text is read as the type that the field declares."""
+    short = SHORTHAND[name]
+    if short.form == "epochs":
+        try:
+            count = float(value)
+        except (TypeError, ValueError):
+            raise UsageError(f"epochs: expected a number, received {value!r}") from None
+        return edit(recipe, short.path, f"{count:g}ep")
+    if short.form == "more":
+        texts = (value,) if isinstance(value, str) else tuple(value)
+        return replace(recipe, edits=recipe.edits + texts)
+    return edit(recipe, short.path, value)
+
+
+def set_field(recipe: Recipe, name: str, value: Any) -> Recipe:
+    """The recipe with a short option or any dotted field set."""
+    return set_short(recipe, name, value) if name in SHORTHAND else edit(recipe, name, value)

@@ -1,0 +1,233 @@
+"""The run directory: one folder that holds all that is known of a training run. No torch here.
+
+`run.json` says the format and which records were written; `<record>.json` are those records; `status.json` is the
+state; `metrics.jsonl` and `log.txt` only grow; `result.json` holds the final metrics; `checkpoints/` is the
+checkpoints'.
+"""
+
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from convsmith.base.config import plain, read
+from convsmith.base.errors import BadFile, MissingPath, UsageError, WrongType, unknown
+from convsmith.base.files import read_json, sync_folder, write_json
+from convsmith.runs import metrics
+from convsmith.runs.status import State, Status
+from convsmith.runs.writing import writing
+
+FORMAT = 1
+RECORDS = ("recipe", "network", "data", "split", "preprocess", "env")
+_RESERVED = ("run", "status", "last", "best")
+# Says whose it is: old ones are removed from whatever folder the user put a run in.
+_TEMPORARY = ".tmp-convsmith-"
+_LEFTOVER_AGE = 3600.0
+
+
+def create_run(out: Path | None, name: str, records: Mapping[str, Any], root: Path = Path("runs")) -> "RunDirectory":
+    """A new run directory: `out`, else `root/<date>-<name>-<id>`; it appears whole or not at all.
+
+    Raises UsageError where `out` holds something or cannot be written, UnknownName for a record not in `RECORDS`.
+    """
+    for record in records:
+        if record not in RECORDS:
+            raise unknown("record of a run", record, RECORDS)
+    path = Path(root) / _default_name(name) if out is None else Path(out)
+    _refuse_taken(path)
+    inside = path.is_dir()
+    parent = path if inside else path.parent
+    _sweep(parent)
+    temporary = parent / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(3)}"
+    try:
+        temporary.mkdir(parents=True)
+        run = RunDirectory(temporary)
+        for record, data in records.items():
+            run.write_record(record, data)
+        run.set_status("created")
+        (temporary / "checkpoints").mkdir()
+        write_json(
+            temporary / "run.json", {"format": FORMAT, "name": name, "created": time.time(), "records": list(records)}
+        )
+        if inside:
+            _move_contents(temporary, path)
+        else:
+            os.rename(temporary, path)
+            sync_folder(path.parent)
+    except (OSError, BadFile) as error:
+        reason = getattr(error.__cause__ or error, "strerror", None) or error
+        raise UsageError(
+            f"{path}: could not make a run directory there ({reason}); expected a new or empty folder "
+            "that can be written; choose another with --out"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return RunDirectory(path)
+
+
+def open_run(path: str | Path) -> "RunDirectory":
+    """The run directory at `path`, its format and records checked.
+
+    Raises MissingPath where nothing is there and BadFile where it is no run, of another format or damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingPath(f"{path}: no such run; expected a run directory; `convsmith runs` lists those there are")
+    if not path.is_dir():
+        raise BadFile(path, "expected a run directory, received a file")
+    if not is_run(path):
+        inner = sorted(p.parent.name for p in path.glob("*/run.json"))
+        hint = f"it holds runs, such as {path / inner[-1]}" if inner else "give a folder that `convsmith train` made"
+        raise BadFile(path, f"is no run directory: run.json is missing; {hint}")
+    head = _read(path / "run.json")
+    if not isinstance(head, dict) or not isinstance(head.get("format"), int):
+        raise BadFile(path / "run.json", f"expected the field 'format' with the number {FORMAT}, received {head!r:.80}")
+    if head["format"] != FORMAT:
+        mend = (
+            "update Convsmith" if head["format"] > FORMAT else "use the version of Convsmith that wrote it (env.json)"
+        )
+        raise BadFile(path, f"is a run of format {head['format']}, this Convsmith reads format {FORMAT}; {mend}")
+    run = RunDirectory(path)
+    for record in head.get("records", ()):
+        run.record(record)
+    return run
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a run directory is at `path`; says nothing about its health."""
+    return (Path(path) / "run.json").is_file()
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run on the disk; every method reads or writes at once, nothing is kept in memory."""
+
+    path: Path
+
+    def has(self, name: str) -> bool:
+        """Whether `<name>.json` is there."""
+        return (self.path / f"{name}.json").is_file()
+
+    def record(self, name: str) -> Any:
+        """The JSON data of `<name>.json`; BadFile where it is missing or damaged."""
+        return _read(self.path / f"{name}.json")
+
+    def write_record(self, name: str, data: Any) -> None:
+        """Write `<name>.json` whole or not at all."""
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in _RESERVED:
+            raise UsageError(
+                f"record name: expected lower-case letters, digits and _, and none of {', '.join(_RESERVED)}; "
+                f"received {name!r}"
+            )
+        path = self.path / f"{name}.json"
+        with writing(path):
+            try:
+                write_json(path, data)
+            except (TypeError, ValueError) as error:
+                raise WrongType(f"record {name}: expected data that JSON can hold ({error})") from None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows written so far, the oldest first; a last line that a crash cut is left out."""
+        return metrics.read_rows(self.path / "metrics.jsonl")
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Add one row; it is on the disk when this returns."""
+        metrics.append_row(self.path / "metrics.jsonl", row)
+
+    def metrics_length(self) -> int:
+        """The bytes of all complete rows: what a checkpoint keeps for `cut_metrics`."""
+        return metrics.complete_length(self.path / "metrics.jsonl")
+
+    def cut_metrics(self, length: int) -> None:
+        """Drop the rows written after a checkpoint that kept `length`; BadFile where rows before it are lost."""
+        metrics.cut_rows(self.path / "metrics.jsonl", length)
+
+    def log(self, text: str) -> None:
+        """Append lines to `log.txt`, each with the time in UTC."""
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        path = self.path / "log.txt"
+        with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(f"{stamp} {line}\n" for line in text.splitlines() or [""])
+
+    def status(self) -> Status:
+        """The state as last written; see `effective_state` for a run whose process was killed."""
+        path = self.path / "status.json"
+        if not path.exists():
+            return Status("stopped", message="status.json is missing")
+        try:
+            return read(Status, _read(path), "status")
+        except UsageError as error:
+            raise BadFile(path, f"{error}; mend: delete the file, it holds only state and progress") from None
+
+    def set_status(self, state: State, **fields: Any) -> Status:
+        """Write the state and the given fields of `Status`; the other fields stay."""
+        path = self.path / "status.json"
+        old = self.status() if path.exists() else Status()
+        return self.write_status(read(Status, plain(old) | {"state": state} | fields, "status"))
+
+    def write_status(self, status: Status) -> Status:
+        """Write all of the state, whatever was there."""
+        path = self.path / "status.json"
+        with writing(path):
+            write_json(path, plain(status))
+        return status
+
+
+def _default_name(name: str) -> str:
+    safe = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "run"
+    return f"{datetime.now().astimezone():%Y-%m-%d}-{safe}-{secrets.token_hex(3)}"
+
+
+def _refuse_taken(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path}: expected a new or empty folder, received a file; choose another with --out")
+    if is_run(path):
+        raise UsageError(f"{path} is a run already; continue it with --resume {path}, or choose another with --out")
+    if path.is_dir():
+        found = sorted(p.name for p in path.iterdir() if not p.name.startswith(_TEMPORARY))
+        if found:
+            raise UsageError(
+                f"{path}: expected a new or empty folder, received one that holds {', '.join(found[:3])}; "
+                "choose another with --out, or continue a run with --resume"
+            )
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed creations left; their age tells them, since they may have been on another host."""
+    for path in parent.glob(f"{_TEMPORARY}*"):
+        try:
+            if time.time() - path.stat().st_mtime > _LEFTOVER_AGE:
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:
+            continue  # another process removed it first
+
+
+def _move_contents(source: Path, target: Path) -> None:
+    """Fill an empty folder; as a mount or a shell's working directory it could not be replaced."""
+    os.mkdir(target / "checkpoints")  # fails where another process fills the same folder
+    names = sorted((p.name for p in source.iterdir() if p.is_file()), key=lambda name: name == "run.json")
+    try:
+        for name in names:
+            os.rename(source / name, target / name)
+        sync_folder(target)
+    except OSError:
+        for name in reversed(names):
+            (target / name).unlink(missing_ok=True)
+        (target / "checkpoints").rmdir()
+        raise
+
+
+def _read(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        there = sorted(p.stem for p in path.parent.glob("*.json"))
+        raise BadFile(path, f"is missing; records there: {', '.join(there) or 'none'}") from None
+    except OSError as error:
+        raise BadFile(path, f"could not be read ({error.strerror or error})") from error

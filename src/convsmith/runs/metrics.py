@@ -1,0 +1,104 @@
+"""The numbers of a run as it goes: `metrics.jsonl`, one JSON object a line, appended to or cut back. No torch here."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from convsmith.base.errors import BadFile, WrongType
+from convsmith.runs.writing import writing
+
+_BLOCK = 1 << 16
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows, the oldest first; a last line that a crash cut is left out, none where there is no file."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BadFile(path, f"could not be read ({error.strerror or error})") from error
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        row = parse_row(line)
+        if row is not None:
+            rows.append(row)
+        elif number < len(lines):
+            raise BadFile(
+                path, f"line {number}: expected a JSON object, received {line[:60]!r}; mend or delete the line"
+            )
+    return rows
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Add one row; it is on the disk when this returns."""
+    try:
+        line = json.dumps(row, allow_nan=False).encode() + b"\n"
+    except (TypeError, ValueError) as error:
+        raise WrongType(f"metrics: expected a row that JSON can hold ({error}), received {row!r:.200}") from None
+    with writing(path), open(path, "ab") as file:
+        file.truncate(complete_length(path))  # what a crash left of a line would spoil this row as well
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def cut_rows(path: Path, length: int) -> None:
+    """Drop what follows the first `length` bytes, which must be whole rows."""
+    size = complete_length(path)
+    if size < length or (length > 0 and not _ends_row(path, length)):
+        raise BadFile(
+            path,
+            f"expected at least {length} bytes that end with a row, as when the checkpoint was written; received "
+            f"{size}: rows were lost or changed; put the file back, or start anew from the weights with --from",
+        )
+    if path.exists():
+        with writing(path), open(path, "r+b") as file:
+            file.truncate(length)
+            os.fsync(file.fileno())
+
+
+def complete_length(path: Path) -> int:
+    """The bytes of all complete lines; reads no more than the end of the file."""
+    if not path.exists():
+        return 0
+    with open(path, "rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
+
+
+def newest_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The readable rows at the end of the file, the newest first; passes over damaged ones."""
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * _BLOCK))
+        lines = file.read().split(b"\n")[:-1]
+    for line in reversed(lines):
+        row = parse_row(line)
+        if row is not None:
+            yield row
+
+
+def parse_row(line: bytes) -> dict[str, Any] | None:
+    """One line, or None where it is no JSON object."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _ends_row(path: Path, length: int) -> bool:
+    with open(path, "rb") as file:
+        file.seek(length - 1)
+        return file.read(1) == b"\n"

@@ -1,0 +1,99 @@
+"""From a run directory to what it learned: a module with its weights, its preprocessing and its labels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from convsmith.base.config import read
+from convsmith.base.errors import BadFile, UsageError
+from convsmith.data.card import Card
+from convsmith.data.options import DataOptions
+from convsmith.data.preprocess import Preprocess
+from convsmith.nets.build import build
+from convsmith.nets.network import Network
+from convsmith.nets.source import Foreign, check_unchanged, make
+from convsmith.runs.checkpoints import load_checkpoint
+from convsmith.runs.directory import RunDirectory, open_run
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained network with all that is needed to use it. `module` is in evaluation mode, on the processor."""
+
+    run: RunDirectory
+    module: nn.Module
+    network: Network | Foreign
+    preprocess: Preprocess
+    card: Card
+    step: int
+    warnings: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the outputs."""
+        return self.card.classes
+
+    @property
+    def input(self) -> tuple[int, int, int]:
+        """The shape of one sample: channels, height, width."""
+        return (self.preprocess.channels, *self.preprocess.size)
+
+
+def open_subject(path: str | Path, checkpoint: Literal["selected", "last", "best"] = "selected") -> Subject:
+    """The trained network of the run at `path`; "selected" are the weights that its recipe says to use."""
+    run = open_run(path)
+    which = run.record("recipe")["recipe"]["select"] if checkpoint == "selected" else checkpoint
+    network = network_of(run)
+    module = make_module(network, seed=0)
+    saved = load_checkpoint(run, which)
+    try:
+        module.load_state_dict(saved.model)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise BadFile(run.path / "checkpoints", f"does not fit the run's network ({reason:.200})") from None
+    return Subject(
+        run=run,
+        module=module.eval(),
+        network=network,
+        preprocess=Preprocess.from_json(run.record("preprocess")),
+        card=Card.from_json(run.record("data")["card"]),
+        step=saved.step,
+        warnings=saved.warnings,
+    )
+
+
+def make_module(network: Network | Foreign, seed: int) -> nn.Module:
+    """The module with fresh weights, a function of the seed; torch's global generator does not move."""
+    if isinstance(network, Network):
+        return build(network, seed=seed)
+    check_unchanged(network)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = make(network)
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"{network.source}: expected a torch.nn.Module, received a {type(module).__name__}")
+    return module
+
+
+def network_record(network: Network | Foreign) -> dict[str, Any]:
+    """What `network.json` holds."""
+    kind = "tree" if isinstance(network, Network) else "module"
+    return {"kind": kind, **network.to_json()}
+
+
+def network_of(run: RunDirectory) -> Network | Foreign:
+    """The network that a run was made with."""
+    fields = dict(run.record("network"))
+    kind = fields.pop("kind", None)
+    try:
+        return Network.from_json(fields) if kind == "tree" else Foreign(**fields)
+    except (UsageError, TypeError) as error:
+        raise BadFile(run.path / "network.json", str(error)) from None
+
+
+def data_options_of(run: RunDirectory) -> DataOptions:
+    """The data options that a run was made with."""
+    return read(DataOptions, run.record("recipe")["recipe"]["data"], str(run.path / "recipe.json"))

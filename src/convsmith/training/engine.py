@@ -1,0 +1,135 @@
+"""How this machine runs a step: device, number format, memory layout, threads. Resolved once, kept for the run's life."""
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from convsmith.base.errors import UsageError
+from convsmith.training.options import EngineOptions
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The choices made for one machine; `cpu` and `torch` say which, so that a resume can tell whether it is another."""
+
+    device: str
+    precision: Literal["fp32", "bf16", "fp16"]
+    channels_last: bool
+    deterministic: bool
+    threads: int
+    cpu: str
+    torch: str
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The layout of images and filters."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def place(self, module: nn.Module) -> nn.Module:
+        """The module on the device, its filters in the layout."""
+        return module.to(device=self.device, memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+
+    def autocast(self) -> torch.autocast:
+        """The number format of a training step's forward pass."""
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(torch.device(self.device).type, dtype=dtype, enabled=self.precision != "fp32")
+
+
+def resolve(options: EngineOptions) -> Engine:
+    """The engine for this machine; what was asked for and cannot be had is an error, never silently replaced."""
+    device = _device(options.device)
+    precision = _best_precision(device) if options.precision == "auto" else options.precision
+    if precision == "fp16" and device == "cpu":
+        raise UsageError("engine.precision: fp16 training needs a GPU; use bf16 or fp32 on the processor")
+    return Engine(
+        device=device,
+        precision=precision,
+        channels_last=options.channels_last,
+        deterministic=options.deterministic,
+        threads=options.threads or cores(),
+        cpu=cpu_model(),
+        torch=torch.__version__,
+    )
+
+
+@contextlib.contextmanager
+def using(engine: Engine) -> Iterator[None]:
+    """Set torch's threads and determinism for a run, and put them back afterwards."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.set_num_threads(engine.threads)
+    torch.backends.cudnn.benchmark = not engine.deterministic
+    torch.use_deterministic_algorithms(engine.deterministic)
+    if engine.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = benchmark
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def drift(engine: Engine, now: Engine) -> list[str]:
+    """What differs between the machine that a run began on and this one, and would change the bits of its result."""
+    names = ("device", "cpu", "torch")
+    pairs = [(name, getattr(engine, name), getattr(now, name)) for name in names]
+    found = [f"{name} was {before!r}, is {after!r}" for name, before, after in pairs if before != after]
+    if engine.threads > cores():
+        found.append(f"threads were {engine.threads}, this machine has {cores()} cores")
+    return found
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_model() -> str:
+    """The processor's name with the vector units that decide which kernels run."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return platform.processor() or platform.machine()
+    lines = [line.partition(":") for line in info.read_text().splitlines()]
+    name = next((value.strip() for key, _, value in lines if key.strip() == "model name"), platform.machine())
+    units = [unit for unit in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if unit in cpu_flags()]
+    return " ".join([name, *units])
+
+
+def cpu_flags() -> frozenset[str]:
+    """The processor's feature flags, as Linux lists them; empty elsewhere."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return frozenset()
+    for line in info.read_text().splitlines():
+        if line.startswith(("flags", "Features")):
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"engine.device: expected auto, cpu, cuda or cuda:N, received {name!r}") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"engine.device: expected auto, cpu, cuda or cuda:N, received {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"engine.device: {name} is not here; torch finds {torch.cuda.device_count()} GPUs")
+    return name
+
+
+def _best_precision(device: str) -> Literal["fp32", "bf16", "fp16"]:
+    if device != "cpu":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    # Without units for it, bf16 on a processor is emulated and many times slower than fp32.
+    return "bf16" if cpu_flags() & {"avx512_bf16", "amx_bf16"} else "fp32"

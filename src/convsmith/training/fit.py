@@ -1,0 +1,166 @@
+"""The loop: epochs of steps, evaluations, log lines and checkpoints, until the end or a reason to stop."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from convsmith.runs.checkpoints import save_checkpoint
+from convsmith.runs.directory import RunDirectory
+from convsmith.training.evaluate import evaluate
+from convsmith.training.interrupt import Interrupted, Request, stop_requests
+from convsmith.training.job import Job, State, Sums, pack
+from convsmith.training.progress import Progress
+from convsmith.training.schedule import plateaued, rate, watched
+from convsmith.training.step import train_step
+
+
+@dataclass
+class Clock:
+    """Seconds in training steps and waiting for data, and images, since the epoch (or its rest) began."""
+
+    mark: float
+    training: float = 0.0
+    waiting: float = 0.0
+    images: int = 0
+
+    @property
+    def busy(self) -> float:
+        """Seconds that went into training: steps and the wait for their data."""
+        return self.training + self.waiting
+
+
+def fit(
+    job: Job, state: State, run: RunDirectory, progress: Progress, beat: Callable[[int, int], None] = lambda s, e: None
+) -> str:
+    """Train from where `state` stands to the end; says "finished" or "stopped early".
+
+    `beat(step, epoch)` is called after every step. Raises `Interrupted` after a first Ctrl-C, with a checkpoint written,
+    and `Exploded` with the last checkpoint as it was. Torch's global generator is left as it was found.
+    """
+    devices = [torch.device(job.engine.device)] if job.engine.device != "cpu" else []
+    state.model.train()
+    with torch.random.fork_rng(devices=devices), stop_requests() as request:
+        while state.step < job.span.total_steps:
+            clock = Clock(time.perf_counter())
+            _train_epoch(job, state, run, request, clock, progress, beat)
+            if _finish_epoch(job, state, run, clock, progress, request):
+                return "stopped early"
+            if request.made and state.step < job.span.total_steps:
+                raise Interrupted
+    return "finished"
+
+
+def _train_epoch(
+    job: Job, state: State, run: RunDirectory, request: Request, clock: Clock, progress: Progress,
+    beat: Callable[[int, int], None],
+) -> None:  # fmt: skip
+    """Steps until the epoch (or the run) ends; state.sums holds what a checkpoint in its middle had counted."""
+    epoch, start = divmod(state.step, job.span.steps_per_epoch)
+    every = job.checkpoint_every.steps(job.span.steps_per_epoch, job.span.total_steps)
+    batches = job.training.epoch(epoch, start)
+    counted = 0.0
+    mark = time.perf_counter()
+    for batch in batches:
+        ready = time.perf_counter()
+        clock.waiting += ready - mark
+        train_step(state, batch, job)
+        mark = time.perf_counter()
+        clock.training += mark - ready
+        clock.images += len(batch.targets)
+        state.images += len(batch.targets)
+        state.busy += clock.busy - counted
+        counted = clock.busy
+        ended = state.step % job.span.steps_per_epoch == 0 or state.step >= job.span.total_steps
+        if not ended and (request.made or state.step % every == 0):
+            _note_time(state, clock)
+            _save(job, state, run, best=False)
+            if request.made:
+                raise Interrupted
+        beat(state.step, epoch)
+        progress.update(state.step, f"epoch {epoch + 1}  loss {state.sums.loss.item() / state.sums.images:.4f}")
+        if ended:
+            return
+
+
+def _finish_epoch(
+    job: Job, state: State, run: RunDirectory, clock: Clock, progress: Progress, request: Request
+) -> bool:
+    """Evaluate, log, checkpoint; True where early stopping says so."""
+    span = job.span
+    epoch = -(-state.step // span.steps_per_epoch)
+    row = {
+        "epoch": epoch,
+        "step": state.step,
+        "lr": job.optimiser.lr * rate(job.schedule, state.step - 1, span, state.plateau.drops),
+        "train_loss": state.sums.loss.item() / state.sums.images,
+        "train_accuracy": state.sums.correct.item() / state.sums.images,
+    }
+    every = job.evaluate_every.steps(span.steps_per_epoch, span.total_steps)
+    last = state.step >= span.total_steps
+    best = False
+    if job.validation is not None and (last or state.step % every < span.steps_per_epoch):
+        summary = evaluate(state.model, job.validation, job.task, job.preprocess, job.engine).summary()
+        row |= {"val_loss": summary["loss"], "val_accuracy": summary["score"]}
+        best = _better(summary, state.best)
+        state.best = summary if best else state.best
+        state.stopping = watched(state.stopping, summary["loss"], state.step, job.early_stopping.smoothing)
+        state.plateau = watched(state.plateau, summary["loss"], state.step, job.early_stopping.smoothing)
+        state.plateau = plateaued(state.plateau, job.schedule, state.step, span)
+    _note_time(state, clock)
+    row |= {
+        "seconds": round(state.seconds, 3),
+        "images_per_second": round(clock.images / clock.busy, 1) if clock.busy else None,
+        "data_wait": round(clock.waiting / clock.busy, 4) if clock.busy else None,
+    }
+    run.append_metrics(row)
+    progress.line(epoch_line(row, -(-span.total_steps // span.steps_per_epoch)))
+    state.sums = Sums.zero(job.engine.device)
+    every = job.checkpoint_every.steps(span.steps_per_epoch, span.total_steps)
+    stop = _should_stop(job, state)
+    due = every <= span.steps_per_epoch or state.step % every < span.steps_per_epoch
+    if best or last or stop or due or request.made:
+        _save(job, state, run, best)
+    return stop
+
+
+def epoch_line(row: dict[str, object], epochs: int) -> str:
+    """An epoch's numbers for people."""
+    parts = [
+        f"epoch {row['epoch']:>3}/{epochs}",
+        f"train loss {row['train_loss']:.4f}",
+        f"acc {row['train_accuracy']:6.2%}",
+    ]
+    if "val_loss" in row:
+        parts += [f"val loss {row['val_loss']:.4f}", f"acc {row['val_accuracy']:6.2%}"]
+    if row["images_per_second"] is not None:
+        parts.append(f"{row['images_per_second']:,.0f} images/s")
+    return "  ".join(parts)
+
+
+def _better(summary: dict[str, object], best: dict[str, object] | None) -> bool:
+    """Higher score, or the same with a lower loss."""
+    if best is None:
+        return True
+    return (summary["score"], -summary["loss"]) > (best["score"], -best["loss"])  # pyright: ignore[reportOperatorIssue]
+
+
+def _should_stop(job: Job, state: State) -> bool:
+    patience = job.early_stopping.patience
+    if patience is None or state.step >= job.span.total_steps:
+        return False
+    return state.step - state.stopping.best_step >= patience.steps(job.span.steps_per_epoch, job.span.total_steps)
+
+
+def _note_time(state: State, clock: Clock) -> None:
+    """Add the wall time since the last note to the run's total."""
+    now = time.perf_counter()
+    state.seconds += now - clock.mark
+    clock.mark = now
+
+
+def _save(job: Job, state: State, run: RunDirectory, best: bool) -> None:
+    model, tensors, data = pack(state)
+    meta = {"state": data, "metrics_length": run.metrics_length()}
+    save_checkpoint(run, state.step, model, tensors, meta, best=best, keep=job.keep)

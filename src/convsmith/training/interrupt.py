@@ -1,0 +1,38 @@
+"""Ctrl-C (or SIGTERM) once asks a loop to finish its step; twice ends it at once."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Interrupted(KeyboardInterrupt):
+    """The loop was asked to stop and did, with a checkpoint written."""
+
+
+class Request:
+    """Whether a stop was asked for."""
+
+    def __init__(self) -> None:
+        self.made = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.made:
+            raise KeyboardInterrupt
+        self.made = True
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[Request]:
+    """Catch the first SIGINT or SIGTERM as a request, in the main thread (elsewhere signals cannot be caught)."""
+    request = Request()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.signal(number, request._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,88 @@
+"""Progress on stderr: a live bar on a terminal, a plain line every few seconds elsewhere, nothing when quiet."""
+
+import sys
+import time
+from typing import Any, Protocol, TextIO
+
+PLAIN_SECONDS = 5.0
+
+
+class Progress(Protocol):
+    """What the loop tells while it runs."""
+
+    def update(self, step: int, text: str) -> None:
+        """Step `step` is done."""
+        ...
+
+    def line(self, text: str) -> None:
+        """Something that stays to be read, such as an epoch's numbers."""
+        ...
+
+    def close(self) -> None:
+        """The loop is over."""
+        ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def update(self, step: int, text: str) -> None: ...
+
+    def line(self, text: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Plain:
+    """Lines, at most one every few seconds besides those that are to stay."""
+
+    def __init__(self, total: int, stream: TextIO):
+        self.total, self.stream = total, stream
+        self.last = time.monotonic()
+
+    def update(self, step: int, text: str) -> None:
+        if time.monotonic() - self.last >= PLAIN_SECONDS:
+            self.line(f"step {step}/{self.total}  {text}")
+
+    def line(self, text: str) -> None:
+        self.last = time.monotonic()
+        print(text, file=self.stream, flush=True)
+
+    def close(self) -> None: ...
+
+
+class Bar:
+    """A live bar with the time left."""
+
+    def __init__(self, total: int, stream: TextIO):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
+        self.bar = RichProgress(*columns, console=Console(file=stream), transient=True)
+        self.task: Any = self.bar.add_task("", total=total)
+        self.bar.start()
+
+    def update(self, step: int, text: str) -> None:
+        self.bar.update(self.task, completed=step, description=text)
+
+    def line(self, text: str) -> None:
+        self.bar.console.print(text, markup=False, highlight=False)
+
+    def close(self) -> None:
+        self.bar.stop()
+
+
+def make_progress(total: int, quiet: bool = False, stream: TextIO | None = None) -> Progress:
+    """The kind of progress that suits the stream (stderr by default)."""
+    stream = stream or sys.stderr
+    if quiet:
+        return Silent()
+    return Bar(total, stream) if stream.isatty() else Plain(total, stream)

@@ -1,0 +1,59 @@
+"""One optimiser step, on one screen."""
+
+import hashlib
+
+import torch
+
+from convsmith.base.errors import ConvsmithError
+from convsmith.data.augment import augment, normalise
+from convsmith.data.loaders import Batch
+from convsmith.training.job import Job, State
+from convsmith.training.optimise import set_rate
+from convsmith.training.schedule import rate
+
+
+class Exploded(ConvsmithError, ArithmeticError):
+    """The training loss is no number any more, or far above its first value; the weights were not updated."""
+
+
+def train_step(state: State, batch: Batch, job: Job) -> None:
+    """Take one step on a batch: augment, forward, check, backward, update."""
+    epoch = state.step // job.span.steps_per_epoch
+    # Dropout and its kin draw from the global generator: seeded by the step, there is no generator state to save.
+    torch.manual_seed(step_seed(job.seed, state.step))
+    images = augment(batch.images, job.augment, job.seed, epoch, batch.positions, job.preprocess)
+    inputs = normalise(images, job.preprocess, memory_format=job.engine.memory_format)
+    with job.engine.autocast():
+        outputs = state.model(inputs)
+    outputs = outputs.float()
+    loss = job.task.loss(outputs, batch.targets)
+    check_loss(state, loss.item(), job)
+    state.scaler.scale(loss).backward()
+    set_rate(state.optimiser, job.optimiser.lr * rate(job.schedule, state.step, job.span, state.plateau.drops))
+    state.scaler.step(state.optimiser)
+    state.scaler.update()
+    state.optimiser.zero_grad(set_to_none=True)
+    state.sums.loss += loss.detach() * len(batch.targets)
+    state.sums.correct += job.task.correct(outputs.detach(), batch.targets)
+    state.sums.images += len(batch.targets)
+    state.step += 1
+
+
+def check_loss(state: State, loss: float, job: Job) -> None:
+    """Stop before the update where the loss is no number or above `explosion` times the first."""
+    if state.first_loss is None and loss == loss:
+        state.first_loss = loss
+    limit = job.explosion * state.first_loss if job.explosion and state.first_loss is not None else float("inf")
+    if loss == loss and loss <= limit and loss != float("inf"):
+        return
+    epoch = state.step // job.span.steps_per_epoch + 1
+    first = "nothing yet" if state.first_loss is None else f"{state.first_loss:.4g}"
+    raise Exploded(
+        f"step {state.step + 1} (epoch {epoch}): the training loss is {loss:.4g}, the first was {first}; "
+        f"the step was not taken. Mend with a lower --lr (now {job.optimiser.lr:g}) or a longer --schedule.warmup"
+    )
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of everything random inside optimiser step `step`."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {step}".encode(), digest_size=7).digest(), "little")

@@ -1,0 +1,100 @@
+"""Options and the card: what they refuse, and their way to JSON and back."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from convsmith.base import config
+from convsmith.base.errors import UsageError
+from convsmith.data.card import Card
+from convsmith.data.options import Augment, Crop, DataOptions, Flip, split_shares
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("source", " ", "expected a known name or a path"),
+        ("size", 0, "size: expected a whole number of at least 1 pixel, received 0"),
+        ("channels", 2, "channels: expected 1 or 3, received 2"),
+        ("workers", -1, "workers: expected 0 or more, received -1"),
+        ("loader", "fast", "loader: expected auto, resident, streaming, received 'fast'"),
+        ("on_bad", "ignore", "on_bad: expected error, skip, received 'ignore'"),
+        ("split", "80/20", "expected train/val/test shares such as 80/10/10"),
+        ("split", "80/0/20", "train and val above 0"),
+        ("split", "a/b/c", "received 'a/b/c'"),
+    ],
+)
+def test_wrong_options_are_refused(field: str, value: object, says: str) -> None:
+    with pytest.raises(UsageError, match="expected") as caught:
+        DataOptions(**{field: value})
+    assert says in str(caught.value)
+
+
+def test_options_are_a_record_that_text_edits() -> None:
+    options = config.edit(DataOptions(), "channels", "3")
+    assert options == DataOptions(channels=3)
+    assert config.read(DataOptions, config.plain(replace(options, size=32))) == replace(options, size=32)
+    assert all(text for _, _, _, text in config.options(options)), "every option has its line of help"
+
+
+def test_shares_are_fractions() -> None:
+    assert split_shares("80/10/10") == (0.8, 0.1, 0.1)
+    assert split_shares("3/1/0") == (0.75, 0.25, 0.0)
+
+
+def test_augmentations_have_one_text_form() -> None:
+    kinds = tuple[Augment, ...]
+    found = config._read(kinds, "crop(4),flip,crop(2, mode=reflect),flip(0.3)", "augment")
+    assert found == (Crop(4), Flip(), Crop(2, "reflect"), Flip(0.3))
+    assert config._read(kinds, config.plain(found), "augment") == found
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Flip(1.5), "flip: expected a probability from 0 to 1, received 1.5"),
+        (lambda: Crop(-1), "crop: expected a padding of 0 or more pixels, received -1"),
+        (lambda: Crop(1, "edge"), "crop: expected mode zero or reflect, received 'edge'"),  # type: ignore[arg-type]
+    ],
+)
+def test_wrong_augmentations_are_refused(make: object, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make()  # type: ignore[operator]
+    assert str(caught.value) == says
+
+
+CARD = Card(
+    name="toy",
+    kind="folder",
+    classes=("a", "b"),
+    channels=3,
+    size=None,
+    counts={"train": 3},
+    class_counts={"train": (1, 2)},
+    licence="none",
+    source="here",
+    fingerprint="00",
+    notes=("a note",),
+)
+
+
+def test_card_goes_to_json_and_back() -> None:
+    for card in (CARD, replace(CARD, size=(8, 9))):
+        assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card
+
+
+def test_wrong_cards_are_refused() -> None:
+    with pytest.raises(UsageError, match="data card: expected the fields name, kind"):
+        Card.from_json({"name": "x"})
+    with pytest.raises(UsageError, match="a field has the wrong type"):
+        Card.from_json({**CARD.to_json(), "size": [1, 2, 3]})
+
+
+def test_everything_but_loading_imports_no_torch() -> None:
+    modules = "options card examples images preprocess decoding split groups sources dataset check stats"
+    code = "import sys\n" + "".join(f"import convsmith.data.{name}\n" for name in modules.split())
+    code += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
