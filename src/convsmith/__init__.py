@@ -1,7 +1,7 @@
 """Convolutional networks as data.
 
-`cs.network("resnet50", classes=10)` is a tree, `cs.build(tree)` a `torch.nn.Module`, `cs.cost(tree, (3, 224, 224))` its
-numbers; `run = cs.train("digits", epochs=3)` trains, `cs.load(path)` opens a run. Everything is imported when first used.
+`cs.network("resnet50", classes=10)` is a tree, `cs.build(tree)` a `torch.nn.Module`, `cs.cost(tree, (3, 224, 224))`
+its numbers; `run = cs.train("digits", epochs=3)` trains, `cs.load(path)` opens a run. Imports happen at first use.
 """
 
 from importlib import import_module
@@ -33,7 +33,7 @@ _PUBLIC = {
     "Run": "convsmith.api",
 }
 
-__all__ = [*_PUBLIC]
+__all__ = ["Network", "Recipe", "Run", "build", "cost", "edit", "load", "network", "resume", "train"]
 
 try:
     __version__ = version("convsmith")

@@ -82,7 +82,7 @@ def train(
 ) -> Run:
     """Train by a recipe, a network, data or a run, as `convsmith train` does: `train("digits", epochs=3)`.
 
-    `options` are the command's short options (`data`, `epochs`, `batch`, `lr`, ...) and any field of a recipe, with dots
+    `options` are the command's short options (`data`, `epochs`, `batch`, `lr`, ...) and any field of a recipe, its dots
     written as double underscores: `optimiser__weight_decay=0`.
     """
     recipe = subject if isinstance(subject, Recipe) else choose(subject, options.pop("data", None))

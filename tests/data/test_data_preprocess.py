@@ -143,6 +143,25 @@ def test_any_cut_of_a_file_is_a_bad_file_or_an_image(png: Callable[..., bytes]) 
                 continue
 
 
+def test_damage_anywhere_is_a_bad_file_or_an_image(png: Callable[..., bytes]) -> None:
+    # Warnings are errors here, so this reads too that none of Pillow's comes through.
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM"):
+        whole = np.frombuffer(
+            png(image, kind, **({"exif": exif} if kind in ("JPEG", "WEBP", "TIFF") else {})), np.uint8
+        )
+        for _ in range(150):
+            data = whole.copy()
+            data[random.integers(0, min(len(data), 400), 3)] = random.integers(0, 256, 3)
+            try:
+                decode(data.tobytes(), RGB)
+            except BadFile:
+                continue
+
+
 def test_bombs_are_refused_and_large_photographs_are_not() -> None:
     def bmp(width: int, height: int) -> bytes:
         info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)

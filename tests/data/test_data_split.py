@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError
@@ -83,6 +83,7 @@ def test_too_few_images_are_refused() -> None:
         split_source(toy(train=4), DIGITS)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500), st.sampled_from([(0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (0.98, 0.01, 0.01), (0.9, 0.1, 0.0)]))
 def test_apportion(count: int, shares: tuple[float, ...]) -> None:
     parts = apportion(count, shares)

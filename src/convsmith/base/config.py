@@ -26,7 +26,7 @@ def option(default: Any, help: str) -> Any:
 
 
 def edit(record: Record, path: str, value: Any) -> Record:
-    """A copy with the field at `path` (such as `optimiser.lr`) set; text is read as the type that the field declares."""
+    """A copy with the field at `path` (such as `optimiser.lr`) set; text is read as the type that it declares."""
     return _edit(record, path.split("."), value, "")
 
 
@@ -40,8 +40,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, Duration):
         return str(value)
     if dc.is_dataclass(value) and not isinstance(value, type):
-        data: dict[str, Any] = {"kind": kind_of(type(value))} if getattr(value, "tagged", False) else {}
-        return data | {f.name: plain(getattr(value, f.name)) for f in dc.fields(value)}
+        record = cast(Any, value)
+        data: dict[str, Any] = {"kind": kind_of(_class(record))} if getattr(record, "tagged", False) else {}
+        return data | {f.name: plain(getattr(record, f.name)) for f in dc.fields(record)}
     if isinstance(value, tuple | list):
         return [plain(v) for v in cast("list[Any]", value)]
     return value
@@ -49,11 +50,11 @@ def plain(value: Any) -> Any:
 
 def options(record: Any, prefix: str = "") -> Iterator[tuple[str, str, Any, str]]:
     """Every dotted path of a record with the name of its type, its value and its line of help."""
-    hints = _hints(type(record))
+    hints = _hints(_class(record))
     for field in dc.fields(record):
         value, path = getattr(record, field.name), prefix + field.name
         if dc.is_dataclass(value) and not isinstance(value, Duration):
-            yield from options(value, path + ".")
+            yield from options(cast(Any, value), path + ".")
         else:
             yield path, type_name(hints[field.name]), value, field.metadata.get("help", "")
 
@@ -77,13 +78,17 @@ def type_name(kind: Any) -> str:
     return names.get(kind) or (kind.__name__.lower() if kind is Duration else kind_of(kind))
 
 
+def _class(record: Any) -> type:
+    return record.__class__
+
+
 @cache
 def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
 def _edit(record: Any, path: list[str], value: Any, done: str) -> Any:
-    name, hints, where = path[0], _hints(type(record)), done + path[0]
+    name, hints, where = path[0], _hints(_class(record)), done + path[0]
     if name not in hints or name not in {f.name for f in dc.fields(record)}:
         raise unknown("key", where, [done + f.name for f in dc.fields(record)])
     old = getattr(record, name)

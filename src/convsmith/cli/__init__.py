@@ -39,7 +39,7 @@ SYNONYMS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and give its exit status: 0 done, 1 a check failed or a file is bad, 2 wrong usage, 130 stopped."""
+    """Run the command; gives its exit status: 0 done, 1 a check failed or a file is bad, 2 wrong usage, 130 stopped."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if not words or words[0] in ("-h", "--help", "help"):

@@ -66,7 +66,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def recipe_words(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Split off the options that name a field of a recipe: `--optimiser.lr 0.1`, `--batch=64`, `--label_smoothing 0.1`."""
+    """Split off the options that name a field of a recipe: `--optimiser.lr 0.1`, `--label_smoothing=0.1`."""
     fields = {path for path, *_ in recipe_options(Recipe())} - set(SHORTHAND)
     rest: list[str] = []
     found: list[tuple[str, str]] = []

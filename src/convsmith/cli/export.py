@@ -32,7 +32,8 @@ def run(words: Sequence[str]) -> int:
     print(f"{export.path}  {size(export.bytes)}, ONNX opset {export.opset}, free batch size")
     for c in export.comparisons:
         print(
-            f"  batch {c.batch}: largest difference {c.difference:.1e} of the largest output, {c.same_class}/{c.images} same class"
+            f"  batch {c.batch}: largest difference {c.difference:.1e} of the largest output, "
+            f"{c.same_class}/{c.images} same class"
         )
     print(f"  checked with ONNX Runtime on validation images; tolerance {export.tolerance:.0e}")
     return 0

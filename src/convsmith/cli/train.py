@@ -119,8 +119,8 @@ def _finish(outcome: Any, as_json: bool) -> int:
         if numbers:
             right = round(numbers["accuracy"] * numbers["count"])
             print(
-                f"{name + ' accuracy':<20} {numbers['accuracy']:.2%}  ({count(right)} of {count(numbers['count'])} images; "
-                f"95% interval {interval(*numbers['interval'])})"
+                f"{name + ' accuracy':<20} {numbers['accuracy']:.2%}  "
+                f"({count(right)} of {count(numbers['count'])} images; 95% interval {interval(*numbers['interval'])})"
             )
     what = "stopped early after" if result["ended"] == "stopped early" else "trained"
     print(f"{what} {result['epochs']} epochs in {duration(result['seconds'])}; {_images(run)}")

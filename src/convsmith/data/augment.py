@@ -1,5 +1,7 @@
 """Augmentation of uint8 batches: pure functions of images and keys, so that a sample depends on its key alone."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ def augment(
     `positions` (int64, N) are the samples' places in the epoch; each augmentation draws by its own index. Images
     that are still larger than the final size are cropped at their centre.
     """
-    fill = torch.tensor([round(mean * 255) for mean in preprocess.mean], dtype=torch.uint8, device=images.device)
+    _, _, fill = _constants(preprocess, images.device)
     for draw, step in enumerate(augments):
         keys = counter.keys(seed, epoch, positions, draw)
         if isinstance(step, Flip):
@@ -65,10 +67,18 @@ def normalise(
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
     """(x / 255 - mean) / std of uint8 (N, C, H, W), computed in float32 as `preprocess.normalise` does."""
-    mean = torch.tensor(preprocess.mean, device=images.device).view(1, -1, 1, 1)
-    std = torch.tensor(preprocess.std, device=images.device).view(1, -1, 1, 1)
+    mean, std, _ = _constants(preprocess, images.device)
     scaled = images.to(torch.float32, memory_format=memory_format).div_(255).sub_(mean).div_(std)
     return scaled.to(dtype)
+
+
+@cache
+def _constants(preprocess: Preprocess, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, deviation and fill on the device; kept, since copying them for every batch would make it wait."""
+    mean = torch.tensor(preprocess.mean, device=device).view(1, -1, 1, 1)
+    std = torch.tensor(preprocess.std, device=device).view(1, -1, 1, 1)
+    fill = torch.tensor([round(value * 255) for value in preprocess.mean], dtype=torch.uint8, device=device)
+    return mean, std, fill
 
 
 def _pad(images: Tensor, step: Crop, fill: Tensor) -> Tensor:
@@ -76,18 +86,21 @@ def _pad(images: Tensor, step: Crop, fill: Tensor) -> Tensor:
     pad = step.padding
     if pad == 0:
         return images
+    canvas = fill.view(1, channels, 1, 1).repeat(count, 1, height + 2 * pad, width + 2 * pad)
+    canvas[:, :, pad : pad + height, pad : pad + width] = images
     if step.mode == "reflect":
         if pad >= min(height, width):
             raise UsageError(f"crop: a reflection of {pad} pixels needs larger images than {height}x{width}")
-        return images[:, :, _mirror(height, pad, images.device)][:, :, :, _mirror(width, pad, images.device)]
-    canvas = fill.view(1, channels, 1, 1).repeat(count, 1, height + 2 * pad, width + 2 * pad)
-    canvas[:, :, pad : pad + height, pad : pad + width] = images
+        _mirror(canvas, 3, pad)
+        _mirror(canvas, 2, pad)
     return canvas
 
 
-def _mirror(length: int, pad: int, device: torch.device) -> Tensor:
-    places = torch.arange(-pad, length + pad, device=device).abs()
-    return torch.where(places < length, places, 2 * (length - 1) - places)
+def _mirror(canvas: Tensor, axis: int, pad: int) -> None:
+    """Fill both borders along `axis` with the pixels beside them, the edge itself not repeated."""
+    end = canvas.shape[axis] - pad
+    canvas.narrow(axis, 0, pad).copy_(canvas.narrow(axis, pad + 1, pad).flip(axis))
+    canvas.narrow(axis, end, pad).copy_(canvas.narrow(axis, end - 1 - pad, pad).flip(axis))
 
 
 def _windows(canvas: Tensor, top: Tensor, left: Tensor, size: tuple[int, int]) -> Tensor:

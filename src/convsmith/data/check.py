@@ -13,11 +13,11 @@ from convsmith.base import config
 from convsmith.base.errors import BadFile, ConvsmithError
 from convsmith.data.decoding import CHUNK, each_chunk
 from convsmith.data.examples import Examples, FileExamples
-from convsmith.data.images import orientation
+from convsmith.data.images import NotAnImage, orientation
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, decode
-from convsmith.data.sources import KNOWN, open_source
-from convsmith.data.sources.folder import Layout, is_folder, scan
+from convsmith.data.sources import KNOWN, open_source, recognise
+from convsmith.data.sources.folder import Layout, scan
 
 Kind = Literal["broken", "not_an_image", "odd", "duplicate", "leak", "empty_class"]
 _FATAL = ("broken", "not_an_image", "leak")
@@ -86,7 +86,7 @@ def check_path(
 
 def _contents(text: str) -> tuple[dict[str, Examples], list[Finding]]:
     path = Path(text).expanduser()
-    if text not in KNOWN and path.is_dir() and is_folder(path):
+    if text not in KNOWN and path.is_dir() and recognise(path) == "folder":
         try:
             return _layout(path, scan(path))
         except BadFile as error:
@@ -115,7 +115,7 @@ def _inspect(examples: Examples, begin: int) -> list[tuple[str, list[Finding], b
             found = _oddities(name, image) if isinstance(image, Image.Image) else []
             pixels = decode(image, _RECORD, name)
         except ConvsmithError as error:
-            kind: Kind = "not_an_image" if "not an image" in str(error) else "broken"
+            kind: Kind = "not_an_image" if isinstance(error, NotAnImage) else "broken"
             results.append((name, [Finding(name, kind, str(error).removeprefix(f"{name}: "))], None))
             continue
         digest = hashlib.sha256(f"{pixels.shape}".encode())

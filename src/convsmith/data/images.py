@@ -5,6 +5,8 @@ import struct
 import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
@@ -36,6 +38,10 @@ FAILURES = (
 _WARNINGS = threading.Lock()
 
 
+class NotAnImage(BadFile):
+    """A file whose content is none of the image formats that are read."""
+
+
 def open_image(content: Path | bytes, name: str) -> Image.Image:
     """The image in a file or in bytes, its first frame fully decoded; `name` is what errors call it.
 
@@ -46,7 +52,9 @@ def open_image(content: Path | bytes, name: str) -> Image.Image:
         content = _content(content, name)
     image = open_header(content, name)
     try:
-        image.load()
+        # Only TIFF warns here; holding the lock for every format would keep threads from decoding side by side.
+        with quiet() if image.format == "TIFF" else nullcontext():
+            image.load()
     except FAILURES as error:
         raise BadFile(name, f"the image is cut short or damaged ({_reason(error)}); replace or remove it") from None
     return image
@@ -60,12 +68,10 @@ def open_header(content: Path | bytes, name: str) -> Image.Image:
         raise BadFile(name, "the file is empty (0 bytes); expected an image")
     Image.preinit()
     try:
-        with _WARNINGS, warnings.catch_warnings():
-            # Between half the limit and the limit Pillow warns; that is a large photograph, not a fault.
-            warnings.simplefilter("ignore")
+        with quiet():
             return Image.open(content if isinstance(content, Path) else io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
-        raise BadFile(name, f"not an image that can be read; expected one of {', '.join(FORMATS)}") from None
+        raise NotAnImage(name, f"not an image that can be read; expected one of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise BadFile(name, f"its header claims more than {limit:,} pixels: a decompression bomb, refused") from None
@@ -73,11 +79,18 @@ def open_header(content: Path | bytes, name: str) -> Image.Image:
         raise BadFile(name, f"the header of the image is damaged ({_reason(error)})") from None
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Pillow's warnings: about odd metadata, and about photographs of half the size that is refused."""
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation: 1 is upright, 5 to 8 swap width and height; 1 too where the entry cannot be read."""
     try:
-        with _WARNINGS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             found = image.getexif().get(0x0112, 1)
     except FAILURES:
         return 1

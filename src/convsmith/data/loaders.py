@@ -150,7 +150,7 @@ class _Streaming:
             _Decoding(plan.source, plan.preprocess, plan.margin),
             batch_size=None,
             sampler=batches,
-            num_workers=min(self._workers, max(len(batches), 0)),
+            num_workers=min(self._workers, len(batches)),
             collate_fn=_as_it_is,
             pin_memory=plan.device.type == "cuda",
             # Without one of its own it would draw from, and so move, the generator of the whole process.

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from convsmith.base import config
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.data.card import Card
-from convsmith.data.images import FAILURES, open_image, orientation
+from convsmith.data.images import FAILURES, open_image, orientation, quiet
 from convsmith.data.options import DataOptions
 
 # The share of the picture that the final crop keeps, 224 of 256, as in the evaluation of AlexNet and its successors.
@@ -114,7 +114,8 @@ def decode(
     try:
         # exif_transpose copies even an image that is upright.
         if record.exif and orientation(image) != 1:
-            image = ImageOps.exif_transpose(image)
+            with quiet():
+                image = ImageOps.exif_transpose(image)
         pixels = np.asarray(_flat(image, record.mode))
     except BadFile:
         raise

@@ -59,8 +59,8 @@ class Export:
 def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: float = TOLERANCE) -> Export:
     """Write the network as ONNX with a free batch size, run it on real images, and say how far it is from ours.
 
-    Input `images`: float32 (N, C, H, W), normalised as the metadata's preprocessing record says; output `logits`. Raises
-    `CheckFailed` above `tolerance`, and then leaves no file.
+    Input `images`: float32 (N, C, H, W), normalised as the metadata's preprocessing record says; output `logits`.
+    Raises `CheckFailed` above `tolerance`, and then leaves no file.
     """
     onnx, runtime = _libraries()
     if path.suffix != ".onnx":
@@ -78,7 +78,7 @@ def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: flo
         worst = max(comparisons, key=lambda c: c.difference)
         raise CheckFailed(
             f"{path}: not written, since ONNX Runtime's outputs differ from the network's by {worst.difference:.2e} at "
-            f"batch {worst.batch} (tolerance {tolerance:.0e}), with {worst.same_class} of {worst.images} classes the same"
+            f"batch {worst.batch} (tolerance {tolerance:.0e}), {worst.same_class} of {worst.images} classes the same"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, data)

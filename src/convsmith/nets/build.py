@@ -1,7 +1,10 @@
 """From a tree to a `torch.nn.Module` whose `state_dict` keys are the tree's paths."""
 
+# pyright: standard, reportMissingTypeStubs=false
+# torch declares its types only in part.
+
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -86,7 +89,9 @@ def build(network: Network, *, seed: int | None = None, device: str | torch.devi
     with _random(seed), torch.device(device):
         parts = {name: _module(node, name, shapes, last_uses) for name, node in network.stages + network.heads}
         # A stage may be a single leaf; the network calls every stage with the kept values.
-        children = {n: m if isinstance(m, Wiring) else Sequence({"only": m}) for n, m in parts.items()}
+        children: dict[str, nn.Module] = {
+            n: m if isinstance(m, Wiring) else Sequence({"only": m}) for n, m in parts.items()
+        }
         module = BuiltNetwork(network, children)
         if torch.device(device).type != "meta":
             initialise(module, network.init)
@@ -94,7 +99,7 @@ def build(network: Network, *, seed: int | None = None, device: str | torch.devi
 
 
 @contextlib.contextmanager
-def _random(seed: int | None) -> Iterator[None]:
+def _random(seed: int | None) -> Generator[None]:
     if seed is None:
         yield
         return

@@ -19,7 +19,7 @@ from convsmith.nets.ops import (
 )
 from convsmith.nets.parts import RELU, dense_head, padded_conv, pooled_head
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import Node, Seq, cat, seq
+from convsmith.nets.tree import Node, Seq, cat, rewrite, seq
 
 # ---------------------------------------------------------------------------------------------------------------- LeNet
 
@@ -131,13 +131,15 @@ def alexnet(
 
 def small_alexnet(network: Network) -> Network:
     """AlexNet for images of about 32 pixels: a 5x5 first convolution with stride 1, features pooled to 3x3."""
-    (name, first), *rest = network.stages
-    conv, *others = first.children if isinstance(first, Seq) else ()
-    width = conv[1].channels if isinstance(conv[1], Conv) else 64
-    stem = Seq((("conv1", padded_conv(width, 5, bias=True)), *others))
-    classes = network.classes
-    head = dense_head((4096, 4096), classes, grid=3, drop_first=True)
-    return replace(network, stages=((name, stem), *rest), heads=((MAIN, head),))
+
+    def change(path: str, node: Node) -> Node:
+        if path == "stage1.conv1" and isinstance(node, Conv):
+            return padded_conv(node.channels, 5, bias=True)
+        return node
+
+    stages = tuple((name, rewrite(node, change, name)) for name, node in network.stages)
+    head = dense_head((4096, 4096), network.classes, grid=3, drop_first=True)
+    return replace(network, stages=stages, heads=((MAIN, head),))
 
 
 # ------------------------------------------------------------------------------------------------------------------ VGG

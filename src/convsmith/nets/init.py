@@ -54,7 +54,7 @@ def initialise(module: nn.Module, name: str) -> None:
         for rule in rules:
             if isinstance(layer, LAYERS[rule.layers]):
                 _draw(layer.get_parameter("weight"), rule.weight)
-                if rule.zero_bias and layer.bias is not None:
+                if rule.zero_bias and "bias" in dict(layer.named_parameters(recurse=False)):
                     nn.init.zeros_(layer.get_parameter("bias"))
                 break
 

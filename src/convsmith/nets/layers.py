@@ -173,7 +173,7 @@ class Rbf(nn.Module):
 
 
 class DropPath(nn.Module):
-    """In training, zeroes samples (or the whole batch) with probability `drop` and scales the rest by 1 / (1 - drop)."""
+    """In training, zeroes samples (or the whole batch) with probability `drop`, the rest scaled by 1 / (1 - drop)."""
 
     def __init__(self, drop: float, by: str):
         super().__init__()

@@ -1,5 +1,8 @@
 """What any `torch.nn.Module` costs: counted while it runs on the meta device, without memory or weights."""
 
+# pyright: standard, reportMissingTypeStubs=false
+# torch declares its types only in part.
+
 from collections.abc import Sequence
 from math import prod
 from typing import Any

@@ -19,8 +19,8 @@ _MAX_DEPTH = 64  # of a tree read from JSON; ours stay under 12
 class Network:
     """A network as data.
 
-    `stages` run one after the other; each of `heads` receives the last stage's output (or `use`s a kept value). `numbers`
-    are the arguments of its family, `init` names its rule of initialisation, `edits` tell what was done to it since.
+    `stages` run one after the other; each of `heads` receives the last stage's output (or `use`s a kept value).
+    `numbers` are the arguments of its family, `init` names its rule of initialisation, `edits` what was done since.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Network:
             "format": FORMAT,
             "name": self.name,
             "family": self.family,
-            "numbers": {k: list(v) if isinstance(v, tuple) else v for k, v in self.numbers.items()},
+            "numbers": {name: _listed(value) for name, value in self.numbers.items()},
             "input": list(self.input),
             "init": self.init,
             "edits": list(self.edits),
@@ -99,12 +99,12 @@ def node_to_json(node: Node) -> dict[str, Any]:
         return {"op": node.op, "children": {name: node_to_json(child) for name, child in node.children}}
     fields = {f.name: getattr(node, f.name) for f in dc.fields(node)}
     defaults = {f.name: f.default for f in dc.fields(node)}
-    given = {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items() if v != defaults[k]}
+    given = {name: _listed(value) for name, value in fields.items() if value != defaults[name]}
     return {"op": node.op, **given}
 
 
 def node_from_json(data: Any, where: str = "tree", depth: int = 0) -> Node:
-    """The node that JSON data holds; unknown operators, unknown fields and wrong types are errors that name the place."""
+    """The node that JSON data holds; unknown operators and fields and wrong types are errors that name the place."""
     if depth > _MAX_DEPTH:
         raise UsageError(f"{where}: the tree is nested deeper than {_MAX_DEPTH}")
     if not isinstance(data, dict) or not isinstance(cast("dict[str, Any]", data).get("op"), str):
@@ -124,6 +124,14 @@ def node_from_json(data: Any, where: str = "tree", depth: int = 0) -> Node:
     return read(OPERATORS[op], fields, where)
 
 
+def _listed(value: Any) -> Any:
+    return list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+
+
 def _network_from_json(data: Any) -> Network:
     if not isinstance(data, dict):
         raise WrongType(f"expected a network as a JSON object, received {data!r:.80}")
@@ -135,7 +143,7 @@ def _network_from_json(data: Any) -> Network:
         return Network(
             name=str(fields["name"]),
             family=str(fields["family"]),
-            numbers={k: tuple(v) if isinstance(v, list) else v for k, v in fields["numbers"].items()},
+            numbers={name: _tupled(value) for name, value in fields["numbers"].items()},
             input=Shape(channels, tuple(spatial)),
             init=str(fields["init"]),
             edits=tuple(str(e) for e in fields["edits"]),

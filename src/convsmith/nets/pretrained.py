@@ -1,5 +1,8 @@
 """Weights of others: mapped to our names, checked key by key, never by the order in which a file lists them."""
 
+# pyright: standard, reportMissingTypeStubs=false
+# torch declares its types only in part.
+
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ def resnet(
 ) -> Network:
     """ResNet for ImageNet (table 1): a stem that divides the size by 4, then four stages of 64 to 512 planes.
 
-    `stride_in` places a bottleneck's stride: in the 3x3 convolution (torchvision, called v1.5) or the first 1x1 (paper).
+    `stride_in` places a bottleneck's stride: in the 3x3 convolution (torchvision, "v1.5") or the first 1x1 (paper).
     """
     stem = seq(conv=padded_conv(64, 7, 2), norm=BatchNorm(), act=RELU, pool=MaxPool(3, 2, padding=1))
     stages: list[tuple[str, Node]] = [("stem", stem)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Channels and spatial sizes of one sample, without the batch: `Shape(3, (224, 224))`; a vector has no spatial size."""
+    """Channels and spatial sizes of one sample, without the batch: `Shape(3, (224, 224))`; a vector has no sizes."""
 
     channels: int
     spatial: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""Wherever a network is named: a name of the zoo, a user's `file.py:function`, `torchvision:NAME`, or a tree in JSON."""
+"""Wherever a network is named: in the zoo, a user's `file.py:function`, `torchvision:NAME`, or a tree in JSON."""
 
 import hashlib
 import inspect
@@ -59,7 +59,7 @@ def open_network(text: str, **numbers: Any) -> Network | Foreign:
 def make(foreign: Foreign) -> Any:
     """The `torch.nn.Module` that a foreign network names."""
     if foreign.source.startswith(TORCHVISION):
-        import torchvision.models as models
+        import torchvision.models as models  # pyright: ignore[reportMissingTypeStubs]
 
         name = foreign.source.removeprefix(TORCHVISION)
         names = models.list_models(module=models)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
+from convsmith.nets.ops import Conv
 from convsmith.nets.tree import Add, Branching, Leaf, Node, walk
 
 
@@ -69,5 +70,6 @@ def _leaf(node: Node) -> str:
 
 
 def _kernel(node: Node) -> str:
-    kernel = getattr(node, "kernel", 1)
-    return "x".join(map(str, kernel)) if isinstance(kernel, tuple) else f"{kernel}x{kernel}"
+    if not isinstance(node, Conv):
+        return node.op
+    return f"{node.kernel}x{node.kernel}" if isinstance(node.kernel, int) else "x".join(map(str, node.kernel))

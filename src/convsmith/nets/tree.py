@@ -21,9 +21,17 @@ from convsmith.base.errors import UsageError
 from convsmith.nets.shape import Shape, Window
 
 # The public attributes of torch.nn.Module and of our built network: a child of that name would hide them.
-RESERVED = frozenset(
-    ["T_destination", "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile", "cpu", "cuda", "double", "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_extra_state", "get_parameter", "get_submodule", "half", "ipu", "load_state_dict", "modules", "mtia", "named_buffers", "named_children", "named_modules", "named_parameters", "parameters", "register_backward_hook", "register_buffer", "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook", "register_full_backward_pre_hook", "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook", "register_module", "register_parameter", "register_state_dict_post_hook", "register_state_dict_pre_hook", "requires_grad_", "set_extra_state", "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train", "training", "type", "xpu", "zero_grad", "features", "tree"]
-)
+_ATTRIBUTES = """
+T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
+eval extra_repr features float forward get_buffer get_extra_state get_parameter get_submodule half ipu
+load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters
+register_backward_hook register_buffer register_forward_hook register_forward_pre_hook
+register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
+register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook
+register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty
+train training tree type xpu zero_grad
+"""
+RESERVED = frozenset(_ATTRIBUTES.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,7 @@ def check_name(name: str) -> None:
     """Refuse a child's name that cannot be an attribute of the built module."""
     if not name.isidentifier() or name.startswith("_") or name in RESERVED:
         raise UsageError(
-            f"a child cannot be called {name!r}: use letters, digits and underscores, and no attribute of torch.nn.Module"
+            f"a child cannot be called {name!r}: use letters, digits and underscores, no attribute of torch.nn.Module"
         )
 
 

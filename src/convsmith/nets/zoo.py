@@ -84,7 +84,7 @@ NETWORKS: Table[Row] = Table(
     "network",
     {
         "lenet5": Row(lenet5, 1998, "the teaching table: tanh, average pooling, linear output"),
-        "lenet5_code": Row(lenet5, 1998, "the PyTorch listing: no tanh after the third convolution", {"act_conv3": False}),
+        "lenet5_code": Row(lenet5, 1998, "a PyTorch listing: no tanh after the last convolution", {"act_conv3": False}),
         "lenet5_d2l": Row(lenet5_d2l, 1998, "28-pixel images, padded first convolution, sigmoid"),
         "lenet5_1998": Row(lenet5_1998, 1998, "the paper: partial connections, learnt subsampling, RBF output"),
         "alexnet": Row(alexnet, 2014, "one column, 64-192-384-256-256 (torchvision)"),

@@ -40,13 +40,14 @@ def evaluate_selected(run: RunDirectory, plan: Plan, model: nn.Module) -> dict[s
     """Validation and test numbers of the weights that the recipe selects; `model` holds the last ones."""
     if plan.recipe.select == "best":
         model.load_state_dict(load_checkpoint(run, "best").model)
-    splits: dict[str, Examples | None] = {"val": plan.dataset.val, "test": plan.dataset.test}
+    data, labels = plan.dataset, plan.dataset.card.classes
+    splits: dict[str, Examples | None] = {"val": data.val, "test": data.test}
     return {
         name: None
         if examples is None
-        else evaluate_examples(model, examples, plan.dataset.card.classes, plan.dataset.preprocess, plan.recipe.data, plan.engine)
+        else evaluate_examples(model, examples, labels, data.preprocess, plan.recipe.data, plan.engine)
         for name, examples in splits.items()
-    }  # fmt: skip
+    }
 
 
 def evaluate_run(
@@ -104,9 +105,7 @@ def _other_images(subject: Subject, options: DataOptions, split: Split | None) -
         raise UsageError(f"{options.source}: has no split {stored!r}; it has {', '.join(source.splits)}")
     unknown = [name for name in source.card.classes if name not in subject.labels]
     if unknown:
-        raise UsageError(
-            f"{options.source}: class {unknown[0]!r} is not one that the run knows; it knows {', '.join(subject.labels)}"
-        )
+        raise UsageError(f"{options.source}: class {unknown[0]!r} is none of the run's: {', '.join(subject.labels)}")
     examples = source.splits[stored]
     numbers = np.array([subject.labels.index(name) for name in source.card.classes], dtype=np.int64)
     return replace(examples, labels=numbers[examples.labels])  # type: ignore[type-var]

@@ -26,7 +26,7 @@ class ClassResult:
 class Classification:
     """The numbers of an evaluation. `confusion[i][j]` counts images of class i that were called j.
 
-    `sample_loss`, `predicted`, `probability` and `true_probability` hold one value for each image, in the split's order.
+    `sample_loss`, `predicted`, `probability` and `true_probability` hold a value for each image, in the split's order.
     """
 
     accuracy: float

@@ -1,4 +1,4 @@
-"""How this machine runs a step: device, number format, memory layout, threads. Resolved once, kept for the run's life."""
+"""How this machine runs a step: device, number format, memory layout, threads. Resolved once, kept for a run's life."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from convsmith.training.options import EngineOptions
 
 @dataclass(frozen=True)
 class Engine:
-    """The choices made for one machine; `cpu` and `torch` say which, so that a resume can tell whether it is another."""
+    """The choices made for one machine; `cpu` and `torch_version` say which, so that a resume can tell another."""
 
     device: str
     precision: Literal["fp32", "bf16", "fp16"]
@@ -25,7 +25,7 @@ class Engine:
     deterministic: bool
     threads: int
     cpu: str
-    torch: str
+    torch_version: str
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -55,7 +55,7 @@ def resolve(options: EngineOptions) -> Engine:
         deterministic=options.deterministic,
         threads=options.threads or cores(),
         cpu=cpu_model(),
-        torch=torch.__version__,
+        torch_version=torch.__version__,
     )
 
 
@@ -79,7 +79,7 @@ def using(engine: Engine) -> Iterator[None]:
 
 def drift(engine: Engine, now: Engine) -> list[str]:
     """What differs between the machine that a run began on and this one, and would change the bits of its result."""
-    names = ("device", "cpu", "torch")
+    names = ("device", "cpu", "torch_version")
     pairs = [(name, getattr(engine, name), getattr(now, name)) for name in names]
     found = [f"{name} was {before!r}, is {after!r}" for name, before, after in pairs if before != after]
     if engine.threads > cores():

@@ -36,8 +36,8 @@ def fit(
 ) -> str:
     """Train from where `state` stands to the end; says "finished" or "stopped early".
 
-    `beat(step, epoch)` is called after every step. Raises `Interrupted` after a first Ctrl-C, with a checkpoint written,
-    and `Exploded` with the last checkpoint as it was. Torch's global generator is left as it was found.
+    `beat(step, epoch)` is called after every step. Raises `Interrupted` after a first Ctrl-C, with a checkpoint
+    written, and `Exploded` with the last checkpoint as it was. Torch's global generator is left as it was found.
     """
     devices = [torch.device(job.engine.device)] if job.engine.device != "cpu" else []
     state.model.train()

@@ -14,7 +14,7 @@ MULTIPLIER = "lr_multiplier"
 
 
 def make_optimiser(module: nn.Module, options: Optimiser) -> torch.optim.Optimizer:
-    """SGD over the module's parameters; the first rule that a name matches holds, and each rule must match something."""
+    """SGD over the module's parameters; the first rule that a name matches holds, each rule must match something."""
     unused = set(range(len(options.rules)))
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
@@ -49,7 +49,7 @@ def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
 
 def optimiser_state(optimiser: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
     """The optimiser's tensors by `parameter::key`."""
-    names = {parameter: name for name, parameter in module.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     return {
         f"{names[parameter]}::{key}": value if isinstance(value, Tensor) else torch.tensor(value)
         for parameter, state in optimiser.state.items()
@@ -59,7 +59,7 @@ def optimiser_state(optimiser: torch.optim.Optimizer, module: nn.Module) -> dict
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Put saved tensors back, each in its parameter's memory layout: a fused update reads both with one set of strides."""
+    """Put saved tensors back, each in its parameter's memory layout: a fused update reads both by the same strides."""
     parameters = dict(module.named_parameters())
     for key, value in state.items():
         name, _, entry = key.partition("::")

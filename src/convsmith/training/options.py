@@ -10,7 +10,7 @@ from convsmith.base.errors import UsageError
 
 @dataclass(frozen=True)
 class Rule:
-    """What differs for the parameters whose name holds `pattern`, a regular expression; None leaves a value as it is."""
+    """What differs for parameters whose name holds `pattern`, a regular expression; None leaves a value as it is."""
 
     pattern: str
     weight_decay: float | None = None
@@ -45,8 +45,8 @@ class Schedule:
     """How the learning rate goes: linearly up to the peak during `warmup`, then by `kind`.
 
     constant: stays; step: times `factor` at each of `at`; plateau: times `factor` when the smoothed validation loss has
-    not improved for `patience`; cosine and linear: down to `floor` times the peak at the end (one-cycle is linear with a
-    long warm-up).
+    not improved for `patience`; cosine and linear: down to `floor` times the peak at the end (one-cycle is linear with
+    a long warm-up).
     """
 
     kind: Literal["constant", "step", "plateau", "cosine", "linear"] = option("cosine", "how the rate falls")

@@ -82,7 +82,7 @@ class Bar:
 
 def make_progress(total: int, quiet: bool = False, stream: TextIO | None = None) -> Progress:
     """The kind of progress that suits the stream (stderr by default)."""
-    stream = stream or sys.stderr
     if quiet:
         return Silent()
-    return Bar(total, stream) if stream.isatty() else Plain(total, stream)
+    target: TextIO = sys.stderr if stream is None else stream
+    return Bar(total, target) if target.isatty() else Plain(total, target)

@@ -28,6 +28,13 @@ _KINDS = {
     "parquet": "Parquet files",
     "folder": "folder of class folders",
 }
+_OPENERS: dict[str, Callable[[Path, Origin], Source]] = {
+    "parquet": open_parquet,
+    "idx": open_idx,
+    "cifar10": open_cifar10,
+    "cifar100": open_cifar100,
+    "folder": open_folder,
+}
 
 
 def _open_mnist() -> Source:
@@ -76,16 +83,24 @@ def open_source(options: DataOptions) -> Source:
 
 def open_path(path: Path) -> Source:
     """The source that lies at `path`, its kind told by the files there."""
+    kind = recognise(path)
     name = path.stem if path.is_file() else path.resolve().name
-    for kind, is_kind, opener in (
-        ("parquet", is_parquet, open_parquet),
-        ("idx", _in_folder(is_idx), open_idx),
-        ("cifar10", _in_folder(is_cifar10), open_cifar10),
-        ("cifar100", _in_folder(is_cifar100), open_cifar100),
-        ("folder", _in_folder(is_folder), open_folder),
-    ):
-        if is_kind(path):
-            return opener(path, Origin(name, kind, source=f"local files in {name}"))
+    return _OPENERS[kind](path, Origin(name, kind, source=f"local files in {name}"))
+
+
+def recognise(path: Path) -> str:
+    """The kind of what lies at `path`: parquet, idx, cifar10, cifar100 or folder. Raises BadFile."""
+    if is_parquet(path):
+        return "parquet"
+    if path.is_dir():
+        for kind, is_kind in (
+            ("idx", is_idx),
+            ("cifar10", is_cifar10),
+            ("cifar100", is_cifar100),
+            ("folder", is_folder),
+        ):
+            if is_kind(path):
+                return kind
     raise BadFile(path, f"no data set recognised; looked for {_LOOKED_FOR}; found {_found(path)}")
 
 
@@ -97,10 +112,6 @@ def describe(source: Source) -> str:
     if len(card.counts) > 1:
         line += f" ({', '.join(f'{split} {count:,}' for split, count in card.counts.items())})"
     return line
-
-
-def _in_folder(is_kind: Callable[[Path], bool]) -> Callable[[Path], bool]:
-    return lambda path: path.is_dir() and is_kind(path)
 
 
 def _found(path: Path) -> str:
