@@ -185,7 +185,9 @@ def _read_record(kinds: type | tuple[type, ...], value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise WrongType(f"{where}: expected {' or '.join(union)}, received {value!r}")
     data = dict(cast("dict[str, Any]", value))
-    tag = data.pop("kind", next(iter(union)) if len(union) == 1 else None)
+    # A record with a field called kind, such as a schedule, is no member of a union and carries no tag.
+    own = len(union) == 1 and "kind" in _hints(next(iter(union.values())))
+    tag = next(iter(union)) if own else data.pop("kind", next(iter(union)) if len(union) == 1 else None)
     if tag not in union:
         raise unknown(f"kind in {where}", str(tag), union)
     record, hints = union[tag], _hints(union[tag])

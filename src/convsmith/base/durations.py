@@ -8,7 +8,7 @@ from typing import Literal
 from convsmith.base.errors import UsageError, WrongType
 
 Unit = Literal["ep", "steps", "%"]
-_TEXT = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ep|epochs?|steps?|%)\s*$")
+_TEXT = re.compile(r"^\s*(\d+(?:\.\d+)?(?:e-?\d+)?)\s*(ep|epochs?|steps?|%)\s*$")
 _UNITS: dict[str, Unit] = {"ep": "ep", "epoch": "ep", "epochs": "ep", "step": "steps", "steps": "steps", "%": "%"}
 
 
@@ -42,4 +42,5 @@ class Duration:
         return math.ceil(self.amount * total_steps / 100)
 
     def __str__(self) -> str:
-        return f"{self.amount:g}{self.unit}"
+        amount = int(self.amount) if self.amount == int(self.amount) else self.amount
+        return f"{amount}{self.unit}"

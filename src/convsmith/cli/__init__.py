@@ -4,6 +4,7 @@ Nothing here, and nothing that a verb's file imports at its top, imports torch: 
 once.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -41,6 +42,9 @@ SYNONYMS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit status: 0 done, 1 a check failed or a file is bad, 2 wrong usage, 130 stopped."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # torch's threads spin while they wait, and on a busy machine that starves the thread they wait for. With a shorter
+    # spin, 2 threads beside 2 busy processes trained 1.6 times as fast (LeNet-5 and ResNet-20), alone as fast as before.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         if not words or words[0] in ("-h", "--help", "help"):
             print(menu())
@@ -59,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConvsmithError as error:
         print(f"convsmith: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("convsmith: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"convsmith: {stop or 'stopped'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output (such as `head`) has gone; leave without a second complaint at exit.

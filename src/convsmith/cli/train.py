@@ -6,7 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import (
     Parser,
@@ -20,7 +19,7 @@ from convsmith.cli.arguments import (
 )
 from convsmith.recipes.choose import choose
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.shorthand import SHORTHAND
+from convsmith.recipes.shorthand import SHORTHAND, epochs
 from convsmith.report.text import count, duration, interval, size
 
 EXAMPLES = """examples:
@@ -72,17 +71,17 @@ def _parser() -> Parser:
 
 
 def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> int:
-    given = [name for name in SHORTHAND if getattr(values, name) is not None and name != "epochs"]
-    given += [path for path, _ in fields] + (["subject"] if values.subject else [])
+    short = [name for name in (*SHORTHAND, "out", "dry_run") if name != "epochs"]
+    given = [repr(values.subject)] if values.subject else []
+    given += ["--" + name.replace("_", "-") for name in short if getattr(values, name) not in (None, False)]
+    given += ["--" + path for path, _ in fields]
     if given:
         raise UsageError(
             f"--resume goes on as the run began, so {given[0]} cannot be given; only --epochs may be larger. "
-            f"For another course: convsmith train {values.resume} --{given[0]} ..."
+            f"For another course: convsmith train {values.resume} --OPTIONS"
         )
+    length = None if values.epochs is None else epochs(values.epochs)
     running = import_module("convsmith.recipes.run")
-    length = None
-    if values.epochs is not None:
-        length = Duration.parse(f"{values.epochs}ep")
     outcome = running.resume(
         values.resume, length=length, allow_drift=values.allow_drift, quiet=values.quiet,
         say=_silent if values.quiet else say,

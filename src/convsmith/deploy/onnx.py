@@ -14,7 +14,7 @@ import torch
 from convsmith.base.errors import CheckFailed, MissingExtra, UsageError
 from convsmith.base.files import write_bytes, write_json
 from convsmith.data.augment import normalise
-from convsmith.data.examples import Examples
+from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
 from convsmith.nets.network import Network
 from convsmith.runs.subject import Subject
@@ -138,8 +138,7 @@ def _metadata(subject: Subject) -> dict[str, str]:
 
 def _inputs(subject: Subject, examples: Examples) -> np.ndarray:
     """Images for every batch size, normalised as in training and evaluation."""
-    count = min(len(examples), 2 * sum(BATCHES))
-    some = examples.subset(np.arange(count) * len(examples) // count)
+    some = examples.subset(spread(len(examples), max(BATCHES)))
     images = decode_all(some, subject.preprocess, 1)
     return normalise(images, subject.preprocess).numpy()
 

@@ -86,16 +86,18 @@ def build(network: Network, *, seed: int | None = None, device: str | torch.devi
     """
     shapes = {step.path: step.x.shape for step in network.trace().steps}
     last_uses = _last_uses(network)
-    with _random(seed), torch.device(device):
+    meta = torch.device(device).type == "meta"
+    # Drawn on the CPU, whatever the device: there a seed means the same weights everywhere.
+    with _random(seed), torch.device("meta" if meta else "cpu"):
         parts = {name: _module(node, name, shapes, last_uses) for name, node in network.stages + network.heads}
         # A stage may be a single leaf; the network calls every stage with the kept values.
         children: dict[str, nn.Module] = {
             n: m if isinstance(m, Wiring) else Sequence({"only": m}) for n, m in parts.items()
         }
         module = BuiltNetwork(network, children)
-        if torch.device(device).type != "meta":
+        if not meta:
             initialise(module, network.init)
-    return module
+    return module.to(device)
 
 
 @contextlib.contextmanager
@@ -104,7 +106,7 @@ def _random(seed: int | None) -> Generator[None]:
         yield
         return
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield
 
 

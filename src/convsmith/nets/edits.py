@@ -53,7 +53,9 @@ def channels(network: Network, count: int) -> Network:
 
 def size(network: Network, height: int, width: int | None = None) -> Network:
     """The network for images of `height` by `width` (square where only one is given)."""
-    shape = Shape(network.input.channels, (height, width or height))
+    shape = Shape(network.input.channels, (height, height if width is None else width))
+    if min(shape.spatial) < 1:
+        raise UsageError(f"size: expected at least 1, received {min(shape.spatial)}")
     network.trace(shape)
     return recorded(network, replace(network, input=shape), "size", *shape.spatial)
 

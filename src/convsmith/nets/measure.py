@@ -27,6 +27,7 @@ def measure_module(module: nn.Module, input: Sequence[int]) -> Cost:
         if isinstance(output, Tensor):
             layers.append(_layer(names[layer], layer, output))
 
+    modes = {layer: layer.training for layer in names}
     hooks = [layer.register_forward_hook(note) for layer in names if not list(layer.children())]
     try:
         with torch.no_grad():
@@ -38,6 +39,8 @@ def measure_module(module: nn.Module, input: Sequence[int]) -> Cost:
     finally:
         for hook in hooks:
             hook.remove()
+        for layer, mode in modes.items():
+            layer.training = mode
     return Cost(
         input=tuple(input),
         params=sum(p.numel() for p in module.parameters()),

@@ -40,6 +40,18 @@ def per_axis(value: Axes, x: Shape) -> tuple[int, ...]:
     return value
 
 
+def _at_least(low: int, **fields: Axes) -> None:
+    """Refuse an operator's fields that lie below `low` on some axis."""
+    for name, value in fields.items():
+        if any(n < low for n in (value if isinstance(value, tuple) else (value,))):
+            raise UsageError(f"{name} is {value}, expected at least {low}")
+
+
+def _probability(drop: float, *, one: bool) -> None:
+    if not (0 <= drop < 1 or (one and drop == 1)):
+        raise UsageError(f"drop is {drop}, expected a probability from 0 to {'1' if one else 'below 1'}")
+
+
 def _dimension(op: str, x: Shape) -> str:
     if not 1 <= len(x.spatial) <= 3:
         raise UsageError(f"{op} needs an input with 1 to 3 spatial axes, receives {x}")
@@ -53,9 +65,9 @@ def _slide(
     sizes: list[int] = []
     for n, w, end in zip(x.spatial, windows, after, strict=True):
         room = n + w.before + end - w.span
-        if room < 0:
+        size = (-(-room // w.stride) if ceil else room // w.stride) + 1
+        if size < 1:
             raise UsageError(f"{op} spans {w.span} positions and receives {n} (padding {w.before} and {end})")
-        size = (math.ceil(room / w.stride) if ceil else room // w.stride) + 1
         # torch drops a window that would begin in the padding at the far end.
         sizes.append(size - 1 if ceil and (size - 1) * w.stride >= n + w.before else size)
     return tuple(sizes)
@@ -79,6 +91,8 @@ class Conv(Leaf):
 
     def output(self, x: Shape) -> Shape:
         _dimension("a convolution", x)
+        _at_least(1, channels=self.channels, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
+        _at_least(0, padding=self.padding)
         for name, count in (("input", x.channels), ("output", self.channels)):
             if self.groups < 1 or count % self.groups:
                 raise UsageError(f"a convolution in {self.groups} groups cannot divide its {count} {name} channels")
@@ -121,6 +135,7 @@ class Linear(Leaf):
     def output(self, x: Shape) -> Shape:
         if x.spatial:
             raise UsageError(f"a linear layer needs a vector, receives {x}; put a flatten before it")
+        _at_least(1, channels=self.channels)
         return Shape(self.channels)
 
     def params(self, x: Shape) -> int:
@@ -166,6 +181,10 @@ class LocalResponseNorm(Leaf):
     beta: float = 0.75
     k: float = 2.0
 
+    def output(self, x: Shape) -> Shape:
+        _at_least(1, size=self.size)
+        return x
+
     def elementwise(self, x: Shape, y: Shape) -> int:
         return (self.size + 4) * y.elements
 
@@ -205,7 +224,11 @@ class _Pool(Leaf):
 
     def output(self, x: Shape) -> Shape:
         _dimension("a pooling layer", x)
+        _at_least(1, kernel=self.kernel, stride=self.stride)
+        _at_least(0, padding=self.padding)
         padding = per_axis(self.padding, x)
+        if any(2 * p > k for p, k in zip(padding, per_axis(self.kernel, x), strict=True)):
+            raise UsageError(f"padding is {self.padding}, expected at most half of the kernel, which is {self.kernel}")
         return Shape(x.channels, _slide("a pooling layer", x, self.windows(x), padding, self.ceil))
 
     def elementwise(self, x: Shape, y: Shape) -> int:
@@ -249,6 +272,7 @@ class AdaptiveAvgPool(Leaf):
 
     def output(self, x: Shape) -> Shape:
         _dimension("an adaptive pooling layer", x)
+        _at_least(1, size=self.size)
         return Shape(x.channels, per_axis(self.size, x))
 
     def elementwise(self, x: Shape, y: Shape) -> int:
@@ -278,6 +302,10 @@ class Dropout(Leaf):
 
     drop: float = 0.5
 
+    def output(self, x: Shape) -> Shape:
+        _probability(self.drop, one=True)
+        return x
+
     def torch(self, x: Shape) -> TorchCall:
         return TorchCall("torch.nn.Dropout", {"p": self.drop})
 
@@ -291,6 +319,10 @@ class DropPath(Leaf):
 
     drop: float
     by: Literal["sample", "batch"] = "sample"
+
+    def output(self, x: Shape) -> Shape:
+        _probability(self.drop, one=False)
+        return x
 
     def torch(self, x: Shape) -> TorchCall:
         return TorchCall("convsmith.nets.layers.DropPath", {"drop": self.drop, "by": self.by})
@@ -319,7 +351,10 @@ class Pad(Leaf):
     after: int
 
     def output(self, x: Shape) -> Shape:
-        return Shape(self.before + x.channels + self.after, x.spatial)
+        channels = self.before + x.channels + self.after
+        if channels < 1:
+            raise UsageError(f"padding by {self.before} and {self.after} leaves none of {x.channels} channels")
+        return Shape(channels, x.spatial)
 
     def torch(self, x: Shape) -> TorchCall:
         return TorchCall("convsmith.nets.layers.PadChannels", {"before": self.before, "after": self.after})
@@ -348,6 +383,7 @@ class Rbf(Leaf):
     def output(self, x: Shape) -> Shape:
         if x.spatial:
             raise UsageError(f"an RBF layer needs a vector, receives {x}; put a flatten before it")
+        _at_least(1, channels=self.channels)
         return Shape(self.channels)
 
     def elementwise(self, x: Shape, y: Shape) -> int:

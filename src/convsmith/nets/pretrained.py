@@ -51,11 +51,11 @@ def load_weights(
     if isinstance(module, BuiltNetwork):
         for renaming in RENAMINGS.get(module.tree.family, ()):
             candidates.append((renaming.source, _renamed(weights, renaming)))
-        peer = torchvision_names(module, weights)
-        if peer is not None:
-            candidates.append(("torchvision", peer))
+        if not any(_fits(own, candidate) for _, candidate in candidates):
+            peer = torchvision_names(module, weights)
+            candidates += [("torchvision", peer)] if peer else []
     for names, candidate in candidates:
-        if _needed(own) <= candidate.keys() <= own.keys():
+        if _fits(own, candidate):
             fitting = _without_other_head(own, candidate) if new_head else candidate
             _check_shapes(own, fitting, source)
             module.load_state_dict(fitting, strict=False)
@@ -75,16 +75,16 @@ def torchvision_names(module: BuiltNetwork, weights: Mapping[str, Tensor]) -> di
         peer = peers.get_model(name, weights=None, num_classes=module.tree.classes)
     if not _needed(peer.state_dict()) <= weights.keys():
         return None
-    pairs = name_map(peer, module, tuple(module.tree.input))
+    pairs = name_map(peer, module, (3, *module.tree.input.spatial))
     return {ours: weights[theirs] for theirs, ours in pairs.items() if theirs in weights}
 
 
 def name_map(peer: nn.Module, ours: BuiltNetwork, shape: tuple[int, ...]) -> dict[str, str]:
     """Their `state_dict` keys to ours, found by running both on the meta device and pairing layers as they execute.
 
-    `shape` is one sample's (C, H, W). Layers must agree in kind and in the shapes of all their tensors.
+    `shape` is one of their samples, (C, H, W). Layers must agree in kind and in the shapes of all their tensors.
     """
-    theirs, mine = _executed(peer, shape), _executed(ours, shape)
+    theirs, mine = _executed(peer, shape), _executed(ours, tuple(ours.tree.input))
     if len(theirs) != len(mine):
         raise CheckFailed(f"{ours.tree.name}: they execute {len(theirs)} layers with weights, we {len(mine)}")
     pairs: dict[str, str] = {}
@@ -135,6 +135,10 @@ def _rename(key: str, renaming: Renaming) -> str:
             # Units count from one in our names and from zero in theirs.
             return re.sub(r"<(\d+)>", lambda m: str(int(m[1]) + 1), match.expand(replacement))
     return key
+
+
+def _fits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> bool:
+    return _needed(own) <= given.keys() <= own.keys()
 
 
 def _needed(state: Mapping[str, Tensor]) -> set[str]:

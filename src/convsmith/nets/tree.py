@@ -20,15 +20,15 @@ from convsmith.base.config import kind_of
 from convsmith.base.errors import UsageError
 from convsmith.nets.shape import Shape, Window
 
-# The public attributes of torch.nn.Module and of our built network: a child of that name would hide them.
+# The public attributes of torch.nn.Module and of our modules that have children: a child of that name would hide them.
 _ATTRIBUTES = """
 T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
-eval extra_repr features float forward get_buffer get_extra_state get_parameter get_submodule half ipu
+eval extra_repr feature_info features float forward get_buffer get_extra_state get_parameter get_submodule half ipu
 load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters
 register_backward_hook register_buffer register_forward_hook register_forward_pre_hook
 register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
 register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook
-register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty
+register_state_dict_pre_hook requires_grad_ run set_extra_state set_submodule share_memory state_dict to to_empty
 train training tree type xpu zero_grad
 """
 RESERVED = frozenset(_ATTRIBUTES.split())

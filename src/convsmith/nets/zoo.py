@@ -184,7 +184,7 @@ def _check_arguments(call: Call, function: Edit) -> None:
         bound = signature.bind(None, *call.args, **dict(call.kwargs))
     except TypeError as error:
         raise UsageError(f"the edit is {usage}: {error}") from None
-    types = {int: int, float: (int, float), str: str}
+    types = {int: int, int | None: int, float: (int, float), str: str}
     for parameter in own:
         value = bound.arguments.get(parameter.name, parameter.default)
         wanted = types.get(parameter.annotation, object)

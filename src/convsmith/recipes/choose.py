@@ -5,6 +5,7 @@ from pathlib import Path
 
 from convsmith.base.errors import BadFile, MissingPath, unknown
 from convsmith.base.files import read_json
+from convsmith.data.options import DataOptions
 from convsmith.data.sources import KNOWN, open_path
 from convsmith.nets.source import is_network_name
 from convsmith.nets.zoo import NETWORKS
@@ -46,8 +47,11 @@ def choose(subject: str | None, source: str | None) -> Recipe:
 
 def for_data(source: str) -> Recipe:
     """The default recipe for a data set: by its name, else by what its images are like."""
-    name = FOR_DATA.get(source) or _by_images(Path(source))
-    return _with_source(RECIPES[name](), source)
+    if source in FOR_DATA:
+        return _with_source(RECIPES[FOR_DATA[source]](), source)
+    recipe = RECIPES[_by_images(Path(source))]()
+    # Recipes for sets that state their own test images keep none back from the others.
+    return _with_source(recipe.edit(data__split=DataOptions().split), source)
 
 
 def run_recipe(path: str | Path) -> Recipe:

@@ -4,6 +4,7 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
+from itertools import chain
 
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
@@ -34,7 +35,8 @@ def estimate(plan: Plan) -> Estimate:
     job = make_job(plan)
     model = plan.engine.place(make_model(plan, []))
     state = new_state(model, make_optimiser(model, plan.recipe.optimiser), plan.engine)
-    batches = job.training.epoch(0)
+    # Of a small set an epoch has fewer steps than the trial.
+    batches = chain.from_iterable(job.training.epoch(epoch) for epoch in range(TRIAL_STEPS))
     seconds: list[float] = []
     with using(plan.engine):
         for _, batch in zip(range(TRIAL_STEPS), batches, strict=False):

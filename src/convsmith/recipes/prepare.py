@@ -15,10 +15,10 @@ from torch import nn
 from torchvision.models import get_model_weights
 
 from convsmith.base.config import plain
-from convsmith.base.errors import BadFile, UsageError
+from convsmith.base.errors import BadFile, MissingPath, UsageError
 from convsmith.base.files import cache_folder
 from convsmith.data.dataset import Dataset, open_data
-from convsmith.data.examples import Examples
+from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import evaluation_loader, training_loader
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.sources import KNOWN
@@ -79,7 +79,7 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
     """The recipe's network for the data's classes, channels and size, with the recipe's edits."""
     size, channels = dataset.preprocess.size, dataset.preprocess.channels
     numbers = {"classes": len(dataset.card.classes), "channels": channels}
-    network = open_network(recipe.network, **numbers, **({"size": size[0]} if recipe.network.endswith(".py") else {}))
+    network = open_network(recipe.network, **numbers, **({"size": size[0]} if ".py:" in recipe.network else {}))
     if isinstance(network, Foreign):
         if recipe.edits:
             raise UsageError(f"{recipe.network} is no tree, so it cannot be edited ({', '.join(recipe.edits)})")
@@ -182,7 +182,12 @@ def reopen_data(
     path: Path, recipe: Recipe, fingerprint: str, *, split: dict[str, Any], preprocess: dict[str, Any]
 ) -> Dataset:
     """A run's data as it was divided; another content than then is an error."""
-    dataset = open_data(recipe.data, split=split, preprocess=Preprocess.from_json(preprocess))
+    try:
+        dataset = open_data(recipe.data, split=split, preprocess=Preprocess.from_json(preprocess))
+    except MissingPath:
+        raise
+    except UsageError as error:
+        raise BadFile(recipe.data.source, str(error)) from None
     if dataset.card.fingerprint != fingerprint:
         raise BadFile(
             recipe.data.source,
@@ -210,8 +215,7 @@ def _own_size(recipe: Recipe) -> int | None:
 
 def _few(dataset: Dataset) -> Dataset:
     def few(examples: Examples) -> Examples:
-        count = min(len(examples), QUICK_IMAGES)
-        return examples.subset(np.arange(count) * len(examples) // count)
+        return examples.subset(spread(len(examples), QUICK_IMAGES))
 
     test = None if dataset.test is None else few(dataset.test)
     return replace(dataset, train=few(dataset.train), val=few(dataset.val), test=test)

@@ -60,7 +60,7 @@ def resume(
     error unless `allow_drift`.
     """
     run = open_run(path)
-    recipe = _extended(run, length, say)
+    recipe = _extended(run, length)
     plan = stored_plan(path, recipe, network_of(run))
     differences = drift(plan.engine, resolve(recipe.engine))
     if differences and not allow_drift:
@@ -90,6 +90,7 @@ def _go_on(
         say(f"left out {len(skipped)} files that cannot be read, first {skipped[0]['file']} (all in split.json)")
     with using(plan.engine), hold(run, job.span.total_steps) as holder:
         if restore:
+            _extend(run, plan.recipe, say)
             _restore(run, state, say)
             say(f"resumes {run.path} at step {state.step} of {job.span.total_steps}")
         progress = make_progress(job.span.total_steps, quiet)
@@ -131,21 +132,26 @@ def _restore(run: RunDirectory, state: State, say: Say) -> None:
     unpack(state, saved.model, saved.state, saved.meta["state"])
 
 
-def _extended(run: RunDirectory, length: Duration | None, say: Say) -> Recipe:
+def _extended(run: RunDirectory, length: Duration | None) -> Recipe:
+    """The run's recipe with the new length; nothing is written before the run is held."""
     recipe = run_recipe(run.path)
     if length is None or length == recipe.length:
         return recipe
     if recipe.length.unit != length.unit or length.amount < recipe.length.amount:
         raise UsageError(f"{run.path} is {recipe.length} long; it can be made longer, not {length}")
+    return recipe.edit(length=length)
+
+
+def _extend(run: RunDirectory, recipe: Recipe, say: Say) -> None:
+    before = run_recipe(run.path).length
+    if recipe.length == before:
+        return
     schedule = recipe.schedule.kind
     say(
-        f"extended from {recipe.length} to {length}; the {schedule} schedule goes on over the new length"
+        f"extended from {before} to {recipe.length}; the {schedule} schedule goes on over the new length"
         + ("" if schedule in ("constant", "plateau") else ", so the rate rises again to where that length has it")
     )
-    extended = recipe.edit(length=length)
-    stored = run.record("recipe")
-    run.write_record("recipe", stored | {"recipe": extended.to_json()})
-    return extended
+    run.write_record("recipe", run.record("recipe") | {"recipe": recipe.to_json()})
 
 
 def _is_finished(run: RunDirectory, plan: Plan) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from convsmith.base.config import edit
+from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
 from convsmith.base.table import Table
 from convsmith.recipes.recipe import Recipe
@@ -43,15 +44,22 @@ SHORTHAND: Table[Short] = Table(
 )
 
 
+def epochs(value: Any) -> Duration:
+    """The duration that `--epochs` names."""
+    try:
+        count = float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"epochs: expected a number, received {value!r}") from None
+    if not 0 < count < float("inf"):
+        raise UsageError(f"epochs: expected a number above 0, received {value}")
+    return Duration(count, "ep")
+
+
 def set_short(recipe: Recipe, name: str, value: Any) -> Recipe:
     """The recipe with a short option set; text is read as the type that the field declares."""
     short = SHORTHAND[name]
     if short.form == "epochs":
-        try:
-            count = float(value)
-        except (TypeError, ValueError):
-            raise UsageError(f"epochs: expected a number, received {value!r}") from None
-        return edit(recipe, short.path, f"{count:g}ep")
+        return replace(recipe, length=epochs(value))
     if short.form == "more":
         texts = (value,) if isinstance(value, str) else tuple(value)
         return replace(recipe, edits=recipe.edits + texts)

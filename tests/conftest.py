@@ -1,0 +1,258 @@
+"""Small data sets and networks that a test makes, the command in this process, and the command in one to be killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from convsmith.cli import main
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+LABELS = ("bent", "flat", "round")
+
+# A tree of a user's own, with everything that is random in training: dropout here, drop_path by an edit.
+TREES = """
+from convsmith.nets.network import Network
+from convsmith.nets.ops import Dropout
+from convsmith.nets.parts import RELU, conv_norm, padded_conv, pooled_head
+from convsmith.nets.residual import resnet_cifar
+from convsmith.nets.shape import Shape
+from convsmith.nets.tree import IDENTITY, add, seq
+
+
+def resnet8(classes, channels):
+    return resnet_cifar(depth=8, classes=classes, channels=channels)
+
+
+def dropping(classes, channels, size=12):
+    unit = add(branch=seq(conv=padded_conv(8, 3), act=RELU), shortcut=IDENTITY)
+    body = seq(conv=padded_conv(8, 3, 2), act=RELU, unit1=unit, unit2=unit, dropout=Dropout(0.3))
+    shape = Shape(channels, (size, size))
+    return Network(
+        name="dropping", family="own", input=shape, stages=(("body", body),), heads=(("head", pooled_head(classes)),)
+    )
+"""
+# A module of a user's own, which is no tree.
+MODULES = """
+import torch
+from torch import nn
+
+
+class Plain(nn.Module):
+    def __init__(self, classes, channels):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(channels, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.2))
+        self.out = nn.Linear(6, classes)
+
+    def forward(self, images):
+        return self.out(self.features(images).mean((2, 3)))
+
+
+def make(classes, channels):
+    return Plain(classes, channels)
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command gave back."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The JSON on its standard output."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """`command("train", "digits")` runs it in this process."""
+
+    def run(*words: object) -> Answer:
+        capfd.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capfd.readouterr()
+        return Answer(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def refused(command: Callable[..., Answer]) -> Callable[..., str]:
+    """A command that must fail: its single line on stderr. What lies in `watched` must be the same afterwards."""
+
+    def run(*words: object, code: int = 2, watched: Path | None = None) -> str:
+        watched = Path.cwd() if watched is None else watched
+        before = listing(watched)
+        answer = command(*words)
+        assert (answer.code, answer.out) == (code, ""), answer
+        assert answer.err.startswith("convsmith: "), answer.err
+        assert answer.err.count("\n") == 1, answer.err
+        assert listing(watched) == before
+        return answer.err.removeprefix("convsmith: ").rstrip("\n")
+
+    return run
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too, with its content."""
+    return {str(p): p.read_bytes() if p.is_file() else b"" for p in folder.rglob("*") if "__pycache__" not in p.parts}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def picture(label: int, number: int, size: int = 12) -> np.ndarray:
+    """A noisy colour image whose class shows in where it is bright."""
+    random = np.random.default_rng(1000 * label + number)
+    image = random.integers(0, 120, (size, size, 3))
+    image[(label * size // 3) : (label * size // 3 + size // 3), :, label % 3] += 130
+    return image.astype(np.uint8)
+
+
+def write_pictures(root: Path, count: int = 20, size: int = 12, labels: tuple[str, ...] = LABELS) -> Path:
+    """Class folders of `count` PNG images each."""
+    for label, name in enumerate(labels):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(picture(label, number, size)).save(root / name / f"{number:03}.png")
+    return root
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Three class folders with 20 colour images of 12x12 each, 60 in all: 48 train, 6 validate, 6 test."""
+    return write_pictures(tmp_path / "pictures")
+
+
+@pytest.fixture(scope="session")
+def shared_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, for tests that only read them."""
+    return write_pictures(tmp_path_factory.mktemp("shared") / "pictures")
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> Path:
+    """A file whose functions `resnet8` and `dropping` give trees."""
+    path = tmp_path / "trees.py"
+    path.write_text(TREES)
+    return path
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Path:
+    """A file whose function `make` gives a plain module."""
+    path = tmp_path / "modules.py"
+    path.write_text(MODULES)
+    return path
+
+
+@pytest.fixture(scope="session")
+def photo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A finished run of an own tree with its folder of 60 images, for tests that only read them: (run, folder)."""
+    root = tmp_path_factory.mktemp("photo_run")
+    (root / "trees.py").write_text(TREES)
+    folder, run = write_pictures(root / "pictures"), root / "run"
+    words = ["train", f"{root / 'trees.py'}:resnet8", "--data", folder, "--epochs", "3", "--batch", "8", "--lr", "0.05"]
+    assert main([*map(str, words), "--engine.precision", "fp32", "--quiet", "--json", "--out", str(run)]) == 0
+    return run, folder
+
+
+class Forks:
+    """Commands in processes of their own, forked from one that has loaded torch already, so that each starts at once."""
+
+    def __init__(self, log: Path):
+        self.log = log
+        environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+        script = str(Path(__file__).with_name("fork_server.py"))
+        self.server = subprocess.Popen(
+            [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def start(self, *words: object) -> "Fork":
+        """Start a command in a process group of its own."""
+        pid = self.ask("start", [str(word) for word in words], str(self.log))
+        return Fork(self, pid)
+
+    def ask(self, *question: object) -> Any:
+        """One question to the server and its answer."""
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        print(json.dumps(question), file=self.server.stdin, flush=True)
+        return json.loads(self.server.stdout.readline())
+
+    def close(self) -> None:
+        """End the server."""
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.close()
+        self.server.wait(10)
+        self.server.stdout.close()
+
+
+@dataclass
+class Fork:
+    """A process that runs a command. Until it is waited for, its number stays its own."""
+
+    forks: Forks
+    pid: int
+    ended: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit status (negative: a signal's number), None while it runs."""
+        if self.ended is None:
+            self.ended = self.forks.ask("poll", self.pid)
+        return self.ended
+
+    def send(self, number: signal.Signals, group: bool = False) -> None:
+        """A signal to the process, or to it and its loader processes, as a terminal sends it."""
+        if self.poll() is None:
+            (os.killpg if group else os.kill)(self.pid, number)
+
+    def kill(self) -> int:
+        """SIGKILL, unless it has ended already."""
+        self.send(signal.SIGKILL)
+        return self.wait()
+
+    def wait(self, limit: float = 60) -> int:
+        """The exit status, once it has ended."""
+        self.until(lambda: False, limit)
+        assert self.ended is not None
+        return self.ended
+
+    def until(self, condition: Callable[[], bool], limit: float = 60, pause: float = 0.002) -> bool:
+        """Wait until the condition holds (true) or the process has ended (false)."""
+        deadline = time.monotonic() + limit
+        while not condition():
+            if self.poll() is not None:
+                return False
+            assert time.monotonic() < deadline, f"nothing happened in {limit} s: {self.forks.log.read_text()}"
+            time.sleep(pause)
+        return True
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """`forks.start("train", ...)` runs a command in a process that a test may kill."""
+    server = Forks(tmp_path_factory.mktemp("forks") / "output.txt")
+    yield server
+    server.close()

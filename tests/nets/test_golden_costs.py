@@ -1,0 +1,205 @@
+"""Exact parameters and multiply-adds of every network, each with where the number comes from."""
+
+import pytest
+import torchvision.models as peers
+
+from convsmith.nets.cost import cost
+from convsmith.nets.zoo import NETWORKS, network
+
+TORCHVISION = "torchvision's weight metadata: num_params, and _ops in billions to three places"
+HERE = "requirements 10.2"
+PAPER = "LeCun et al. 1998, section II-B: 60,000 trainable parameters"
+DERIVED = "derived below"
+
+GOLDEN = {
+    "lenet5": (61_706, 416_520, "requirements 10.1 and 10.2"),
+    "lenet5_code": (61_706, 416_520, "requirements 10.1 and 10.2"),
+    "lenet5_d2l": (61_706, 416_520, "requirements 10.1"),
+    "lenet5_1998": (60_000, 325_680, PAPER),
+    "alexnet": (61_100_840, 714_188_480, TORCHVISION),
+    "alexnet_2012": (60_965_224, 724_406_816, HERE),
+    "alexnet_cs231n": (62_378_344, 1_135_256_096, HERE),
+    "alexnet_d2l": (50_844_008, 1_009_945_728, "requirements 10.1"),
+    "vgg11": (132_863_336, 7_609_090_048, TORCHVISION),
+    "vgg11_bn": (132_868_840, 7_609_090_048, TORCHVISION),
+    "vgg13": (133_047_848, 11_308_466_176, TORCHVISION),
+    "vgg13_bn": (133_053_736, 11_308_466_176, TORCHVISION),
+    "vgg16": (138_357_544, 15_470_264_320, TORCHVISION),
+    "vgg16_bn": (138_365_992, 15_470_264_320, TORCHVISION),
+    "vgg19": (143_667_240, 19_632_062_464, TORCHVISION),
+    "vgg19_bn": (143_678_248, 19_632_062_464, TORCHVISION),
+    "resnet18": (11_689_512, 1_814_073_344, TORCHVISION),
+    "resnet34": (21_797_672, 3_663_761_408, TORCHVISION),
+    "resnet50": (25_557_032, 4_089_184_256, TORCHVISION),
+    "resnet50_v1": (25_557_032, 3_857_973_248, HERE),
+    "resnet101": (44_549_160, 7_801_405_440, TORCHVISION),
+    "resnet101_v1": (44_549_160, 7_570_194_432, DERIVED),
+    "resnet152": (60_192_808, 11_513_626_624, TORCHVISION),
+    "resnet152_v1": (60_192_808, 11_282_415_616, DERIVED),
+    "plain18": (11_515_688, 1_794_805_760, DERIVED),
+    "plain34": (21_623_848, 3_644_493_824, DERIVED),
+    "resnet20_cifar": (269_722, 40_551_040, HERE),
+    "resnet20_b_cifar": (272_474, 40_813_184, DERIVED),
+    "plain20_cifar": (269_722, 40_551_040, DERIVED),
+    "resnet32_cifar": (464_154, 68_862_592, HERE),
+    "resnet32_b_cifar": (466_906, 69_124_736, DERIVED),
+    "plain32_cifar": (464_154, 68_862_592, DERIVED),
+    "resnet44_cifar": (658_586, 97_174_144, HERE),
+    "resnet44_b_cifar": (661_338, 97_436_288, DERIVED),
+    "plain44_cifar": (658_586, 97_174_144, DERIVED),
+    "resnet56_cifar": (853_018, 125_485_696, HERE),
+    "resnet56_b_cifar": (855_770, 125_747_840, DERIVED),
+    "plain56_cifar": (853_018, 125_485_696, DERIVED),
+    "resnet110_cifar": (1_727_962, 252_887_680, HERE),
+    "resnet110_b_cifar": (1_730_714, 253_149_824, DERIVED),
+    "plain110_cifar": (1_727_962, 252_887_680, DERIVED),
+    "resnet1202_cifar": (19_421_274, 2_829_238_912, HERE),
+    "resnet1202_b_cifar": (19_424_026, 2_829_501_056, DERIVED),
+    "plain1202_cifar": (19_421_274, 2_829_238_912, DERIVED),
+}
+IN_TORCHVISION = [name for name in NETWORKS if name in peers.list_models(module=peers)]
+
+
+def test_every_network_has_its_golden_numbers():
+    assert list(GOLDEN) == list(NETWORKS)
+    assert IN_TORCHVISION == [name for name, row in GOLDEN.items() if row[2] is TORCHVISION]
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_cost_is_the_golden_number(name):
+    numbers = cost(network(name))
+    assert (numbers.params, numbers.macs) == GOLDEN[name][:2]
+    assert numbers.flops == 2 * numbers.macs
+
+
+@pytest.mark.parametrize("name", IN_TORCHVISION)
+def test_cost_is_what_torchvision_says(name):
+    numbers = cost(network(name))
+    for weights in peers.get_model_weights(name):
+        if "crop_size=[224]" in str(weights.transforms()) and "num_params" in weights.meta:
+            assert numbers.params == weights.meta["num_params"]
+            assert round(numbers.macs / 1e9, 3) == weights.meta["_ops"]
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet101", "resnet152"])
+def test_stride_in_the_first_1x1_saves_its_work_on_three_entries(name):
+    later, paper = cost(network(name)), cost(network(f"{name}_v1"))
+    saved = sum(2 * planes * planes * (112 * 64 // planes) ** 2 * 3 // 4 * 1 for planes in (128, 256, 512))
+    assert later.macs - paper.macs == saved == 231_211_008
+    assert later.params == paper.params
+
+
+@pytest.mark.parametrize("name", ["18", "34"])
+def test_plain_imagenet_networks_lack_three_projections(name):
+    residual, plain = cost(network(f"resnet{name}")), cost(network(f"plain{name}"))
+    widths = (64, 128, 256)
+    assert residual.params - plain.params == sum(w * 2 * w + 2 * 2 * w for w in widths) == 173_824
+    assert residual.macs - plain.macs == 3 * 64 * 128 * 28 * 28
+
+
+@pytest.mark.parametrize("depth", [20, 32, 44, 56, 110, 1202])
+def test_cifar_resnets_follow_their_closed_form(depth):
+    n = (depth - 2) // 6
+    conv = 16 * 16 * 9
+    norms = 2 * (16 + 2 * n * (16 + 32 + 64))
+    stages = conv * 2 * n + (4 * conv * (2 * n - 1) + 2 * conv) + (16 * conv * (2 * n - 1) + 8 * conv)
+    params = 3 * 16 * 9 + stages + norms + 650
+    macs = 3 * 16 * 9 * 1024 + conv * 1024 * (6 * n - 2) + 2 * (conv * 1024 // 2) + 640
+    a, b, plain = (cost(network(f"{kind}_cifar")) for kind in (f"resnet{depth}", f"resnet{depth}_b", f"plain{depth}"))
+    assert (a.params, a.macs) == (plain.params, plain.macs) == (params, macs)
+    assert b.params - a.params == 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64
+    assert b.macs - a.macs == 16 * 32 * 16 * 16 + 32 * 64 * 8 * 8
+
+
+def test_batch_normalisation_adds_two_numbers_for_each_channel():
+    assert cost(network("vgg16_bn")).params - cost(network("vgg16")).params == 2 * (2 * 64 + 2 * 128 + 3 * 256 + 6 * 512)
+
+
+PER_LAYER = {
+    # requirements 10.1, the column of exact values: weights alone and multiply-adds
+    ("alexnet_d2l", "stage1.conv1"): (34_848, 101_616_768),
+    ("alexnet_d2l", "stage2.conv2"): (614_400, 415_334_400),
+    ("alexnet_d2l", "stage3.conv3"): (884_736, 127_401_984),
+    ("alexnet_d2l", "stage3.conv4"): (1_327_104, 191_102_976),
+    ("alexnet_d2l", "stage3.conv5"): (884_736, 127_401_984),
+    ("alexnet_d2l", "head.linear1"): (26_214_400, 26_214_400),
+    ("alexnet_d2l", "head.linear2"): (16_777_216, 16_777_216),
+    ("lenet5_d2l", "stage1.conv"): (150, 117_600),
+    ("lenet5_d2l", "stage2.conv"): (2_400, 240_000),
+    ("lenet5_d2l", "head.linear1"): (48_000, 48_000),
+    ("lenet5_d2l", "head.linear2"): (10_080, 10_080),
+}
+
+
+@pytest.mark.parametrize(("name", "layer"), PER_LAYER)
+def test_layers_of_the_lectures_comparison(name, layer):
+    row = next(row for row in cost(network(name)).layers if row.name == layer)
+    weights, macs = PER_LAYER[name, layer]
+    assert (row.params - row.output[0], row.macs) == (weights, macs)
+
+
+def test_totals_of_the_lectures_comparison():
+    large = [row for row in cost(network("alexnet_d2l")).layers if row.macs and row.name != "head.linear3"]
+    small = [row for row in cost(network("lenet5_d2l")).layers if row.macs and row.name != "head.linear3"]
+    weights = [sum(row.params - row.output[0] for row in rows) for rows in (large, small)]
+    macs = [sum(row.macs for row in rows) for rows in (large, small)]
+    assert weights == [46_737_440, 60_630]
+    assert [round(weights[0] / weights[1]), round(macs[0] / macs[1], -1)] == [771, 2420]
+    assert sum(row.macs for row in large if "stage3" in row.name) == 445_906_944
+
+
+def test_the_lectures_vgg16_has_one_convolution_of_stage_three_in_stage_none():
+    mebibytes = {}
+    for depths in ((2, 2, 2, 3, 3), (2, 2, 3, 3, 3)):
+        numbers = cost(network("vgg16", depths=depths))
+        convs = sum(row.activations for row in numbers.layers if row.op == "conv")
+        mebibytes[depths] = (round(numbers.macs / 1e9, 2), round(4 * convs / 2**20, 2))
+    assert mebibytes == {(2, 2, 2, 3, 3): (13.62, 48.62), (2, 2, 3, 3, 3): (15.47, 51.68)}
+
+
+def test_alexnet_in_the_lectures_chart():
+    numbers = cost(network("alexnet"))
+    convs = 4 * sum(row.activations for row in numbers.layers if row.op == "conv")
+    assert round(numbers.activation_bytes / 2**20, 2) == 1.89
+    assert convs < numbers.activation_bytes
+    dense = sum(row.params for row in numbers.layers if row.op == "linear")
+    assert dense / numbers.params > 0.95
+    assert max(numbers.layers, key=lambda row: row.activations).name == "stage1.conv1"
+
+
+def test_lenet_of_1998_counts_as_the_paper_does():
+    layers = {row.name: row for row in cost(network("lenet5_1998")).layers}
+    counted = {
+        "C1": layers["stage1.conv"].params,
+        "S2": layers["stage1.affine"].params,
+        "C3": sum(row.params for name, row in layers.items() if name.startswith("stage2.conv.")),
+        "S4": layers["stage2.affine"].params,
+        "C5": layers["stage3.conv"].params,
+        "F6": layers["head.linear"].params,
+        "output": layers["head.rbf"].params,
+    }
+    assert counted == {"C1": 156, "S2": 12, "C3": 1_516, "S4": 32, "C5": 48_120, "F6": 10_164, "output": 0}
+
+
+def test_sizes_within_the_forms_of_alexnet():
+    def sizes(name):
+        layers = {row.name: row.output for row in cost(network(name)).layers}
+        return [layers[f"stage{i}.{part}"][1] for i, part in ((1, "conv1"), (1, "pool1"), (2, "pool2"), (3, "pool3"))]
+
+    assert sizes("alexnet_d2l") == [54, 26, 12, 5]
+    assert sizes("alexnet_cs231n") == sizes("alexnet_2012") == [55, 27, 13, 6]
+    assert sizes("alexnet") == [55, 27, 13, 6]
+
+
+def test_resnet50_stage_table():
+    ends = network("resnet50").trace().stages
+    assert [(ends[name].shape.channels, ends[name].shape.spatial[0]) for name in ends if name != "head"] == [
+        (64, 56), (256, 56), (512, 28), (1024, 14), (2048, 7)
+    ]  # fmt: skip
+
+
+def test_receptive_fields_of_the_literature():
+    # Araujo, Norris and Sim 2019, "Computing receptive fields of convolutional neural networks", table 1:
+    # alexnet_v2 195, vgg_16 212, resnet_v1_50 483; with the stride in the 3x3 the last becomes 427.
+    known = {"alexnet": 195, "vgg11": 150, "vgg16": 212, "resnet18": 435, "resnet50": 427, "resnet50_v1": 483}
+    assert {name: cost(network(name)).receptive_field for name in known} == {n: (f, f) for n, f in known.items()}

@@ -1,0 +1,255 @@
+"""Operators against torch: shapes, parameters, multiply-adds and errors, for sizes that hypothesis draws."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from convsmith.base.errors import UsageError
+from convsmith.nets import ops
+from convsmith.nets.build import build
+from convsmith.nets.cost import cost
+from convsmith.nets.measure import measure_module
+from convsmith.nets.network import node_from_json, node_to_json
+from convsmith.nets.ops import OPERATORS, AdaptiveAvgPool, AvgPool, BatchNorm, Conv, Flatten, Linear, MaxPool
+from convsmith.nets.shape import Shape
+from convsmith.nets.tree import seq
+from convsmith.nets.zoo import network
+
+CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+POOLS = {
+    (MaxPool, 1): nn.MaxPool1d, (MaxPool, 2): nn.MaxPool2d, (MaxPool, 3): nn.MaxPool3d,
+    (AvgPool, 1): nn.AvgPool1d, (AvgPool, 2): nn.AvgPool2d, (AvgPool, 3): nn.AvgPool3d,
+}  # fmt: skip
+some = settings(max_examples=80, deadline=None)
+
+
+def axes(low, high, count):
+    """A number for all axes or one for each."""
+    return st.integers(low, high) | st.tuples(*[st.integers(low, high)] * count)
+
+
+@st.composite
+def convolutions(draw):
+    count = draw(st.integers(1, 3))
+    groups = draw(st.integers(1, 3))
+    x = Shape(groups * draw(st.integers(1, 3)), tuple(draw(st.integers(1, 12)) for _ in range(count)))
+    conv = Conv(
+        groups * draw(st.integers(1, 3)),
+        draw(axes(1, 5, count)),
+        draw(axes(1, 3, count)),
+        draw(axes(0, 3, count)),
+        draw(axes(1, 3, count)),
+        groups,
+        draw(st.booleans()),
+    )
+    return conv, x
+
+
+@st.composite
+def pools(draw):
+    count = draw(st.integers(1, 3))
+    kernel = tuple(draw(st.integers(1, 4)) for _ in range(count))
+    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+    x = Shape(2, tuple(draw(st.integers(1, 14)) for _ in range(count)))
+    return draw(st.sampled_from([MaxPool, AvgPool]))(kernel, draw(axes(1, 4, count)), padding, draw(st.booleans())), x
+
+
+def run(module, x):
+    """The shape that torch gives, or None where it refuses."""
+    try:
+        return tuple(module(torch.empty((1, *x), device="meta")).shape[1:])
+    except RuntimeError:
+        return None
+
+
+def said(node, x):
+    try:
+        return tuple(node.output(x))
+    except UsageError:
+        return None
+
+
+@some
+@given(convolutions())
+def test_a_convolution_agrees_with_torch(case):
+    conv, x = case
+    layer = CONVS[len(x.spatial)](
+        x.channels, conv.channels, conv.kernel, conv.stride, conv.padding, conv.dilation, conv.groups, conv.bias,
+        device="meta",
+    )  # fmt: skip
+    expected = run(layer, x)
+    assert said(conv, x) == expected
+    assert conv.params(x) == sum(p.numel() for p in layer.parameters())
+    if expected is not None:
+        y = Shape(expected[0], expected[1:])
+        assert conv.macs(x, y) == math.prod(layer.weight.shape) * y.positions
+        assert conv.macs(x, y) == measure_module(layer, tuple(x)).macs
+        assert conv.elementwise(x, y) == (y.elements if conv.bias else 0)
+
+
+@some
+@given(pools())
+def test_a_pooling_layer_agrees_with_torch(case):
+    pool, x = case
+    layer = POOLS[type(pool), len(x.spatial)](pool.kernel, pool.stride, pool.padding, ceil_mode=pool.ceil)
+    assert said(pool, x) == run(layer, x)
+
+
+@some
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 5), st.integers(0, 2), st.booleans())
+def test_pooling_sizes_on_one_axis_agree_with_torch(n, kernel, stride, padding, ceil):
+    if 2 * padding <= kernel:
+        layer = nn.MaxPool1d(kernel, stride, padding, ceil_mode=ceil)
+        assert said(MaxPool(kernel, stride, padding, ceil), Shape(1, (n,))) == run(layer, Shape(1, (n,)))
+
+
+@pytest.mark.parametrize(("n", "floor", "ceil"), [(112, 55, 56), (55, 27, 27), (7, 3, 3), (8, 3, 4), (3, 1, 1), (4, 1, 2)])
+def test_known_sizes_of_a_3x3_pool_with_stride_2(n, floor, ceil):
+    assert MaxPool(3, 2).output(Shape(1, (n, n))).spatial == (floor, floor)
+    assert MaxPool(3, 2, ceil=True).output(Shape(1, (n, n))).spatial == (ceil, ceil)
+
+
+LEAVES = {
+    "conv": (Conv(4, (3, 1), 2, (1, 0), bias=False), (3, 9, 9)),
+    "linear": (Linear(4, bias=False), (7,)),
+    "batch_norm": (BatchNorm(eps=1e-3, momentum=0.01), (3, 4, 4)),
+    "local_response_norm": (ops.LocalResponseNorm(size=3, k=1.0), (5, 4, 4)),
+    "act": (ops.Act("gelu"), (3, 4)),
+    "max_pool": (MaxPool(3, 2, 1, True), (3, 8, 8)),
+    "avg_pool": (AvgPool(3, 2, 1, count_padding=False), (3, 8, 8)),
+    "adaptive_avg_pool": (AdaptiveAvgPool((2, 3)), (3, 7, 7)),
+    "flatten": (Flatten(), (3, 2, 2)),
+    "dropout": (ops.Dropout(0.25), (3, 2, 2)),
+    "drop_path": (ops.DropPath(0.25, "batch"), (3, 2, 2)),
+    "take": (ops.Take((2, 0)), (3, 2, 2)),
+    "pad": (ops.Pad(1, 2), (3, 2, 2)),
+    "affine": (ops.Affine(), (3, 2, 2)),
+    "rbf": (ops.Rbf(5), (8,)),
+}
+
+
+def test_every_operator_has_its_case_and_its_own_name():
+    assert list(LEAVES) == list(OPERATORS)
+    assert [OPERATORS[name] for name in LEAVES] == [type(leaf) for leaf, _ in LEAVES.values()]
+    assert [leaf.op for leaf, _ in LEAVES.values()] == list(OPERATORS)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_an_operator_builds_runs_and_counts_as_it_says(name, one_stage):
+    leaf, shape = LEAVES[name]
+    tree = one_stage(seq(it=leaf), shape)
+    module = build(tree, seed=0).eval()
+    y = module(torch.ones(2, *shape))
+    assert tuple(y.shape[1:]) == tuple(tree.trace().stages["stage1"].shape)
+    assert sum(p.numel() for p in module.parameters()) == cost(tree).params
+    assert cost(tree).macs == measure_module(module, shape).macs
+    assert cost(tree).elementwise >= 0
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_an_operator_survives_json(name):
+    leaf = LEAVES[name][0]
+    assert node_from_json(json.loads(json.dumps(node_to_json(leaf)))) == leaf
+    assert node_to_json(leaf)["op"] == name
+
+
+@pytest.mark.parametrize(
+    ("leaf", "count"),
+    [
+        (BatchNorm(), 2 * 48), (ops.Affine(), 2 * 48), (ops.Act("relu"), 48), (MaxPool(2, 2), 12 * 4), (ops.Dropout(), 0),
+        (Conv(5, 1), 5 * 16), (Conv(5, 1, bias=False), 0), (AdaptiveAvgPool(1), 48), (ops.LocalResponseNorm(5), 9 * 48),
+        (Flatten(), 0),
+    ],
+)  # fmt: skip
+def test_elementwise_operations(leaf, count, one_stage):
+    assert cost(one_stage(leaf, (3, 4, 4))).elementwise == count
+
+
+@pytest.mark.parametrize("function", ops.ACTIVATIONS)
+def test_activations_build(function, one_stage):
+    x = torch.tensor([[[-7.0, -1.0, 0.0, 0.5, 8.0]]])
+    y = build(one_stage(ops.Act(function), (1, 5)))(x)
+    assert y.shape == x.shape
+    expected = {
+        "relu": [0, 0, 0, 0.5, 8],
+        "relu6": [0, 0, 0, 0.5, 6],
+        "softmax": [1, 1, 1, 1, 1],
+        "scaled_tanh": [1.7159 * math.tanh(2 / 3 * v) for v in x.flatten().tolist()],
+        "sigmoid": [1 / (1 + math.exp(-v)) for v in x.flatten().tolist()],
+        "tanh": [math.tanh(v) for v in x.flatten().tolist()],
+    }
+    if function in expected:
+        torch.testing.assert_close(y.flatten(), torch.tensor(expected[function], dtype=torch.float32))
+
+
+WRONG = [
+    (Conv(4, 3, groups=2), (3, 8, 8), "a convolution in 2 groups cannot divide its 3 input channels"),
+    (Conv(3, 3, groups=2), (4, 8, 8), "a convolution in 2 groups cannot divide its 3 output channels"),
+    (Conv(4, 3, groups=0), (4, 8, 8), "a convolution in 0 groups cannot divide its 4 input channels"),
+    (Conv(4, (3, 3, 3)), (4, 8, 8), "expected 2 sizes, one for each axis of 4x8x8, received (3, 3, 3)"),
+    (Conv(4, 9), (4, 8, 8), "a convolution spans 9 positions and receives 8 (padding 0 and 0)"),
+    (Conv(4, 3), (4,), "a convolution needs an input with 1 to 3 spatial axes, receives 4"),
+    (Conv(4, 3), (4, 5, 5, 5, 5), "a convolution needs an input with 1 to 3 spatial axes, receives 4x5x5x5x5"),
+    (MaxPool(), (4,), "a pooling layer needs an input with 1 to 3 spatial axes, receives 4"),
+    (MaxPool(3, 2), (4, 2, 2), "a pooling layer spans 3 positions and receives 2 (padding 0 and 0)"),
+    (AdaptiveAvgPool(2), (4,), "an adaptive pooling layer needs an input with 1 to 3 spatial axes, receives 4"),
+    (AdaptiveAvgPool((2, 2)), (4, 5), "expected 1 sizes, one for each axis of 4x5, received (2, 2)"),
+    (Linear(3), (4, 8, 8), "a linear layer needs a vector, receives 4x8x8; put a flatten before it"),
+    (ops.Rbf(3), (4, 8), "an RBF layer needs a vector, receives 4x8; put a flatten before it"),
+    (ops.Take((0, 3)), (3, 4), "take needs channels from 0 to 2, received (0, 3)"),
+    (ops.Take(()), (3, 4), "take needs channels from 0 to 2, received ()"),
+    (ops.Act("rleu"), (3, 4), "unknown activation 'rleu'; nearest: relu"),
+]
+
+
+@pytest.mark.parametrize(("leaf", "shape", "text"), WRONG)
+def test_what_does_not_fit_is_said_with_its_place(leaf, shape, text, one_stage):
+    with pytest.raises(UsageError) as error:
+        one_stage(seq(first=seq(it=leaf)), shape).trace()
+    assert str(error.value).startswith(f"stage1.first.it: {text}")
+
+
+SENSELESS = [
+    Conv(0), Conv(-4), Conv(4, 0), Conv(4, -3), Conv(4, 3, 0), Conv(4, 3, -1), Conv(4, 3, 1, -1), Conv(4, 3, 1, 1, 0),
+    Conv(4, 1, 1, 0, -1), Conv(4, 3, groups=-1), MaxPool(0), MaxPool(2, 0), AvgPool(2, 2, -1), MaxPool(2, 2, 2),
+    AvgPool(3, 1, 2), AdaptiveAvgPool(0), AdaptiveAvgPool(-1), ops.Pad(-3, -1), ops.Dropout(1.5),
+    ops.Dropout(-0.1), ops.DropPath(1.0), ops.DropPath(-0.5), ops.LocalResponseNorm(size=0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("leaf", SENSELESS)
+def test_senseless_numbers_are_refused_before_anything_is_built(leaf, one_stage):
+    with pytest.raises(UsageError, match=r"^stage1: "):
+        one_stage(leaf, (4, 8, 8)).trace()
+
+
+@pytest.mark.parametrize("leaf", [Linear(0), Linear(-3), ops.Rbf(0)])
+def test_senseless_widths_are_refused(leaf, one_stage):
+    with pytest.raises(UsageError, match=r"^stage1: "):
+        one_stage(leaf, (4,)).trace()
+
+
+def test_the_default_of_fields_is_left_out_of_json():
+    assert node_to_json(Conv(8, 3)) == {"op": "conv", "channels": 8, "kernel": 3}
+    assert node_to_json(Conv(8, (3, 1), bias=False)) == {"op": "conv", "channels": 8, "kernel": [3, 1], "bias": False}
+    assert node_to_json(seq(a=Flatten())) == {"op": "seq", "children": {"a": {"op": "flatten"}}}
+
+
+def test_shapes_and_names_of_a_three_dimensional_network(one_stage):
+    tree = one_stage(seq(conv=Conv(4, 3, padding=1), norm=BatchNorm(), pool=MaxPool((1, 2, 2), (1, 2, 2))), (1, 5, 8, 8))
+    assert build(tree)(torch.ones(1, 1, 5, 8, 8)).shape == (1, 4, 5, 4, 4)
+    assert tree.trace().stages["stage1"].field.jump == (1, 2, 2)
+    assert str(Shape(3, (224, 224))) == "3x224x224"
+    assert (Shape(3, (4, 5)).positions, Shape(3, (4, 5)).elements, Shape(7).elements) == (20, 60, 7)
+
+
+def test_a_resnet_can_be_three_dimensional():
+    tree = replace(network("resnet18", classes=4), input=Shape(1, (16, 32, 32)))
+    assert build(tree, device="meta")(torch.empty(2, 1, 16, 32, 32, device="meta")).shape == (2, 4)
+    assert cost(tree).macs == measure_module(build(tree, device="meta"), (1, 16, 32, 32)).macs

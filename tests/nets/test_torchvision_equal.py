@@ -1,0 +1,73 @@
+"""With the same weights and running statistics the outputs are torchvision's, to the last bit."""
+
+import pytest
+import torch
+import torchvision.models as peers
+
+from convsmith.nets.build import build
+from convsmith.nets.pretrained import load_weights, name_map
+from convsmith.nets.zoo import NETWORKS, network
+
+NAMES = [name for name in NETWORKS if name in peers.list_models(module=peers)]
+POOL = torch.randn(1_000_003, generator=torch.Generator().manual_seed(0))  # repeats cheaply, with a prime period
+
+
+def random_state(peer):
+    """Values for each tensor that keep the activations near one; statistics of batch normalisation too."""
+    state = {}
+    for number, (key, like) in enumerate(peer.state_dict().items()):
+        if key.endswith("num_batches_tracked"):
+            state[key] = torch.tensor(5)
+            continue
+        start = 7919 * number % 500_000
+        values = POOL[start:].repeat(like.numel() // (len(POOL) - start) + 1)[: like.numel()].view(like.shape)
+        if like.dim() > 1:
+            values.mul_((2 / like[0].numel()) ** 0.5)
+        elif key.endswith("running_var") or ("bn" in key and key.endswith("weight")):
+            values.abs_().add_(0.5)
+        else:
+            values.mul_(0.1)
+        state[key] = values
+    return state
+
+
+def peer_with_weights(name):
+    with torch.device("meta"):
+        peer = peers.get_model(name, weights=None)
+    state = random_state(peer)
+    peer.load_state_dict(state, assign=True)
+    return peer.eval(), state
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_are_torchvisions(name):
+    peer, state = peer_with_weights(name)
+    ours = build(network(name), device="meta").to_empty(device="cpu").eval()
+    family = "torchvision and timm names" if name.startswith("resnet") else "torchvision names"
+    assert load_weights(ours, state) == family
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = peer(x)
+        assert torch.isfinite(expected).all()
+        assert expected.std() > 1e-3
+        assert torch.equal(ours(x), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_map_covers_every_key_once(name):
+    with torch.device("meta"):
+        peer = peers.get_model(name, weights=None)
+    ours = build(network(name), device="meta")
+    pairs = name_map(peer, ours, (3, 224, 224))
+    assert pairs.keys() == peer.state_dict().keys()
+    assert sorted(pairs.values()) == sorted(ours.state_dict())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_the_name_map_and_the_renaming_agree(name):
+    peer, state = peer_with_weights(name)
+    ours = build(network(name), device="meta").to_empty(device="cpu")
+    load_weights(ours, state)
+    loaded = ours.state_dict()
+    for theirs, mine in name_map(peer, ours, (3, 224, 224)).items():
+        assert torch.equal(state[theirs], loaded[mine]), (theirs, mine)

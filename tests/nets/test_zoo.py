@@ -1,0 +1,133 @@
+"""Every row of the zoo as a tree: counts, JSON, names, forward and backward."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from convsmith.base.errors import UnknownName, UsageError
+from convsmith.nets.build import build
+from convsmith.nets.cost import cost
+from convsmith.nets.network import Network
+from convsmith.nets.shape import Shape
+from convsmith.nets.tree import RESERVED, Branching, walk
+from convsmith.nets.zoo import NETWORKS, edit, network, siblings
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_row_builds_without_memory_and_counts_agree(name):
+    tree = network(name)
+    module = build(tree, device="meta")
+    assert sum(p.numel() for p in module.parameters()) == cost(tree).params
+    assert {tensor.device.type for tensor in module.state_dict().values()} == {"meta"}
+    assert tree.name == name
+    assert tree.classes == (10 if "lenet" in name or "cifar" in name else 1000)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_row_survives_json(name):
+    tree = network(name)
+    assert Network.from_json(json.loads(json.dumps(tree.to_json()))) == tree
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_state_is_named_by_the_trees_paths(name):
+    tree = network(name)
+    paths = {path for root, node in tree.stages + tree.heads for path, _ in walk(node, root)}
+    assert {key.rpartition(".")[0] for key in build(tree, device="meta").state_dict()} <= paths
+    for root, node in tree.stages + tree.heads:
+        for _, inner in walk(node, root):
+            names = [child for child, _ in inner.children] if isinstance(inner, Branching) else []
+            assert len(set(names)) == len(names)
+            assert not RESERVED & set(names)
+
+
+def small(name):
+    """The row for an image that is just large enough."""
+    if name == "alexnet" or NETWORKS[name].build.__name__ in ("vgg", "resnet"):
+        return network(name, size=64, classes=10)
+    return network(name, size=67, classes=10) if name.startswith("alexnet") else network(name)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "1202" not in name])
+def test_outputs_and_gradients_are_finite(name, narrowed):
+    tree = narrowed(small(name))
+    module = build(tree, seed=1)
+    generator = torch.Generator().manual_seed(0)
+    y = module(torch.randn((2, *tree.input), generator=generator))
+    assert y.shape == (2, 10)
+    assert y.dtype == torch.float32
+    assert torch.isfinite(y).all()
+    torch.nn.functional.cross_entropy(y, torch.tensor([3, 7])).backward()
+    for key, parameter in module.named_parameters():
+        assert parameter.grad is not None, key
+        assert torch.isfinite(parameter.grad).all(), key
+
+
+def test_an_unknown_network_names_the_nearest():
+    with pytest.raises(UnknownName, match=r"^unknown network 'resnet51'; nearest: resnet5\w*, "):
+        network("resnet51")
+    with pytest.raises(UnknownName, match=r"^unknown network 'VGG16'; nearest: vgg16, "):
+        network("VGG16")
+
+
+def test_an_unknown_number_names_the_nearest():
+    with pytest.raises(UnknownName, match=r"^unknown number of resnet18: 'clases'; nearest: classes"):
+        network("resnet18", clases=10)
+
+
+def test_numbers_change_the_network_and_are_remembered():
+    tree = network("resnet20_cifar", classes=7, channels=1, size=28)
+    assert tree.input == Shape(1, (28, 28))
+    assert tree.classes == 7
+    assert tree.numbers == {"depth": 20, "classes": 7, "channels": 1, "size": 28}
+    assert cost(tree).params == 269_722 - 2 * 16 * 9 - 3 * 65
+
+
+@pytest.mark.parametrize("depth", [2, 6, 7, 19, 21, 0, -4])
+def test_a_cifar_resnet_has_6n_plus_2_layers(depth):
+    with pytest.raises(UsageError, match=rf"6n \+ 2 layers \(8, 14, 20, 32, \.\.\.\), received depth {depth}$"):
+        network("resnet20_cifar", depth=depth)
+
+
+def test_siblings_are_the_other_forms():
+    assert siblings("alexnet") == ["alexnet_2012", "alexnet_cs231n", "alexnet_d2l"]
+    assert siblings("resnet50") == ["resnet50_v1"]
+    assert siblings("lenet5_1998") == ["lenet5", "lenet5_code", "lenet5_d2l"]
+
+
+def test_a_network_is_a_value():
+    assert network("resnet50") == network("resnet50")
+    assert network("resnet50") != network("resnet50_v1")
+    assert network("resnet50", classes=10).stages == network("resnet50").stages
+    assert hash(network("vgg16").stages) == hash(network("vgg16").stages)
+
+
+def test_a_network_needs_a_main_head_and_names_of_its_own():
+    tree = network("lenet5")
+    with pytest.raises(UsageError, match="lenet5: a network needs a head called 'head', has other$"):
+        replace(tree, heads=(("other", tree.heads[0][1]),))
+    with pytest.raises(UsageError, match="lenet5: two stages or heads have one name: stage1, stage1, head$"):
+        replace(tree, stages=tree.stages[:1] * 2)
+    with pytest.raises(UsageError, match="a child cannot be called 'forward'"):
+        replace(tree, stages=(("forward", tree.stages[0][1]), *tree.stages[1:]))
+
+
+def test_an_image_too_small_is_an_error_that_names_the_place():
+    with pytest.raises(UsageError, match=r"^stage3\.conv: a convolution spans 5 positions and receives 4 "):
+        cost(network("lenet5"), (1, 28, 28))
+    with pytest.raises(UsageError, match=r"^stage3\.pool3: a pooling layer spans 3 positions and receives 2 "):
+        cost(network("alexnet"), (3, 48, 48))
+
+
+@pytest.mark.parametrize("input", [(), (3, 0, 4), (3, 4.5, 2), (-3, 8, 8)])
+def test_an_input_shape_is_positive_whole_numbers(input):
+    with pytest.raises(UsageError, match=r"expected an input shape such as \(3, 224, 224\), received \("):
+        cost(network("lenet5"), input)
+
+
+def test_edited_rows_survive_json():
+    tree = edit(edit(network("resnet18", classes=5), "small_images"), "drop_path=0.2,batch")
+    assert tree.edits == ("small_images", "drop_path(0.2, 'batch')")
+    assert Network.from_json(json.loads(json.dumps(tree.to_json()))) == tree
