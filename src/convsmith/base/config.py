@@ -188,13 +188,13 @@ def _read_record(kinds: type | tuple[type, ...], value: Any, where: str) -> Any:
     # A record with a field called kind, such as a schedule, is no member of a union and carries no tag.
     own = len(union) == 1 and "kind" in _hints(next(iter(union.values())))
     tag = next(iter(union)) if own else data.pop("kind", next(iter(union)) if len(union) == 1 else None)
-    if tag not in union:
+    if not isinstance(tag, str) or tag not in union:
         raise unknown(f"kind in {where}", str(tag), union)
     record, hints = union[tag], _hints(union[tag])
     names = [f.name for f in dc.fields(record)]
     for key in data:
         if key not in names:
-            raise unknown(f"key in {where}", key, names)
+            raise unknown(f"key in {where}", str(key), names)
     required = [f.name for f in dc.fields(record) if f.default is dc.MISSING and f.default_factory is dc.MISSING]
     absent = [name for name in required if name not in data]
     if absent:

@@ -38,7 +38,11 @@ class BadFile(ConvsmithError, ValueError):
 
     def __init__(self, path: str | Path, problem: str):
         super().__init__(f"{path}: {problem}")
-        self.path = str(path)
+        self.path, self.problem = str(path), problem
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        # Errors of loader processes are pickled, which by itself repeats the message as the only argument.
+        return type(self), (self.path, self.problem)
 
 
 class CheckFailed(ConvsmithError, ValueError):
@@ -50,6 +54,10 @@ class MissingExtra(ConvsmithError, ImportError):
 
     def __init__(self, library: str, extra: str):
         super().__init__(f"this needs {library}, which is not installed; mend with: pip install 'convsmith[{extra}]'")
+        self.library, self.extra = library, extra
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.library, self.extra)
 
 
 def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:

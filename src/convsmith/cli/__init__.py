@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit status: 0 done, 1 a check failed or a file is bad, 2 wrong usage, 130 stopped."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     # torch's threads spin while they wait, and on a busy machine that starves the thread they wait for. With a shorter
-    # spin, 2 threads beside 2 busy processes trained 1.6 times as fast (LeNet-5 and ResNet-20), alone as fast as before.
+    # spin, 2 threads beside 2 busy processes trained LeNet-5 and ResNet-20 1.6 times as fast, alone as fast as before.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         if not words or words[0] in ("-h", "--help", "help"):

@@ -40,7 +40,7 @@ def opened(name: str, values: argparse.Namespace) -> Network | Foreign:
         tree = small_images(tree)
     elif values.stem not in (None, "auto", "large"):
         raise UsageError(f"stem: expected auto, small or large, received {values.stem!r}")
-    if values.size:
+    if values.size and set(tree.input.spatial) != {values.size}:
         tree = edits.size(tree, values.size)
     for text in values.edit or ():
         tree = edit(tree, text)

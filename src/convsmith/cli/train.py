@@ -20,7 +20,7 @@ from convsmith.cli.arguments import (
 from convsmith.recipes.choose import choose
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND, epochs
-from convsmith.report.text import count, duration, interval, size
+from convsmith.report.text import count, duration, interval
 
 EXAMPLES = """examples:
   convsmith train                                    LeNet-5 on handwritten digits
@@ -98,12 +98,8 @@ def _dry_run(recipe: Recipe, values: argparse.Namespace) -> int:
     if values.json:
         print_json({"recipe": plan.recipe.to_json(), "estimate": vars(expected)})
         return 0
-    print(
-        f"{plan.recipe.name}: {plan.network.name} on {plan.dataset.card.name}, {plan.recipe.length}, "
-        f"{count(expected.steps)} steps at {expected.images_per_second:,.0f} images/s (measured on a few steps)\n"
-        f"time about {duration(expected.seconds)}, memory at least {size(expected.memory_bytes)}, "
-        f"disk {size(expected.disk_bytes)} for checkpoints"
-    )
+    print(f"{plan.recipe.name}: {plan.network.name} on {plan.dataset.card.name}, {plan.recipe.length}")
+    print(expected.text())
     return 0
 
 

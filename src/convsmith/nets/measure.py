@@ -3,7 +3,7 @@
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -21,26 +21,12 @@ def measure_module(module: nn.Module, input: Sequence[int]) -> Cost:
     Convolution and linear layers are counted as they execute, as in a tree, so that both agree.
     """
     layers: list[LayerCost] = []
-    names = {layer: name for name, layer in module.named_modules()}
 
-    def note(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if isinstance(output, Tensor):
-            layers.append(_layer(names[layer], layer, output))
+    def note(name: str, layer: nn.Module, output: Any) -> None:
+        if isinstance(output, Tensor) and not list(layer.children()):
+            layers.append(_layer(name, layer, output))
 
-    modes = {layer: layer.training for layer in names}
-    hooks = [layer.register_forward_hook(note) for layer in names if not list(layer.children())]
-    try:
-        with torch.no_grad():
-            state = {k: torch.empty_like(v, device="meta") for k, v in module.state_dict().items()}
-            sample = torch.empty((1, *input), device="meta")
-            torch.func.functional_call(module.eval(), state, (sample,))
-    except RuntimeError as error:
-        raise UsageError(f"the module failed on an input of {'x'.join(map(str, input))}: {error}") from None
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for layer, mode in modes.items():
-            layer.training = mode
+    watch(module, input, note)
     return Cost(
         input=tuple(input),
         params=sum(p.numel() for p in module.parameters()),
@@ -51,6 +37,31 @@ def measure_module(module: nn.Module, input: Sequence[int]) -> Cost:
         gated=False,
         layers=tuple(layers),
     )
+
+
+def watch(module: nn.Module, input: Sequence[int], note: Callable[[str, nn.Module, Any], None]) -> None:
+    """Run `module` on the meta device on one sample, as in evaluation; `note` hears each part's name, itself and output.
+
+    The module stays as it is. Raises `UsageError` where it fails.
+    """
+    modes = {layer: layer.training for layer in module.modules()}
+
+    def hook(name: str) -> Callable[..., None]:
+        return lambda layer, _, output: note(name, layer, output)
+
+    hooks = [layer.register_forward_hook(hook(name)) for name, layer in module.named_modules()]
+    tensors = (*module.named_parameters(), *module.named_buffers())
+    try:
+        with torch.no_grad():
+            state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+            torch.func.functional_call(module.eval(), state, (torch.empty((1, *input), device="meta"),))
+    except Exception as error:
+        raise UsageError(f"the module failed on an input of {'x'.join(map(str, input))}: {error}") from error
+    finally:
+        for handle in hooks:
+            handle.remove()
+        for layer, mode in modes.items():
+            layer.training = mode
 
 
 def _layer(name: str, layer: nn.Module, output: Tensor) -> LayerCost:

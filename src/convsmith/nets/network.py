@@ -39,7 +39,8 @@ class Network:
         if len(set(names)) != len(names):
             raise UsageError(f"{self.name}: two stages or heads have one name: {', '.join(names)}")
         if MAIN not in dict(self.heads):
-            raise UsageError(f"{self.name}: a network needs a head called {MAIN!r}, has {', '.join(dict(self.heads))}")
+            heads = ", ".join(dict(self.heads)) or "none"
+            raise UsageError(f"{self.name}: a network needs a head called {MAIN!r}, has {heads}")
 
     @property
     def classes(self) -> int:
@@ -132,29 +133,46 @@ def _tupled(value: Any) -> Any:
     return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
 
 
+_JSON_NAMES: dict[type, str] = {int: "number", str: "string", list: "array", dict: "object"}
+_FIELDS: dict[str, type] = {
+    "format": int,
+    "name": str,
+    "family": str,
+    "numbers": dict,
+    "input": list,
+    "init": str,
+    "edits": list,
+    "stages": dict,
+    "heads": dict,
+}
+
+
 def _network_from_json(data: Any) -> Network:
     if not isinstance(data, dict):
         raise WrongType(f"expected a network as a JSON object, received {data!r:.80}")
     fields = cast("dict[str, Any]", data)
     if fields.get("format") != FORMAT:
         raise UsageError(f"the network's format is {fields.get('format')!r}; this version of convsmith reads {FORMAT}")
-    try:
-        channels, *spatial = (int(n) for n in fields["input"])
-        return Network(
-            name=str(fields["name"]),
-            family=str(fields["family"]),
-            numbers={name: _tupled(value) for name, value in fields["numbers"].items()},
-            input=Shape(channels, tuple(spatial)),
-            init=str(fields["init"]),
-            edits=tuple(str(e) for e in fields["edits"]),
-            stages=tuple((k, node_from_json(v, k)) for k, v in fields["stages"].items()),
-            heads=tuple((k, node_from_json(v, k)) for k, v in fields["heads"].items()),
-        )
-    except KeyError as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"the network lacks {error.args[0]!r}") from None
-    except (TypeError, AttributeError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise WrongType(f"the network's JSON has a field of the wrong type: {error}") from None
+    for name in fields:
+        if name not in _FIELDS:
+            raise unknown("field of a network", name, _FIELDS)
+    for name, kind in _FIELDS.items():
+        if name not in fields:
+            raise UsageError(f"the network lacks {name!r}")
+        if not isinstance(fields[name], kind):
+            raise WrongType(f"{name}: expected a JSON {_JSON_NAMES[kind]}, received {fields[name]!r:.80}")
+    input, edits = fields["input"], fields["edits"]
+    if not input or not all(type(n) is int and n > 0 for n in input):
+        raise WrongType(f"input: expected channels and sizes of at least 1, received {input!r:.80}")
+    if not all(isinstance(text, str) for text in edits):
+        raise WrongType(f"edits: expected texts, received {edits!r:.80}")
+    return Network(
+        name=fields["name"],
+        family=fields["family"],
+        numbers={name: _tupled(value) for name, value in fields["numbers"].items()},
+        input=Shape(input[0], tuple(input[1:])),
+        init=fields["init"],
+        edits=tuple(edits),
+        stages=tuple((name, node_from_json(node, name)) for name, node in fields["stages"].items()),
+        heads=tuple((name, node_from_json(node, name)) for name, node in fields["heads"].items()),
+    )

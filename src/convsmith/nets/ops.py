@@ -258,6 +258,12 @@ class AvgPool(_Pool):
 
     count_padding: bool = True
 
+    def output(self, x: Shape) -> Shape:
+        # torch's average over three axes wants the kernel to fit without the padding, unlike its other pools.
+        if len(x.spatial) == 3 and any(k > n for k, n in zip(per_axis(self.kernel, x), x.spatial, strict=True)):
+            raise UsageError(f"an average over {self.kernel} positions needs an input as large, receives {x}")
+        return _Pool.output(self, x)
+
     def torch(self, x: Shape) -> TorchCall:
         call = self._call(x, "AvgPool")
         return TorchCall(call.path, call.arguments | {"count_include_pad": self.count_padding})

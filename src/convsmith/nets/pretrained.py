@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from convsmith.base.errors import CheckFailed, UsageError, nearest
 from convsmith.nets.build import BuiltNetwork
+from convsmith.nets.measure import watch
 
 
 @dataclass(frozen=True)
@@ -99,25 +100,14 @@ def name_map(peer: nn.Module, ours: BuiltNetwork, shape: tuple[int, ...]) -> dic
 
 def _executed(module: nn.Module, shape: tuple[int, ...]) -> list[tuple[str, nn.Module]]:
     """The layers that hold tensors, in the order in which they first run."""
-    names = {layer: name for name, layer in module.named_modules()}
-    seen: list[tuple[str, nn.Module]] = []
+    seen: dict[nn.Module, str] = {}
 
-    def note(layer: nn.Module, *_: object) -> None:
-        if (names[layer], layer) not in seen:
-            seen.append((names[layer], layer))
+    def note(name: str, layer: nn.Module, output: object) -> None:
+        if _holds_tensors(layer):
+            seen.setdefault(layer, name)
 
-    hooks = [layer.register_forward_hook(note) for layer in names if _holds_tensors(layer)]
-    training = module.training
-    try:
-        # A copy without memory runs the same graph at no cost.
-        with torch.no_grad():
-            state = {k: torch.empty_like(v, device="meta") for k, v in module.state_dict().items()}
-            torch.func.functional_call(module.eval(), state, (torch.empty((2, *shape), device="meta"),))
-    finally:
-        module.train(training)
-        for hook in hooks:
-            hook.remove()
-    return seen
+    watch(module, shape, note)
+    return [(name, layer) for layer, name in seen.items()]
 
 
 def _holds_tensors(layer: nn.Module) -> bool:

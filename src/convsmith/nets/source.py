@@ -112,6 +112,7 @@ def _function(file: str, name: str) -> Callable[..., Any]:
     if spec is None or spec.loader is None:
         raise BadFile(path, "is no Python file")
     module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there for the names in their annotations
     sys.path.insert(0, str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)

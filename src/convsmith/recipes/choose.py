@@ -5,7 +5,7 @@ from pathlib import Path
 
 from convsmith.base.errors import BadFile, MissingPath, unknown
 from convsmith.base.files import read_json
-from convsmith.data.options import DataOptions
+from convsmith.data.options import Crop, DataOptions, Flip
 from convsmith.data.sources import KNOWN, open_path
 from convsmith.nets.source import is_network_name
 from convsmith.nets.zoo import NETWORKS
@@ -13,6 +13,7 @@ from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.recipe import Recipe, recipe_from_file, recipe_from_json
 from convsmith.runs.directory import is_run, open_run
 
+SMALL_SIDE, MANY_IMAGES = 64, 10_000
 # The recipe that a known data set takes when only a network, or nothing, is named.
 FOR_DATA = {
     "digits": "digits",
@@ -49,7 +50,7 @@ def for_data(source: str) -> Recipe:
     """The default recipe for a data set: by its name, else by what its images are like."""
     if source in FOR_DATA:
         return _with_source(RECIPES[FOR_DATA[source]](), source)
-    recipe = RECIPES[_by_images(Path(source))]()
+    recipe = _by_images(Path(source))
     # Recipes for sets that state their own test images keep none back from the others.
     return _with_source(recipe.edit(data__split=DataOptions().split), source)
 
@@ -60,13 +61,20 @@ def run_recipe(path: str | Path) -> Recipe:
     return recipe_from_json(run.record("recipe")["recipe"], str(run.path / "recipe.json"))
 
 
-def _by_images(path: Path) -> str:
+def _by_images(path: Path) -> Recipe:
+    """Recipes for large sets take large steps, on which a small set explodes: few images take the gentle ones."""
+    photos = RECIPES["photos"]()
     if not path.exists():
-        return "photos"  # opening the data says what is wrong with the name
+        return photos  # opening the data says what is wrong with the name
     card = open_path(path).card
-    if card.size is None or max(card.size) > 64:
-        return "photos"
-    return "lenet5-mnist" if card.channels == 1 else "resnet20-cifar10-fast"
+    if card.size is None or max(card.size) > SMALL_SIDE:
+        return photos
+    many = sum(card.counts.values()) >= MANY_IMAGES
+    if card.channels == 1:
+        return RECIPES["lenet5-mnist" if many else "digits"]()
+    if many:
+        return RECIPES["resnet20-cifar10-fast"]()
+    return replace(photos, data=replace(photos.data, size=None), augment=(Crop(4), Flip()))
 
 
 def _with_source(recipe: Recipe, source: str | None) -> Recipe:

@@ -6,9 +6,12 @@ import time
 from dataclasses import dataclass
 from itertools import chain
 
+import torch
+
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
 from convsmith.recipes.prepare import Plan, make_job, make_model
+from convsmith.report.text import count, duration, size
 from convsmith.training.engine import using
 from convsmith.training.job import new_state
 from convsmith.training.optimise import make_optimiser
@@ -29,6 +32,13 @@ class Estimate:
     memory_bytes: int
     disk_bytes: int
 
+    def text(self) -> str:
+        """The estimate as a line for people."""
+        return (
+            f"{count(self.steps)} steps at {self.images_per_second:,.0f} images/s (measured on a few): about "
+            f"{duration(self.seconds)}, at least {size(self.memory_bytes)} of memory, {size(self.disk_bytes)} on disk"
+        )
+
 
 def estimate(plan: Plan) -> Estimate:
     """Take a few steps on a copy of the network that is then thrown away."""
@@ -38,7 +48,8 @@ def estimate(plan: Plan) -> Estimate:
     # Of a small set an epoch has fewer steps than the trial.
     batches = chain.from_iterable(job.training.epoch(epoch) for epoch in range(TRIAL_STEPS))
     seconds: list[float] = []
-    with using(plan.engine):
+    devices = [] if plan.engine.device == "cpu" else [torch.device(plan.engine.device)]
+    with using(plan.engine), torch.random.fork_rng(devices=devices):
         for _, batch in zip(range(TRIAL_STEPS), batches, strict=False):
             start = time.perf_counter()
             train_step(state, batch, job)

@@ -21,7 +21,7 @@ from convsmith.tasks.classify import Classification
 WORST = 24
 
 
-def write_report(run: RunDirectory, plan: Plan, evaluations: dict[str, Classification | None]) -> None:
+def write_report(run: RunDirectory, plan: Plan, evaluations: dict[str, Classification | None], state: str) -> None:
     """Write `report.html` into the run: the test split's numbers where it has one, else the validation's."""
     split = "test" if evaluations["test"] is not None else "val"
     result = evaluations[split]
@@ -29,7 +29,7 @@ def write_report(run: RunDirectory, plan: Plan, evaluations: dict[str, Classific
     network = plan.network
     report = RunReport(
         title=f"{plan.recipe.name}: {network.name} on {plan.dataset.card.name}",
-        state="finished",
+        state=state,
         summary=_summary(run, plan),
         network_svg=draw(network) if isinstance(network, Network) else None,
         metrics=run.metrics(),
@@ -54,11 +54,12 @@ def draw(network: Network) -> str:
 
 
 def _summary(run: RunDirectory, plan: Plan) -> tuple[tuple[str, str], ...]:
-    result = run.record("result")
+    metrics = run.metrics()
+    last = metrics[-1] if metrics else {}
     rows: list[tuple[str, Any]] = [
-        ("Epochs", result["epochs"]),
-        ("Time", text.duration(result["seconds"])),
-        ("Training images/s", text.count(round(result["images_per_second"] or 0))),
+        ("Epochs", last.get("epoch", 0)),
+        ("Time", text.duration(last.get("seconds", 0.0))),
+        ("Training images/s", text.count(round(last.get("images_per_second") or 0))),
         ("Images", ", ".join(f"{text.count(len(e))} {n}" for n, e in _splits(plan))),
         ("Image size", "x".join(map(str, plan.dataset.preprocess.size))),
     ]

@@ -28,9 +28,8 @@ from convsmith.nets.pretrained import load_weights
 from convsmith.nets.source import TORCHVISION, Foreign, open_network
 from convsmith.nets.zoo import SMALL_IMAGES, edit, small_images
 from convsmith.recipes.recipe import QUICK_IMAGES, Recipe
-from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import is_run, open_run
-from convsmith.runs.subject import make_module, network_record
+from convsmith.runs.subject import make_module, network_record, open_subject
 from convsmith.runs.weights import load_weights as read_weights
 from convsmith.tasks.classify import Classify
 from convsmith.training.engine import Engine, resolve
@@ -106,8 +105,9 @@ def make_model(plan: Plan, notes: list[str]) -> nn.Module:
     module = make_module(plan.network, recipe.seed)
     _check_outputs(plan, module)
     if recipe.weights:
-        weights = load_checkpoint(open_run(recipe.weights), "last").model if is_run(recipe.weights) else None
-        whose = load_weights(module, weights or read_weights(recipe.weights), recipe.weights, new_head=True)
+        from_run = is_run(recipe.weights)
+        weights = open_subject(recipe.weights).module.state_dict() if from_run else read_weights(recipe.weights)
+        whose = load_weights(module, weights, recipe.weights, new_head=True)
         notes.append(f"starts from {recipe.weights} ({whose})")
     elif recipe.pretrained:
         weights = _torchvision_weights(plan.network)
@@ -204,6 +204,11 @@ def _resolved_paths(recipe: Recipe) -> Recipe:
         recipe = recipe.edit(data__source=str(source.resolve()))
     if weights is not None and weights.exists():
         recipe = recipe.edit(weights=str(weights.resolve()))
+    file, colon, function = recipe.network.rpartition(":")
+    if colon and Path(file).is_file():
+        recipe = recipe.edit(network=f"{Path(file).resolve()}:{function}")
+    elif recipe.network.endswith(".json") and Path(recipe.network).is_file():
+        recipe = recipe.edit(network=str(Path(recipe.network).resolve()))
     return recipe
 
 

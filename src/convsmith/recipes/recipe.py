@@ -111,7 +111,6 @@ def quickened(recipe: Recipe) -> Recipe:
         quick=True,
         batch=min(recipe.batch, 32),
         length=Duration(QUICK_STEPS, "steps"),
-        schedule=replace(recipe.schedule, warmup=Duration(0, "ep")),
         early_stopping=replace(recipe.early_stopping, patience=None),
         data=replace(recipe.data, workers=0),
     )

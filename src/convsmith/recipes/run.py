@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from convsmith.base.durations import Duration
-from convsmith.base.errors import UsageError
+from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.recipes.choose import run_recipe
+from convsmith.recipes.estimate import estimate, is_long
 from convsmith.recipes.evaluate import evaluate_selected
 from convsmith.recipes.page import write_report
 from convsmith.recipes.prepare import Plan, make_job, make_model, prepare, records, stored_plan
@@ -24,6 +26,7 @@ from convsmith.training.fit import fit
 from convsmith.training.job import Job, State, new_state, unpack
 from convsmith.training.optimise import make_optimiser
 from convsmith.training.progress import make_progress
+from convsmith.training.step import Exploded
 
 Say = Callable[[str], None]
 
@@ -41,6 +44,8 @@ def train(recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: 
     plan = prepare(quickened(recipe) if recipe.quick else recipe)
     for note in plan.notes:
         say(note)
+    if is_long(plan):
+        say(estimate(plan).text())
     notes: list[str] = []
     state, job = _begin(plan, notes)
     for note in notes:
@@ -96,14 +101,28 @@ def _go_on(
         progress = make_progress(job.span.total_steps, quiet)
         try:
             how = fit(job, state, run, progress, holder.beat)
+        except Exploded as error:
+            _write_unfinished(run, plan, "failed")
+            raise Exploded(f"{error}. The last good state is in {run.path / 'checkpoints'}") from None
+        except KeyboardInterrupt:
+            progress.close()
+            _write_unfinished(run, plan, "stopped")
+            say(f"stopped at step {state.step}; go on with: convsmith train --resume {run.path}")
+            raise
         finally:
             progress.close()
         run.log(f"{how} at step {state.step}")
         evaluations = evaluate_selected(run, plan, state.model)
         result = _result(run, job, state, how, evaluations)
         run.write_record("result", result)
-        write_report(run, plan, evaluations)
+        write_report(run, plan, evaluations, "finished")
     return Outcome(run, result)
+
+
+def _write_unfinished(run: RunDirectory, plan: Plan, state: str) -> None:
+    """A report of what there is; a failure here must not hide why the run ended."""
+    with suppress(ConvsmithError, OSError):
+        write_report(run, plan, {"val": None, "test": None}, state)
 
 
 def _result(

@@ -45,10 +45,11 @@ def fit(
         return "stopped early"  # resumed from the checkpoint that an early stop wrote
     with torch.random.fork_rng(devices=devices), stop_requests() as request:
         while state.step < job.span.total_steps:
+            if _should_stop(job, state):
+                return "stopped early"
             clock = Clock(time.perf_counter())
             _train_epoch(job, state, run, request, clock, progress, beat)
-            if _finish_epoch(job, state, run, clock, progress, request):
-                return "stopped early"
+            _finish_epoch(job, state, run, clock, progress, request)
             if request.made and state.step < job.span.total_steps:
                 raise Interrupted(_stopped(state, run))
     return "finished"
@@ -88,8 +89,8 @@ def _train_epoch(
 
 def _finish_epoch(
     job: Job, state: State, run: RunDirectory, clock: Clock, progress: Progress, request: Request
-) -> bool:
-    """Evaluate, log, checkpoint; True where early stopping says so."""
+) -> None:
+    """Evaluate, log, checkpoint."""
     span = job.span
     epoch = -(-state.step // span.steps_per_epoch)
     row = {
@@ -120,11 +121,9 @@ def _finish_epoch(
     progress.line(epoch_line(row, -(-span.total_steps // span.steps_per_epoch)))
     state.sums = Sums.zero(job.engine.device)
     every = job.checkpoint_every.steps(span.steps_per_epoch, span.total_steps)
-    stop = _should_stop(job, state)
     due = every <= span.steps_per_epoch or state.step % every < span.steps_per_epoch
-    if best or last or stop or due or request.made:
+    if best or last or due or request.made or _should_stop(job, state):
         _save(job, state, run, best)
-    return stop
 
 
 def epoch_line(row: dict[str, object], epochs: int) -> str:
@@ -149,8 +148,9 @@ def _better(summary: dict[str, object], best: dict[str, object] | None) -> bool:
 
 
 def _should_stop(job: Job, state: State) -> bool:
+    """Whether the smoothed loss has not improved for the patience; a resumed run finds it in its checkpoint."""
     patience = job.early_stopping.patience
-    if patience is None or state.step >= job.span.total_steps:
+    if patience is None:
         return False
     return state.step - state.stopping.best_step >= patience.steps(job.span.steps_per_epoch, job.span.total_steps)
 
