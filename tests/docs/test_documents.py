@@ -1,4 +1,4 @@
-"""Every command and every block of Python in the README and in docs/ is executed, in a folder that has what they name."""
+"""Every command and block of Python in the README and in docs/ is executed, in a folder that has what they name."""
 
 import json
 import re
@@ -45,7 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(random.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / name)
     (folder / "my_net.py").write_text(
         "from torch import nn\n\n\ndef make(classes=10, channels=3):\n"
-        "    return nn.Sequential(nn.Conv2d(channels, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes))\n"
+        "    pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes)\n"
+        "    return nn.Sequential(nn.Conv2d(channels, 8, 3), *pooled)\n"
     )
     cs.train("digits", quick=True, quiet=True, out=folder / "run")
     recipe = cs.Recipe().edit(data__size=32).to_json()
