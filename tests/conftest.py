@@ -129,7 +129,7 @@ def picture(label: int, number: int, size: int = 12) -> np.ndarray:
     return image.astype(np.uint8)
 
 
-def write_pictures(root: Path, count: int = 20, size: int = 12, labels: tuple[str, ...] = LABELS) -> Path:
+def _write_pictures(root: Path, count: int = 20, size: int = 12, labels: tuple[str, ...] = LABELS) -> Path:
     """Class folders of `count` PNG images each."""
     for label, name in enumerate(labels):
         (root / name).mkdir(parents=True)
@@ -139,15 +139,21 @@ def write_pictures(root: Path, count: int = 20, size: int = 12, labels: tuple[st
 
 
 @pytest.fixture
+def write_pictures() -> Callable[..., Path]:
+    """`write_pictures(folder, count, size, labels)` writes class folders of PNG images."""
+    return _write_pictures
+
+
+@pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """Three class folders with 20 colour images of 12x12 each, 60 in all: 48 train, 6 validate, 6 test."""
-    return write_pictures(tmp_path / "pictures")
+    return _write_pictures(tmp_path / "pictures")
 
 
 @pytest.fixture(scope="session")
 def shared_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, for tests that only read them."""
-    return write_pictures(tmp_path_factory.mktemp("shared") / "pictures")
+    return _write_pictures(tmp_path_factory.mktemp("shared") / "pictures")
 
 
 @pytest.fixture
@@ -171,7 +177,7 @@ def photo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A finished run of an own tree with its folder of 60 images, for tests that only read them: (run, folder)."""
     root = tmp_path_factory.mktemp("photo_run")
     (root / "trees.py").write_text(TREES)
-    folder, run = write_pictures(root / "pictures"), root / "run"
+    folder, run = _write_pictures(root / "pictures"), root / "run"
     words = ["train", f"{root / 'trees.py'}:resnet8", "--data", folder, "--epochs", "3", "--batch", "8", "--lr", "0.05"]
     assert main([*map(str, words), "--engine.precision", "fp32", "--quiet", "--json", "--out", str(run)]) == 0
     return run, folder

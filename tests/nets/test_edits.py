@@ -37,7 +37,7 @@ def test_classes_finds_a_convolution_in_the_head(one_stage):
 
 
 def test_a_head_without_a_layer_has_no_classes(one_stage):
-    with pytest.raises(UsageError, match="tiny: the head has no linear layer or convolution to give 5 classes"):
+    with pytest.raises(UsageError, match=r"tiny: the head has no linear layer or convolution to give 5 classes"):
         edits.classes(one_stage(Conv(4), (3, 8, 8)), 5)
 
 
@@ -122,7 +122,10 @@ def test_drop_path_follows_the_linear_rule():
     assert {node.by for _, node in drops} == {"batch"}
     assert drops[0][0] == "stage1.unit1.branch.drop_path"
     assert tree.edits == ("drop_path(0.9, 'batch')",)
-    assert build(tree, device="meta").state_dict().keys() == build(network("resnet20_cifar"), device="meta").state_dict().keys()
+    assert (
+        build(tree, device="meta").state_dict().keys()
+        == build(network("resnet20_cifar"), device="meta").state_dict().keys()
+    )
 
 
 def test_drop_path_again_replaces_the_rate():
@@ -149,7 +152,7 @@ def test_drop_path_takes_a_probability(drop):
 
 
 def test_drop_path_is_by_sample_or_batch():
-    with pytest.raises(UsageError, match="drop_path: by is 'sample' or 'batch', received 'row'"):
+    with pytest.raises(UsageError, match=r"drop_path: by is 'sample' or 'batch', received 'row'"):
         edits.drop_path(network("resnet18"), 0.1, "row")
 
 
@@ -162,8 +165,14 @@ def test_counts_are_positive(name, count):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("vgg11", "plain"), ("alexnet", "drop_path=0.2"), ("lenet5", "classes=10"), ("lenet5", "size=32"), ("vgg11", "channels=3")],
-)  # fmt: skip
+    [
+        ("vgg11", "plain"),
+        ("alexnet", "drop_path=0.2"),
+        ("lenet5", "classes=10"),
+        ("lenet5", "size=32"),
+        ("vgg11", "channels=3"),
+    ],
+)
 def test_an_edit_without_effect_warns(name, text):
     recorded = text.replace("=", "(") + ")" if "=" in text else text
     recorded = recorded.replace("size(32)", "size(32, 32)")
@@ -209,7 +218,7 @@ WRONG = {
     "classes(1, 2)": "the edit is classes(count: int): too many positional arguments",
     "plain=1": "the edit is plain(): too many positional arguments",
     "drop_path=a": "the edit is drop_path(drop: float, by: str = 'sample'): drop cannot be 'a'",
-    "drop_path(0.2, rate=1)": "the edit is drop_path(drop: float, by: str = 'sample'): got an unexpected keyword argument 'rate'",
+    "classes(3, rate=1)": "the edit is classes(count: int): got an unexpected keyword argument 'rate'",
     "drop_path=0.2,3": "the edit is drop_path(drop: float, by: str = 'sample'): by cannot be 3",
     "size=32,a": "the edit is size(height: int, width: int | None = None): width cannot be 'a'",
     "size=32,1.5": "the edit is size(height: int, width: int | None = None): width cannot be 1.5",
@@ -233,7 +242,7 @@ def test_a_size_is_positive(text):
 
 
 def test_an_unknown_edit_names_the_nearest():
-    with pytest.raises(UnknownName, match="^unknown edit 'droppath'; nearest: drop_path"):
+    with pytest.raises(UnknownName, match=r"^unknown edit 'droppath'; nearest: drop_path"):
         edit(network("resnet18"), "droppath=0.1")
 
 

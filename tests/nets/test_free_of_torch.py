@@ -7,8 +7,8 @@ FREE = """
 import importlib, pkgutil, sys
 import convsmith.base, convsmith.nets
 with_torch = {"build", "init", "layers", "measure", "pretrained"}
-names = [m.name for m in pkgutil.iter_modules(convsmith.base.__path__, "convsmith.base.")]
-names += [m.name for m in pkgutil.iter_modules(convsmith.nets.__path__, "convsmith.nets.") if m.name.split(".")[-1] not in with_torch]
+names = ["convsmith.base." + m.name for m in pkgutil.iter_modules(convsmith.base.__path__)]
+names += ["convsmith.nets." + m.name for m in pkgutil.iter_modules(convsmith.nets.__path__) if m.name not in with_torch]
 for name in names:
     importlib.import_module(name)
 from convsmith.nets.cost import cost

@@ -82,10 +82,10 @@ def test_torch_draws_the_same_from_the_same_generator():
 
 
 def test_an_unknown_rule_or_scheme_is_named(monkeypatch):
-    with pytest.raises(UnknownName, match="^unknown initialisation 'xavir'; nearest: xavier"):
+    with pytest.raises(UnknownName, match=r"^unknown initialisation 'xavir'; nearest: xavier"):
         initialise(nn.Linear(2, 2), "xavir")
     monkeypatch.setitem(INITS._rows, "odd", (InitRule("any", "glorot"),))
-    with pytest.raises(UsageError, match="^unknown scheme 'glorot' in a rule of initialisation$"):
+    with pytest.raises(UsageError, match=r"^unknown scheme 'glorot' in a rule of initialisation$"):
         initialise(nn.Linear(2, 2), "odd")
 
 

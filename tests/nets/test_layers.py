@@ -65,7 +65,7 @@ def test_rbf_is_minus_the_squared_distance_to_codes_of_one():
     layer, x = Rbf(84, 10), draw(3, 84)
     assert set(layer.codes.unique().tolist()) == {-1.0, 1.0}
     assert len(layer.codes.unique(dim=0)) == 10
-    torch.testing.assert_close(layer(x), -torch.cdist(x, layer.codes) ** 2, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(layer(x), -(torch.cdist(x, layer.codes) ** 2), rtol=1e-4, atol=1e-3)
     assert not list(layer.parameters())
     assert layer(layer.codes).argmax(1).tolist() == list(range(10))
 
@@ -139,14 +139,14 @@ def test_the_identity_shortcut_has_no_parameters(one_stage):
 
 def test_lenets_third_layer_sees_the_maps_of_table_1():
     # LeCun et al. 1998, table I: S2 maps (rows) that C3 maps (columns) are joined to.
-    table = """
-        X...XXX..XXXX.XX
-        XX...XXX..XXXX.X
-        XXX...XXX..X.XXX
-        .XXX..XXXX..X.XX
-        ..XXX..XXXX.XX.X
-        ...XXX..XXXX.XXX
-    """.split()
+    table = [
+        "X...XXX..XXXX.XX",
+        "XX...XXX..XXXX.X",
+        "XXX...XXX..X.XXX",
+        ".XXX..XXXX..X.XX",
+        "..XXX..XXXX.XX.X",
+        "...XXX..XXXX.XXX",
+    ]
     columns = [tuple(row for row in range(6) if table[row][column] == "X") for column in range(16)]
     assert list(C3_CONNECTIONS) == columns
 

@@ -63,7 +63,7 @@ def test_measuring_leaves_the_module_as_it_was():
 
 def test_an_input_that_does_not_fit_is_said():
     module = nn.Conv2d(3, 4, 3)
-    with pytest.raises(UsageError, match="^the module failed on an input of 1x8x8: "):
+    with pytest.raises(UsageError, match=r"^the module failed on an input of 1x8x8: "):
         measure_module(module, (1, 8, 8))
     assert not module._forward_hooks
     assert module.training
@@ -92,6 +92,6 @@ def test_whatever_a_module_raises_is_said(error):
         def forward(self, x):
             raise error("no such thing")
 
-    with pytest.raises(UsageError, match="^the module failed on an input of 3x8: .?no such thing") as caught:
+    with pytest.raises(UsageError, match=r"^the module failed on an input of 3x8: .?no such thing") as caught:
         measure_module(Failing(), (3, 8))
     assert isinstance(caught.value.__cause__, error)

@@ -25,14 +25,20 @@ def nested(depth):
 
 STAGE = {
     "unknown operator": ({"op": "convv", "channels": 3}, "unknown operator in stage1: 'convv'; nearest: conv"),
-    "class path as operator": ({"op": "torch.nn.Conv2d", "channels": 3}, "unknown operator in stage1: 'torch.nn.Conv2d'"),
+    "class path as operator": (
+        {"op": "torch.nn.Conv2d", "channels": 3},
+        "unknown operator in stage1: 'torch.nn.Conv2d'",
+    ),
     "class path as field": (
         {"op": "conv", "channels": 3, "torch": "os.system"},
         "unknown key in stage1 'torch'; known: bias, channels, dilation, groups, kernel, padding, stride",
     ),
     "unknown field": ({"op": "conv", "channels": 3, "kernal": 3}, "unknown key in stage1 'kernal'; nearest: kernel"),
     "no operator": ({"channels": 3}, "stage1: expected an object with an 'op', received {'channels': 3}"),
-    "operator that is no text": ({"op": ["conv"]}, "stage1: expected an object with an 'op', received {'op': ['conv']}"),
+    "operator that is no text": (
+        {"op": ["conv"]},
+        "stage1: expected an object with an 'op', received {'op': ['conv']}",
+    ),
     "text": ("conv(3)", "stage1: expected an object with an 'op', received 'conv(3)'"),
     "none": (None, "stage1: expected an object with an 'op', received None"),
     "wrong type": ({"op": "conv", "channels": [3]}, "stage1.channels: expected whole number, received [3]"),
@@ -45,14 +51,20 @@ STAGE = {
     ),
     "not finite": ({"op": "dropout", "drop": float("nan")}, "stage1.drop: expected a finite number, received nan"),
     "missing field": ({"op": "conv"}, "stage1: conv needs channels"),
-    "another tag": ({"op": "conv", "kind": ["linear"], "channels": 3}, "unknown kind in stage1 \"['linear']\"; known: conv"),
+    "another tag": (
+        {"op": "conv", "kind": ["linear"], "channels": 3},
+        "unknown kind in stage1 \"['linear']\"; known: conv",
+    ),
     "children missing": ({"op": "seq"}, "stage1: seq takes an object of children and nothing else"),
     "children a list": ({"op": "add", "children": []}, "stage1: add takes an object of children and nothing else"),
     "more than children": (
         {"op": "seq", "children": {}, "path": "os"},
         "stage1: seq takes an object of children and nothing else",
     ),
-    "bad child": ({"op": "seq", "children": {"a": {"op": "seq", "children": {"b": 3}}}}, "stage1.a.b: expected an object"),
+    "bad child": (
+        {"op": "seq", "children": {"a": {"op": "seq", "children": {"b": 3}}}},
+        "stage1.a.b: expected an object",
+    ),
     "reserved name": ({"op": "seq", "children": {"forward": nested(0)}}, "a child cannot be called 'forward'"),
     "dunder": ({"op": "seq", "children": {"__class__": nested(0)}}, "a child cannot be called '__class__'"),
     "path": ({"op": "seq", "children": {"a.b": nested(0)}}, "a child cannot be called 'a.b'"),
@@ -74,7 +86,11 @@ def test_a_bad_node_is_refused_with_its_place(name, good):
 @pytest.mark.parametrize("key", network("lenet5").to_json())
 def test_a_missing_field_is_named(key, good):
     del good[key]
-    text = "the network's format is None; this version of convsmith reads 1" if key == "format" else f"the network lacks '{key}'"
+    text = (
+        "the network's format is None; this version of convsmith reads 1"
+        if key == "format"
+        else f"the network lacks '{key}'"
+    )
     with pytest.raises(UsageError) as error:
         Network.from_json(good)
     assert str(error.value) == text
@@ -111,7 +127,7 @@ def test_an_input_is_positive_whole_numbers(input, good):
 
 @pytest.mark.parametrize("data", [None, [], "lenet5", 3])
 def test_a_network_is_an_object(data):
-    with pytest.raises(UsageError, match="^expected a network as a JSON object, received "):
+    with pytest.raises(UsageError, match=r"^expected a network as a JSON object, received "):
         Network.from_json(data)
 
 
@@ -133,7 +149,7 @@ def test_an_unknown_function_or_rule_is_found_before_it_is_used(good):
 
 def test_a_network_without_a_main_head_is_refused(good):
     good["heads"] = {}
-    with pytest.raises(UsageError, match="lenet5: a network needs a head called 'head', has none"):
+    with pytest.raises(UsageError, match=r"lenet5: a network needs a head called 'head', has none"):
         Network.from_json(good)
 
 

@@ -109,7 +109,9 @@ def test_pooling_sizes_on_one_axis_agree_with_torch(n, kernel, stride, padding, 
         assert said(MaxPool(kernel, stride, padding, ceil), Shape(1, (n,))) == run(layer, Shape(1, (n,)))
 
 
-@pytest.mark.parametrize(("n", "floor", "ceil"), [(112, 55, 56), (55, 27, 27), (7, 3, 3), (8, 3, 4), (3, 1, 1), (4, 1, 2)])
+@pytest.mark.parametrize(
+    ("n", "floor", "ceil"), [(112, 55, 56), (55, 27, 27), (7, 3, 3), (8, 3, 4), (3, 1, 1), (4, 1, 2)]
+)
 def test_known_sizes_of_a_3x3_pool_with_stride_2(n, floor, ceil):
     assert MaxPool(3, 2).output(Shape(1, (n, n))).spatial == (floor, floor)
     assert MaxPool(3, 2, ceil=True).output(Shape(1, (n, n))).spatial == (ceil, ceil)
@@ -162,11 +164,18 @@ def test_an_operator_survives_json(name):
 @pytest.mark.parametrize(
     ("leaf", "count"),
     [
-        (BatchNorm(), 2 * 48), (ops.Affine(), 2 * 48), (ops.Act("relu"), 48), (MaxPool(2, 2), 12 * 4), (ops.Dropout(), 0),
-        (Conv(5, 1), 5 * 16), (Conv(5, 1, bias=False), 0), (AdaptiveAvgPool(1), 48), (ops.LocalResponseNorm(5), 9 * 48),
+        (BatchNorm(), 2 * 48),
+        (ops.Affine(), 2 * 48),
+        (ops.LocalResponseNorm(5), 9 * 48),
+        (ops.Act("relu"), 48),
+        (MaxPool(2, 2), 12 * 4),
+        (AdaptiveAvgPool(1), 48),
+        (Conv(5, 1), 5 * 16),
+        (Conv(5, 1, bias=False), 0),
+        (ops.Dropout(), 0),
         (Flatten(), 0),
     ],
-)  # fmt: skip
+)
 def test_elementwise_operations(leaf, count, one_stage):
     assert cost(one_stage(leaf, (3, 4, 4))).elementwise == count
 
@@ -242,7 +251,9 @@ def test_the_default_of_fields_is_left_out_of_json():
 
 
 def test_shapes_and_names_of_a_three_dimensional_network(one_stage):
-    tree = one_stage(seq(conv=Conv(4, 3, padding=1), norm=BatchNorm(), pool=MaxPool((1, 2, 2), (1, 2, 2))), (1, 5, 8, 8))
+    tree = one_stage(
+        seq(conv=Conv(4, 3, padding=1), norm=BatchNorm(), pool=MaxPool((1, 2, 2), (1, 2, 2))), (1, 5, 8, 8)
+    )
     assert build(tree)(torch.ones(1, 1, 5, 8, 8)).shape == (1, 4, 5, 4, 4)
     assert tree.trace().stages["stage1"].field.jump == (1, 2, 2)
     assert str(Shape(3, (224, 224))) == "3x224x224"

@@ -59,7 +59,9 @@ def test_the_field_is_the_support_of_the_gradient(name, narrowed):
 
 
 NODES = {
-    "axes differ": seq(a=Conv(2, (3, 5), (2, 1), (0, 2), (1, 2)), b=MaxPool((2, 3), (2, 1)), c=Conv(2, (1, 3), 1, (0, 1))),
+    "axes differ": seq(
+        a=Conv(2, (3, 5), (2, 1), (0, 2), (1, 2)), b=MaxPool((2, 3), (2, 1)), c=Conv(2, (1, 3), 1, (0, 1))
+    ),
     "branches": seq(a=cat(x=Conv(2, 1), y=seq(p=Conv(1, 3, padding=1), q=Conv(2, 5, padding=2))), b=Conv(2, 3, 2)),
     "shortcut": seq(a=add(body=Conv(3, 7, padding=3), skip=IDENTITY), norm=BatchNorm(), b=MaxPool(3, 2, 1)),
     "even kernel": seq(a=Conv(2, 4, 2, 1), b=AvgPool(2, 2), c=Conv(2, 2)),

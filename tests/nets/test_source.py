@@ -51,7 +51,7 @@ MODULE = """
 
 def test_a_name_of_the_zoo():
     assert open_network("resnet18", classes=4) == network("resnet18", classes=4)
-    with pytest.raises(UnknownName, match="^unknown network 'resnet19'; nearest: resnet1"):
+    with pytest.raises(UnknownName, match=r"^unknown network 'resnet19'; nearest: resnet1"):
         open_network("resnet19")
 
 
@@ -65,7 +65,11 @@ def test_a_users_module(user_file):
     module = make(opened)
     assert isinstance(module, torch.nn.Module)
     assert module(torch.ones(2, 1, 8, 8)).shape == (2, 7)
-    assert opened.to_json() == {"source": f"{path}:make", "arguments": opened.arguments, "fingerprint": opened.fingerprint}
+    assert opened.to_json() == {
+        "source": f"{path}:make",
+        "arguments": opened.arguments,
+        "fingerprint": opened.fingerprint,
+    }
     assert Foreign(**json.loads(json.dumps(opened.to_json()))) == opened
 
 
@@ -128,7 +132,7 @@ def test_a_users_function_that_does_not_serve(function, text, user_file):
 
 
 def test_what_a_users_function_raises_is_theirs(user_file):
-    with pytest.raises(RuntimeError, match="of its own"):
+    with pytest.raises(RuntimeError, match=r"of its own"):
         open_network(f"{user_file(MODULE)}:failing")
 
 
@@ -148,7 +152,9 @@ def test_a_users_file_that_does_not_run_is_named(source, text, user_file):
 
 
 def test_files_that_are_missing_or_say_no_function(tmp_path):
-    with pytest.raises(MissingPath, match=r"none\.py: no such file; a network of your own is given as file\.py:function$"):
+    with pytest.raises(
+        MissingPath, match=r"none\.py: no such file; a network of your own is given as file\.py:function$"
+    ):
         open_network(f"{tmp_path}/none.py:make")
     with pytest.raises(UsageError, match=r"my\.py: say which function makes the network: my\.py:make$"):
         open_network("my.py")
@@ -161,10 +167,14 @@ def test_a_changed_file_is_noticed(user_file):
     opened = open_network(f"{path}:make")
     check_unchanged(opened)
     path.write_text(path.read_text() + "\n")
-    with pytest.raises(BadFile, match="has changed since the run was made with it; put that version back to use the run$"):
+    with pytest.raises(
+        BadFile, match=r"has changed since the run was made with it; put that version back to use the run$"
+    ):
         check_unchanged(opened)
     path.unlink()
-    with pytest.raises(MissingPath, match="the file that made this run's network is gone; put it back to use the run$"):
+    with pytest.raises(
+        MissingPath, match=r"the file that made this run's network is gone; put it back to use the run$"
+    ):
         check_unchanged(opened)
 
 
@@ -203,13 +213,20 @@ def test_torchvisions_networks():
 
 
 def test_torchvisions_unknown_networks_name_the_nearest():
-    with pytest.raises(UnknownName, match="^unknown torchvision network 'squeezenet'; nearest: squeezenet1_"):
+    with pytest.raises(UnknownName, match=r"^unknown torchvision network 'squeezenet'; nearest: squeezenet1_"):
         make(open_network("torchvision:squeezenet"))
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("resnet18", True), ("resnet19", False), ("torchvision:any", True), ("a/b.py:make", True), ("b.py", False), ("runs/x", False)],
+    [
+        ("resnet18", True),
+        ("resnet19", False),
+        ("torchvision:any", True),
+        ("a/b.py:make", True),
+        ("b.py", False),
+        ("runs/x", False),
+    ],
 )
 def test_what_is_the_name_of_a_network(text, named):
     assert is_network_name(text) == named

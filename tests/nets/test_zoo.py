@@ -106,11 +106,11 @@ def test_a_network_is_a_value():
 
 def test_a_network_needs_a_main_head_and_names_of_its_own():
     tree = network("lenet5")
-    with pytest.raises(UsageError, match="lenet5: a network needs a head called 'head', has other$"):
+    with pytest.raises(UsageError, match=r"lenet5: a network needs a head called 'head', has other$"):
         replace(tree, heads=(("other", tree.heads[0][1]),))
-    with pytest.raises(UsageError, match="lenet5: two stages or heads have one name: stage1, stage1, head$"):
+    with pytest.raises(UsageError, match=r"lenet5: two stages or heads have one name: stage1, stage1, head$"):
         replace(tree, stages=tree.stages[:1] * 2)
-    with pytest.raises(UsageError, match="a child cannot be called 'forward'"):
+    with pytest.raises(UsageError, match=r"a child cannot be called 'forward'"):
         replace(tree, stages=(("forward", tree.stages[0][1]), *tree.stages[1:]))
 
 

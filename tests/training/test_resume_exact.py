@@ -171,6 +171,18 @@ def test_an_interrupted_run_writes_a_checkpoint_stops_and_goes_on(number, group,
     same(stopped, outcome(straight))
 
 
+def test_a_batch_system_ends_all_processes_while_images_are_awaited(trees, write_pictures, forks, tmp_path):
+    images, path = write_pictures(tmp_path / "large", 8, 500), tmp_path / "run"
+    process = forks.start(
+        "train", f"{trees}:dropping", "--data", images, "--size", 16, "--data.loader", "streaming", "--workers", 2,
+        "--batch", 6, "--epochs", 50, "--precision", "fp32", "--checkpoint_every", "2steps", "--quiet", "--out", path,
+    )  # fmt: skip
+    assert process.until(lambda: steps(path) >= 2)
+    process.send(signal.SIGTERM, group=True)
+    assert process.wait() == 130, forks.log.read_text()
+    assert open_run(path).status().state == "stopped"
+
+
 def test_a_second_signal_ends_at_once_and_loses_only_what_followed_the_checkpoint(words, forks, tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     assert main(words("resident", "--out", str(straight))) == 0

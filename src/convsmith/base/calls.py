@@ -26,8 +26,10 @@ def parse_call(text: str) -> Call:
         return Call(node.id)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         args = tuple(_literal(arg, text) for arg in node.args)
-        kwargs = tuple((k.arg, _literal(k.value, text)) for k in node.keywords if k.arg)
-        return Call(node.func.id, args, kwargs)
+        kwargs = {_keyword(k, text): _literal(k.value, text) for k in node.keywords}
+        if len(kwargs) < len(node.keywords):
+            raise UsageError(f"cannot read {text!r}; an argument is given twice")
+        return Call(node.func.id, args, tuple(kwargs.items()))
     raise UsageError(f"cannot read {text!r}; write a name, with arguments in brackets where it takes some: crop(4)")
 
 
@@ -62,6 +64,12 @@ def _parse(text: str) -> ast.expr:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise UsageError(f"cannot read {text!r}; write it as name or name(argument, ...)") from None
+
+
+def _keyword(keyword: ast.keyword, text: str) -> str:
+    if keyword.arg is None:  # **more
+        raise UsageError(f"cannot read an argument of {text!r}; write numbers or words")
+    return keyword.arg
 
 
 def _literal(node: ast.expr, text: str) -> Any:

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 from convsmith.base.errors import UsageError, WrongType
@@ -33,13 +34,14 @@ class Duration:
 
     def steps(self, steps_per_epoch: int, total_steps: int | None = None) -> int:
         """The number of steps, rounded up; a percentage needs the length of the whole run."""
+        amount = Fraction(str(self.amount))  # as written: the float 0.07 times 100 is above 7
         if self.unit == "steps":
-            return math.ceil(self.amount)
+            return math.ceil(amount)
         if self.unit == "ep":
-            return math.ceil(self.amount * steps_per_epoch)
+            return math.ceil(amount * steps_per_epoch)
         if total_steps is None:
             raise UsageError(f"the length of a run cannot be {self}, a share of itself; use epochs or steps")
-        return math.ceil(self.amount * total_steps / 100)
+        return math.ceil(amount * total_steps / 100)
 
     def __str__(self) -> str:
         amount = int(self.amount) if self.amount == int(self.amount) else self.amount

@@ -8,10 +8,10 @@ from convsmith.base.files import write_json, write_text
 from convsmith.cli.arguments import Parser, add_output, print_json, say
 from convsmith.cli.networks import add_network_options, as_json, field_size, opened, priced
 from convsmith.nets.cost import Cost
+from convsmith.nets.drawing import draw
 from convsmith.nets.network import Network
 from convsmith.nets.stages import summarise
 from convsmith.nets.zoo import NETWORKS, siblings
-from convsmith.report.architecture import Stage, stages_svg
 from convsmith.report.text import count, short, size, table
 
 
@@ -34,7 +34,7 @@ def run(words: Sequence[str]) -> int:
             raise UsageError(f"{values.network} is no tree, so --{option} cannot be had")
     if isinstance(network, Network):
         if values.svg:
-            write_text(Path(values.svg), stages_svg([Stage(**vars(s)) for s in summarise(network)]))
+            write_text(Path(values.svg), draw(network))
             say(f"drawn into {values.svg}")
         if values.tree:
             write_json(Path(values.tree), network.to_json())

@@ -1,5 +1,6 @@
 """Loaders: batches whose order is a function of (seed, epoch), from memory or streamed; no generator to save."""
 
+import signal
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -152,6 +153,7 @@ class _Streaming:
             sampler=batches,
             num_workers=min(self._workers, len(batches)),
             collate_fn=_as_it_is,
+            worker_init_fn=_leave_signals_to_the_parent,
             pin_memory=plan.device.type == "cuda",
             # Without one of its own it would draw from, and so move, the generator of the whole process.
             generator=torch.Generator(),
@@ -179,6 +181,12 @@ class _Decoding(Dataset[Any]):
             # An exception would arrive rewritten by the DataLoader, without the type that names the file.
             return error.path, str(error).removeprefix(f"{error.path}: ")
         return torch.from_numpy(stack)
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Batch systems send SIGTERM to a whole group: a worker that dies of it would fail the run that is being saved."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from convsmith.base.errors import unknown
 from convsmith.nets.init import initialise
 from convsmith.nets.layers import Concatenation, Keeping, Kept, Scale, Sequence, Sum, Using, Wiring
-from convsmith.nets.network import MAIN, Network
+from convsmith.nets.network import Network
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, TorchCall, Use
+from convsmith.nets.tree import MAIN, Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, TorchCall, Use
 
 WIRINGS: dict[type[Branching], type[Wiring]] = {Seq: Sequence, Add: Sum, Cat: Concatenation, Gate: Scale}
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Literal
 
-from convsmith.nets.network import MAIN, Network
+from convsmith.nets.network import Network
 from convsmith.nets.ops import (
     Act,
     Affine,
@@ -19,7 +19,7 @@ from convsmith.nets.ops import (
 )
 from convsmith.nets.parts import RELU, dense_head, padded_conv, pooled_head
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import Node, Seq, cat, rewrite, seq
+from convsmith.nets.tree import MAIN, Node, Seq, cat, rewrite, seq
 
 # ---------------------------------------------------------------------------------------------------------------- LeNet
 

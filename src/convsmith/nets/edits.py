@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from convsmith.base.calls import format_call
 from convsmith.base.errors import UsageError
-from convsmith.nets.network import MAIN, Network
+from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, DropPath, Linear, Rbf
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import Add, Node, Seq, rewrite, walk
+from convsmith.nets.tree import MAIN, Add, Node, Seq, rewrite, walk
 
 
 def edit_stages(network: Network, change: Callable[[str, Node], Node]) -> Network:

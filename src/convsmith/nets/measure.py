@@ -40,9 +40,9 @@ def measure_module(module: nn.Module, input: Sequence[int]) -> Cost:
 
 
 def watch(module: nn.Module, input: Sequence[int], note: Callable[[str, nn.Module, Any], None]) -> None:
-    """Run `module` on the meta device on one sample, as in evaluation; `note` hears each part's name, itself and output.
+    """Run `module` as in evaluation on one sample on the meta device; the module itself stays as it is.
 
-    The module stays as it is. Raises `UsageError` where it fails.
+    `note` hears the name, the layer and the output of each part as it ends. Raises `UsageError` where the run fails.
     """
     modes = {layer: layer.training for layer in module.modules()}
 

@@ -5,12 +5,12 @@ from typing import Any, cast
 
 from convsmith.base.config import read
 from convsmith.base.errors import UsageError, WrongType, unknown
+from convsmith.nets.drawing import draw
 from convsmith.nets.ops import OPERATORS
 from convsmith.nets.shape import Field, Shape, Signal
 from convsmith.nets.trace import Step, follow
-from convsmith.nets.tree import COMBINATORS, Branching, Keep, Node, Use, check_name
+from convsmith.nets.tree import COMBINATORS, MAIN, Branching, Keep, Node, Use, check_name
 
-MAIN = "head"  # the head whose output the network gives
 FORMAT = 1
 _MAX_DEPTH = 64  # of a tree read from JSON; ours stay under 12
 
@@ -50,6 +50,10 @@ class Network:
     def trace(self, input: Shape | None = None) -> "Traced":
         """Follow an input of shape `input` (its own by default) through every stage and head."""
         return trace_network(self, input or self.input)
+
+    def _repr_svg_(self) -> str:
+        """The stages as a picture: how a notebook shows the network."""
+        return draw(self)
 
     def to_json(self) -> dict[str, Any]:
         """The network as JSON data; `Network.from_json` reads it back equal."""

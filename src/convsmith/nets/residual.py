@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import Literal
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.network import MAIN, Network
+from convsmith.nets.network import Network
 from convsmith.nets.ops import AvgPool, BatchNorm, MaxPool, Pad
 from convsmith.nets.parts import RELU, conv_norm, padded_conv, pooled_head
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import IDENTITY, Add, Node, Seq, add, seq
+from convsmith.nets.tree import IDENTITY, MAIN, Add, Node, Seq, add, seq
 
 Block = Literal["basic", "bottleneck"]
 Shortcut = Literal["projection", "pad"]

@@ -1,5 +1,6 @@
 """Wherever a network is named: in the zoo, a user's `file.py:function`, `torchvision:NAME`, or a tree in JSON."""
 
+import contextlib
 import hashlib
 import inspect
 import sys
@@ -95,7 +96,10 @@ def _from_file(file: str, function: str, numbers: dict[str, Any]) -> Network | F
     if absent:
         known = ", ".join(numbers) or "nothing"
         raise UsageError(f"{file}:{function} needs {', '.join(absent)}, and only {known} can be given; set defaults")
-    made = maker(**arguments)
+    torch = sys.modules.get("torch")
+    # What the user's function draws for first weights must not move the caller's generator.
+    with torch.random.fork_rng(devices=[]) if torch else contextlib.nullcontext():
+        made = maker(**arguments)
     if isinstance(made, Network):
         return made
     torch_module = sys.modules.get("torch.nn")

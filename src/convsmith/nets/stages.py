@@ -1,11 +1,14 @@
 """What a network's stages are like, for tables and drawings."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from convsmith.nets.cost import cost
-from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv
 from convsmith.nets.tree import Add, Branching, Leaf, Node, walk
+
+if TYPE_CHECKING:
+    from convsmith.nets.network import Network  # which draws itself with these numbers
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class StageSummary:
     layers: int
 
 
-def summarise(network: Network) -> list[StageSummary]:
+def summarise(network: "Network") -> list[StageSummary]:
     """The stages and heads of a network for its own input."""
     numbers, ends = cost(network), network.trace().stages
     rows: list[StageSummary] = []

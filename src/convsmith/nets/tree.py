@@ -33,6 +33,8 @@ train training tree type xpu zero_grad
 """
 RESERVED = frozenset(_ATTRIBUTES.split())
 
+MAIN = "head"  # the head whose output a network gives
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

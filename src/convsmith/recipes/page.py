@@ -8,11 +8,10 @@ from convsmith.base.files import write_text
 from convsmith.data.decoding import decode_one
 from convsmith.data.examples import Examples
 from convsmith.nets.cost import cost
+from convsmith.nets.drawing import draw
 from convsmith.nets.network import Network
-from convsmith.nets.stages import summarise
 from convsmith.recipes.prepare import Plan
 from convsmith.report import text
-from convsmith.report.architecture import Stage, stages_svg
 from convsmith.report.page import Mistake, RunReport, render_report
 from convsmith.report.pictures import png
 from convsmith.runs.directory import RunDirectory
@@ -46,11 +45,6 @@ def write_report(run: RunDirectory, plan: Plan, evaluations: dict[str, Classific
         notes=(*plan.notes, *plan.dataset.card.notes),
     )
     write_text(run.path / "report.html", render_report(report))
-
-
-def draw(network: Network) -> str:
-    """A network's stages as an SVG picture."""
-    return stages_svg([Stage(**vars(stage)) for stage in summarise(network)])
 
 
 def _summary(run: RunDirectory, plan: Plan) -> tuple[tuple[str, str], ...]:

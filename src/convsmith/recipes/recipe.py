@@ -51,8 +51,9 @@ class Recipe:
                 raise UsageError(f"{name}: expected at least {least}, received {value}")
         if self.length.unit == "%":
             raise UsageError(f"length: expected epochs or steps such as 90ep, received {self.length}")
-        if not self.length.amount > 0:
-            raise UsageError(f"length: expected more than nothing, received {self.length}")
+        for name in ("length", "evaluate_every", "checkpoint_every"):
+            if not getattr(self, name).amount > 0:
+                raise UsageError(f"{name}: expected more than nothing, received {getattr(self, name)}")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label_smoothing: expected a share from 0 to below 1, received {self.label_smoothing}")
         if self.explosion < 0:

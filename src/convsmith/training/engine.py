@@ -123,6 +123,8 @@ def _device(name: str) -> str:
         raise UsageError(f"engine.device: expected auto, cpu, cuda or cuda:N, received {name!r}") from None
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"engine.device: expected auto, cpu, cuda or cuda:N, received {name!r}")
+    if device.type == "cpu":
+        return "cpu"
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"engine.device: {name} is not here; torch finds {torch.cuda.device_count()} GPUs")
     return name

@@ -93,3 +93,7 @@ class EngineOptions:
     channels_last: bool = option(True, "keep images as (N, H, W, C) in memory, which convolutions prefer")
     deterministic: bool = option(False, "only algorithms that give the same bits on every run")
     threads: int | None = option(None, "processor threads; none: as many as there are cores")
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"engine.threads: expected at least 1, received {self.threads}")

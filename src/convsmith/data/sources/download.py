@@ -105,10 +105,12 @@ def _fetch(item: Download, folder: Path) -> None:
             return
     raise BadFile(
         folder / item.file,
-        f"could not be downloaded from {'; '.join(failures)}. Fetch it elsewhere, put it there and try again",
+        f"could not be downloaded from {'; '.join(failures)}. Fetch it elsewhere and put it there, or name a folder that has the files with --data",
     )
 
 
 def _short(error: Exception) -> str:
+    if "NameResolution" in str(error) or isinstance(error, ConnectionError | TimeoutError):
+        return "no connection"
     lines = str(error).splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:160]}"

@@ -1,0 +1,111 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from convsmith.base.errors import BadFile, MissingPath, UnknownName
+from convsmith.base.files import write_json
+from convsmith.recipes.builtin import RECIPES
+from convsmith.recipes.choose import choose
+from convsmith.recipes.recipe import Recipe
+
+
+def of(subject=None, data=None):
+    recipe = choose(subject, str(data) if data else None)
+    return recipe.name, recipe.network, recipe.data.source
+
+
+def test_nothing_is_the_digits():
+    assert choose(None, None) == RECIPES["digits"]()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe(name, shared_pictures):
+    assert choose(name, None) == RECIPES[name]()
+    other = choose(name, str(shared_pictures))
+    assert other == RECIPES[name]().edit(data__source=str(shared_pictures))
+
+
+def test_a_network_takes_the_recipe_of_the_data(shared_pictures):
+    assert of("resnet18") == ("digits", "resnet18", "digits")
+    assert of("resnet18", "mnist") == ("lenet5-mnist", "resnet18", "mnist")
+    assert of("lenet5", shared_pictures) == ("resnet20-cifar10-fast", "lenet5", str(shared_pictures))
+    assert of("torchvision:resnet18", "cifar100") == ("resnet20-cifar10-fast", "torchvision:resnet18", "cifar100")
+    assert of("own.py:make", "digits") == ("digits", "own.py:make", "digits")
+
+
+def test_data_alone(shared_pictures):
+    assert of("mnist") == of(None, "mnist") == ("lenet5-mnist", "lenet5", "mnist")
+    name = str(shared_pictures)
+    assert of(f"{name}/")[:2] == of(None, name)[:2] == ("resnet20-cifar10-fast", "resnet20_cifar")
+
+
+def test_large_or_unequal_images_take_the_recipe_for_photographs(write_pictures, tmp_path):
+    large = write_pictures(tmp_path / "large", 2, 65)
+    assert of(None, large) == ("photos", "resnet18", str(large))
+    mixed = write_pictures(tmp_path / "mixed", 2, 20)
+    write_pictures(mixed, 1, 21, ("other", "others"))
+    assert of(str(mixed))[:2] == ("photos", "resnet18")
+
+
+def test_small_grey_images_take_the_recipe_for_mnist(tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    for name in ("a", "b"):
+        (tmp_path / "grey" / name).mkdir(parents=True)
+        Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "grey" / name / "1.png")
+    assert of(str(tmp_path / "grey"))[:2] == ("lenet5-mnist", "lenet5")
+
+
+def test_own_images_keep_some_back_for_the_test(shared_pictures, cifar_files):
+    for subject in (None, "lenet5"):
+        assert choose(subject, str(shared_pictures)).data.split == "80/10/10"
+    assert choose(None, "cifar10").data.split == "90/10/0"
+
+
+def test_a_recipes_file(tmp_path, shared_pictures):
+    recipe = Recipe(name="mine", network="resnet20_cifar").edit(data__source="mnist", batch=3)
+    path = tmp_path / "mine.json"
+    write_json(path, recipe.to_json())
+    assert choose(str(path), None) == recipe
+    assert choose(str(path), "digits") == recipe.edit(data__source="digits")
+
+
+def test_a_trees_file(write_tree):
+    path = write_tree("resnet20_cifar")
+    assert of(str(path)) == ("digits", str(path), "digits")
+    assert of(str(path), "cifar10") == ("resnet20-cifar10-fast", str(path), "cifar10")
+
+
+def test_a_run_gives_its_recipe_again(photo_run):
+    run, folder = photo_run
+    recipe = choose(str(run), None)
+    assert recipe.to_json() == json.loads((run / "recipe.json").read_text())["recipe"]
+    assert recipe.data.source == str(folder)
+    assert choose(str(run), "digits") == replace(recipe, data=replace(recipe.data, source="digits"))
+
+
+def test_the_record_inside_a_run_is_no_recipe(photo_run):
+    with pytest.raises(BadFile, match="is a run's record; name the run's directory instead"):
+        choose(str(photo_run[0] / "recipe.json"), None)
+
+
+@pytest.mark.parametrize(
+    ("subject", "nearest"),
+    [("resnet20_cifr", "resnet20_cifar"), ("digit", "digits"), ("mnits", "mnist"), ("resnet20-cifar1", "resnet20-cifar10")],
+)
+def test_nonsense_has_the_nearest_names(subject, nearest):
+    with pytest.raises(UnknownName, match=rf"unknown recipe, network or data set '{subject}'; nearest: .*{nearest}"):
+        choose(subject, None)
+
+
+@pytest.mark.parametrize("subject", ["nowhere/images", "gone.json", "images.zip"])
+def test_a_path_that_is_not_there(subject):
+    with pytest.raises(MissingPath, match=rf"{subject}: no such file or folder; a recipe, a network, images or a run"):
+        choose(subject, None)
+
+
+def test_two_data_sets_are_one_too_many(shared_pictures):
+    with pytest.raises(UnknownName, match="unknown recipe or network 'mnist'"):
+        choose("mnist", str(shared_pictures))

@@ -1,0 +1,150 @@
+import json
+from dataclasses import fields
+
+import pytest
+
+from convsmith.base.config import options
+from convsmith.base.durations import Duration
+from convsmith.base.errors import BadFile, UsageError
+from convsmith.data.options import Crop, Flip
+from convsmith.recipes.builtin import RECIPES
+from convsmith.recipes.recipe import Recipe, recipe_from_file, recipe_from_json
+from convsmith.recipes.shorthand import SHORTHAND, set_field, set_short
+from convsmith.training.options import Rule, Schedule
+
+FULL = Recipe(name="all").edit(
+    network="resnet18", edits="drop_path=0.2", stem="small", init="he_in", weights="w.safetensors", data__source="mnist",
+    data__size=32, data__channels=1, data__group="a(.*)b", augment="crop(2, mode='reflect'),flip(0.25)", batch=7,
+    length="1234567steps", label_smoothing=0.1, optimiser__rules="rule('norm|bias', weight_decay=0),rule(a, freeze=true)",
+    schedule=Schedule(kind="step", at=(Duration(50, "%"), Duration(9, "ep"))), early_stopping__patience="8ep",
+    engine__threads=2, checkpoint_every="100steps", select="best", explosion=0,
+)  # fmt: skip
+
+
+def test_a_recipe_with_everything_goes_to_json_and_back():
+    assert recipe_from_json(json.loads(json.dumps(FULL.to_json()))) == FULL
+    assert FULL.augment == (Crop(2, "reflect"), Flip(0.25))
+    assert FULL.optimiser.rules == (Rule("norm|bias", weight_decay=0.0), Rule("a", freeze=True))
+    assert FULL.length == Duration(1234567, "steps")
+
+
+@pytest.mark.parametrize("kind", ["constant", "plateau", "cosine", "linear"])
+def test_every_kind_of_schedule_goes_to_json_and_back(kind):
+    recipe = Recipe().edit(schedule__kind=kind, schedule__warmup="10%")
+    assert recipe_from_json(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bach": 3}, "unknown key in recipe 'bach'; nearest: batch"),
+        ({"optimiser": {"momentun": 0.9}}, "unknown key in recipe.optimiser 'momentun'; nearest: momentum"),
+        ({"batch": "many"}, "recipe.batch: expected a whole number, received 'many'"),
+        ({"batch": 3.5}, "recipe.batch: expected whole number, received 3.5"),
+        ({"batch": True}, "recipe.batch: expected whole number, received True"),
+        ({"optimiser": 3}, "recipe.optimiser: expected optimiser, received 3"),
+        ({"pretrained": 1}, "recipe.pretrained: expected true|false, received 1"),
+        ({"length": 10}, "recipe.length: expected a duration such as '90ep', '2000steps' or '10%', received 10"),
+        ({"select": "bets"}, "unknown value for recipe.select: 'bets'; nearest: best"),
+        ({"augment": [{"kind": "flop"}]}, "unknown kind in recipe.augment[0] 'flop'; nearest: flip"),
+        ({"schedule": {"kind": "cosinus"}}, "unknown value for recipe.schedule.kind: 'cosinus'; nearest: cosine"),
+        ({"schema": 2}, "recipe: schema is 2; this version of convsmith reads 1"),
+    ],
+)
+def test_wrong_json_names_the_field_and_the_nearest(changes, message):
+    with pytest.raises(UsageError) as caught:
+        recipe_from_json({"schema": 1} | changes)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch": 0}, "batch: expected at least 1, received 0"),
+        ({"keep": 0}, "keep: expected at least 1, received 0"),
+        ({"seed": -1}, "seed: expected at least 0, received -1"),
+        ({"length": "10%"}, "length: expected epochs or steps such as 90ep, received 10%"),
+        ({"length": "0ep"}, "length: expected more than nothing, received 0ep"),
+        ({"label_smoothing": 1.0}, "label_smoothing: expected a share from 0 to below 1, received 1.0"),
+        ({"explosion": -1}, "explosion: expected 0 or more, received -1"),
+        ({"optimizer__lr": 0.1}, "unknown key 'optimizer'; nearest: optimiser"),
+        ({"optimiser__rate": 0.1}, "unknown key 'optimiser.rate'"),
+        ({"batch__size": 3}, "batch is 128: it has no field 'size' to set"),
+    ],
+)
+def test_impossible_fields(changes, message):
+    with pytest.raises(UsageError) as caught:
+        Recipe().edit(**changes)
+    assert str(caught.value).startswith(message)
+
+
+def test_two_starts_are_one_too_many():
+    with pytest.raises(UsageError, match="weights and pretrained both say where to start from; give one"):
+        Recipe(weights="a", pretrained=True)
+
+
+def test_paths_in_a_file_are_relative_to_it(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "net.py").write_text("")
+    # A folder that is called as a known set, or a network, does not hide it.
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "lenet5").mkdir()
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(Recipe(network="net.py:make").edit(data__source="images").to_json()))
+    recipe = recipe_from_file(path)
+    assert (recipe.network, recipe.data.source) == (f"{tmp_path / 'net.py'}:make", str(tmp_path / "images"))
+    path.write_text(json.dumps(Recipe().to_json()))
+    assert recipe_from_file(path) == Recipe()
+
+
+def test_a_file_that_is_no_recipe(tmp_path):
+    path = tmp_path / "recipe.json"
+    path.write_text("[]")
+    with pytest.raises(BadFile, match="expected a recipe as a JSON object"):
+        recipe_from_file(path)
+    path.write_text("{")
+    with pytest.raises(BadFile, match="expected JSON, could not read it"):
+        recipe_from_file(path)
+
+
+# ------------------------------------------------------------------------------------------------ short options
+
+
+def test_every_short_option_names_a_field():
+    paths = {path for path, *_ in options(Recipe())}
+    assert {short.path for short in SHORTHAND.values()} <= paths
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("epochs", "3", {"length": Duration(3, "ep")}),
+        ("epochs", 0.5, {"length": Duration(0.5, "ep")}),
+        ("batch", "64", {"batch": 64}),
+        ("edit", "drop_path=0.1", {"edits": ("drop_path=0.1",)}),
+        ("edit", ["plain", "drop_path=0.1"], {"edits": ("plain", "drop_path=0.1")}),
+        ("quick", True, {"quick": True}),
+        ("weights", "none", {"weights": None}),
+    ],
+)
+def test_short_options_set_their_field(name, value, expected):
+    recipe = set_short(Recipe(), name, value)
+    assert {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("epochs", "many", "epochs: expected a number, received 'many'"),
+        ("epochs", "-3", "epochs: expected a number above 0, received -3"),
+        ("epochs", "nan", "epochs: expected a number above 0, received nan"),
+        ("batch", "many", "batch: expected a whole number, received 'many'"),
+        ("stem", "tiny", "unknown value for stem: 'tiny'; known: auto, large, small"),
+        ("lr", "nan", "optimiser.lr: expected a finite number, received nan"),
+        ("optimiser.lrr", "1", "unknown key 'optimiser.lrr'; nearest: optimiser.lr"),
+    ],
+)
+def test_wrong_values_name_the_field(name, value, message):
+    with pytest.raises(UsageError) as caught:
+        set_field(RECIPES["digits"](), name, value)
+    assert str(caught.value).startswith(message)

@@ -1,0 +1,76 @@
+import dataclasses
+
+import pytest
+import torch
+
+from convsmith.base.errors import UsageError
+from convsmith.training import engine
+from convsmith.training.engine import drift, resolve, using
+from convsmith.training.options import EngineOptions
+
+
+def test_auto_takes_what_is_here():
+    chosen = resolve(EngineOptions())
+    assert chosen.device == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert chosen.threads == engine.cores() >= 1
+    assert chosen.cpu == engine.cpu_model() != ""
+    assert torch.__version__ in dataclasses.asdict(chosen).values()
+
+
+@pytest.mark.parametrize(("flags", "precision"), [({"avx2"}, "fp32"), ({"avx512_bf16"}, "bf16"), ({"amx_bf16"}, "bf16")])
+def test_bf16_on_a_processor_only_where_it_has_units_for_it(flags, precision, monkeypatch):
+    monkeypatch.setattr(engine, "cpu_flags", lambda: frozenset(flags))
+    assert resolve(EngineOptions(device="cpu")).precision == precision
+
+
+def test_what_was_asked_for_is_kept():
+    options = EngineOptions(device="cpu", precision="fp32", channels_last=False, deterministic=True, threads=1)
+    chosen = resolve(options)
+    assert (chosen.device, chosen.precision, chosen.threads, chosen.deterministic) == ("cpu", "fp32", 1, True)
+    assert chosen.memory_format == torch.contiguous_format
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"device": "gpu"}, "engine.device: expected auto, cpu, cuda or cuda:N, received 'gpu'"),
+        ({"device": "meta"}, "engine.device: expected auto, cpu, cuda or cuda:N, received 'meta'"),
+        ({"device": ""}, "engine.device: expected auto, cpu, cuda or cuda:N, received ''"),
+        ({"device": "cuda:99"}, r"engine.device: cuda:99 is not here; torch finds \d+ GPUs"),
+        ({"device": "cpu", "precision": "fp16"}, "engine.precision: fp16 training needs a GPU; use bf16 or fp32"),
+        ({"device": "cpu:0", "precision": "fp16"}, "engine.precision: fp16 training needs a GPU"),
+    ],
+)
+def test_what_cannot_be_had_is_an_error(fields, message):
+    with pytest.raises(UsageError, match=message):
+        resolve(EngineOptions(**fields))
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_impossible_threads(threads):
+    with pytest.raises(UsageError, match=f"engine.threads: expected at least 1, received {threads}"):
+        EngineOptions(threads=threads)
+
+
+def test_a_numbered_processor_is_the_processor():
+    assert resolve(EngineOptions(device="cpu:0", precision="fp32")).device == "cpu"
+
+
+def test_threads_and_determinism_are_put_back():
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    chosen = resolve(EngineOptions(device="cpu", threads=before[0] + 1, deterministic=True))
+    with pytest.raises(KeyError), using(chosen):
+        assert torch.get_num_threads() == before[0] + 1
+        assert torch.are_deterministic_algorithms_enabled()
+        raise KeyError
+    assert before == (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+
+
+def test_drift_names_what_differs():
+    now = resolve(EngineOptions(device="cpu", precision="fp32"))
+    assert drift(now, now) == []
+    other = dataclasses.replace(now, cpu="Z80", threads=engine.cores() + 1)
+    assert drift(other, now) == [
+        f"cpu was 'Z80', is {now.cpu!r}",
+        f"threads were {engine.cores() + 1}, this machine has {engine.cores()} cores",
+    ]

@@ -1,0 +1,264 @@
+"""The step, the loop and the evaluation on a tiny network."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from convsmith.base.errors import UsageError
+from convsmith.data.loaders import evaluation_loader
+from convsmith.recipes.prepare import make_job, prepare
+from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.run import train
+from convsmith.runs.checkpoints import load_checkpoint
+from convsmith.runs.directory import open_run
+from convsmith.tasks.classify import Classify
+from convsmith.training.evaluate import evaluate
+from convsmith.training.step import Exploded, step_seed
+
+
+@pytest.fixture
+def recipe(modules, pictures):
+    """A plain module on 48 images: 6 steps an epoch."""
+    return Recipe(network=f"{modules}:make").edit(
+        data__source=str(pictures), length="4ep", batch=8, augment="flip", engine__precision="fp32", engine__threads=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("seed", "step", "expected"),
+    [(0, 0, 34322651071278679), (0, 1, 44951535533613575), (1, 0, 38475866581139892), (7, 123456, 10536628137880521)],
+)
+def test_step_seeds_stay_what_they_are(seed, step, expected):
+    assert step_seed(seed, step) == expected
+
+
+def test_step_seeds_differ_and_fit_torch():
+    seeds = {step_seed(seed, step) for seed in range(10) for step in range(1000)}
+    assert len(seeds) == 10_000
+    assert max(seeds) < 2**63
+
+
+def test_training_moves_no_generator_of_the_caller(recipe, tmp_path):
+    torch.manual_seed(11)
+    np.random.seed(11)  # noqa: NPY002
+    random.seed(11)
+    before = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    train(recipe, out=tmp_path / "run", quiet=True)
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert before[1] == np.random.get_state()[1].tolist()  # noqa: NPY002
+    assert before[2] == random.getstate()
+
+
+def test_the_same_recipe_gives_the_same_bits_and_another_seed_others(recipe, tmp_path):
+    runs = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        runs[name] = load_checkpoint(train(recipe.edit(seed=seed), out=tmp_path / name, quiet=True).run).model
+    assert all(torch.equal(runs["a"][key], runs["b"][key]) for key in runs["a"])
+    assert not torch.equal(runs["a"]["out.weight"], runs["c"]["out.weight"])
+
+
+def test_metrics_hold_a_row_for_each_epoch(recipe, tmp_path):
+    rows = train(recipe, out=tmp_path / "run", quiet=True).run.metrics()
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert [row["step"] for row in rows] == [6, 12, 18, 24]
+    assert all(
+        row.keys()
+        == {
+            "epoch", "step", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds",
+            "images_per_second", "data_wait",
+        }
+        for row in rows
+    )  # fmt: skip
+    assert [row["lr"] for row in rows] == sorted((row["lr"] for row in rows), reverse=True)
+
+
+def test_a_length_in_steps_ends_in_the_middle_of_an_epoch(recipe, tmp_path):
+    outcome = train(recipe.edit(length="8steps", evaluate_every="1steps"), out=tmp_path / "run", quiet=True)
+    assert [row["step"] for row in outcome.run.metrics()] == [6, 8]
+    assert (outcome.result["steps"], outcome.result["epochs"]) == (8, 2)
+
+
+def test_rare_evaluations_and_checkpoints(recipe, tmp_path):
+    edited = recipe.edit(evaluate_every="3ep", checkpoint_every="100steps", length="4ep")
+    run = train(edited, out=tmp_path / "run", quiet=True).run
+    assert [row["epoch"] for row in run.metrics() if "val_loss" in row] == [3, 4]
+
+
+@pytest.mark.parametrize("field", ["evaluate_every", "checkpoint_every"])
+def test_an_interval_of_nothing_is_refused(field):
+    with pytest.raises(UsageError, match=f"{field}: expected more than nothing, received 0ep"):
+        Recipe().edit(**{field: "0ep"})
+
+
+# ------------------------------------------------------------------------------------------------- explosions
+
+
+def poison(module, when, value):
+    """Make the training loss of step `when` (from 1) `value` times what it is."""
+    count = 0
+
+    def hook(layer, inputs, output):
+        nonlocal count
+        count += layer.training
+        return output * value if layer.training and count == when else output
+
+    module.out.register_forward_hook(hook)
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """`poisoned(step, value)`: networks made from now on go wrong at that step."""
+
+    def at(step, value):
+        from convsmith.recipes import run
+
+        make = run.make_model
+
+        def wrong(plan, notes):
+            module = make(plan, notes)
+            poison(module, step, value)
+            return module
+
+        monkeypatch.setattr(run, "make_model", wrong)
+
+    return at
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(float("nan"), "nan"), (float("inf"), "nan|inf"), (-1e6, r"[\d.e+]+")], ids=["nan", "inf", "far"]
+)
+def test_a_loss_that_explodes_stops_before_the_update(value, said, recipe, poisoned, tmp_path):
+    path = tmp_path / "run"
+    straight = train(recipe.edit(checkpoint_every="1steps", length="8steps"), out=tmp_path / "straight", quiet=True)
+    poisoned(9, value)
+    message = (
+        rf"step 9 \(epoch 2\): the training loss is ({said}), the first was 1\.\d+; the step was not taken. "
+        r"Mend with a lower --lr \(now 0.1\) or a longer --schedule.warmup"
+    )
+    with pytest.raises(Exploded, match=message):
+        train(recipe.edit(checkpoint_every="1steps", schedule__kind="constant"), out=path, quiet=True)
+    run = open_run(path)
+    assert run.status().state == "failed"
+    assert run.status().message.startswith("Exploded: step 9 (epoch 2): the training loss is")
+    saved = load_checkpoint(run)
+    assert saved.step == 8
+    assert saved.warnings == ()
+    assert all(bool(torch.isfinite(value.double()).all()) for value in saved.model.values())
+    assert saved.model.keys() == load_checkpoint(straight.run).model.keys()
+
+
+def test_the_weights_are_untouched_by_the_step_that_exploded(recipe, poisoned, tmp_path):
+    from convsmith.recipes import run as running
+    from convsmith.training.step import train_step
+
+    poisoned(2, float("nan"))
+    plan = prepare(recipe)
+    state, job = running._begin(plan, [])
+    state.model.train()
+    first, second, *_ = job.training.epoch(0)
+    train_step(state, first, job)
+    before = {name: p.detach().clone() for name, p in state.model.named_parameters()}
+    with pytest.raises(Exploded):
+        train_step(state, second, job)
+    assert all(torch.equal(before[name], p) for name, p in state.model.named_parameters())
+    assert state.step == 1
+
+
+def test_a_loss_that_is_nan_from_the_start(recipe, poisoned, tmp_path):
+    poisoned(1, float("nan"))
+    with pytest.raises(Exploded, match=r"step 1 \(epoch 1\): the training loss is nan, the first was nothing yet"):
+        train(recipe, out=tmp_path / "run", quiet=True)
+
+
+def test_explosion_0_lets_a_large_loss_pass_but_no_nan(recipe, poisoned, tmp_path):
+    poisoned(5, -1e3)
+    train(recipe.edit(explosion=0), out=tmp_path / "large", quiet=True)
+    poisoned(5, float("nan"))
+    with pytest.raises(Exploded):
+        train(recipe.edit(explosion=0), out=tmp_path / "nan", quiet=True)
+
+
+def test_the_command_says_it_in_one_line_with_status_1(modules, pictures, command, tmp_path):
+    path = tmp_path / "run"
+    answer = command(
+        "train", f"{modules}:make", "--data", pictures, "--lr", "1e9", "--batch", 8, "--quiet", "--out", path
+    )
+    assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+    assert "the step was not taken. Mend with a lower --lr (now 1e+09)" in answer.err
+    assert open_run(path).status().state == "failed"
+
+
+# ---------------------------------------------------------------------------------------------- early stopping
+
+
+def test_early_stopping_follows_the_smoothed_validation_loss(recipe, monkeypatch, tmp_path):
+    from convsmith.training import fit
+
+    losses = iter([1.0, 0.8, 0.9, 0.75, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4])
+    honest = fit.evaluate
+
+    def scripted(*arguments):
+        return replace(honest(*arguments), loss=next(losses))
+
+    monkeypatch.setattr(fit, "evaluate", scripted)
+    edited = recipe.edit(length="10ep", early_stopping__patience="2ep", early_stopping__smoothing=0.5)
+    outcome = train(edited, out=tmp_path / "run", quiet=True)
+    # Smoothed: 1, .9, .9, .825, .8625, .93: the best is epoch 4, so epoch 6 is the last.
+    assert (outcome.result["ended"], outcome.result["epochs"]) == ("stopped early", 6)
+    assert outcome.run.status().state == "finished"
+
+
+def test_select_best_evaluates_the_best_weights(recipe, tmp_path):
+    outcome = train(recipe.edit(select="best", optimiser__lr=0.5, explosion=0), out=tmp_path / "run", quiet=True)
+    best = load_checkpoint(outcome.run, "best")
+    rows = {row["step"]: row for row in outcome.run.metrics()}
+    assert outcome.result["metrics"]["val"]["accuracy"] == rows[best.step]["val_accuracy"]
+    assert rows[best.step]["val_accuracy"] == max(row["val_accuracy"] for row in rows.values())
+
+
+# --------------------------------------------------------------------------------------------------- evaluation
+
+
+class Counting(torch.nn.Module):
+    """Notes what it is given; its outputs are the images' means."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop = torch.nn.Dropout(0.5)
+        self.seen = 0
+
+    def forward(self, images):
+        assert not self.training
+        assert not torch.is_grad_enabled()
+        self.seen += len(images)
+        return self.drop(images.mean((2, 3)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_counts_every_image_once_and_leaves_the_mode(training, recipe):
+    plan = prepare(recipe)
+    job = make_job(plan)
+    model = Counting().train(training)
+    results = {}
+    for batch in (1, 7, 48, 256):
+        model.seen = 0
+        loader = evaluation_loader(plan.dataset.train, plan.dataset.preprocess, recipe.data, batch=batch)
+        results[batch] = evaluate(model, loader, job.task, plan.dataset.preprocess, plan.engine)
+        assert model.seen == results[batch].count == 48
+        assert model.training is model.drop.training is training
+    assert len({r.confusion for r in results.values()}) == 1
+    losses = [r.loss for r in results.values()]
+    assert max(losses) - min(losses) < 1e-6
+
+
+def test_the_mode_is_put_back_when_the_evaluation_fails(recipe):
+    plan = prepare(recipe)
+    loader = evaluation_loader(plan.dataset.val, plan.dataset.preprocess, recipe.data, batch=4)
+    model = Counting().train()
+    with pytest.raises(IndexError), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Counting, "forward", lambda self, images: [][0])
+        evaluate(model, loader, Classify(("a", "b", "c")), plan.dataset.preprocess, plan.engine)
+    assert model.training

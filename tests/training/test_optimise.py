@@ -1,0 +1,125 @@
+import pytest
+import torch
+from torch import nn
+
+from convsmith.base.errors import BadFile, UsageError
+from convsmith.training.optimise import make_optimiser, optimiser_state, restore_optimiser, set_rate
+from convsmith.training.options import Optimiser, Rule
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2)).double()
+
+
+def step(module, optimiser, seed, lr=None):
+    """One step on a fixed batch; gives the gradients that it used."""
+    if lr is not None:
+        set_rate(optimiser, lr)
+    optimiser.zero_grad()
+    images = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    module(images).square().sum().backward()
+    gradients = [None if p.grad is None else p.grad.clone() for p in module.parameters()]
+    optimiser.step()
+    return gradients
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_the_update_is_the_closed_form_with_coupled_decay(nesterov):
+    options = Optimiser(lr=0.1, momentum=0.9, nesterov=nesterov, weight_decay=0.01)
+    module = network()
+    optimiser = make_optimiser(module, options)
+    expected = [p.detach().clone() for p in module.parameters()]
+    momentum = [torch.zeros_like(p) for p in expected]
+    for number, lr in enumerate((0.1, 0.05, 0.2)):
+        gradients = step(module, optimiser, number, lr)
+        for w, m, gradient in zip(expected, momentum, gradients, strict=True):
+            decayed = gradient + 0.01 * w
+            m.mul_(0.9).add_(decayed)
+            w.sub_(lr * (decayed + 0.9 * m if nesterov else m))
+    for w, parameter in zip(expected, module.parameters(), strict=True):
+        torch.testing.assert_close(parameter.detach(), w, rtol=0, atol=1e-14)
+
+
+def group_of(optimiser, parameter):
+    return next(g for g in optimiser.param_groups if any(p is parameter for p in g["params"]))
+
+
+def test_rules_set_decay_and_rate_and_freeze_by_name():
+    rules = (Rule("bias|^1", weight_decay=0.0), Rule("^3", lr=10.0), Rule("^0", freeze=True))
+    module = network()
+    optimiser = make_optimiser(module, Optimiser(lr=0.1, weight_decay=0.5, rules=rules))
+    set_rate(optimiser, 0.02)
+    named = dict(module.named_parameters())
+    found = {
+        name: (group_of(optimiser, p)["weight_decay"], group_of(optimiser, p)["lr"])
+        for name, p in named.items()
+        if p.requires_grad
+    }
+    # The first rule that matches holds: 3.bias has no decay and the usual rate.
+    assert found == {
+        "0.bias": (0.0, 0.02), "1.weight": (0.0, 0.02), "1.bias": (0.0, 0.02), "3.weight": (0.5, 0.2),
+        "3.bias": (0.0, 0.02),
+    }  # fmt: skip
+    assert not named["0.weight"].requires_grad
+    before = named["0.weight"].detach().clone()
+    step(module, optimiser, 0)
+    assert torch.equal(named["0.weight"], before)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ((Rule("nothing"),), r"optimiser.rules: no parameter is left for 'nothing'; names are like 0.weight, 0.bias, 3.b"),
+        ((Rule("."), Rule("weight")), r"no parameter is left for 'weight'"),
+        ((Rule(".", freeze=True),), "optimiser.rules: every parameter is frozen, so there is nothing to train"),
+        ((Rule("("),), r"optimiser.rules: '\(' is no regular expression"),
+    ],
+)
+def test_rules_that_mean_nothing_are_errors(rules, message):
+    with pytest.raises(UsageError, match=message):
+        make_optimiser(network(), Optimiser(rules=rules))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"lr": 0}, "optimiser.lr: expected a number above 0, received 0"),
+        ({"momentum": 1}, "optimiser.momentum: expected a number from 0 to below 1, received 1"),
+        ({"weight_decay": -1}, "optimiser.weight_decay: expected a number from 0, received -1"),
+        ({"nesterov": True, "momentum": 0}, "optimiser.nesterov needs a momentum above 0"),
+    ],
+)
+def test_impossible_numbers(fields, message):
+    with pytest.raises(UsageError, match=message):
+        Optimiser(**fields)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_restored_optimiser_goes_on_with_the_same_bits_in_the_same_layout(layout):
+    options = Optimiser(lr=0.1, rules=(Rule("^3", freeze=True),))
+    straight = network().to(memory_format=layout)
+    optimiser = make_optimiser(straight, options)
+    for number in range(3):
+        step(straight, optimiser, number)
+    # What safetensors gives back is contiguous.
+    saved = {key: value.contiguous() for key, value in optimiser_state(optimiser, straight).items()}
+    assert "0.weight::momentum_buffer" in saved
+    assert not any(key.startswith("3.") for key in saved)
+    resumed = network().to(memory_format=layout)
+    resumed.load_state_dict(straight.state_dict())
+    again = make_optimiser(resumed, options)
+    restore_optimiser(again, resumed, saved)
+    weight = resumed[0].weight
+    assert again.state[weight]["momentum_buffer"].stride() == weight.stride()
+    for number in range(3, 6):
+        step(straight, optimiser, number)
+        step(resumed, again, number)
+    for one, other in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_state_of_another_network_is_refused():
+    module = network()
+    with pytest.raises(BadFile, match="holds 'body::momentum_buffer', which is no parameter of the network"):
+        restore_optimiser(make_optimiser(module, Optimiser()), module, {"body::momentum_buffer": torch.zeros(1)})
