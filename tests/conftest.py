@@ -184,7 +184,7 @@ def photo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 class Forks:
-    """Commands in processes of their own, forked from one that has loaded torch already, so that each starts at once."""
+    """Commands in processes of their own, forked from one that has loaded torch, so that each starts at once."""
 
     def __init__(self, log: Path):
         self.log = log

@@ -194,6 +194,26 @@ def test_sizes_within_the_forms_of_alexnet():
     assert sizes("alexnet") == [55, 27, 13, 6]
 
 
+def test_dropout_stands_before_the_hidden_layers_in_torchvisions_form_and_after_them_in_the_others():
+    def order(name):
+        ops = [row.op for row in cost(network(name)).layers if row.name.startswith("head.")]
+        return [op for op in ops if op in ("dropout", "linear")]
+
+    assert order("alexnet") == ["dropout", "linear", "dropout", "linear", "linear"]
+    for name in ("alexnet_2012", "alexnet_cs231n", "alexnet_d2l", "vgg16"):
+        assert order(name) == ["linear", "dropout", "linear", "dropout", "linear"]
+
+
+def test_normalisation_of_the_forms_of_alexnet():
+    def order(name):
+        rows = [row for row in cost(network(name)).layers if row.name.startswith("stage1.")]
+        return [row.op for row in rows]
+
+    assert order("alexnet_2012") == ["conv", "act", "local_response_norm", "max_pool"]
+    assert order("alexnet_cs231n") == ["conv", "act", "max_pool", "local_response_norm"]
+    assert order("alexnet") == order("alexnet_d2l") == ["conv", "act", "max_pool"]
+
+
 def test_resnet50_stage_table():
     ends = network("resnet50").trace().stages
     assert [(ends[name].shape.channels, ends[name].shape.spatial[0]) for name in ends if name != "head"] == [

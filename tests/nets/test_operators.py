@@ -101,6 +101,14 @@ def test_a_pooling_layer_agrees_with_torch(case):
     assert said(pool, x) == run(layer, x)
 
 
+@pytest.mark.parametrize("count_padding", [True, False])
+@pytest.mark.parametrize("ceil", [True, False])
+def test_the_values_of_average_pooling_are_torchs(count_padding, ceil, one_stage):
+    x = torch.randn(2, 3, 8, 7, generator=torch.Generator().manual_seed(0))
+    module = build(one_stage(AvgPool(3, 2, 1, ceil, count_padding), (3, 8, 7)))
+    assert torch.equal(module(x), nn.functional.avg_pool2d(x, 3, 2, 1, ceil, count_padding))
+
+
 @some
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 5), st.integers(0, 2), st.booleans())
 def test_pooling_sizes_on_one_axis_agree_with_torch(n, kernel, stride, padding, ceil):

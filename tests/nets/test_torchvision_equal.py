@@ -5,6 +5,7 @@ import torch
 import torchvision.models as peers
 
 from convsmith.nets.build import build
+from convsmith.nets.measure import watch
 from convsmith.nets.pretrained import load_weights, name_map
 from convsmith.nets.zoo import NETWORKS, network
 
@@ -61,6 +62,37 @@ def test_the_name_map_covers_every_key_once(name):
     pairs = name_map(peer, ours, (3, 224, 224))
     assert pairs.keys() == peer.state_dict().keys()
     assert sorted(pairs.values()) == sorted(ours.state_dict())
+
+
+def executed(module):
+    """The layers as they run, with the settings that outputs in evaluation do not show."""
+    layers = []
+
+    def note(name, layer, output):
+        kind = type(layer).__name__
+        if kind in ("Conv2d", "Linear", "BatchNorm2d", "Dropout"):
+            layers.append(f"{kind}({layer.extra_repr()})".replace(", inplace=False", ""))
+        elif kind in ("ReLU", "MaxPool2d", "AdaptiveAvgPool2d"):
+            layers.append(kind)
+
+    watch(module, (3, 224, 224), note)
+    return layers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layers_are_torchvisions_in_kind_order_and_settings(name):
+    with torch.device("meta"):
+        peer = peers.get_model(name, weights=None)
+    assert executed(build(network(name), device="meta")) == executed(peer)
+
+
+def test_old_files_may_lack_the_counters_of_batch_normalisation():
+    with torch.device("meta"):
+        state = peers.vgg11_bn(weights=None).state_dict()
+    weights = {key: torch.ones(()).expand(value.shape) for key, value in state.items() if "num_batches" not in key}
+    ours = build(network("vgg11_bn"), device="meta").to_empty(device="cpu")
+    assert load_weights(ours, weights) == "torchvision names"
+    assert all((value == 1).all() for key, value in ours.state_dict().items() if "num_batches" not in key)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])

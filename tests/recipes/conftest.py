@@ -13,7 +13,8 @@ def cifar_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     for name in [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]:
         labels = (np.arange(20) % 10).astype(np.uint8)[:, None]
-        (folder / name).write_bytes(np.concatenate([labels, random.integers(0, 256, (20, 3072), np.uint8)], 1).tobytes())
+        pixels = random.integers(0, 256, (20, 3072), np.uint8)
+        (folder / name).write_bytes(np.concatenate([labels, pixels], axis=1).tobytes())
     return folder
 
 

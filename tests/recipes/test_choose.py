@@ -1,10 +1,13 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from convsmith.base.errors import BadFile, MissingPath, UnknownName
 from convsmith.base.files import write_json
+from convsmith.recipes import choose as choosing
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.choose import choose
 from convsmith.recipes.recipe import Recipe
@@ -29,7 +32,7 @@ def test_a_recipe(name, shared_pictures):
 def test_a_network_takes_the_recipe_of_the_data(shared_pictures):
     assert of("resnet18") == ("digits", "resnet18", "digits")
     assert of("resnet18", "mnist") == ("lenet5-mnist", "resnet18", "mnist")
-    assert of("lenet5", shared_pictures) == ("resnet20-cifar10-fast", "lenet5", str(shared_pictures))
+    assert of("lenet5", shared_pictures) == ("photos", "lenet5", str(shared_pictures))
     assert of("torchvision:resnet18", "cifar100") == ("resnet20-cifar10-fast", "torchvision:resnet18", "cifar100")
     assert of("own.py:make", "digits") == ("digits", "own.py:make", "digits")
 
@@ -37,28 +40,38 @@ def test_a_network_takes_the_recipe_of_the_data(shared_pictures):
 def test_data_alone(shared_pictures):
     assert of("mnist") == of(None, "mnist") == ("lenet5-mnist", "lenet5", "mnist")
     name = str(shared_pictures)
-    assert of(f"{name}/")[:2] == of(None, name)[:2] == ("resnet20-cifar10-fast", "resnet20_cifar")
+    assert of(f"{name}/")[:2] == of(None, name)[:2] == ("photos", "resnet18")
 
 
 def test_large_or_unequal_images_take_the_recipe_for_photographs(write_pictures, tmp_path):
     large = write_pictures(tmp_path / "large", 2, 65)
-    assert of(None, large) == ("photos", "resnet18", str(large))
     mixed = write_pictures(tmp_path / "mixed", 2, 20)
     write_pictures(mixed, 1, 21, ("other", "others"))
-    assert of(str(mixed))[:2] == ("photos", "resnet18")
+    for folder in (large, mixed):
+        assert choose(None, str(folder)) == RECIPES["photos"]().edit(data__source=str(folder))
 
 
-def test_small_grey_images_take_the_recipe_for_mnist(tmp_path):
-    import numpy as np
-    from PIL import Image
-
+def test_few_small_images_take_gentle_recipes_at_their_own_size(shared_pictures, tmp_path):
+    colour = choose(None, str(shared_pictures))
+    assert (colour.name, colour.data.size, colour.batch) == ("photos", None, 32)
     for name in ("a", "b"):
         (tmp_path / "grey" / name).mkdir(parents=True)
         Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "grey" / name / "1.png")
-    assert of(str(tmp_path / "grey"))[:2] == ("lenet5-mnist", "lenet5")
+    assert of(str(tmp_path / "grey"))[:2] == ("digits", "lenet5")
 
 
-def test_own_images_keep_some_back_for_the_test(shared_pictures, cifar_files):
+@pytest.mark.parametrize(("channels", "name"), [(1, "lenet5-mnist"), (3, "resnet20-cifar10-fast")])
+def test_many_small_images_take_the_recipes_for_large_sets(channels, name, shared_pictures, monkeypatch):
+    class Many:
+        class card:
+            size, counts = (28, 28), {"train": 9_000, "test": 1_000}
+
+    Many.card.channels = channels
+    monkeypatch.setattr(choosing, "open_path", lambda path: Many)
+    assert choose(None, str(shared_pictures)).name == name
+
+
+def test_own_images_keep_some_back_for_the_test(shared_pictures):
     for subject in (None, "lenet5"):
         assert choose(subject, str(shared_pictures)).data.split == "80/10/10"
     assert choose(None, "cifar10").data.split == "90/10/0"
@@ -93,7 +106,7 @@ def test_the_record_inside_a_run_is_no_recipe(photo_run):
 
 @pytest.mark.parametrize(
     ("subject", "nearest"),
-    [("resnet20_cifr", "resnet20_cifar"), ("digit", "digits"), ("mnits", "mnist"), ("resnet20-cifar1", "resnet20-cifar10")],
+    [("resnet20_cifr", "resnet20_cifar"), ("digit", "digits"), ("mnits", "mnist"), ("lenet-mnist", "lenet5-mnist")],
 )
 def test_nonsense_has_the_nearest_names(subject, nearest):
     with pytest.raises(UnknownName, match=rf"unknown recipe, network or data set '{subject}'; nearest: .*{nearest}"):

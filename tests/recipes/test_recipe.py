@@ -13,9 +13,10 @@ from convsmith.recipes.shorthand import SHORTHAND, set_field, set_short
 from convsmith.training.options import Rule, Schedule
 
 FULL = Recipe(name="all").edit(
-    network="resnet18", edits="drop_path=0.2", stem="small", init="he_in", weights="w.safetensors", data__source="mnist",
-    data__size=32, data__channels=1, data__group="a(.*)b", augment="crop(2, mode='reflect'),flip(0.25)", batch=7,
-    length="1234567steps", label_smoothing=0.1, optimiser__rules="rule('norm|bias', weight_decay=0),rule(a, freeze=true)",
+    network="resnet18", edits="drop_path=0.2", stem="small", init="he_in", weights="w.safetensors",
+    data__source="mnist", data__size=32, data__channels=1, data__group="a(.*)b", batch=7, length="1234567steps",
+    augment="crop(2, mode='reflect'),flip(0.25)", label_smoothing=0.1,
+    optimiser__rules="rule('norm|bias', weight_decay=0),rule(a, freeze=true)",
     schedule=Schedule(kind="step", at=(Duration(50, "%"), Duration(9, "ep"))), early_stopping__patience="8ep",
     engine__threads=2, checkpoint_every="100steps", select="best", explosion=0,
 )  # fmt: skip

@@ -43,12 +43,12 @@ def test_step_seeds_differ_and_fit_torch():
 
 def test_training_moves_no_generator_of_the_caller(recipe, tmp_path):
     torch.manual_seed(11)
-    np.random.seed(11)  # noqa: NPY002
+    np.random.seed(11)
     random.seed(11)
-    before = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    before = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
     train(recipe, out=tmp_path / "run", quiet=True)
     assert torch.equal(before[0], torch.random.get_rng_state())
-    assert before[1] == np.random.get_state()[1].tolist()  # noqa: NPY002
+    assert before[1] == np.random.get_state()[1].tolist()
     assert before[2] == random.getstate()
 
 
@@ -128,7 +128,9 @@ def poisoned(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(float("nan"), "nan"), (float("inf"), "nan|inf"), (-1e6, r"[\d.e+]+")], ids=["nan", "inf", "far"]
+    ("value", "said"),
+    [(float("nan"), "nan"), (float("inf"), "nan|inf"), (-1e6, r"[\d.e+]+")],
+    ids=["nan", "inf", "far"],
 )
 def test_a_loss_that_explodes_stops_before_the_update(value, said, recipe, poisoned, tmp_path):
     path = tmp_path / "run"
@@ -254,11 +256,11 @@ def test_evaluation_counts_every_image_once_and_leaves_the_mode(training, recipe
     assert max(losses) - min(losses) < 1e-6
 
 
-def test_the_mode_is_put_back_when_the_evaluation_fails(recipe):
+def test_the_mode_is_put_back_when_the_evaluation_fails(recipe, monkeypatch):
     plan = prepare(recipe)
     loader = evaluation_loader(plan.dataset.val, plan.dataset.preprocess, recipe.data, batch=4)
     model = Counting().train()
-    with pytest.raises(IndexError), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Counting, "forward", lambda self, images: [][0])
+    monkeypatch.setattr(Counting, "forward", lambda self, images: [][0])
+    with pytest.raises(IndexError):
         evaluate(model, loader, Classify(("a", "b", "c")), plan.dataset.preprocess, plan.engine)
     assert model.training

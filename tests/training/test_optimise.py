@@ -70,7 +70,10 @@ def test_rules_set_decay_and_rate_and_freeze_by_name():
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ((Rule("nothing"),), r"optimiser.rules: no parameter is left for 'nothing'; names are like 0.weight, 0.bias, 3.b"),
+        (
+            (Rule("nothing"),),
+            r"optimiser.rules: no parameter is left for 'nothing'; names are like 0.weight, 0.bias, 3.b",
+        ),
         ((Rule("."), Rule("weight")), r"no parameter is left for 'weight'"),
         ((Rule(".", freeze=True),), "optimiser.rules: every parameter is frozen, so there is nothing to train"),
         ((Rule("("),), r"optimiser.rules: '\(' is no regular expression"),

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,10 +26,11 @@ BF16 = pytest.mark.skipif(
 )
 TIMES = {"seconds", "images_per_second", "data_wait"}
 # Everything random and everything with a memory; a checkpoint in the middle of each epoch of 6 steps.
-COMMON = (
-    "--epochs 8 --batch 8 --lr 0.05 --quiet --json --augment crop(2),flip --label_smoothing 0.1 --optimiser.nesterov true "
-    "--schedule.kind cosine --schedule.warmup 7steps --checkpoint_every 2steps --seed 3 --engine.threads 1"
-).split()
+COMMON = [
+    "--epochs", "8", "--batch", "8", "--lr", "0.05", "--optimiser.nesterov", "true", "--label_smoothing", "0.1",
+    "--augment", "crop(2),flip", "--schedule.kind", "cosine", "--schedule.warmup", "7steps", "--seed", "3",
+    "--checkpoint_every", "2steps", "--engine.threads", "1", "--quiet", "--json",
+]  # fmt: skip
 CASES = {
     "resident": ["dropping", "--edit", "drop_path=0.3", "--precision", "fp32", "--data.loader", "resident"],
     "streaming": ["dropping", "--precision", "fp32", "--data.loader", "streaming", "--workers", "0"],
@@ -208,6 +210,22 @@ def test_a_run_killed_after_it_stopped_early_does_not_train_on(words, forks, tmp
     open_run(killed).set_status("running", pid=2**22 + 1)
     assert main(["train", "--resume", str(killed), "--quiet", "--json"]) == 0
     same(killed, expected)
+
+
+def test_a_run_resumed_within_an_epoch_does_not_stop_before_it_ends(words, forks, tmp_path):
+    # The best is at step 6 or later, so that a patience of 8 steps is over within an epoch and counts at its end.
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    early = ("--early_stopping.patience", "8steps", "--lr", "1e-9")
+    assert main(words("resident", *early, "--out", str(straight))) == 0
+    expected = outcome(straight)
+    assert expected["step"] % 6 == 0
+    for moment in (14, 26, 38):
+        process = forks.start(*words("resident", *early, "--out", str(killed)))
+        process.until(lambda m=moment: steps(killed) >= m, pause=0)
+        process.kill()
+        assert main(["train", "--resume", str(killed), "--quiet", "--json"]) == 0
+        same(killed, expected)
+        shutil.rmtree(killed)
 
 
 @pytest.fixture

@@ -35,10 +35,11 @@ def parse_call(text: str) -> Call:
 
 def split_list(text: str) -> list[str]:
     """Split at the commas outside brackets and quotes: `a(1,2),b` gives `a(1,2)` and `b`."""
-    parts, depth, quote, start = [""], 0, "", 0
+    parts, depth, quote, escaped, start = [""], 0, "", False, 0
     for i, char in enumerate(text):
         if quote:
-            quote = "" if char == quote else quote
+            quote = "" if char == quote and not escaped else quote
+            escaped = char == "\\" and not escaped
         elif char in "'\"":
             quote = char
         elif char in "([{":

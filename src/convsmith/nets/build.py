@@ -125,12 +125,7 @@ def _module(node: Node, path: str, shapes: dict[str, Shape], last_uses: set[str]
 
 def _last_uses(network: Network) -> set[str]:
     """The paths of the `use` nodes after which their value is not used again."""
-    last: dict[str, str] = {}
-    for step in network.trace().steps:
-        if isinstance(step.node, Use):
-            last[step.node.name] = step.path
-        elif isinstance(step.node, Keep):
-            last.pop(step.node.name, None)
+    last = {step.node.name: step.path for step in network.trace().steps if isinstance(step.node, Use)}
     return set(last.values())
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from torchvision.models import get_model_weights
 
 from convsmith.base.config import plain
-from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
 from convsmith.base.files import cache_folder
 from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.examples import Examples, spread
@@ -62,8 +62,10 @@ def prepare(recipe: Recipe) -> Plan:
     try:
         network = fit_network(recipe, dataset, notes)
     except UsageError as error:
-        own = _own_size(recipe)
-        if recipe.data.size is not None or own is None:
+        own = None if isinstance(error, UnknownName) else _own_size(recipe)
+        if own is None:
+            raise
+        if recipe.data.size is not None:
             raise UsageError(f"{error}; another size is set with --size") from None
         notes.append(f"images are resized to {own}x{own} pixels, the smallest that {recipe.network} is made for")
         recipe = recipe.edit(data__size=own)
@@ -213,7 +215,9 @@ def _resolved_paths(recipe: Recipe) -> Recipe:
 
 
 def _own_size(recipe: Recipe) -> int | None:
-    """The side of the images that the recipe's network is made for."""
+    """The side of the images that the recipe's network is made for; a user's function takes what it is given."""
+    if ".py:" in recipe.network:
+        return None
     network = open_network(recipe.network)
     return max(network.input.spatial) if isinstance(network, Network) else None
 
@@ -227,26 +231,28 @@ def _few(dataset: Dataset) -> Dataset:
 
 
 def _check_outputs(plan: Plan, module: nn.Module) -> None:
-    """Run one sample through a user's own module on the meta device, to say early what does not fit."""
+    """Run two blank images through a module that is no tree, to say early what does not fit; its state stays."""
     if isinstance(plan.network, Network):
         return
     preprocess, classes = plan.dataset.preprocess, len(plan.dataset.card.classes)
     sample = torch.zeros(2, preprocess.channels, *preprocess.size)
-    training = module.training
-    try:
-        with torch.no_grad():
-            outputs = module.eval()(sample)
-    except Exception as error:
-        raise UsageError(
-            f"{plan.recipe.network}: failed on images of shape {tuple(sample.shape)}: {type(error).__name__}: {error}"
-        ) from error
-    finally:
-        module.train(training)
-    shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-    if shape != (2, classes):
-        raise UsageError(
-            f"{plan.recipe.network}: expected outputs of shape (2, {classes}) for 2 images, received {shape}"
-        )
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    for mode in ("evaluation", "training"):
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                outputs = module.train(mode == "training")(sample)
+        except Exception as error:
+            raise UsageError(
+                f"{plan.recipe.network}: failed on images of shape {tuple(sample.shape)} in {mode}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        if shape != (2, classes):
+            raise UsageError(
+                f"{plan.recipe.network}: expected outputs of shape (2, {classes}) for 2 images, "
+                f"received {shape} in {mode}"
+            )
+    module.load_state_dict(state)
 
 
 def _torchvision_weights(network: Network | Foreign) -> dict[str, Any]:

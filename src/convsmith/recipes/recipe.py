@@ -10,6 +10,8 @@ from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.base.files import read_json
 from convsmith.data.options import Augment, DataOptions
+from convsmith.data.sources import KNOWN
+from convsmith.nets.zoo import NETWORKS
 from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, Schedule
 
 SCHEMA = 1
@@ -99,7 +101,9 @@ def recipe_from_file(path: Path) -> Recipe:
 
 
 def _relative(text: str, folder: Path) -> str:
-    """A path stated in a file as seen from here; what is no path there stays."""
+    """A path stated in a file as seen from here; a known name, and what is no path there, stays."""
+    if text in KNOWN or text in NETWORKS:
+        return text
     file, colon, function = text.partition(":")
     stated = folder / file
     return f"{stated}{colon}{function}" if not Path(file).is_absolute() and stated.exists() else text

@@ -23,6 +23,7 @@ from convsmith.runs.subject import network_of
 from convsmith.tasks.classify import Classification
 from convsmith.training.engine import drift, resolve, using
 from convsmith.training.fit import fit
+from convsmith.training.interrupt import Interrupted
 from convsmith.training.job import Job, State, new_state, unpack
 from convsmith.training.optimise import make_optimiser
 from convsmith.training.progress import make_progress
@@ -107,8 +108,9 @@ def _go_on(
         except KeyboardInterrupt:
             progress.close()
             _write_unfinished(run, plan, "stopped")
-            say(f"stopped at step {state.step}; go on with: convsmith train --resume {run.path}")
-            raise
+            raise Interrupted(
+                f"stopped at step {state.step}; go on with: convsmith train --resume {run.path}"
+            ) from None
         finally:
             progress.close()
         run.log(f"{how} at step {state.step}")

@@ -41,17 +41,16 @@ def fit(
     """
     devices = [torch.device(job.engine.device)] if job.engine.device != "cpu" else []
     state.model.train()
-    if state.step and state.step % job.span.steps_per_epoch == 0 and _should_stop(job, state):
-        return "stopped early"  # resumed from the checkpoint that an early stop wrote
     with torch.random.fork_rng(devices=devices), stop_requests() as request:
         while state.step < job.span.total_steps:
-            if _should_stop(job, state):
+            # Only where an epoch has ended: a run resumed in the middle of one decides when the straight one does.
+            if state.step % job.span.steps_per_epoch == 0 and _should_stop(job, state):
                 return "stopped early"
             clock = Clock(time.perf_counter())
             _train_epoch(job, state, run, request, clock, progress, beat)
             _finish_epoch(job, state, run, clock, progress, request)
             if request.made and state.step < job.span.total_steps:
-                raise Interrupted(_stopped(state, run))
+                raise Interrupted
     return "finished"
 
 
@@ -80,7 +79,7 @@ def _train_epoch(
             _note_time(state, clock)
             _save(job, state, run, best=False)
             if request.made:
-                raise Interrupted(_stopped(state, run))
+                raise Interrupted
         beat(state.step, epoch + 1)
         progress.update(state.step, f"epoch {epoch + 1}  loss {state.sums.loss.item() / state.sums.images:.4f}")
         if ended:
@@ -153,10 +152,6 @@ def _should_stop(job: Job, state: State) -> bool:
     if patience is None:
         return False
     return state.step - state.stopping.best_step >= patience.steps(job.span.steps_per_epoch, job.span.total_steps)
-
-
-def _stopped(state: State, run: RunDirectory) -> str:
-    return f"stopped after step {state.step}; go on with: convsmith train --resume {run.path}"
 
 
 def _note_time(state: State, clock: Clock) -> None:

@@ -1,0 +1,166 @@
+"""Menus, help, verbs and what must answer without torch."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import convsmith
+from convsmith.base.config import options
+from convsmith.cli import SYNONYMS, VERBS, main
+from convsmith.recipes.builtin import RECIPES
+from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.shorthand import SHORTHAND
+
+SOURCE = str(Path(convsmith.__file__).parents[1])
+MOST = 25
+
+
+def asked(command, verb):
+    """The text of `--help`, which argparse ends by leaving."""
+    with pytest.raises(SystemExit) as left:
+        command(verb, "--help")
+    assert left.value.code == 0
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",)])
+def test_the_menu(words, command):
+    answer = command(*words)
+    assert (answer.code, answer.err) == (0, "")
+    assert all(re.search(rf"^  {verb} +\S", answer.out, re.MULTILINE) for verb in VERBS)
+    lines = answer.out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_the_version(word, command):
+    assert command(word).out == f"{convsmith.__version__}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_is_one_screen_of_options(verb, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([verb, "--help"])
+    assert left.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: convsmith {verb}")
+    shown = set(re.findall(r"^ +(?:-\w, )?(--[\w-]+)", text, re.MULTILINE)) - {"--help"}
+    assert "--json" in shown
+    assert len(shown) <= MOST, sorted(shown)
+
+
+def test_the_help_of_train_has_the_short_options_and_examples(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = capsys.readouterr().out
+    assert all(f"--{name.replace('_', '-')}" in text for name in SHORTHAND)
+    assert "examples:" in text
+    assert "--allow-drift" not in text
+
+
+def test_help_all_lists_every_field_once(command):
+    answer = command("train", "--help-all")
+    assert answer.code == 0
+    shown = re.findall(r"^  --(\S+)", answer.out, re.MULTILINE)
+    assert shown == [path for path, *_ in options(Recipe())]
+    assert all(len(line) > 60 for line in answer.out.splitlines()[2:]), "a field without its line of help"
+
+
+@pytest.mark.parametrize(("word", "verb"), SYNONYMS.items())
+def test_synonyms(word, verb, command):
+    if word == "resume":
+        answer = command(word, "nowhere")
+        assert "nowhere: no such run" in answer.err
+    else:
+        answer = command(word, "--nonsense")
+        assert f"convsmith: {verb}: " in answer.err
+    assert answer.code == 2
+    assert answer.err.startswith(f"({word} is convsmith {verb})\n")
+
+
+def test_synonyms_that_work(command, photo_run):
+    assert command("models", "lenet5", "--json").json == command("nets", "lenet5", "--json").json
+    assert command("summary", "lenet5", "--json").json == command("show", "lenet5", "--json").json
+    assert command("test", photo_run[0], "--json").json["count"] == 6
+
+
+def test_an_unknown_verb_has_the_nearest(refused):
+    assert refused("trian") == "unknown verb 'trian'; nearest: train"
+    assert refused("evl").endswith("nearest: eval")
+
+
+FREE = [
+    [],
+    ["--help"],
+    ["--version"],
+    *[[verb, "--help"] for verb in VERBS],
+    ["nets"],
+    ["nets", "resnet*", "--json"],
+    ["show", "resnet50"],
+    ["show", "resnet50", "--json", "--layers"],
+    ["compare", "alexnet", "vgg16"],
+    ["recipes"],
+    ["recipes", "digits"],
+    ["train", "--help-all"],
+    ["train", "--nonsense"],
+    ["train", "nonsense"],
+    ["train", "--batch", "many"],
+    ["train", "--optimiser.momentun", "1"],
+    ["eval", "--nonsense"],
+    ["predict"],
+    ["nonsense"],
+]
+CHECK = """
+import contextlib, io, json, sys
+from convsmith.cli import main
+for words in json.loads(sys.argv[1]):
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        main(words)
+    heavy = {"torch", "torchvision", "sklearn", "onnx"} & set(sys.modules)
+    assert not heavy, (words, heavy)
+"""
+
+
+def test_help_tables_and_wrong_options_never_load_torch(tmp_path):
+    import json
+
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK, json.dumps(FREE)],
+        env=os.environ | {"PYTHONPATH": SOURCE},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_as_a_process(tmp_path):
+    """`python -m convsmith`: exit status, streams and a reader that goes away."""
+    environment = os.environ | {"PYTHONPATH": SOURCE, "PYTHONUNBUFFERED": "1"}
+    wrong = subprocess.run([sys.executable, "-m", "convsmith", "trian"], env=environment, capture_output=True, text=True)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr == "convsmith: unknown verb 'trian'; nearest: train\n"
+    gone = subprocess.Popen(
+        [sys.executable, "-m", "convsmith", "nets"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    gone.stdout.close()
+    assert gone.stderr.read() == b""
+    gone.stderr.close()
+    assert gone.wait() == 0
+
+
+def test_every_recipe_is_explained(command):
+    listed = command("recipes", "--json").json
+    assert [row["name"] for row in listed] == list(RECIPES)
+    assert all(row.keys() == {"name", "recipe", "about"} for row in listed)
+    assert all(name in command("recipes").out for name in RECIPES)
+    for name in RECIPES:
+        text = command("recipes", name).out
+        assert text == command("recipes", "show", name).out
+        assert "* differs from the default of a recipe" in text
+        assert re.search(rf"^name +{name} +\*", text, re.MULTILINE)
+    assert command("recipes", "digits", "--json").json == RECIPES["digits"]().to_json()

@@ -1,0 +1,171 @@
+"""nets, show, compare, runs, data, doctor: what they print and the JSON that they promise."""
+
+import json
+import shutil
+
+import pytest
+
+from convsmith.nets.zoo import NETWORKS
+
+
+def test_nets_json(command):
+    rows = command("nets", "--json").json
+    assert [row["name"] for row in rows] == list(NETWORKS)
+    assert all(list(row) == ["name", "family", "year", "params", "macs", "input"] for row in rows)
+    assert next(row for row in rows if row["name"] == "resnet50") == {
+        "name": "resnet50", "family": "resnet", "year": 2015, "params": 25557032, "macs": 4089184256,
+        "input": [3, 224, 224],
+    }  # fmt: skip
+
+
+def test_nets_by_pattern(command):
+    names = [row["name"] for row in command("nets", "resnet*", "--json").json]
+    assert names == [name for name in NETWORKS if name.startswith("resnet")]
+    assert [row["name"] for row in command("nets", "alexnet_2", "--json").json] == ["alexnet_2012"]
+    lines = command("nets", "resnet?8").out.splitlines()
+    assert len(lines) == 3
+    assert lines[2].split()[:4] == ["resnet18", "2015", "11,689,512", "1.81G"]
+
+
+def test_show_json(command):
+    answer = command("show", "resnet18", "--json").json
+    assert list(answer) == [
+        "network", "input", "params", "macs", "flops", "activation_bytes", "receptive_field", "layers",
+    ]  # fmt: skip
+    assert (answer["network"], answer["input"], answer["params"]) == ("resnet18", [3, 224, 224], 11689512)
+    assert answer["flops"] == 2 * answer["macs"] == 2 * sum(layer["macs"] for layer in answer["layers"])
+    assert answer["params"] == sum(layer["params"] for layer in answer["layers"])
+    assert answer["receptive_field"] == 435
+    assert all(list(layer) == ["name", "op", "output", "params", "macs"] for layer in answer["layers"])
+    first = answer["layers"][0]
+    assert (first["op"], first["output"], first["params"]) == ("conv", [64, 112, 112], 9408)
+
+
+def test_show_for_people(command):
+    text = command("show", "resnet18").out
+    assert text.startswith("resnet18: basic blocks\ninput 3x224x224\n")
+    assert "11,689,512  44.6 MiB as 32-bit floats" in text
+    assert "stage4" in text
+    assert "siblings\n" in command("show", "alexnet").out
+    assert "stage4.unit2.branch.conv2" in command("show", "resnet18", "--layers").out
+
+
+def test_show_with_options(command):
+    changed = command("show", "resnet18", "--classes", 10, "--channels", 1, "--stem", "small", "--size", 32, "--json").json
+    assert changed["input"] == [1, 32, 32]
+    assert changed["layers"][0]["output"] == [64, 32, 32]
+    assert changed["layers"][-1]["output"] == [10]
+    assert "edits: drop_path(0.2)" in command("show", "resnet20_cifar", "--edit", "drop_path=0.2").out
+
+
+def test_show_own_trees_modules_and_torchvision(command, trees, modules, photo_run):
+    own = command("show", f"{trees}:dropping", "--classes", 3, "--channels", 3, "--json").json
+    assert own["input"] == [3, 12, 12]
+    module = command("show", f"{modules}:make", "--classes", 3, "--channels", 3, "--size", 12, "--json").json
+    assert (module["params"], module["receptive_field"]) == (201, None)
+    assert sum(layer["macs"] for layer in module["layers"]) == module["macs"] > 0
+    theirs, ours = command("show", "torchvision:resnet18", "--json").json, command("show", "resnet18", "--json").json
+    assert (theirs["params"], theirs["macs"]) == (ours["params"], ours["macs"])
+    run = command("show", photo_run[0], "--json").json
+    assert (run["input"], run["layers"][-1]["output"]) == ([3, 12, 12], [3])
+
+
+def test_show_writes_a_drawing_and_a_tree_that_can_be_named(command, here):
+    answer = command("show", "resnet20_cifar", "--svg", "net.svg", "--tree", "tree.json", "--json")
+    assert answer.code == 0
+    assert (here / "net.svg").read_text().startswith("<svg")
+    again = command("show", "tree.json", "--json").json
+    assert again == answer.json
+    assert command("compare", "tree.json", "resnet20_cifar", "--json").json[0]["params"] == answer.json["params"]
+
+
+def test_compare(command):
+    rows = command("compare", "alexnet", "vgg16", "resnet50", "--json").json
+    assert [row["network"] for row in rows] == ["alexnet", "vgg16", "resnet50"]
+    assert "layers" not in rows[0]
+    lines = command("compare", "alexnet", "vgg16").out.splitlines()
+    assert "2.26x" in lines[3]
+
+
+def test_runs(command, photo_run, tmp_path):
+    run = photo_run[0]
+    (row,) = command("runs", run.parent, "--json").json
+    assert (row["run"], row["state"], row["epoch"]) == (str(run), "finished", 3)
+    assert row.keys() == {"run", "accuracy", "name", "state", "created", "epoch", "seconds", "reason"}
+    assert row["accuracy"] == json.loads((run / "result.json").read_text())["metrics"]["test"]["accuracy"]
+    assert str(run) in command("runs", run.parent).out
+    shutil.copytree(run, tmp_path / "runs" / "damaged")
+    (tmp_path / "runs" / "damaged" / "recipe.json").write_text("{")
+    assert "unreadable: " in command("runs", tmp_path / "runs").out
+
+
+def test_runs_of_an_empty_place(command, here):
+    assert command("runs").out == "no runs in runs/; make one with: convsmith train\n"
+    assert command("runs", "--json").json == []
+
+
+def test_data_check(command, shared_pictures, broken):
+    answer = command("data", "check", shared_pictures, "--json")
+    assert (answer.code, answer.json["ok"], answer.json["files"]) == (0, True, 60)
+    folder, bad = broken
+    answer = command("data", "check", folder)
+    assert answer.code == 1
+    assert f"{bad}: the image is cut short or damaged" in answer.out
+    assert "not fit for training as it is; --on-bad skip leaves broken files out" in answer.out
+    assert [f["kind"] for f in command("data", "check", folder, "--json").json["findings"]] == ["broken"]
+
+
+def test_data_stats(command, shared_pictures):
+    answer = command("data", "stats", "digits", "--json")
+    assert answer.code == 0
+    assert sum(answer.json["splits"].values()) == 1797
+    text = command("data", "stats", shared_pictures).out
+    assert text.startswith("folder of class folders: 3 classes, 60 images\n")
+
+
+def test_doctor(command):
+    answer = command("doctor", "--json")
+    assert answer.code == 0
+    assert answer.json["problems"] == []
+    assert {"convsmith", "python", "torch", "processor", "cores", "GPUs", "cache"} <= answer.json.keys()
+    assert command("doctor").out.endswith("all is well\n")
+
+
+def test_doctor_names_what_is_missing(command, monkeypatch):
+    from convsmith.cli import doctor
+
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda library: None if library == "pillow" else version(library))
+    answer = command("doctor")
+    assert answer.code == 1
+    assert "problem: pillow is not installed; mend with: pip install convsmith\nsomething needs mending\n" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nets", "transformer*"], "unknown network 'transformer*'"),
+        (["show"], "show: the following arguments are required: network"),
+        (["show", "resnet51"], "unknown network 'resnet51'; nearest: resnet50"),
+        (["show", "resnet18", "--edit", "drop_pth=1"], "unknown edit 'drop_pth'; nearest: drop_path"),
+        (["show", "resnet18", "--edit", "drop_path=2"], "drop_path: expected a probability from 0 to below 1, received 2"),
+        (["show", "resnet18", "--edit", "drop_path"], "the edit is drop_path(drop: float, by: str = 'sample'): missing"),
+        (["show", "resnet18", "--classes", "many"], "show: argument --classes: invalid int value: 'many'"),
+        (["show", "resnet18", "--classes", "0"], "classes: expected at least 1, received 0"),
+        (["show", "resnet18", "--stem", "tiny"], "stem: expected auto, small or large, received 'tiny'"),
+        (["show", "lenet5", "--size", "3"], ""),
+        (["show", "own.py:make"], "own.py: no such file; a network of your own is given as file.py:function"),
+        (["show", "own.py"], "own.py: say which function makes the network: own.py:make"),
+        (["show", "tree.json"], "tree.json: no such file"),
+        (["show", "torchvision:resnet19"], "unknown torchvision network 'resnet19'; nearest: resnet"),
+        (["show", "torchvision:resnet18", "--svg", "net.svg"], "torchvision:resnet18 is no tree, so --svg cannot be had"),
+        (["compare", "alexnet"], "compare: expected two networks or more; for a single one there is: convsmith show"),
+        (["runs", "nowhere"], "nowhere: no such folder"),
+        (["data", "chekc", "digits"], "unknown action of data: 'chekc'; nearest: check"),
+        (["data", "stats", "nowhere"], "no such path, and no data set of this name: 'nowhere'"),
+        (["recipes", "digit"], "unknown recipe 'digit'; nearest: digits"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_one_line_for_each_mistake(words, message, refused, here):
+    assert refused(*words).startswith(message)
