@@ -141,7 +141,9 @@ def test_help_tables_and_wrong_options_never_load_torch(tmp_path):
 def test_the_command_as_a_process(tmp_path):
     """`python -m convsmith`: exit status, streams and a reader that goes away."""
     environment = os.environ | {"PYTHONPATH": SOURCE, "PYTHONUNBUFFERED": "1"}
-    wrong = subprocess.run([sys.executable, "-m", "convsmith", "trian"], env=environment, capture_output=True, text=True)
+    wrong = subprocess.run(
+        [sys.executable, "-m", "convsmith", "trian"], env=environment, capture_output=True, text=True
+    )
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr == "convsmith: unknown verb 'trian'; nearest: train\n"
     gone = subprocess.Popen(

@@ -20,7 +20,9 @@ def test_eval_json(command, photo_run):
 def test_eval_for_people(command, photo_run):
     text = command("eval", photo_run[0], "--split", "train").out
     numbers = command("eval", photo_run[0], "--split", "train", "--json").json
-    assert text.startswith(f"{photo_run[0]} on train: 48 images, weights of step 18\naccuracy  {numbers['accuracy']:.2%}")
+    assert text.startswith(
+        f"{photo_run[0]} on train: 48 images, weights of step 18\naccuracy  {numbers['accuracy']:.2%}"
+    )
     assert all(label in text for label in ("bent", "flat", "round"))
 
 

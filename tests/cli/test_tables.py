@@ -51,7 +51,9 @@ def test_show_for_people(command):
 
 
 def test_show_with_options(command):
-    changed = command("show", "resnet18", "--classes", 10, "--channels", 1, "--stem", "small", "--size", 32, "--json").json
+    changed = command(
+        "show", "resnet18", "--classes", 10, "--channels", 1, "--stem", "small", "--size", 32, "--json"
+    ).json
     assert changed["input"] == [1, 32, 32]
     assert changed["layers"][0]["output"] == [64, 32, 32]
     assert changed["layers"][-1]["output"] == [10]
@@ -148,8 +150,14 @@ def test_doctor_names_what_is_missing(command, monkeypatch):
         (["show"], "show: the following arguments are required: network"),
         (["show", "resnet51"], "unknown network 'resnet51'; nearest: resnet50"),
         (["show", "resnet18", "--edit", "drop_pth=1"], "unknown edit 'drop_pth'; nearest: drop_path"),
-        (["show", "resnet18", "--edit", "drop_path=2"], "drop_path: expected a probability from 0 to below 1, received 2"),
-        (["show", "resnet18", "--edit", "drop_path"], "the edit is drop_path(drop: float, by: str = 'sample'): missing"),
+        (
+            ["show", "resnet18", "--edit", "drop_path=2"],
+            "drop_path: expected a probability from 0 to below 1, received 2",
+        ),
+        (
+            ["show", "resnet18", "--edit", "drop_path"],
+            "the edit is drop_path(drop: float, by: str = 'sample'): missing",
+        ),
         (["show", "resnet18", "--classes", "many"], "show: argument --classes: invalid int value: 'many'"),
         (["show", "resnet18", "--classes", "0"], "classes: expected at least 1, received 0"),
         (["show", "resnet18", "--stem", "tiny"], "stem: expected auto, small or large, received 'tiny'"),
@@ -158,7 +166,10 @@ def test_doctor_names_what_is_missing(command, monkeypatch):
         (["show", "own.py"], "own.py: say which function makes the network: own.py:make"),
         (["show", "tree.json"], "tree.json: no such file"),
         (["show", "torchvision:resnet19"], "unknown torchvision network 'resnet19'; nearest: resnet"),
-        (["show", "torchvision:resnet18", "--svg", "net.svg"], "torchvision:resnet18 is no tree, so --svg cannot be had"),
+        (
+            ["show", "torchvision:resnet18", "--svg", "net.svg"],
+            "torchvision:resnet18 is no tree, so --svg cannot be had",
+        ),
         (["compare", "alexnet"], "compare: expected two networks or more; for a single one there is: convsmith show"),
         (["runs", "nowhere"], "nowhere: no such folder"),
         (["data", "chekc", "digits"], "unknown action of data: 'chekc'; nearest: check"),

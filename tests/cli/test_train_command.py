@@ -17,7 +17,11 @@ QUICK = ("--quick", "--batch", "8", "--quiet", "--json")
         (lambda folder, trees, modules: ["lenet5", "--data", folder], "lenet5", "photos"),
         (lambda folder, trees, modules: ["--data", folder], "resnet18", "photos"),
         (lambda folder, trees, modules: [f"{folder}/"], "resnet18", "photos"),
-        (lambda folder, trees, modules: ["resnet20_cifar", "--data", folder, "--epochs", 1], "resnet20_cifar", "photos"),
+        (
+            lambda folder, trees, modules: ["resnet20_cifar", "--data", folder, "--epochs", 1],
+            "resnet20_cifar",
+            "photos",
+        ),
         (lambda folder, trees, modules: [f"{modules}:make", "--data", folder], "modules.py:make", "photos"),
         (lambda folder, trees, modules: [f"{trees}:dropping", "--data", folder], "dropping", "photos"),
         (lambda folder, trees, modules: ["torchvision:resnet18"], "torchvision:resnet18", "digits"),
@@ -184,10 +188,14 @@ def test_one_line_for_each_mistake(words, message, refused, here):
 def test_bad_folders(refused, here, pictures):
     empty = here / "empty"
     empty.mkdir()
-    assert refused("train", "--data", empty, code=1).startswith(f"{empty}: no data set recognised; looked for class folders")
+    assert refused("train", "--data", empty, code=1).startswith(
+        f"{empty}: no data set recognised; looked for class folders"
+    )
     for image in (pictures / "flat").iterdir():
         image.unlink()
-    assert refused("train", "--data", pictures, code=1).startswith(f"{pictures / 'flat'}: this class folder has no image")
+    assert refused("train", "--data", pictures, code=1).startswith(
+        f"{pictures / 'flat'}: this class folder has no image"
+    )
     one = here / "one" / "class"
     one.mkdir(parents=True)
     (pictures / "bent" / "000.png").rename(one / "1.png")
@@ -206,7 +214,9 @@ def test_a_taken_directory(refused, here, photo_run):
     taken = here / "taken"
     taken.mkdir()
     (taken / "thesis.txt").write_text("years of work")
-    assert refused("train", "--quick", "--out", taken).startswith(f"{taken}: holds something already; choose another --out")
+    assert refused("train", "--quick", "--out", taken).startswith(
+        f"{taken}: holds something already; choose another --out"
+    )
     message = refused("train", "--quick", "--out", photo_run[0], watched=photo_run[0])
     assert message.endswith(f"or continue a run with --resume {photo_run[0]}")
     file = taken / "thesis.txt"

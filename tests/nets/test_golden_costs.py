@@ -7,19 +7,19 @@ from convsmith.nets.cost import cost
 from convsmith.nets.zoo import NETWORKS, network
 
 TORCHVISION = "torchvision's weight metadata: num_params, and _ops in billions to three places"
-HERE = "requirements 10.2"
+HERE = "the totals that papers and lectures print, worked out to the last digit"
 PAPER = "LeCun et al. 1998, section II-B: 60,000 trainable parameters"
 DERIVED = "derived below"
 
 GOLDEN = {
-    "lenet5": (61_706, 416_520, "requirements 10.1 and 10.2"),
-    "lenet5_code": (61_706, 416_520, "requirements 10.1 and 10.2"),
-    "lenet5_d2l": (61_706, 416_520, "requirements 10.1"),
+    "lenet5": (61_706, 416_520, HERE),
+    "lenet5_code": (61_706, 416_520, HERE),
+    "lenet5_d2l": (61_706, 416_520, HERE),
     "lenet5_1998": (60_000, 325_680, PAPER),
     "alexnet": (61_100_840, 714_188_480, TORCHVISION),
     "alexnet_2012": (60_965_224, 724_406_816, HERE),
     "alexnet_cs231n": (62_378_344, 1_135_256_096, HERE),
-    "alexnet_d2l": (50_844_008, 1_009_945_728, "requirements 10.1"),
+    "alexnet_d2l": (50_844_008, 1_009_945_728, HERE),
     "vgg11": (132_863_336, 7_609_090_048, TORCHVISION),
     "vgg11_bn": (132_868_840, 7_609_090_048, TORCHVISION),
     "vgg13": (133_047_848, 11_308_466_176, TORCHVISION),
@@ -119,7 +119,7 @@ def test_batch_normalisation_adds_two_numbers_for_each_channel():
 
 
 PER_LAYER = {
-    # requirements 10.1, the column of exact values: weights alone and multiply-adds
+    # The lectures' table of AlexNet against LeNet, exact: weights alone and multiply-adds
     ("alexnet_d2l", "stage1.conv1"): (34_848, 101_616_768),
     ("alexnet_d2l", "stage2.conv2"): (614_400, 415_334_400),
     ("alexnet_d2l", "stage3.conv3"): (884_736, 127_401_984),

@@ -1,4 +1,4 @@
-"""The worked examples of requirements 2.2 to 2.40, on built networks and on trees."""
+"""Worked examples of university lectures on convolutional networks, on built networks and on trees."""
 
 import pytest
 import torch

@@ -88,7 +88,7 @@ def test_each_3x3_adds_two_positions(layers, size, one_stage):
 
 
 def test_dilations_that_double_give_fields_that_double(one_stage):
-    # requirements, section 11 row 35: the field of F(i+1) is 2^(i+2) - 1
+    # Yu and Koltun 2016: the field of F(i+1) is 2^(i+2) - 1
     for i in range(5):
         stack = seq(**{f"conv{k}": Conv(1, 3, dilation=2**k) for k in range(i + 1)})
         assert cost(one_stage(stack, (1, 80, 80))).receptive_field == (2 ** (i + 2) - 1,) * 2

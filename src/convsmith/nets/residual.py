@@ -28,31 +28,19 @@ def resnet(
     `stride_in` places a bottleneck's stride: in the 3x3 convolution (torchvision, "v1.5") or the first 1x1 (paper).
     """
     stem = seq(conv=padded_conv(64, 7, 2), norm=BatchNorm(), act=RELU, pool=MaxPool(3, 2, padding=1))
-    stages: list[tuple[str, Node]] = [("stem", stem)]
+    stages: list[Seq] = []
     width_in = 64
     for i, depth in enumerate(depths):
         planes = 64 * 2**i
         width = planes * (4 if block == "bottleneck" else 1)
-        stride = 1 if i == 0 else 2
-        units = [
-            residual(
-                bottleneck(planes, width, stride if j == 0 else 1, stride_in)
-                if block == "bottleneck"
-                else basic(planes, stride if j == 0 else 1),
-                width_in if j == 0 else width, width, stride if j == 0 else 1, "projection",
-            )
-            for j in range(depth)
-        ]  # fmt: skip
-        stages.append((f"stage{i + 1}", residual_stage(units)))
-        width_in = width
-    return Network(
-        name="resnet",
-        family="resnet",
-        input=Shape(channels, (size, size)),
-        init="he",
-        stages=tuple(stages),
-        heads=((MAIN, pooled_head(classes)),),
-    )
+        units: list[Add] = []
+        for j in range(depth):
+            stride = 2 if i > 0 and j == 0 else 1
+            branch = bottleneck(planes, width, stride, stride_in) if block == "bottleneck" else basic(planes, stride)
+            units.append(residual(branch, width_in, width, stride, "projection"))
+            width_in = width
+        stages.append(residual_stage(units))
+    return _resnet("resnet", Shape(channels, (size, size)), stem, stages, classes)
 
 
 def resnet_cifar(
@@ -65,25 +53,24 @@ def resnet_cifar(
     """
     if depth < 8 or (depth - 2) % 6:
         raise UsageError(f"a CIFAR ResNet has 6n + 2 layers (8, 14, 20, 32, ...), received depth {depth}")
-    stages: list[tuple[str, Node]] = [("stem", seq(conv=padded_conv(16, 3), norm=BatchNorm(), act=RELU))]
+    stages: list[Seq] = []
     width_in = 16
     for i in range(3):
         width = 16 * 2**i
-        strides = [1 if i == 0 else 2] + [1] * ((depth - 2) // 6 - 1)
-        units = [
-            residual(basic(width, stride), width_in if j == 0 else width, width, stride, shortcut)
-            for j, stride in enumerate(strides)
-        ]
-        stages.append((f"stage{i + 1}", residual_stage(units)))
-        width_in = width
-    return Network(
-        name="resnet_cifar",
-        family="resnet_cifar",
-        input=Shape(channels, (size, size)),
-        init="he",
-        stages=tuple(stages),
-        heads=((MAIN, pooled_head(classes)),),
-    )
+        units: list[Add] = []
+        for j in range((depth - 2) // 6):
+            stride = 2 if i > 0 and j == 0 else 1
+            units.append(residual(basic(width, stride), width_in, width, stride, shortcut))
+            width_in = width
+        stages.append(residual_stage(units))
+    stem = seq(conv=padded_conv(16, 3), norm=BatchNorm(), act=RELU)
+    return _resnet("resnet_cifar", Shape(channels, (size, size)), stem, stages, classes)
+
+
+def _resnet(family: str, input: Shape, stem: Seq, stages: list[Seq], classes: int) -> Network:
+    named = (("stem", stem), *((f"stage{i}", stage) for i, stage in enumerate(stages, 1)))
+    heads = ((MAIN, pooled_head(classes)),)
+    return Network(name=family, family=family, input=input, init="he", stages=named, heads=heads)
 
 
 def basic(planes: int, stride: int) -> Seq:
