@@ -13,7 +13,7 @@ from convsmith.recipes.evaluate import Evaluated, Split, evaluate_run, own_split
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import resume as resume_run
 from convsmith.recipes.run import train as train_recipe
-from convsmith.recipes.shorthand import set_field
+from convsmith.recipes.shorthand import set_fields
 from convsmith.report.curves import curves_svg
 from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.subject import Subject, open_subject
@@ -86,8 +86,7 @@ def train(
     written as double underscores: `optimiser__weight_decay=0`.
     """
     recipe = subject if isinstance(subject, Recipe) else choose(subject, options.pop("data", None))
-    for name, value in options.items():
-        recipe = set_field(recipe, name.replace("__", "."), value)
+    recipe = set_fields(recipe, [(name.replace("__", "."), value) for name, value in options.items()])
     outcome = train_recipe(recipe, out=Path(out) if out else None, quiet=quiet)
     return Run(outcome.run)
 

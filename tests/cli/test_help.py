@@ -1,5 +1,6 @@
 """Menus, help, verbs and what must answer without torch."""
 
+import json
 import os
 import re
 import subprocess
@@ -17,13 +18,6 @@ from convsmith.recipes.shorthand import SHORTHAND
 
 SOURCE = str(Path(convsmith.__file__).parents[1])
 MOST = 25
-
-
-def asked(command, verb):
-    """The text of `--help`, which argparse ends by leaving."""
-    with pytest.raises(SystemExit) as left:
-        command(verb, "--help")
-    assert left.value.code == 0
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",)])
@@ -89,8 +83,8 @@ def test_synonyms_that_work(command, photo_run):
 
 
 def test_an_unknown_verb_has_the_nearest(refused):
-    assert refused("trian") == "unknown verb 'trian'; nearest: train"
-    assert refused("evl").endswith("nearest: eval")
+    assert refused("trian").startswith("unknown verb 'trian'; nearest: train")
+    assert "nearest: eval" in refused("evl")
 
 
 FREE = [
@@ -118,16 +112,15 @@ CHECK = """
 import contextlib, io, json, sys
 from convsmith.cli import main
 for words in json.loads(sys.argv[1]):
-    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        main(words)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.suppress(SystemExit):
+            main(words)
     heavy = {"torch", "torchvision", "sklearn", "onnx"} & set(sys.modules)
     assert not heavy, (words, heavy)
 """
 
 
 def test_help_tables_and_wrong_options_never_load_torch(tmp_path):
-    import json
-
     done = subprocess.run(
         [sys.executable, "-c", CHECK, json.dumps(FREE)],
         env=os.environ | {"PYTHONPATH": SOURCE},
@@ -145,7 +138,7 @@ def test_the_command_as_a_process(tmp_path):
         [sys.executable, "-m", "convsmith", "trian"], env=environment, capture_output=True, text=True
     )
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr == "convsmith: unknown verb 'trian'; nearest: train\n"
+    assert wrong.stderr.startswith("convsmith: unknown verb 'trian'; nearest: train")
     gone = subprocess.Popen(
         [sys.executable, "-m", "convsmith", "nets"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

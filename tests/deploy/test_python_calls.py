@@ -33,6 +33,7 @@ def test_a_recipe_a_run_and_the_command_give_the_same_bits(trees, shared_picture
     recipe = cs.Recipe(network=f"{trees}:resnet8").edit(
         data__source=str(shared_pictures), length="1ep", batch=8, seed=4
     )
+    recipe = recipe.edit(engine__threads=1, engine__precision="fp32")
     first = cs.train(recipe, out=tmp_path / "first", quiet=True)
     again = cs.train(str(first.path), out=tmp_path / "again", quiet=True)
     assert command("train", first.path, "--out", tmp_path / "third", "--quiet").code == 0

@@ -9,7 +9,7 @@ from convsmith.base.errors import BadFile, UsageError
 from convsmith.data.options import Crop, Flip
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.recipe import Recipe, recipe_from_file, recipe_from_json
-from convsmith.recipes.shorthand import SHORTHAND, set_field, set_short
+from convsmith.recipes.shorthand import SHORTHAND, set_fields, set_short
 from convsmith.training.options import Rule, Schedule
 
 FULL = Recipe(name="all").edit(
@@ -77,6 +77,21 @@ def test_impossible_fields(changes, message):
     with pytest.raises(UsageError) as caught:
         Recipe().edit(**changes)
     assert str(caught.value).startswith(message)
+
+
+def test_fields_that_only_fit_together_are_set_in_any_order():
+    at = {"schedule__at": "50%,75%"}
+    kind = {"schedule__kind": "step"}
+    other = {"optimiser__nesterov": False, "optimiser__momentum": 0}
+    for values in (at | kind | other, kind | other | at):
+        recipe = RECIPES["digits"]().edit(**values)
+        assert (recipe.schedule.kind, recipe.schedule.at) == ("step", (Duration(50, "%"), Duration(75, "%")))
+        assert recipe.optimiser.momentum == 0
+        assert recipe.schedule.warmup == RECIPES["digits"]().schedule.warmup
+    with pytest.raises(UsageError, match=r"schedule.at: a step schedule needs the moments at which it falls"):
+        Recipe().edit(**kind)
+    with pytest.raises(UsageError, match=r"unknown key 'schedule.att'"):
+        Recipe().edit(schedule__att="3ep", **kind)
 
 
 def test_two_starts_are_one_too_many():
@@ -147,5 +162,5 @@ def test_short_options_set_their_field(name, value, expected):
 )
 def test_wrong_values_name_the_field(name, value, message):
     with pytest.raises(UsageError) as caught:
-        set_field(RECIPES["digits"](), name, value)
+        set_fields(RECIPES["digits"](), [(name, value)])
     assert str(caught.value).startswith(message)

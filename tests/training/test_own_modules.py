@@ -1,7 +1,6 @@
 """A module that is no tree goes the whole way: train, be killed, resume, eval, predict, export, report."""
 
 import json
-import shutil
 
 import pytest
 import torch
@@ -51,6 +50,3 @@ def test_a_module_goes_the_whole_way(words, forks, command, shared_pictures, tmp
     assert exported.json["ok"]
     assert (killed / "export" / "model.onnx").is_file()
     assert run.report().is_file()
-    again = tmp_path / "again"
-    shutil.rmtree(straight)
-    assert command("train", killed, "--out", again, "--quiet").code == 0

@@ -135,6 +135,18 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(case, words, forks
     assert "was killed after step" in log
 
 
+def test_what_a_save_that_was_killed_left_is_removed_even_where_no_save_follows(words, tmp_path):
+    path = tmp_path / "run"
+    assert main(words("resident", "--epochs", "1", "--out", str(path))) == 0
+    # As it is when the process is killed while it removes what is too old, after its last checkpoint.
+    (path / "checkpoints" / f".tmp-4-{2**22 + 1}").mkdir()
+    (path / f".last.json.{2**22 + 1}.tmp").write_text("{")
+    (path / "result.json").unlink()
+    open_run(path).set_status("running", pid=2**22 + 1)
+    assert main(["train", "--resume", str(path), "--quiet", "--json"]) == 0
+    assert list(path.rglob(".*")) == []
+
+
 def test_the_command_itself_is_killed_and_resumed(words, tmp_path):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     assert main(words("resident", "--out", str(straight))) == 0

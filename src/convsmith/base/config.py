@@ -7,7 +7,7 @@ further records. A union of records is told apart by `kind`, the class's name in
 import dataclasses as dc
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -28,6 +28,27 @@ def option(default: Any, help: str) -> Any:
 def edit(record: Record, path: str, value: Any) -> Record:
     """A copy with the field at `path` (such as `optimiser.lr`) set; text is read as the type that it declares."""
     return _edit(record, path.split("."), value, "")
+
+
+def edit_all(record: Record, values: Sequence[tuple[str, Any]]) -> Record:
+    """`edit` for several fields, whatever their order: those that only fit together are set together.
+
+    A schedule of kind `step` needs its moments, and only that kind may have them: neither can be set before the other.
+    """
+    left = list(values)
+    while left:
+        failed: list[tuple[str, Any]] = []
+        problem: UsageError | None = None
+        for path, value in left:
+            try:
+                record = edit(record, path, value)
+            except UsageError as error:
+                failed.append((path, value))
+                problem = problem or error
+        if problem is not None and len(failed) == len(left):
+            return _edit_together(record, left, problem)
+        left = failed
+    return record
 
 
 def read(kind: type[Record], data: Any, where: str = "") -> Record:
@@ -97,6 +118,23 @@ def _edit(record: Any, path: list[str], value: Any, done: str) -> Any:
     if not dc.is_dataclass(old) or isinstance(old, Duration):
         raise UsageError(f"{where} is {old!r}: it has no field {path[1]!r} to set")
     return dc.replace(record, **{name: _edit(old, path[1:], value, where + ".")})
+
+
+def _edit_together(record: Record, values: Sequence[tuple[str, Any]], problem: UsageError) -> Record:
+    """All fields at once; `problem` where that does not help."""
+    data = plain(record)
+    for path, value in values:
+        *parents, name = path.split(".")
+        inner = data
+        for parent in parents:
+            inner = inner.get(parent)
+            if not isinstance(inner, dict):
+                raise problem
+        inner[name] = value
+    try:
+        return cast(Record, _read(type(record), data, ""))
+    except UsageError:
+        raise problem from None
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

@@ -37,6 +37,10 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file; a file that is cut or not JSON is an error that names it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BadFile(path, f"expected a JSON file that can be read ({error.strerror})") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFile(path, f"expected JSON, could not read it ({error})") from None
 

@@ -6,11 +6,14 @@ once.
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 from convsmith.base.errors import ConvsmithError, unknown
 from convsmith.base.table import Table
+from convsmith.nets.edits import NoChange
+from convsmith.report.text import clean
 
 # Verb to its line of help; the file of a verb has its name.
 VERBS: Table[str] = Table(
@@ -59,17 +62,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"({words[0]} is convsmith {verb})", file=sys.stderr)
         if words[0] == "resume" and "--resume" not in words:
             words.insert(1, "--resume")
-        return import_module(f"convsmith.cli.{verb}").run(words[1:])
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            warnings.simplefilter("always", NoChange)
+            return import_module(f"convsmith.cli.{verb}").run(words[1:])
     except ConvsmithError as error:
-        print(f"convsmith: {error}", file=sys.stderr)
+        print(f"convsmith: {_line(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as stop:
-        print(f"convsmith: {stop or 'stopped'}", file=sys.stderr)
+        print(f"convsmith: {_line(stop) or 'stopped'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output (such as `head`) has gone; leave without a second complaint at exit.
         sys.stdout = None
         return 0
+
+
+def _line(message: object) -> str:
+    """A message on one line: those of other people's code may have several, names of files anything at all."""
+    return clean(" ".join(line.strip() for line in str(message).splitlines()))
+
+
+def _show_warning(message: Warning | str, *place: object) -> None:
+    """A warning is for whoever gave the command, to whom the place in the source says nothing."""
+    print(f"warning: {_line(message)}", file=sys.stderr)
 
 
 def menu() -> str:
@@ -83,8 +99,9 @@ def menu() -> str:
             "",
             *lines,
             "",
-            "begin with:  convsmith train                      LeNet-5 on handwritten digits, half a minute",
-            "             convsmith train --data photos/       your own images, one folder for each class",
-            "             convsmith show resnet50",
+            "begin with:",
+            "  convsmith train                   LeNet-5 on handwritten digits, half a minute",
+            "  convsmith train --data photos/    your own images, one folder for each class",
+            "  convsmith show resnet50           what it is made of and what it costs",
         ]
     )

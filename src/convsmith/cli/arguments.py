@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from convsmith.base.config import options as recipe_options
 from convsmith.base.errors import UsageError, nearest
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.shorthand import SHORTHAND, set_field
+from convsmith.recipes.shorthand import SHORTHAND, set_fields
 
 
 class Parser(argparse.ArgumentParser):
@@ -86,32 +86,9 @@ def recipe_words(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]
 
 
 def edited(recipe: Recipe, values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> Recipe:
-    """The recipe with what was given on the command line.
-
-    Fields that hold each other to account, such as a schedule's kind and its moments, are set in the order given.
-    """
-    for name in SHORTHAND:
-        value = getattr(values, name, None)
-        if value is not None:
-            recipe = set_field(recipe, name, value)
-    return _set_all(recipe, list(fields))
-
-
-def _set_all(recipe: Recipe, fields: list[tuple[str, str]]) -> Recipe:
-    """Set fields whatever their order: one that does not fit yet is tried again after the others."""
-    while fields:
-        failed: list[tuple[str, str]] = []
-        problem: UsageError | None = None
-        for path, value in fields:
-            try:
-                recipe = set_field(recipe, path, value)
-            except UsageError as error:
-                failed.append((path, value))
-                problem = problem or error
-        if problem is not None and len(failed) == len(fields):
-            raise problem
-        fields = failed
-    return recipe
+    """The recipe with what was given on the command line, short options and dotted ones in any order."""
+    short = [(name, getattr(values, name, None)) for name in SHORTHAND]
+    return set_fields(recipe, [*((name, value) for name, value in short if value is not None), *fields])
 
 
 def all_fields() -> str:

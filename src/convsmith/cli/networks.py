@@ -17,7 +17,14 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Options that shape a network."""
     add_short(parser, "edit", "stem")
     for name, help in (("classes", "outputs"), ("channels", "input channels"), ("size", "input height and width")):
-        parser.add_argument(f"--{name}", type=int, metavar="N", help=help)
+        parser.add_argument(f"--{name}", type=_count, metavar="N", help=help)
+
+
+def _count(text: str) -> int:
+    """A whole number above 0; argparse makes one line of the error."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, received {text!r}")
+    return int(text)
 
 
 def opened(name: str, values: argparse.Namespace) -> Network | Foreign:

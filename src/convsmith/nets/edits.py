@@ -15,6 +15,10 @@ from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, Add, Node, Seq, rewrite, walk
 
 
+class NoChange(UserWarning):
+    """An edit found nothing to change."""
+
+
 def edit_stages(network: Network, change: Callable[[str, Node], Node]) -> Network:
     """The network with every node of its stages replaced by `change(path, node)`, children before parents."""
     return replace(network, stages=tuple((name, rewrite(node, change, name)) for name, node in network.stages))
@@ -24,7 +28,7 @@ def recorded(before: Network, after: Network, name: str, *args: object) -> Netwo
     """`after` with the edit written down; warns where it is `before` unchanged."""
     text = format_call(name, args)
     if (after.stages, after.heads, after.input) == (before.stages, before.heads, before.input):
-        warnings.warn(f"the edit {text} changed nothing in {before.name}", stacklevel=3)
+        warnings.warn(f"the edit {text} changed nothing in {before.name}", NoChange, stacklevel=3)
     return replace(after, edits=(*before.edits, text))
 
 

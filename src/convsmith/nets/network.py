@@ -9,7 +9,7 @@ from convsmith.nets.drawing import draw
 from convsmith.nets.ops import OPERATORS
 from convsmith.nets.shape import Field, Shape, Signal
 from convsmith.nets.trace import Step, follow
-from convsmith.nets.tree import COMBINATORS, MAIN, Branching, Keep, Node, Use, check_name
+from convsmith.nets.tree import COMBINATORS, MAIN, Branching, Keep, Node, Use, check_name, walk
 
 FORMAT = 1
 _MAX_DEPTH = 64  # of a tree read from JSON; ours stay under 12
@@ -38,6 +38,10 @@ class Network:
             check_name(name)
         if len(set(names)) != len(names):
             raise UsageError(f"{self.name}: two stages or heads have one name: {', '.join(names)}")
+        kept = [n.name for _, stage in self.stages + self.heads for _, n in walk(stage) if isinstance(n, Keep)]
+        taken = [name for name in kept if name in names]
+        if taken:
+            raise UsageError(f"{self.name}: a kept value has the name of a stage or head: {', '.join(taken)}")
         if MAIN not in dict(self.heads):
             heads = ", ".join(dict(self.heads)) or "none"
             raise UsageError(f"{self.name}: a network needs a head called {MAIN!r}, has {heads}")

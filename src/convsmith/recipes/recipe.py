@@ -65,10 +65,7 @@ class Recipe:
 
     def edit(self, **values: Any) -> "Recipe":
         """A copy with fields set by name; dots are double underscores: `recipe.edit(optimiser__lr=0.1)`."""
-        recipe = self
-        for path, value in values.items():
-            recipe = config.edit(recipe, path.replace("__", "."), value)
-        return recipe
+        return config.edit_all(self, [(path.replace("__", "."), value) for path, value in values.items()])
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON data."""

@@ -17,7 +17,7 @@ from convsmith.recipes.prepare import Plan, make_job, make_model, prepare, recor
 from convsmith.recipes.recipe import Recipe, quickened
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory, create_run, open_run
-from convsmith.runs.generations import generations
+from convsmith.runs.generations import generations, tidy
 from convsmith.runs.lock import hold
 from convsmith.runs.subject import network_of
 from convsmith.tasks.classify import Classification
@@ -142,7 +142,8 @@ def _result(
 
 
 def _restore(run: RunDirectory, state: State, say: Say) -> None:
-    """Put the newest intact checkpoint into the state and cut the log back to it."""
+    """Put the newest intact checkpoint into the state, cut the log back to it and remove what a killed save left."""
+    tidy(run.path)
     if not any(generations(run.path / "checkpoints")):
         run.cut_metrics(0)
         return

@@ -1,9 +1,10 @@
 """The short options: one name for the fields of a recipe that people set most, the same on every verb."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from convsmith.base.config import edit
+from convsmith.base.config import edit, edit_all
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
 from convsmith.base.table import Table
@@ -66,6 +67,9 @@ def set_short(recipe: Recipe, name: str, value: Any) -> Recipe:
     return edit(recipe, short.path, value)
 
 
-def set_field(recipe: Recipe, name: str, value: Any) -> Recipe:
-    """The recipe with a short option or any dotted field set."""
-    return set_short(recipe, name, value) if name in SHORTHAND else edit(recipe, name, value)
+def set_fields(recipe: Recipe, values: Sequence[tuple[str, Any]]) -> Recipe:
+    """The recipe with short options, and then any dotted fields, set."""
+    for name, value in values:
+        if name in SHORTHAND:
+            recipe = set_short(recipe, name, value)
+    return edit_all(recipe, [(name, value) for name, value in values if name not in SHORTHAND])
