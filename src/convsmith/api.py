@@ -1,6 +1,7 @@
 """The Python calls: `train`, `load` and what a `Run` can do."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -87,13 +88,18 @@ def train(
     """
     recipe = subject if isinstance(subject, Recipe) else choose(subject, options.pop("data", None))
     recipe = set_fields(recipe, [(name.replace("__", "."), value) for name, value in options.items()])
-    outcome = train_recipe(recipe, out=Path(out) if out else None, quiet=quiet)
+    outcome = train_recipe(recipe, out=Path(out) if out else None, quiet=quiet, say=_say(quiet))
     return Run(outcome.run)
 
 
 def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False) -> Run:
     """Continue an interrupted run in place."""
-    return Run(resume_run(path, quiet=quiet, allow_drift=allow_drift).run)
+    return Run(resume_run(path, quiet=quiet, allow_drift=allow_drift, say=_say(quiet)).run)
+
+
+def _say(quiet: bool) -> Callable[[str], None]:
+    """What was decided is said on stderr, as progress is."""
+    return lambda text: None if quiet else print(text, file=sys.stderr)
 
 
 def load(path: str | Path) -> Run:

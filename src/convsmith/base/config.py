@@ -122,14 +122,15 @@ def _edit(record: Any, path: list[str], value: Any, done: str) -> Any:
 
 def _edit_together(record: Record, values: Sequence[tuple[str, Any]], problem: UsageError) -> Record:
     """All fields at once; `problem` where that does not help."""
-    data = plain(record)
+    data: dict[str, Any] = plain(record)
     for path, value in values:
         *parents, name = path.split(".")
         inner = data
         for parent in parents:
-            inner = inner.get(parent)
-            if not isinstance(inner, dict):
+            found = inner.get(parent)
+            if not isinstance(found, dict):
                 raise problem
+            inner = cast("dict[str, Any]", found)
         inner[name] = value
     try:
         return cast(Record, _read(type(record), data, ""))

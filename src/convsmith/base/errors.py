@@ -53,7 +53,10 @@ class MissingExtra(ConvsmithError, ImportError):
     """An optional library is not installed; the message names the extra that brings it."""
 
     def __init__(self, library: str, extra: str):
-        super().__init__(f"this needs {library}, which is not installed; mend with: pip install 'convsmith[{extra}]'")
+        super().__init__(
+            f"this needs {library}, which is not installed; mend with: pip install 'convsmith[{extra}]' "
+            f"(in a checkout: pip install -e '.[{extra}]')"
+        )
         self.library, self.extra = library, extra
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:

@@ -18,7 +18,7 @@ def run(words: Sequence[str]) -> int:
     if len(values.networks) < 2:
         raise UsageError("compare: expected two networks or more; for a single one there is: convsmith show")
     nets = [opened(name, values) for name in values.networks]
-    costs = [priced(net, values) for net in nets]
+    costs = [priced(name, net, values) for name, net in zip(values.networks, nets, strict=True)]
     if values.json:
         rows = [as_json(net, numbers) for net, numbers in zip(nets, costs, strict=True)]
         print_json([{key: value for key, value in row.items() if key != "layers"} for row in rows])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.cli.arguments import Parser, add_output, print_json, say
 from convsmith.report.text import size
 
 
@@ -15,6 +15,7 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("run", help="a run's directory")
     parser.add_argument("--to", choices=("onnx",), default="onnx", help="the format (onnx)")
+    parser.add_argument("--data", metavar="PATH", help="where the run's own data lies now, if it has moved")
     parser.add_argument("--out", metavar="FILE", help="where to write; none: RUN/export/model.onnx")
     parser.add_argument(
         "--tolerance", type=float, default=1e-4, help="largest difference, relative to the largest output"
@@ -23,7 +24,9 @@ def run(words: Sequence[str]) -> int:
     add_output(parser)
     values = parser.read(words)
     subject = import_module("convsmith.runs.subject").open_subject(values.run)
-    _, examples = import_module("convsmith.recipes.evaluate").own_split(subject, "val")
+    for warning in subject.warnings:
+        say(f"warning: {warning}")
+    _, examples = import_module("convsmith.recipes.evaluate").own_split(subject, "val", values.data)
     path = Path(values.out) if values.out else subject.run.path / "export" / "model.onnx"
     export = import_module("convsmith.deploy.onnx").export_onnx(subject, examples, path, values.tolerance)
     if values.json:

@@ -1,16 +1,17 @@
 """What `show` and `compare` share: naming a network with its input and edits, and pricing it."""
 
 import argparse
+from importlib import import_module
 from typing import Any
 
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import add_short
-from convsmith.nets import edits
 from convsmith.nets.cost import Cost, cost
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign, open_network
-from convsmith.nets.zoo import edit, small_images
+from convsmith.nets.zoo import EDITS, edit, small_images, suit_images
 from convsmith.runs.directory import is_run, open_run
+from convsmith.runs.network import network_of
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
@@ -31,43 +32,35 @@ def opened(name: str, values: argparse.Namespace) -> Network | Foreign:
     """The network that `name` and the options ask for; a run stands for its network."""
     numbers = {k: v for k in ("classes", "channels") if (v := getattr(values, k)) is not None}
     if is_run(name):
-        network = _of_run(name)
-        tree = (
-            edits.classes(network, numbers["classes"])
-            if numbers.get("classes") and isinstance(network, Network)
-            else network
-        )
+        tree = network_of(open_run(name))
+        for key, count in numbers.items() if isinstance(tree, Network) else ():
+            tree = EDITS[key](tree, count)
     else:
         tree = open_network(name, **numbers)
+    if values.stem not in (None, "auto", "small", "large"):
+        raise UsageError(f"stem: expected auto, small or large, received {values.stem!r}")
     if isinstance(tree, Foreign):
         if values.edit or values.stem:
             raise UsageError(f"{name} is no tree, so it cannot be edited")
         return tree
-    if values.stem == "small":
-        tree = small_images(tree)
-    elif values.stem not in (None, "auto", "large"):
-        raise UsageError(f"stem: expected auto, small or large, received {values.stem!r}")
-    if values.size and set(tree.input.spatial) != {values.size}:
-        tree = edits.size(tree, values.size)
+    if values.size or values.stem == "small":
+        sizes = (values.size,) * len(tree.input.spatial)
+        tree = suit_images(tree, sizes, values.stem or "auto") if values.size else small_images(tree)
     for text in values.edit or ():
         tree = edit(tree, text)
     return tree
 
 
-def _of_run(path: str) -> Network | Foreign:
-    record = dict(open_run(path).record("network"))
-    return Network.from_json(record) if record.pop("kind", None) == "tree" else Foreign(**record)
-
-
-def priced(network: Network | Foreign, values: argparse.Namespace) -> Cost:
-    """What the network costs; a module that is not a tree is built and run once on the meta device."""
+def priced(name: str, network: Network | Foreign, values: argparse.Namespace) -> Cost:
+    """What the network costs; a module that is not a tree is built and run once, on the images of its run if it is one."""
     if isinstance(network, Network):
         return cost(network)
-    from convsmith.nets.measure import measure_module
-    from convsmith.nets.source import make
-
-    size = values.size or 224
-    return measure_module(make(network), (values.channels or 3, size, size))
+    preprocess = open_run(name).record("preprocess") if is_run(name) else {"mode": "RGB", "size": [224, 224]}
+    height, width = (values.size, values.size) if values.size else preprocess["size"]
+    channels = values.channels or (1 if preprocess["mode"] == "L" else 3)
+    # Only here torch is needed.
+    making, measuring = import_module("convsmith.nets.source"), import_module("convsmith.nets.measure")
+    return measuring.measure_module(making.make(network), (channels, height, width))
 
 
 def field_size(numbers: Cost) -> int | list[int] | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from convsmith.base.errors import UsageError
-from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.cli.arguments import Parser, add_output, print_json, say
 from convsmith.report.text import percent
 from convsmith.training.options import EngineOptions
 
@@ -18,7 +18,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders (searched through) or patterns")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="classes for each image (5)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--csv", action="store_true", help="print CSV: file, label, probability")
+    parser.add_argument("--csv", action="store_true", help="print CSV, a row for each file and class")
     parser.add_argument("--quiet", action="store_true", help="accepted on every verb; nothing else is printed here")
     add_output(parser)
     values = parser.read(words)
@@ -29,6 +29,8 @@ def run(words: Sequence[str]) -> int:
     engines, predicting = import_module("convsmith.training.engine"), import_module("convsmith.deploy.predict")
     files = predicting.expand(values.images)
     subject = import_module("convsmith.runs.subject").open_subject(values.run)
+    for warning in subject.warnings:
+        say(f"warning: {warning}")
     engine = engines.resolve(EngineOptions(device=values.device))
     with engines.using(engine):
         predictions = predicting.predict(subject, files, engine, values.top)
@@ -44,11 +46,11 @@ def run(words: Sequence[str]) -> int:
 
 def _print_csv(predictions):
     writer = csv.writer(sys.stdout)
-    writer.writerow(("file", "label", "probability", "error"))
+    writer.writerow(("file", "rank", "label", "probability", "error"))
     found = []
     for p in predictions:
-        best = (p.label, f"{p.probability:.6f}", "") if p.top else ("", "", p.error)
-        writer.writerow((p.file, *best))
+        rows = [(rank, g.label, f"{g.probability:.6f}", "") for rank, g in enumerate(p.top, 1)]
+        writer.writerows((p.file, *row) for row in rows or [("", "", "", p.error)])
         found.append(p)
     return found
 

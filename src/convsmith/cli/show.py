@@ -28,7 +28,7 @@ def run(words: Sequence[str]) -> int:
     add_output(parser)
     values = parser.read(words)
     network = opened(values.network, values)
-    numbers = priced(network, values)
+    numbers = priced(values.network, network, values)
     for option in ("svg", "tree"):
         if getattr(values, option) and not isinstance(network, Network):
             raise UsageError(f"{values.network} is no tree, so --{option} cannot be had")

@@ -106,8 +106,7 @@ def _dry_run(recipe: Recipe, values: argparse.Namespace) -> int:
 def _finish(outcome: Any, as_json: bool) -> int:
     result, run = outcome.result, outcome.run
     if as_json:
-        keys = ("run", "epochs", "seconds", "images_per_second", "metrics")
-        print_json({key: result[key] for key in keys} | {"ended": result["ended"], "steps": result["steps"]})
+        print_json({"run": str(run.path), **result})
         return 0
     for split, name in (("val", "validation"), ("test", "test")):
         numbers = result["metrics"][split]
@@ -124,7 +123,8 @@ def _finish(outcome: Any, as_json: bool) -> int:
     print(f"next    convsmith predict {run.path} IMAGE...")
     print(f"        convsmith eval {run.path}")
     print(f"        convsmith export {run.path} --to onnx")
-    print("        convsmith train --data photos/     (your own images, one folder for each class)")
+    if run.record("data")["card"]["kind"] != "folder":
+        print("        convsmith train --data photos/     (your own images, one folder for each class)")
     return 0
 
 

@@ -25,6 +25,10 @@ class Examples(Protocol):
         """How errors and reports call example `i`: its path, or the set and its number there."""
         ...
 
+    def place(self, i: int) -> str:
+        """Where example `i` lies within its set, with slashes: the same wherever the set itself lies."""
+        ...
+
     def read(self, i: int) -> Image.Image | np.ndarray:
         """The image of example `i`: decoded by Pillow, or uint8 of shape (H, W, C). Raises BadFile."""
         ...
@@ -49,6 +53,9 @@ class ArrayExamples:
 
     def name(self, i: int) -> str:
         return f"{self.origin} #{self.numbers[i]}"
+
+    def place(self, i: int) -> str:
+        return self.name(i)
 
     def read(self, i: int) -> np.ndarray:
         return self.images[self.numbers[i]]
@@ -75,6 +82,9 @@ class FileExamples:
 
     def name(self, i: int) -> str:
         return str(self.root / self.files[i])
+
+    def place(self, i: int) -> str:
+        return self.files[i]
 
     def read(self, i: int) -> Image.Image:
         return open_image(self.root / self.files[i], self.name(i))
@@ -113,6 +123,10 @@ class EncodedExamples:
         number = self.numbers[i]
         path = self.encoded.paths[number] if self.encoded.paths else ""
         return f"{self.origin} #{number}" + (f" ({path})" if path else "")
+
+    def place(self, i: int) -> str:
+        number = self.numbers[i]
+        return self.encoded.paths[number] if self.encoded.paths else f"#{number}"
 
     def content(self, i: int) -> bytes:
         """The bytes of the encoded image."""

@@ -1,4 +1,4 @@
-"""Which group each example belongs to: told by a regex on its path or by a CSV file. No torch here."""
+"""Which group each example belongs to: told by a regex on its path in the set or by a CSV file. No torch here."""
 
 import csv
 import re
@@ -22,9 +22,9 @@ def _by_regex(examples: Examples, text: str) -> list[str]:
         raise UsageError(f"group: {text!r} is not a regular expression ({error}), nor a .csv file") from None
     found: list[str] = []
     for i in range(len(examples)):
-        match = pattern.search(examples.name(i))
+        match = pattern.search(examples.place(i))
         if match is None:
-            raise UsageError(f"group: {text!r} does not match {examples.name(i)}; expected a match for every file")
+            raise UsageError(f"group: {text!r} does not match {examples.place(i)}; expected a match for every file")
         found.append((match[1] if pattern.groups else match[0]) or "")
     return found
 
@@ -33,7 +33,7 @@ def _by_table(examples: Examples, path: Path) -> list[str]:
     table = _read(path)
     found: list[str] = []
     for i in range(len(examples)):
-        parts = PurePath(examples.name(i)).parts
+        parts = PurePath(examples.place(i)).parts
         # Files may be listed by their whole path or by any end of it; the longest end that is listed counts.
         ends = ("/".join(parts[k:]).replace("//", "/") for k in range(len(parts)))
         listed = next((end for end in ends if end in table), None)

@@ -46,6 +46,11 @@ class Loader(Protocol):
         ...
 
 
+def steps_in_epoch(count: int, batch: int) -> int:
+    """How many training batches `count` examples make: whole ones, or one of all where there are fewer."""
+    return count // min(batch, count)
+
+
 def training_loader(
     examples: Examples,
     preprocess: Preprocess,
@@ -64,8 +69,8 @@ def training_loader(
     def order(epoch: int, device: torch.device) -> Tensor:
         return epoch_order(len(examples), seed, epoch, device)
 
+    steps = steps_in_epoch(len(examples), batch)
     batch = min(batch, len(examples))
-    steps = len(examples) // batch
     plan = _Plan(examples, preprocess, True, batch, steps, torch.device(device), order)
     return _choose(plan, options)
 

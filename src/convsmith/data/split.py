@@ -43,8 +43,8 @@ class Division:
 def split_source(source: Source, options: DataOptions, skipped: Sequence[Skipped] = ()) -> Division:
     """Divide what the source does not divide itself; a function of the labels (or groups), the shares and the seed.
 
-    Only train: all three are drawn from it. No val: it is drawn from train, val/(train + val) of it, and a missing
-    test stays missing. A stored split is never touched otherwise.
+    Only train: all three are drawn from it. No val: its share is drawn from train, and a missing test stays missing. A
+    stored split is never touched otherwise.
     """
     shares = split_shares(options.split)
     stored = source.splits
@@ -52,7 +52,7 @@ def split_source(source: Source, options: DataOptions, skipped: Sequence[Skipped
     if "val" in stored:
         rule = "as stored"
     else:
-        wanted = (*shares[:2], 0.0) if "test" in stored else shares
+        wanted = (1 - shares[1], shares[1], 0.0) if "test" in stored else shares
         names = _PARTS[: 3 if wanted[2] else 2]
         kind = "whole groups" if options.group else "stratified by class"
         rule = f"{', '.join(names)} drawn from the stored train, {kind}"

@@ -1,9 +1,11 @@
 """ONNX files that carry their preprocessing and were compared with the network they came from."""
 
+import contextlib
 import json
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,8 +101,7 @@ def _libraries() -> tuple[Any, Any]:
 def _exported(subject: Subject) -> Any:
     # Traced with two samples: a batch of one would be taken for a constant.
     sample = torch.zeros(2, *subject.input)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), open(os.devnull, "w") as nothing, _quiet(nothing):
+    with warnings.catch_warnings(), open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), _hushed():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(
             subject.module,
@@ -117,10 +118,16 @@ def _exported(subject: Subject) -> Any:
     return program
 
 
-def _quiet(nothing: Any) -> Any:
-    import contextlib
-
-    return contextlib.redirect_stdout(nothing)
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """The exporter's log at errors only, and as it was afterwards."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _metadata(subject: Subject) -> dict[str, str]:

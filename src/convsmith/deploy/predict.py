@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.data.images import EXTENSIONS
 from convsmith.data.preprocess import load
 from convsmith.runs.subject import Subject
 from convsmith.training.engine import Engine
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 BATCH = 64
 Picture = str | Path | Image.Image | np.ndarray
 
@@ -76,7 +76,9 @@ def expand(names: Sequence[str]) -> list[Path]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+            inside = sorted(
+                p for p in path.rglob("*") if p.suffix.lower().removeprefix(".") in EXTENSIONS and p.is_file()
+            )
             if not inside:
                 raise BadFile(path, f"holds no images ({', '.join(EXTENSIONS)})")
             found += inside

@@ -27,6 +27,8 @@ class Row:
     edits: tuple[str, ...] = ()
 
 
+# Networks made for at least this many pixels a side get the small-image stem for images of at most SMALL_SIDE.
+LARGE_SIDE, SMALL_SIDE = 128, 64
 # What `small_images` does to each family that has images of about 224 pixels.
 SMALL_IMAGES: dict[str, Callable[[Network], Network]] = {
     "alexnet": small_alexnet,
@@ -152,6 +154,14 @@ def small_images(network: Network) -> Network:
         )
     small = replace(rule(network), input=replace(network.input, spatial=(32,) * len(network.input.spatial)))
     return edits.recorded(network, small, "small_images")
+
+
+def suit_images(network: Network, size: tuple[int, ...], stem: str) -> Network:
+    """The network for images of `size`; with `stem` "auto" its small-image stem where it is made for larger ones."""
+    gap = max(network.input.spatial) >= LARGE_SIDE and max(size) <= SMALL_SIDE
+    if stem == "small" or (stem == "auto" and gap and network.family in SMALL_IMAGES):
+        network = small_images(network)
+    return network if network.input.spatial == size else edits.size(network, *size)
 
 
 EDITS: Table[Edit] = Table(

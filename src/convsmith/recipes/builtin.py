@@ -38,7 +38,7 @@ def lenet5_mnist() -> Recipe:
     return Recipe(
         name="lenet5-mnist",
         network="lenet5",
-        data=DataOptions(source="mnist", size=32, split="90/10/0"),
+        data=DataOptions(source="mnist", size=32),
         augment=(Crop(2),),
         batch=128,
         length=Duration(8, "ep"),
@@ -59,7 +59,7 @@ def resnet20_cifar10() -> Recipe:
         name="resnet20-cifar10",
         network="resnet20_cifar",
         init="he_in",
-        data=DataOptions(source="cifar10", split="90/10/0"),
+        data=DataOptions(source="cifar10"),
         augment=(Crop(4), Flip()),
         batch=128,
         length=Duration(64000, "steps"),

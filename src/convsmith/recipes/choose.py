@@ -1,17 +1,21 @@
 """From what a user names to a recipe: a recipe, a network, a data set, a recipe's file or a run."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
+from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile, MissingPath, unknown
 from convsmith.base.files import read_json
-from convsmith.data.options import Crop, DataOptions, Flip
+from convsmith.data.options import Crop, Flip
 from convsmith.data.sources import KNOWN, open_path
+from convsmith.nets.cost import cost
 from convsmith.nets.source import is_network_name
-from convsmith.nets.zoo import NETWORKS
+from convsmith.nets.zoo import NETWORKS, network
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.recipe import Recipe, recipe_from_file, recipe_from_json
 from convsmith.runs.directory import is_run, open_run
+from convsmith.training.options import EngineOptions, Optimiser, Schedule
 
 SMALL_SIDE, MANY_IMAGES = 64, 10_000
 # The recipe that a known data set takes when only a network, or nothing, is named.
@@ -33,7 +37,7 @@ def choose(subject: str | None, source: str | None) -> Recipe:
     if is_run(subject):
         return _with_source(run_recipe(subject), source)
     if is_network_name(subject):
-        return replace(for_data(source or "digits"), network=subject)
+        return for_network(subject, source or "digits")
     path = Path(subject)
     if path.suffix == ".json" and path.is_file():
         return _from_json_file(path, source)
@@ -50,9 +54,33 @@ def for_data(source: str) -> Recipe:
     """The default recipe for a data set: by its name, else by what its images are like."""
     if source in FOR_DATA:
         return _with_source(RECIPES[FOR_DATA[source]](), source)
-    recipe = _by_images(Path(source))
-    # Recipes for sets that state their own test images keep none back from the others.
-    return _with_source(recipe.edit(data__split=DataOptions().split), source)
+    return _with_source(_by_images(Path(source)), source)
+
+
+def for_network(name: str, source: str) -> Recipe:
+    """The default recipe for the data with another network: what was tuned for its own network does not carry over.
+
+    The rate is one that networks with normalisation take; those without need a tenth of it.
+    """
+    recipe = for_data(source)
+    if name == recipe.network:
+        return recipe
+    normalised = not is_tree_without_normalisation(name)
+    set_name = Path(source).name if Path(source).exists() else source
+    return replace(
+        recipe,
+        name=f"{re.sub(r'[^A-Za-z0-9_]+', '-', name.removesuffix(':make')).strip('-')}-{set_name}",
+        network=name,
+        init=None,
+        engine=EngineOptions(),
+        optimiser=Optimiser(lr=0.05 if normalised else 0.005, nesterov=True, weight_decay=5e-4),
+        schedule=Schedule(kind="cosine", warmup=Duration(10, "%")),
+    )
+
+
+def is_tree_without_normalisation(name: str) -> bool:
+    """Whether `name` is a network of the zoo that has no batch normalisation."""
+    return name in NETWORKS and not any(layer.op == "batch_norm" for layer in cost(network(name)).layers)
 
 
 def run_recipe(path: str | Path) -> Recipe:
@@ -82,10 +110,10 @@ def _with_source(recipe: Recipe, source: str | None) -> Recipe:
 
 
 def _from_json_file(path: Path, source: str | None) -> Recipe:
-    """A recipe, or a network as `show --json-tree` writes it."""
+    """A recipe, or a network as `show --tree` writes it."""
     data = read_json(path)
     if isinstance(data, dict) and "stages" in data:
-        return replace(for_data(source or "digits"), network=str(path))
+        return for_network(str(path), source or "digits")
     if isinstance(data, dict) and "recipe" in data:
         raise BadFile(path, "is a run's record; name the run's directory instead")
     return _with_source(recipe_from_file(path), source)

@@ -8,6 +8,7 @@ from itertools import chain
 
 import torch
 
+from convsmith.data.loaders import steps_in_epoch
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
 from convsmith.recipes.prepare import Plan, make_job, make_model
@@ -70,8 +71,8 @@ def is_long(plan: Plan) -> bool:
     """Whether the run's arithmetic is enough to be worth a trial first."""
     if not isinstance(plan.network, Network):
         return False
-    steps_per_epoch = max(1, len(plan.dataset.train) // plan.recipe.batch)
-    images = plan.recipe.length.steps(steps_per_epoch) * plan.recipe.batch
+    steps = plan.recipe.length.steps(steps_in_epoch(len(plan.dataset.train), plan.recipe.batch))
+    images = steps * min(plan.recipe.batch, len(plan.dataset.train))
     return 6 * cost(plan.network).macs * images > LONG_FLOPS
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from convsmith.base.errors import UsageError
+from convsmith.data.decoding import find_bad
 from convsmith.data.examples import Examples
 from convsmith.data.loaders import evaluation_loader
 from convsmith.data.options import DataOptions
@@ -61,11 +62,11 @@ def evaluate_run(
     """A run's numbers on its own `split` (test where it has one, else val), or on all images of another `source`."""
     subject = open_subject(path, checkpoint)
     options = data_options_of(subject.run)
-    if source is None:
-        name, examples = own_split(subject, split)
+    if source is None or _is_own_data(subject, source):
+        name, examples = own_split(subject, split, source)
     else:
         options = replace(options, source=source)
-        name, examples = source, _other_images(subject, options, split)
+        name, examples = f"all of {source}", _other_images(subject, options, split)
     chosen = resolve(engine or EngineOptions())
     with using(chosen):
         module = chosen.place(subject.module)
@@ -85,16 +86,25 @@ def evaluate_examples(
     return result
 
 
-def own_split(subject: Subject, split: Split | None) -> tuple[str, Examples]:
-    """A split of the run's own data (test where it has one, else val), checked to be what the run was made with."""
-    run = subject.run
+def own_split(subject: Subject, split: Split | None, source: str | None = None) -> tuple[str, Examples]:
+    """A split of the run's own data (test where it has one, else val), checked to be what the run was made with.
+
+    `source` says where that data lies now, if not where it lay.
+    """
+    run, recipe = subject.run, run_recipe(subject.run.path)
     stored = {"split": run.record("split"), "preprocess": run.record("preprocess")}
-    dataset = reopen_data(run.path, run_recipe(run.path), subject.card.fingerprint, **stored)
+    recipe = recipe if source is None else recipe.edit(data__source=source)
+    dataset = reopen_data(run.path, recipe, subject.card.fingerprint, **stored)
     name = split or ("val" if dataset.test is None else "test")
     examples: Examples | None = getattr(dataset, name)
     if examples is None:
         raise UsageError(f"{run.path}: its data has no test images; evaluate --split val, or other images with --data")
     return name, examples
+
+
+def _is_own_data(subject: Subject, source: str) -> bool:
+    """Whether `source` is the data that the run was trained on: its training images must not count as new ones."""
+    return open_source(DataOptions(source=source)).card.fingerprint == subject.card.fingerprint
 
 
 def _other_images(subject: Subject, options: DataOptions, split: Split | None) -> Examples:
@@ -107,5 +117,8 @@ def _other_images(subject: Subject, options: DataOptions, split: Split | None) -
     if unknown:
         raise UsageError(f"{options.source}: class {unknown[0]!r} is none of the run's: {', '.join(subject.labels)}")
     examples = source.splits[stored]
+    if options.on_bad == "skip":
+        bad = {index for index, *_ in find_bad(examples, subject.preprocess, options.workers)}
+        examples = examples.subset([i for i in range(len(examples)) if i not in bad])
     numbers = np.array([subject.labels.index(name) for name in source.card.classes], dtype=np.int64)
     return replace(examples, labels=numbers[examples.labels])  # type: ignore[type-var]

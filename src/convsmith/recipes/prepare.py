@@ -26,10 +26,11 @@ from convsmith.nets import edits
 from convsmith.nets.network import Network
 from convsmith.nets.pretrained import load_weights
 from convsmith.nets.source import TORCHVISION, Foreign, open_network
-from convsmith.nets.zoo import SMALL_IMAGES, edit, small_images
-from convsmith.recipes.recipe import QUICK_IMAGES, Recipe
+from convsmith.nets.zoo import edit, suit_images
+from convsmith.recipes.recipe import QUICK_IMAGES, Recipe, quickened
 from convsmith.runs.directory import is_run, open_run
-from convsmith.runs.subject import make_module, network_record, open_subject
+from convsmith.runs.network import network_record
+from convsmith.runs.subject import make_module, open_subject
 from convsmith.runs.weights import load_weights as read_weights
 from convsmith.tasks.classify import Classify
 from convsmith.training.engine import Engine, resolve
@@ -37,8 +38,6 @@ from convsmith.training.job import Job
 from convsmith.training.schedule import Span
 
 EVALUATION_BATCH = 256
-# Networks made for at least this many pixels a side get the small-image stem for images of at most SMALL_SIDE.
-LARGE_SIDE, SMALL_SIDE = 128, 64
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Plan:
 
 def prepare(recipe: Recipe) -> Plan:
     """Open the data, fit the network to it, and choose how this machine runs it."""
-    recipe = _resolved_paths(recipe)
+    recipe = _resolved_paths(quickened(recipe) if recipe.quick else recipe)
     notes: list[str] = []
     if recipe.network.startswith(TORCHVISION) and recipe.data.channels is None:
         recipe = recipe.edit(data__channels=3)
@@ -73,7 +72,10 @@ def prepare(recipe: Recipe) -> Plan:
         network = fit_network(recipe, dataset, notes)
     if recipe.quick:
         dataset = _few(dataset)
-    return Plan(recipe, dataset, network, resolve(recipe.engine), tuple(notes))
+    engine = resolve(recipe.engine)
+    if isinstance(network, Foreign):
+        engine = checked_engine(recipe, dataset, network, engine, notes)
+    return Plan(recipe, dataset, network, engine, tuple(notes))
 
 
 def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network | Foreign:
@@ -89,13 +91,9 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
         network = edits.classes(network, numbers["classes"])
     if network.input.channels != channels:
         network = edits.channels(network, channels)
-    made_for = max(network.input.spatial)
-    small = recipe.stem == "small" or (recipe.stem == "auto" and made_for >= LARGE_SIDE and max(size) <= SMALL_SIDE)
-    if small and (recipe.stem == "small" or network.family in SMALL_IMAGES):
-        network = small_images(network)
+    network = suit_images(network, size, recipe.stem)
+    if "small_images" in network.edits:
         notes.append(f"{network.name} gets its stem for small images ({size[0]}x{size[1]}); --stem large keeps its own")
-    if network.input.spatial != size:
-        network = edits.size(network, *size)
     for text in recipe.edits:
         network = edit(network, text)
     return network if recipe.init is None else replace(network, init=recipe.init)
@@ -105,7 +103,6 @@ def make_model(plan: Plan, notes: list[str]) -> nn.Module:
     """The plan's network with its first weights: fresh ones, or those that the recipe starts from."""
     recipe = plan.recipe
     module = make_module(plan.network, recipe.seed)
-    _check_outputs(plan, module)
     if recipe.weights:
         from_run = is_run(recipe.weights)
         weights = open_subject(recipe.weights).module.state_dict() if from_run else read_weights(recipe.weights)
@@ -187,7 +184,10 @@ def reopen_data(
     try:
         dataset = open_data(recipe.data, split=split, preprocess=Preprocess.from_json(preprocess))
     except MissingPath:
-        raise
+        raise MissingPath(
+            f"{recipe.data.source}: the data of the run {path} is not there any more; put it back, or say where it is "
+            "with --data (eval, export)"
+        ) from None
     except UsageError as error:
         raise BadFile(recipe.data.source, str(error)) from None
     if dataset.card.fingerprint != fingerprint:
@@ -206,6 +206,8 @@ def _resolved_paths(recipe: Recipe) -> Recipe:
         recipe = recipe.edit(data__source=str(source.resolve()))
     if weights is not None and weights.exists():
         recipe = recipe.edit(weights=str(weights.resolve()))
+    if recipe.data.group and Path(recipe.data.group).is_file():
+        recipe = recipe.edit(data__group=str(Path(recipe.data.group).resolve()))
     file, colon, function = recipe.network.rpartition(":")
     if colon and Path(file).is_file():
         recipe = recipe.edit(network=f"{Path(file).resolve()}:{function}")
@@ -230,29 +232,38 @@ def _few(dataset: Dataset) -> Dataset:
     return replace(dataset, train=few(dataset.train), val=few(dataset.val), test=test)
 
 
-def _check_outputs(plan: Plan, module: nn.Module) -> None:
-    """Run two blank images through a module that is no tree, to say early what does not fit; its state stays."""
-    if isinstance(plan.network, Network):
-        return
-    preprocess, classes = plan.dataset.preprocess, len(plan.dataset.card.classes)
-    sample = torch.zeros(2, preprocess.channels, *preprocess.size)
-    state = {name: value.clone() for name, value in module.state_dict().items()}
+def checked_engine(recipe: Recipe, dataset: Dataset, network: Foreign, engine: Engine, notes: list[str]) -> Engine:
+    """The engine that a module that is no tree runs on, tried on blank images to say early what does not fit.
+
+    A module that calls `view` on images cannot have them channels last: it then gets the usual layout.
+    """
+    module = engine.place(make_module(network, recipe.seed))
+    problem = _trial(module, dataset, engine)
+    if problem is not None and engine.channels_last:
+        plain_engine = replace(engine, channels_last=False)
+        if _trial(plain_engine.place(make_module(network, recipe.seed)), dataset, plain_engine) is None:
+            notes.append(f"{recipe.network} does not take images channels last; they keep the usual layout")
+            return plain_engine
+    if problem is not None:
+        raise UsageError(f"{recipe.network}: {problem}")
+    return engine
+
+
+def _trial(module: nn.Module, dataset: Dataset, engine: Engine) -> str | None:
+    """What is wrong with a module's outputs for two blank images, in evaluation and in training."""
+    shape = (2, dataset.preprocess.channels, *dataset.preprocess.size)
+    sample = torch.zeros(shape, device=engine.device).contiguous(memory_format=engine.memory_format)
+    classes = len(dataset.card.classes)
     for mode in ("evaluation", "training"):
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 outputs = module.train(mode == "training")(sample)
         except Exception as error:
-            raise UsageError(
-                f"{plan.recipe.network}: failed on images of shape {tuple(sample.shape)} in {mode}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        if shape != (2, classes):
-            raise UsageError(
-                f"{plan.recipe.network}: expected outputs of shape (2, {classes}) for 2 images, "
-                f"received {shape} in {mode}"
-            )
-    module.load_state_dict(state)
+            return f"failed on images of shape {shape} in {mode}: {type(error).__name__}: {error}"
+        found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        if found != (2, classes):
+            return f"expected outputs of shape (2, {classes}) for 2 images, received {found} in {mode}"
+    return None
 
 
 def _torchvision_weights(network: Network | Foreign) -> dict[str, Any]:
@@ -262,8 +273,8 @@ def _torchvision_weights(network: Network | Foreign) -> dict[str, Any]:
         entries = list(get_model_weights(name))
     except ValueError:
         raise UsageError(f"torchvision has no weights for {name!r}; give a file with --weights") from None
-    torch.hub.set_dir(str(cache_folder() / "torchvision"))
+    folder = str(cache_folder() / "torchvision")
     try:
-        return dict(entries[-1].get_state_dict(progress=False, check_hash=True))
+        return dict(entries[-1].get_state_dict(progress=False, check_hash=True, model_dir=folder))
     except OSError as error:
         raise UsageError(f"torchvision's weights for {name} could not be downloaded ({error})") from None

@@ -3,26 +3,30 @@
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
+from convsmith.data.loaders import steps_in_epoch
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.estimate import estimate, is_long
 from convsmith.recipes.evaluate import evaluate_selected
 from convsmith.recipes.page import write_report
 from convsmith.recipes.prepare import Plan, make_job, make_model, prepare, records, stored_plan
-from convsmith.recipes.recipe import Recipe, quickened
+from convsmith.recipes.recipe import Recipe
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory, create_run, open_run
-from convsmith.runs.generations import generations, tidy
+from convsmith.runs.generations import tidy
 from convsmith.runs.lock import hold
-from convsmith.runs.subject import network_of
+from convsmith.runs.network import network_of
+from convsmith.runs.subject import make_module
 from convsmith.tasks.classify import Classification
 from convsmith.training.engine import drift, resolve, using
-from convsmith.training.fit import fit
+from convsmith.training.fit import fit, save_state
 from convsmith.training.interrupt import Interrupted
 from convsmith.training.job import Job, State, new_state, unpack
 from convsmith.training.optimise import make_optimiser
@@ -42,13 +46,13 @@ class Outcome:
 
 def train(recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None) -> Outcome:
     """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided."""
-    plan = prepare(quickened(recipe) if recipe.quick else recipe)
+    plan = prepare(recipe)
     for note in plan.notes:
         say(note)
     if is_long(plan):
         say(estimate(plan).text())
     notes: list[str] = []
-    state, job = _begin(plan, notes)
+    state, job = _begin(plan, make_model(plan, notes))
     for note in notes:
         say(note)
     run = create_run(out, plan.recipe.name, records(plan))
@@ -77,12 +81,13 @@ def resume(
     if _is_finished(run, plan):
         say(f"{run.path} is finished; train on with a larger --epochs")
         return Outcome(run, run.record("result"))
-    state, job = _begin(plan, [])
+    # The checkpoint holds the weights: what the run once started from is not needed again.
+    state, job = _begin(plan, make_module(plan.network, recipe.seed))
     return _go_on(run, plan, job, state, quiet, say, restore=True)
 
 
-def _begin(plan: Plan, notes: list[str]) -> tuple[State, Job]:
-    model = plan.engine.place(make_model(plan, notes))
+def _begin(plan: Plan, module: nn.Module) -> tuple[State, Job]:
+    model = plan.engine.place(module)
     job = make_job(plan)
     return new_state(model, make_optimiser(model, plan.recipe.optimiser), plan.engine), job
 
@@ -96,9 +101,15 @@ def _go_on(
         say(f"left out {len(skipped)} files that cannot be read, first {skipped[0]['file']} (all in split.json)")
     with using(plan.engine), hold(run, job.span.total_steps) as holder:
         if restore:
-            _extend(run, plan.recipe, say)
+            extended = _extend(run, plan.recipe, say)
             _restore(run, state, say)
+            if extended:
+                # A run that was stopped early gets its patience anew.
+                state.stopping = replace(state.stopping, best_step=state.step)
             say(f"resumes {run.path} at step {state.step} of {job.span.total_steps}")
+        else:
+            # From here on a resume needs nothing but the run: not the weights that it began with.
+            save_state(job, state, run, best=False)
         progress = make_progress(job.span.total_steps, quiet)
         try:
             how = fit(job, state, run, progress, holder.beat)
@@ -131,7 +142,6 @@ def _result(
     run: RunDirectory, job: Job, state: State, how: str, evaluations: dict[str, Classification | None]
 ) -> dict[str, Any]:
     return {
-        "run": str(run.path),
         "ended": how,
         "epochs": math.ceil(state.step / job.span.steps_per_epoch),
         "steps": state.step,
@@ -144,9 +154,6 @@ def _result(
 def _restore(run: RunDirectory, state: State, say: Say) -> None:
     """Put the newest intact checkpoint into the state, cut the log back to it and remove what a killed save left."""
     tidy(run.path)
-    if not any(generations(run.path / "checkpoints")):
-        run.cut_metrics(0)
-        return
     saved = load_checkpoint(run)
     for warning in saved.warnings:
         say(f"warning: {warning}")
@@ -164,22 +171,23 @@ def _extended(run: RunDirectory, length: Duration | None) -> Recipe:
     return recipe.edit(length=length)
 
 
-def _extend(run: RunDirectory, recipe: Recipe, say: Say) -> None:
+def _extend(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
+    """Write down a new length and say what the schedule makes of it; False where the length is as before."""
     before = run_recipe(run.path).length
     if recipe.length == before:
-        return
+        return False
     schedule = recipe.schedule.kind
     say(
         f"extended from {before} to {recipe.length}; the {schedule} schedule goes on over the new length"
         + ("" if schedule in ("constant", "plateau") else ", so the rate rises again to where that length has it")
     )
     run.write_record("recipe", run.record("recipe") | {"recipe": recipe.to_json()})
+    return True
 
 
 def _is_finished(run: RunDirectory, plan: Plan) -> bool:
     if run.status().state != "finished" or not run.has("result"):
         return False
-    steps_per_epoch = max(1, len(plan.dataset.train) // min(plan.recipe.batch, len(plan.dataset.train)))
-    return run.record("result")["steps"] >= plan.recipe.length.steps(steps_per_epoch) or (
-        run.record("result")["ended"] == "stopped early"
-    )
+    result, extended = run.record("result"), plan.recipe.length != run_recipe(run.path).length
+    wanted = plan.recipe.length.steps(steps_in_epoch(len(plan.dataset.train), plan.recipe.batch))
+    return result["steps"] >= wanted or (result["ended"] == "stopped early" and not extended)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign, check_unchanged, make
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory, open_run
+from convsmith.runs.network import network_of
 
 
 @dataclass(frozen=True)
@@ -76,22 +77,6 @@ def make_module(network: Network | Foreign, seed: int) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise UsageError(f"{network.source}: expected a torch.nn.Module, received a {type(module).__name__}")
     return module
-
-
-def network_record(network: Network | Foreign) -> dict[str, Any]:
-    """What `network.json` holds."""
-    kind = "tree" if isinstance(network, Network) else "module"
-    return {"kind": kind, **network.to_json()}
-
-
-def network_of(run: RunDirectory) -> Network | Foreign:
-    """The network that a run was made with."""
-    fields = dict(run.record("network"))
-    kind = fields.pop("kind", None)
-    try:
-        return Network.from_json(fields) if kind == "tree" else Foreign(**fields)
-    except (UsageError, TypeError) as error:
-        raise BadFile(run.path / "network.json", str(error)) from None
 
 
 def data_options_of(run: RunDirectory) -> DataOptions:

@@ -71,6 +71,11 @@ class Classify:
     labels: tuple[str, ...]
     label_smoothing: float = 0.0
 
+    @property
+    def guess_loss(self) -> float:
+        """The cross entropy of equal probabilities for all classes."""
+        return math.log(len(self.labels))
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean cross entropy of outputs (N, classes) and targets (N,)."""
         return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import PIL
 import torch
 from torch import nn
 
@@ -17,7 +18,7 @@ from convsmith.training.options import EngineOptions
 
 @dataclass(frozen=True)
 class Engine:
-    """The choices made for one machine; `cpu` and `torch_version` say which, so that a resume can tell another."""
+    """The choices made for one machine; the processor and versions say which, so that a resume can tell another."""
 
     device: str
     precision: Literal["fp32", "bf16", "fp16"]
@@ -26,6 +27,7 @@ class Engine:
     threads: int
     cpu: str
     torch_version: str
+    pillow_version: str
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -56,16 +58,19 @@ def resolve(options: EngineOptions) -> Engine:
         threads=options.threads or cores(),
         cpu=cpu_model(),
         torch_version=torch.__version__,
+        pillow_version=PIL.__version__,
     )
 
 
 @contextlib.contextmanager
 def using(engine: Engine) -> Iterator[None]:
-    """Set torch's threads and determinism for a run, and put them back afterwards."""
+    """Set torch's threads and determinism for a run, and put them back afterwards; fp32 means fp32, not TF32."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    benchmark = torch.backends.cudnn.benchmark
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn, cuda = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.benchmark, cudnn.allow_tf32, cuda.allow_tf32
     torch.set_num_threads(engine.threads)
-    torch.backends.cudnn.benchmark = not engine.deterministic
+    cudnn.benchmark, cudnn.allow_tf32, cuda.allow_tf32 = not engine.deterministic, False, False
     torch.use_deterministic_algorithms(engine.deterministic)
     if engine.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -73,13 +78,13 @@ def using(engine: Engine) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.backends.cudnn.benchmark = benchmark
-        torch.use_deterministic_algorithms(deterministic)
+        cudnn.benchmark, cudnn.allow_tf32, cuda.allow_tf32 = before
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
 
 
 def drift(engine: Engine, now: Engine) -> list[str]:
     """What differs between the machine that a run began on and this one, and would change the bits of its result."""
-    names = ("device", "cpu", "torch_version")
+    names = ("device", "cpu", "torch_version", "pillow_version")
     pairs = [(name, getattr(engine, name), getattr(now, name)) for name in names]
     found = [f"{name} was {before!r}, is {after!r}" for name, before, after in pairs if before != after]
     if engine.threads > cores():

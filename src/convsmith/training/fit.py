@@ -1,5 +1,6 @@
 """The loop: epochs of steps, evaluations, log lines and checkpoints, until the end or a reason to stop."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from convsmith.training.interrupt import Interrupted, Request, stop_requests
 from convsmith.training.job import Job, State, Sums, pack
 from convsmith.training.progress import Progress
 from convsmith.training.schedule import plateaued, rate, watched
-from convsmith.training.step import train_step
+from convsmith.training.step import Exploded, train_step
 
 
 @dataclass
@@ -77,11 +78,11 @@ def _train_epoch(
         ended = state.step % job.span.steps_per_epoch == 0 or state.step >= job.span.total_steps
         if not ended and (request.made or state.step % every == 0):
             _note_time(state, clock)
-            _save(job, state, run, best=False)
+            save_state(job, state, run, best=False)
             if request.made:
                 raise Interrupted
         beat(state.step, epoch + 1)
-        progress.update(state.step, f"epoch {epoch + 1}  loss {state.sums.loss.item() / state.sums.images:.4f}")
+        progress.update(state.step, lambda: f"epoch {epoch + 1}  loss {state.sums.loss.item() / state.sums.images:.4f}")
         if ended:
             return
 
@@ -104,6 +105,11 @@ def _finish_epoch(
     best = False
     if job.validation is not None and (last or state.step % every < span.steps_per_epoch):
         summary = evaluate(state.model, job.validation, job.task, job.preprocess, job.engine).summary()
+        if not math.isfinite(summary["loss"]):
+            raise Exploded(
+                f"step {state.step} (epoch {epoch}): the validation loss is {summary['loss']:.4g}; mend with a lower "
+                f"--lr (now {job.optimiser.lr:g}) or a longer --schedule.warmup"
+            )
         row |= {"val_loss": summary["loss"], "val_accuracy": summary["score"]}
         best = _better(summary, state.best)
         state.best = summary if best else state.best
@@ -122,7 +128,7 @@ def _finish_epoch(
     every = job.checkpoint_every.steps(span.steps_per_epoch, span.total_steps)
     due = every <= span.steps_per_epoch or state.step % every < span.steps_per_epoch
     if best or last or due or request.made or _should_stop(job, state):
-        _save(job, state, run, best)
+        save_state(job, state, run, best)
 
 
 def epoch_line(row: dict[str, object], epochs: int) -> str:
@@ -149,7 +155,7 @@ def _better(summary: dict[str, object], best: dict[str, object] | None) -> bool:
 def _should_stop(job: Job, state: State) -> bool:
     """Whether the smoothed loss has not improved for the patience; a resumed run finds it in its checkpoint."""
     patience = job.early_stopping.patience
-    if patience is None:
+    if patience is None or state.stopping.smoothed is None:
         return False
     return state.step - state.stopping.best_step >= patience.steps(job.span.steps_per_epoch, job.span.total_steps)
 
@@ -161,7 +167,11 @@ def _note_time(state: State, clock: Clock) -> None:
     clock.mark = now
 
 
-def _save(job: Job, state: State, run: RunDirectory, best: bool) -> None:
+def save_state(job: Job, state: State, run: RunDirectory, best: bool) -> None:
+    """Write a checkpoint of the state; weights that hold what is no number are refused with `Exploded`."""
     model, tensors, data = pack(state)
+    broken = next((name for name, tensor in model.items() if not bool(tensor.isfinite().all())), None)
+    if broken is not None:
+        raise Exploded(f"step {state.step}: {broken} holds values that are no numbers; no checkpoint was written of it")
     meta = {"state": data, "metrics_length": run.metrics_length()}
     save_checkpoint(run, state.step, model, tensors, meta, best=best, keep=job.keep)

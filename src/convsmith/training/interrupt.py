@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -21,6 +22,7 @@ class Request:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
+        sys.stderr.write("\nstopping after this step; once more stops at once, without a checkpoint\n")
 
 
 @contextlib.contextmanager

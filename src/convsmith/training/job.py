@@ -40,6 +40,11 @@ class Tally(Protocol):
 class Task(Protocol):
     """What is learned: a loss, a count of what was right, and an evaluation."""
 
+    @property
+    def guess_loss(self) -> float:
+        """The loss of an answer that knows nothing."""
+        ...
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean training loss of a batch."""
         ...

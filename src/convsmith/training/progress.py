@@ -2,16 +2,17 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
-PLAIN_SECONDS = 5.0
+PLAIN_SECONDS, BAR_SECONDS = 5.0, 0.2
 
 
 class Progress(Protocol):
     """What the loop tells while it runs."""
 
-    def update(self, step: int, text: str) -> None:
-        """Step `step` is done."""
+    def update(self, step: int, text: Callable[[], str]) -> None:
+        """Step `step` is done; `text` is asked for only where it is shown."""
         ...
 
     def line(self, text: str) -> None:
@@ -26,7 +27,7 @@ class Progress(Protocol):
 class Silent:
     """Says nothing."""
 
-    def update(self, step: int, text: str) -> None: ...
+    def update(self, step: int, text: Callable[[], str]) -> None: ...
 
     def line(self, text: str) -> None: ...
 
@@ -40,9 +41,9 @@ class Plain:
         self.total, self.stream = total, stream
         self.last = time.monotonic()
 
-    def update(self, step: int, text: str) -> None:
+    def update(self, step: int, text: Callable[[], str]) -> None:
         if time.monotonic() - self.last >= PLAIN_SECONDS:
-            self.line(f"step {step}/{self.total}  {text}")
+            self.line(f"step {step}/{self.total}  {text()}")
 
     def line(self, text: str) -> None:
         self.last = time.monotonic()
@@ -68,10 +69,13 @@ class Bar:
         )
         self.bar = RichProgress(*columns, console=Console(file=stream), transient=True)
         self.task: Any = self.bar.add_task("", total=total)
+        self.last = 0.0
         self.bar.start()
 
-    def update(self, step: int, text: str) -> None:
-        self.bar.update(self.task, completed=step, description=text)
+    def update(self, step: int, text: Callable[[], str]) -> None:
+        shown = time.monotonic() - self.last >= BAR_SECONDS
+        self.bar.update(self.task, completed=step, description=text() if shown else None)
+        self.last = time.monotonic() if shown else self.last
 
     def line(self, text: str) -> None:
         self.bar.console.print(text, markup=False, highlight=False)

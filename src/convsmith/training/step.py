@@ -40,10 +40,14 @@ def train_step(state: State, batch: Batch, job: Job) -> None:
 
 
 def check_loss(state: State, loss: float, job: Job) -> None:
-    """Stop before the update where the loss is no number or above `explosion` times the first."""
+    """Stop before the update where the loss is no number, or above `explosion` times the first.
+
+    A run that starts from good weights begins far below the loss of a guess, which then stands for the first.
+    """
     if state.first_loss is None and loss == loss:
         state.first_loss = loss
-    limit = job.explosion * state.first_loss if job.explosion and state.first_loss is not None else float("inf")
+    first = max(state.first_loss or 0.0, job.task.guess_loss)
+    limit = job.explosion * first if job.explosion else float("inf")
     if loss == loss and loss <= limit and loss != float("inf"):
         return
     epoch = state.step // job.span.steps_per_epoch + 1

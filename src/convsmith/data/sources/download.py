@@ -105,7 +105,8 @@ def _fetch(item: Download, folder: Path) -> None:
             return
     raise BadFile(
         folder / item.file,
-        f"could not be downloaded from {'; '.join(failures)}. Fetch it elsewhere and put it there, or name a folder that has the files with --data",
+        f"could not be downloaded from {'; '.join(failures)}. Fetch it elsewhere and put it there, or name a "
+        "folder that has the files with --data",
     )
 
 

@@ -80,7 +80,12 @@ def _check(root: Path, layout: Layout, classes: tuple[str, ...]) -> None:
 
 def _split_folders(root: Path) -> dict[str, Path]:
     children = {child.name: child for child in _folders(root)}
-    if not children or not all(name.lower() in _SPLIT_NAMES for name in children):
+    named = [name for name in children if name.lower() in _SPLIT_NAMES]
+    stray = [name for name in children if name not in named]
+    # One such name among others may be a class (trains, buses); two are splits.
+    if stray and len(named) > 1:
+        raise BadFile(root, f"{stray[0]} lies beside the splits {', '.join(named)}; move it away, or into a split")
+    if stray or not named:
         return {"train": root}
     if not any(name.lower() == "train" for name in children):
         raise BadFile(root, f"expected a folder train beside {', '.join(children)}")

@@ -76,8 +76,11 @@ def open_source(options: DataOptions) -> Source:
         return KNOWN[text]()
     path = Path(text).expanduser()
     if not path.exists():
-        near = nearest(text, KNOWN) or list(KNOWN)
-        raise MissingPath(f"no such path, and no data set of this name: {text!r}; nearest names: {', '.join(near)}")
+        near = nearest(text, KNOWN)
+        hint = f"nearest names: {', '.join(near)}" if near else f"the names are {', '.join(KNOWN)}"
+        raise MissingPath(
+            f"no such path, and no data set of this name: {text!r}; {hint}; a folder of yours: --data PATH"
+        )
     return open_path(path)
 
 
