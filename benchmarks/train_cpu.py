@@ -4,8 +4,8 @@
 
 The peer is what a tutorial writes: a `Dataset` that decodes the stored image, torchvision transforms, a `DataLoader`
 with 2 workers, eager fp32 in NCHW. Ours is the recipe `resnet20-cifar10-fast` as `convsmith train` runs it. Each round
-times both for as many steps, loading included, after their workers and kernels are warm; the figure is the median of the
-rounds' ratios. One line of JSON is added to benchmarks/results/train_cpu.jsonl.
+times both for as many steps, loading included, after their workers and kernels are warm; the figure is the median of
+the rounds' ratios. One line of JSON is added to benchmarks/results/train_cpu.jsonl.
 """
 
 import argparse

@@ -31,7 +31,8 @@ CASES = [
         MissingExtra("onnx", "deploy"),
         ImportError,
         1,
-        "this needs onnx, which is not installed; mend with: pip install 'convsmith[deploy]'",
+        "this needs onnx, which is not installed; mend with: pip install 'convsmith[deploy]' "
+        "(in a checkout: pip install -e '.[deploy]')",
     ),
 ]
 

@@ -1,12 +1,9 @@
 """Named tables, and the time that a call takes."""
 
-import time
-
 import pytest
 
 from convsmith.base.errors import UnknownName
 from convsmith.base.table import Table
-from convsmith.base.timing import measure
 
 ROWS = {"resnet50": 1, "resnet18": 2, "vgg16": 3}
 
@@ -40,12 +37,3 @@ def test_a_table_does_not_follow_its_source():
 )
 def test_names_by_pattern(pattern, names):
     assert Table("network", ROWS).matching(pattern) == names
-
-
-def test_timing_counts_the_calls_after_the_warmup(monkeypatch):
-    clock = iter([0.0, 1.0, 10.0, 13.0, 20.0, 22.0])
-    calls = []
-    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    timing = measure(lambda: calls.append(1), repeats=3, warmup=2)
-    assert (timing.median, timing.minimum, timing.maximum, timing.repeats) == (2.0, 1.0, 3.0, 3)
-    assert len(calls) == 5

@@ -32,9 +32,16 @@ def test_eval_of_each_checkpoint(checkpoint, command, photo_run):
     assert command("eval", photo_run[0], "--checkpoint", checkpoint, "--json").json["step"] == step
 
 
-def test_eval_of_other_images(command, photo_run, shared_pictures):
+def test_eval_of_other_images(command, photo_run, write_pictures, tmp_path):
+    other = write_pictures(tmp_path / "other", 7)
+    answer = command("eval", photo_run[0], "--data", other, "--json").json
+    assert (answer["count"], answer["split"]) == (21, f"all of {other}")
+
+
+def test_eval_of_the_runs_own_images_elsewhere_counts_none_that_it_was_trained_on(command, photo_run, shared_pictures):
     answer = command("eval", photo_run[0], "--data", shared_pictures, "--json").json
-    assert (answer["count"], answer["split"]) == (60, str(shared_pictures))
+    assert (answer["count"], answer["split"]) == (6, "test")
+    assert answer == command("eval", photo_run[0], "--json").json
 
 
 def test_eval_of_a_damaged_newest_checkpoint_says_so_and_uses_the_one_before(command, own_run):
@@ -66,8 +73,9 @@ def test_predict_files_folders_and_patterns(command, photo_run):
     assert len(command("predict", run, folder, "--json").json) == 60
     assert len(command("predict", run, str(folder / "*" / "00*.png"), "--json").json) == 30
     rows = list(csv.DictReader(command("predict", run, folder / "bent", "--csv").out.splitlines()))
-    assert len(rows) == 20
-    assert list(rows[0]) == ["file", "label", "probability", "error"]
+    assert list(rows[0]) == ["file", "rank", "label", "probability", "error"]
+    assert [row["rank"] for row in rows] == ["1", "2", "3"] * 20
+    assert sum(float(row["probability"]) for row in rows) == pytest.approx(20, abs=1e-3)
 
 
 def test_predict_with_one_broken_file_answers_the_others(command, photo_run, broken):

@@ -11,25 +11,22 @@ QUICK = ("--quick", "--batch", "8", "--quiet", "--json", "--precision", "fp32", 
 
 
 @pytest.mark.parametrize(
-    ("make", "network", "recipe"),
+    ("words", "network", "recipe"),
     [
-        (lambda folder, trees, modules: [], "lenet5", "digits"),
-        (lambda folder, trees, modules: ["lenet5", "--data", folder], "lenet5", "photos"),
-        (lambda folder, trees, modules: ["--data", folder], "resnet18", "photos"),
-        (lambda folder, trees, modules: [f"{folder}/", "--network", "resnet20_cifar"], "resnet20_cifar", "photos"),
-        (
-            lambda folder, trees, modules: ["resnet20_cifar", "--data", folder, "--epochs", 1],
-            "resnet20_cifar",
-            "photos",
-        ),
-        (lambda folder, trees, modules: [f"{modules}:make", "--data", folder], "modules.py:make", "photos"),
-        (lambda folder, trees, modules: [f"{trees}:dropping", "--data", folder], "dropping", "photos"),
-        (lambda folder, trees, modules: ["torchvision:resnet18"], "torchvision:resnet18", "digits"),
+        ("", "lenet5", "digits"),
+        ("lenet5 --data {folder}", "lenet5", "lenet5-pictures"),
+        ("--data {folder}", "resnet18", "photos"),
+        ("{folder}/ --network resnet20_cifar", "resnet20_cifar", "photos"),
+        ("resnet20_cifar --data {folder} --epochs 1", "resnet20_cifar", "resnet20_cifar-pictures"),
+        ("{modules}:make --data {folder}", "modules.py:make", "modules-py-pictures"),
+        ("{trees}:dropping --data {folder}", "dropping", "trees-py-dropping-pictures"),
+        ("torchvision:resnet18", "torchvision:resnet18", "torchvision-resnet18-digits"),
     ],
     ids=["nothing", "network", "data", "folder", "both", "module", "tree", "torchvision"],
 )
-def test_what_can_be_named(make, network, recipe, command, shared_pictures, trees, modules, here):
-    answer = command("train", *make(shared_pictures, trees, modules), *QUICK)
+def test_what_can_be_named(words, network, recipe, command, shared_pictures, trees, modules, here):
+    named = words.format(folder=shared_pictures, modules=modules, trees=trees)
+    answer = command("train", *named.split(), *QUICK)
     assert answer.code == 0, answer.err
     assert answer.err == ""
     result = answer.json
@@ -56,8 +53,8 @@ def test_what_it_prints_for_people(command, shared_pictures, trees, here):
     assert "trained 2 epochs in " in answer.out
     assert "the images of pictures are 12x12 pixels\n" in answer.out
     assert "next    convsmith predict my IMAGE...\n" in answer.out
-    assert answer.err.startswith("run my\nepoch   1/2  train loss ")
-    assert answer.err.count("\n") == 3
+    assert answer.err.startswith("data pictures: folder of class folders: 3 classes, 60 images\nrun my\nepoch   1/2  ")
+    assert answer.err.count("\n") == 4
     rows = open_run("my").metrics()
     assert f"val loss {rows[1]['val_loss']:.4f}" in answer.err
 
@@ -170,11 +167,14 @@ def test_an_edit_that_changes_nothing_warns_in_one_line(command, here):
         (["--augment", "crop(many)"], "augment[0].padding: expected"),
         (["--augment", "crop("], ""),
         (["--edit", "widen=2"], "unknown edit 'widen'"),
-        (["--optimiser.rules", "rule(nothing, lr=1)"], "optimiser.rules: no parameter is left for 'nothing'"),
-        (["--data", "nowhere"], "no such path, and no data set of this name: 'nowhere'; nearest names: "),
+        (
+            ["--quiet", "--optimiser.rules", "rule(nothing, lr=1)"],
+            "optimiser.rules: no parameter is left for 'nothing'",
+        ),
+        (["--data", "nowhere"], "no such path, and no data set of this name: 'nowhere'; "),
         (["--data", "cifar"], "no such path, and no data set of this name: 'cifar'; nearest names: cifar10, cifar100"),
         (["nowhere/images"], "nowhere/images: no such file or folder"),
-        (["--weights", "nowhere.safetensors"], "nowhere.safetensors: "),
+        (["--quiet", "--weights", "nowhere.safetensors"], "nowhere.safetensors: "),
         (["--data.split", "80/20"], "split: expected train/val/test shares such as 80/10/10"),
         (["--resume", "nowhere"], "nowhere: no such run; expected a run directory"),
         (["own.py:make"], "own.py: no such file"),

@@ -35,7 +35,7 @@ def test_class_folders(tmp_path: Path, class_folders: Writer, random_pixels: Cal
     ]
     np.testing.assert_array_equal(np.asarray(examples.read(4)), random_pixels(0, 12, 10, 3))
     assert (source.card.size, source.card.channels, source.card.notes) == ((12, 10), 3, ())
-    assert describe(source) == "folder of class folders: 2 classes, 5 images"
+    assert describe(source.card) == "folder of class folders: 2 classes, 5 images"
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
@@ -168,7 +168,7 @@ def test_parquet_values(tmp_path: Path, write_parquet: Writer, random_pixels: Ca
         np.testing.assert_array_equal(np.asarray(train.read(i)), random_pixels(seed, 9, 7, 3))
     assert train.labels.tolist() == [2, 2, 2]
     assert train.name(1).endswith("train-00000-of-00002.parquet #8 (2.png)")
-    assert describe(source) == "Parquet files: 3 classes, 18 images (train 11, val 3, test 4)"
+    assert describe(source.card) == "Parquet files: 3 classes, 18 images (train 11, val 3, test 4)"
 
 
 def test_one_parquet_file_is_a_train_split(tmp_path: Path, write_parquet: Writer) -> None:

@@ -34,7 +34,7 @@ def test_digits_are_scikit_learns_scaled_to_a_byte() -> None:
     assert (card.channels, card.size, card.counts) == (1, (8, 8), {"train": 1797})
     assert card.classes == tuple("0123456789")
     assert sum(card.class_counts["train"]) == 1797
-    assert describe(source) == "bundled digits: 10 classes, 1,797 images"
+    assert describe(source.card) == "bundled digits: 10 classes, 1,797 images"
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
@@ -46,7 +46,7 @@ def test_idx_values(tmp_path: Path, idx_folder: Writer, random_pixels: Callable[
     assert source.card.class_counts == {"train": (10,) * 4, "test": (5,) * 4}
     np.testing.assert_array_equal(source.splits["train"].read(17)[..., 0], random_pixels(1, 40, 6, 5)[17])
     assert source.splits["test"].name(3) == "toy test #3"
-    assert describe(source) == "IDX files: 4 classes, 60 images (train 40, test 20)"
+    assert describe(source.card) == "IDX files: 4 classes, 60 images (train 40, test 20)"
 
 
 def test_subsets_keep_names_and_share_memory(tmp_path: Path, idx_folder: Writer) -> None:

@@ -9,7 +9,6 @@ from PIL import Image
 import convsmith as cs
 from convsmith.base.errors import BadFile, CheckFailed, MissingPath, UsageError
 from convsmith.data.preprocess import Preprocess, load
-from convsmith.recipes.evaluate import evaluate_run
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -116,7 +115,7 @@ def test_pictures_that_are_none(picture, kind, message, run):
 
 
 def test_a_folder_without_images(run, tmp_path):
-    with pytest.raises(BadFile, match=r"holds no images \(.jpg, "):
+    with pytest.raises(BadFile, match="holds no images"):
         run.predict(tmp_path)
 
 
@@ -124,11 +123,7 @@ def test_no_pictures_no_predictions(run):
     assert run.predict([]) == []
 
 
-def test_evaluation_of_a_run_by_other_means(run, photo_run, command):
-    other = evaluate_run(photo_run[0], source=str(photo_run[1]))
-    assert (other.split, other.result.count) == (str(photo_run[1]), 60)
-    splits = [run.evaluate(split).result for split in ("train", "val", "test")]
-    assert np.array_equal(np.sum([r.confusion for r in splits], axis=0), other.result.confusion)
+def test_evaluation_by_the_call_and_by_the_command_is_one(run, command):
     assert run.evaluate().result == run.evaluate("test").result
     stored = run.result["metrics"]["test"]
     assert json.loads(json.dumps(run.evaluate("test").result.to_json())) == stored
@@ -136,14 +131,15 @@ def test_evaluation_of_a_run_by_other_means(run, photo_run, command):
     assert {key: answer[key] for key in stored} == stored
 
 
-def test_other_images_are_matched_by_class_name(run, write_pictures, photo_run, tmp_path):
+def test_other_images_are_matched_by_class_name(run, write_pictures, tmp_path):
     # Only two of the classes, and so numbered otherwise.
     fewer = write_pictures(tmp_path / "fewer", 20)
     (fewer / "bent").rename(tmp_path / "bent")
     result = run.evaluate(data=str(fewer)).result
-    whole = evaluate_run(photo_run[0], source=str(photo_run[1])).result
+    splits = [run.evaluate(split).result.confusion for split in ("train", "val", "test")]
+    whole = np.sum(splits, axis=0).tolist()
     assert result.count == 40
-    assert result.confusion == ((0, 0, 0), *whole.confusion[1:])
+    assert list(map(list, result.confusion)) == [[0, 0, 0], *whole[1:]]
     (fewer / "flat").rename(fewer / "square")
     with pytest.raises(UsageError, match=r"class 'square' is .*bent, flat, round"):
         run.evaluate(data=str(fewer))

@@ -13,7 +13,7 @@ from convsmith.report import svg
 from convsmith.report.architecture import Stage, stages_svg
 from convsmith.report.confusion import confusion_svg, top_confusions
 from convsmith.report.curves import curves_svg
-from convsmith.report.pictures import grid_png, png, thumbnail
+from convsmith.report.pictures import png, thumbnail
 
 HOSTILE = "<script>alert('x')</script>\"&\x00\x1b\n\udc80\u202e"
 LENET = (
@@ -194,24 +194,6 @@ def test_png_refuses_other_arrays() -> None:
         png(np.zeros((3, 3, 2), np.uint8))
     with pytest.raises(UsageError, match=r"received shape \(0, 3\)"):
         png(np.zeros((0, 3), np.uint8))
-
-
-def test_grid_enlarges_small_and_shrinks_large_images() -> None:
-    images = [np.full((28, 28), 9, np.uint8), np.full((600, 300, 3), 7, np.uint8), np.zeros((8, 8, 4), np.uint8)]
-    data = grid_png(images, 2, ["cat\nsaid dog", "é" * 99, HOSTILE])
-    with Image.open(io.BytesIO(data)) as sheet:
-        assert sheet.size == (2 * (128 + 12) + 12, 2 * (256 + 34 + 12) + 12)
-    assert data == grid_png(images, 2, ["cat\nsaid dog", "é" * 99, HOSTILE])
-
-
-def test_grid_errors() -> None:
-    image = np.zeros((3, 3), np.uint8)
-    with pytest.raises(UsageError, match="at least one image"):
-        grid_png([], 2, [])
-    with pytest.raises(UsageError, match="at least one column"):
-        grid_png([image], 0)
-    with pytest.raises(UsageError, match="a caption for each of 1 images, received 2"):
-        grid_png([image], 1, ["a", "b"])
 
 
 def test_thumbnails_are_small_and_bad_bytes_are_named() -> None:

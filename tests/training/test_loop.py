@@ -158,7 +158,7 @@ def test_the_weights_are_untouched_by_the_step_that_exploded(recipe, poisoned, t
 
     poisoned(2, float("nan"))
     plan = prepare(recipe)
-    state, job = running._begin(plan, [])
+    state, job = running._begin(plan, running.make_model(plan, []))
     state.model.train()
     first, second, *_ = job.training.epoch(0)
     train_step(state, first, job)

@@ -12,7 +12,17 @@ from convsmith.runs.checkpoints import load_checkpoint
 @pytest.fixture(params=["own file", "torchvision"])
 def words(request, modules, shared_pictures):
     """The words that train it on the tiny images."""
-    torchvision = ["torchvision:resnet18", "--batch", "16", "--length", "4steps", "--checkpoint_every", "2steps"]
+    torchvision = [
+        "torchvision:resnet18",
+        "--batch",
+        "16",
+        "--lr",
+        "0.005",
+        "--length",
+        "4steps",
+        "--checkpoint_every",
+        "2steps",
+    ]
     own = [f"{modules}:make", "--batch", "8", "--epochs", "3", "--checkpoint_every", "2steps"]
     chosen = own if request.param == "own file" else torchvision
     return ["train", *chosen, "--data", shared_pictures, "--precision", "fp32", "--engine.threads", 1, "--quiet"]

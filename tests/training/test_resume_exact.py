@@ -102,6 +102,15 @@ def being_written(path: Path) -> bool:
         return False
 
 
+def lives(group: int) -> bool:
+    """Whether any process of the group does."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("case", PARAMETERS)
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(case, words, forks, tmp_path):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
@@ -111,10 +120,12 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(case, words, forks
     assert any(name.endswith("::momentum_buffer") for name in expected["tensors"])
     randomly = random.Random(case)
     moments: list[int] = []
+    groups: list[int] = []
     for attempt in range(30):
         resumed = ["train", "--resume", str(killed), "--quiet", "--json"]
         process = forks.start(*(resumed if is_run(killed) else words(case, "--out", str(killed))))
         begin = steps(killed)
+        groups.append(process.pid)
         if len(moments) < 8:
             if attempt % 2 == 0:  # right while a checkpoint is written
                 process.until(lambda b=begin: steps(killed) > b and being_written(killed), pause=0)
@@ -131,8 +142,11 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(case, words, forks
     same(killed, expected)
     assert moments == sorted(moments), "a checkpoint was lost"
     assert len(set(moments)) >= 3, moments
-    log = (killed / "log.txt").read_text()
-    assert "was killed after step" in log
+    assert "was killed after step" in (killed / "log.txt").read_text()
+    deadline = time.monotonic() + 15
+    while alive := [group for group in groups if lives(group)]:
+        assert time.monotonic() < deadline, f"loader processes of killed ones live on: {alive}"
+        time.sleep(0.1)
 
 
 def test_what_a_save_that_was_killed_left_is_removed_even_where_no_save_follows(words, tmp_path):
@@ -145,6 +159,18 @@ def test_what_a_save_that_was_killed_left_is_removed_even_where_no_save_follows(
     open_run(path).set_status("running", pid=2**22 + 1)
     assert main(["train", "--resume", str(path), "--quiet", "--json"]) == 0
     assert list(path.rglob(".*")) == []
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(words, tmp_path):
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    for path in (straight, killed):
+        assert main(words("resident", "--out", str(path))) == 0
+    shutil.rmtree(killed / "checkpoints")
+    for name in ("last.json", "best.json", "metrics.jsonl", "result.json"):
+        (killed / name).unlink()
+    open_run(killed).set_status("running", pid=2**22 + 1)
+    assert main(["train", "--resume", str(killed), "--quiet", "--json"]) == 0
+    same(killed, outcome(straight))
 
 
 def test_the_command_itself_is_killed_and_resumed(words, tmp_path):
@@ -364,6 +390,27 @@ def test_extending_a_schedule_that_ends_says_that_the_rate_rises(words, tmp_path
     assert open_run(path).record("result")["epochs"] == 2
 
 
+def test_more_epochs_give_a_run_that_stopped_early_its_patience_anew(words, tmp_path, command):
+    path = tmp_path / "run"
+    early = ("--early_stopping.patience", "1ep", "--lr", "1e-9", "--epochs", "20")
+    assert main(words("resident", *early, "--out", str(path))) == 0
+    before = open_run(path).record("result")
+    assert before["ended"] == "stopped early"
+    assert "is finished" in command("train", "--resume", path).err
+    answer = command("train", "--resume", path, "--epochs", "21", "--json")
+    assert answer.code == 0
+    assert before["steps"] + 6 <= answer.json["steps"] < 21 * 6
+
+
+def test_a_run_that_did_not_finish_has_a_report(words, forks, tmp_path):
+    path = tmp_path / "run"
+    process = forks.start(*words("resident", "--out", str(path)))
+    assert process.until(lambda: steps(path) >= 4)
+    process.send(signal.SIGINT)
+    assert process.wait() == 130
+    assert "stopped" in (path / "report.html").read_text()
+
+
 def test_a_finished_run_is_left_as_it_is(words, tmp_path, command):
     path = tmp_path / "run"
     assert main(words("resident", "--out", str(path), "--epochs", "1")) == 0
@@ -398,5 +445,5 @@ def test_resuming_from_a_damaged_checkpoint_takes_the_one_before(words, forks, t
 def test_resuming_without_any_intact_checkpoint_is_refused(stopped_run, refused):
     for file in stopped_run.rglob("meta.json"):
         file.write_text("{}")
-    message = refused("train", "--resume", stopped_run, "--quiet", code=1, watched=stopped_run / "checkpoints")
+    message = refused("train", "--resume", stopped_run, "--quiet", code=1)
     assert message.startswith(f"{stopped_run / 'checkpoints'}: holds no intact checkpoint")

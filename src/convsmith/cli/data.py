@@ -59,7 +59,7 @@ def _stats(values) -> int:
     if values.json:
         print_json(numbers)
         return 0
-    print(describe(source))
+    print(describe(source.card))
     print()
     splits = list(numbers["splits"])
     rows = [(name, *(count(tally.get(split, 0)) for split in splits)) for name, tally in numbers["classes"].items()]

@@ -52,7 +52,7 @@ def opened(name: str, values: argparse.Namespace) -> Network | Foreign:
 
 
 def priced(name: str, network: Network | Foreign, values: argparse.Namespace) -> Cost:
-    """What the network costs; a module that is not a tree is built and run once, on the images of its run if it is one."""
+    """What the network costs; a module that is no tree is built and run once, on images like its run's."""
     if isinstance(network, Network):
         return cost(network)
     preprocess = open_run(name).record("preprocess") if is_run(name) else {"mode": "RGB", "size": [224, 224]}

@@ -1,9 +1,13 @@
 """Loaders: batches whose order is a function of (seed, epoch), from memory or streamed; no generator to save."""
 
+import os
 import signal
+import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -158,7 +162,7 @@ class _Streaming:
             sampler=batches,
             num_workers=min(self._workers, len(batches)),
             collate_fn=_as_it_is,
-            worker_init_fn=_leave_signals_to_the_parent,
+            worker_init_fn=partial(_begin_worker, os.getpid()),
             pin_memory=plan.device.type == "cuda",
             # Without one of its own it would draw from, and so move, the generator of the whole process.
             generator=torch.Generator(),
@@ -188,10 +192,21 @@ class _Decoding(Dataset[Any]):
         return torch.from_numpy(stack)
 
 
-def _leave_signals_to_the_parent(worker: int) -> None:
-    """Batch systems send SIGTERM to a whole group: a worker that dies of it would fail the run that is being saved."""
+def _begin_worker(parent: int, worker: int) -> None:
+    """Leave signals to the parent, and end with it.
+
+    Batch systems send SIGTERM to a whole group: a worker that dies of it would fail the run that is being saved.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """torch watches for whoever is the parent when a worker begins: that may be another if it was killed just then."""
+    while os.getppid() == parent:
+        time.sleep(2)
+    os._exit(1)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -13,7 +13,10 @@ from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, 
 def digits() -> Recipe:
     """LeNet-5 on scikit-learn's 1,797 handwritten digits of 8x8 pixels, enlarged to 32x32; no download.
 
-    TO MEASURE
+    convsmith train digits
+
+    Time: 6 seconds of training on one core of an AMD EPYC with AVX512. Test accuracy: mean 98.7%, standard deviation
+    0.3 points, over 5 seeds on the 179 test images of the fixed split.
     """
     return Recipe(
         name="digits",
@@ -33,7 +36,9 @@ def digits() -> Recipe:
 def lenet5_mnist() -> Recipe:
     """LeNet-5 on MNIST, enlarged from 28x28 to 32x32.
 
-    TO MEASURE
+    convsmith train lenet5-mnist
+
+    MEASURED_MNIST
     """
     return Recipe(
         name="lenet5-mnist",
@@ -86,7 +91,11 @@ def resnet20_cifar10_fast() -> Recipe:
 def photos() -> Recipe:
     """A user's own folder of images: ResNet-18 at 224 pixels, from `--weights FILE` where given.
 
-    TO MEASURE
+    convsmith train photos --data FOLDER
+
+    Time and result depend on the images. Run once, with --epochs 10, on the 701 frames of CamVid (480x360) sorted by
+    their four videos: 5 minutes on 2 cores of an AMD EPYC with AVX512-BF16 that others used too, and 68 of 69 test
+    images right.
     """
     return Recipe(
         name="photos",

@@ -69,7 +69,7 @@ def for_network(name: str, source: str) -> Recipe:
     set_name = Path(source).name if Path(source).exists() else source
     return replace(
         recipe,
-        name=f"{re.sub(r'[^A-Za-z0-9_]+', '-', name.removesuffix(':make')).strip('-')}-{set_name}",
+        name=f"{re.sub(r'[^A-Za-z0-9_]+', '-', Path(name).name.removesuffix(':make')).strip('-')}-{set_name}",
         network=name,
         init=None,
         engine=EngineOptions(),

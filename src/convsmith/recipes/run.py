@@ -20,7 +20,7 @@ from convsmith.recipes.prepare import Plan, make_job, make_model, prepare, recor
 from convsmith.recipes.recipe import Recipe
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory, create_run, open_run
-from convsmith.runs.generations import tidy
+from convsmith.runs.generations import generations, tidy
 from convsmith.runs.lock import hold
 from convsmith.runs.network import network_of
 from convsmith.runs.subject import make_module
@@ -47,11 +47,10 @@ class Outcome:
 def train(recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None) -> Outcome:
     """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided."""
     plan = prepare(recipe)
-    for note in plan.notes:
-        say(note)
+    notes = list(plan.notes)
     if is_long(plan):
-        say(estimate(plan).text())
-    notes: list[str] = []
+        say("\n".join([*notes, estimate(plan).text()]))
+        notes.clear()
     state, job = _begin(plan, make_model(plan, notes))
     for note in notes:
         say(note)
@@ -81,6 +80,10 @@ def resume(
     if _is_finished(run, plan):
         say(f"{run.path} is finished; train on with a larger --epochs")
         return Outcome(run, run.record("result"))
+    if not any(generations(run.path / "checkpoints")) and not run.has("last"):
+        # It was killed before its first checkpoint, so that this is its beginning.
+        state, job = _begin(plan, make_model(plan, []))
+        return _go_on(run, plan, job, state, quiet, say)
     # The checkpoint holds the weights: what the run once started from is not needed again.
     state, job = _begin(plan, make_module(plan.network, recipe.seed))
     return _go_on(run, plan, job, state, quiet, say, restore=True)
@@ -100,8 +103,8 @@ def _go_on(
         skipped = plan.dataset.split["skipped"]
         say(f"left out {len(skipped)} files that cannot be read, first {skipped[0]['file']} (all in split.json)")
     with using(plan.engine), hold(run, job.span.total_steps) as holder:
+        extended = _extend(run, plan.recipe, say)
         if restore:
-            extended = _extend(run, plan.recipe, say)
             _restore(run, state, say)
             if extended:
                 # A run that was stopped early gets its patience anew.

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import PIL
 import torch
@@ -67,7 +67,8 @@ def using(engine: Engine) -> Iterator[None]:
     """Set torch's threads and determinism for a run, and put them back afterwards; fp32 means fp32, not TF32."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    cudnn, cuda = torch.backends.cudnn, torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn
+    cuda: Any = torch.backends.cuda.matmul
     before = cudnn.benchmark, cudnn.allow_tf32, cuda.allow_tf32
     torch.set_num_threads(engine.threads)
     cudnn.benchmark, cudnn.allow_tf32, cuda.allow_tf32 = not engine.deterministic, False, False

@@ -1,8 +1,8 @@
 """Ctrl-C (or SIGTERM) once asks a loop to finish its step; twice ends it at once."""
 
 import contextlib
+import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -22,7 +22,9 @@ class Request:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
-        sys.stderr.write("\nstopping after this step; once more stops at once, without a checkpoint\n")
+        # Not by sys.stderr: the loop may be in the middle of a line there, and a stream cannot be entered twice.
+        with contextlib.suppress(OSError):
+            os.write(2, b"\nstopping after this step; once more stops at once, without a checkpoint\n")
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from convsmith.base.errors import BadFile, MissingPath, nearest
 from convsmith.base.table import Table
+from convsmith.data.card import Card
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.cifar import download_cifar, is_cifar10, is_cifar100, open_cifar10, open_cifar100
 from convsmith.data.sources.digits import open_digits
@@ -107,9 +108,8 @@ def recognise(path: Path) -> str:
     raise BadFile(path, f"no data set recognised; looked for {_LOOKED_FOR}; found {_found(path)}")
 
 
-def describe(source: Source) -> str:
+def describe(card: Card) -> str:
     """What was recognised, in one line: `folder of class folders: 3 classes, 120 images (train 100, test 20)`."""
-    card = source.card
     total = sum(card.counts.values())
     line = f"{_KINDS.get(card.kind, card.kind)}: {len(card.classes)} classes, {total:,} images"
     if len(card.counts) > 1:
