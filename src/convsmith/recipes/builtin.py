@@ -38,7 +38,8 @@ def lenet5_mnist() -> Recipe:
 
     convsmith train lenet5-mnist
 
-    MEASURED_MNIST
+    Time: 19 seconds on 2 cores of an AMD EPYC with AVX512-BF16. Test accuracy: 99.27% in the mean of 3 seeds (99.18 to
+    99.36), on the 10,000 test images.
     """
     return Recipe(
         name="lenet5-mnist",
@@ -76,7 +77,11 @@ def resnet20_cifar10() -> Recipe:
 def resnet20_cifar10_fast() -> Recipe:
     """ResNet-20 on CIFAR-10 in 15 epochs: one cycle of the learning rate with Nesterov momentum.
 
-    TO MEASURE
+    convsmith train resnet20-cifar10-fast
+
+    Run once, on JPEG copies of the images (where a published ResNet-20 of 91.7% scores 81.0%): test accuracy 85.0%, at
+    1,700 to 1,800 training images a second on 2 cores of an AMD EPYC with AVX512-BF16; 15 minutes there, since others
+    used the machine for half of the time. Never run by us on the original images.
     """
     return replace(
         resnet20_cifar10(),
