@@ -27,9 +27,10 @@ from convsmith.nets.build import build
 from convsmith.nets.zoo import network
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.prepare import environment, make_job, make_model, prepare
-from convsmith.training.engine import cpu_model, using
+from convsmith.training.engine import cpu_model, resolve, using
 from convsmith.training.job import new_state
 from convsmith.training.optimise import make_optimiser
+from convsmith.training.options import EngineOptions
 from convsmith.training.step import train_step
 
 RESULTS = Path(__file__).parent / "results" / "train_cpu.jsonl"
@@ -107,7 +108,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     values = parser.parse_args()
-    engine = prepare(RECIPES["digits"]()).engine
+    engine = resolve(EngineOptions())
     pairs: list[tuple[float, float]] = []
     with using(engine):
         ours, plain = our_steps(values.folder), plain_steps(values.folder)

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # The names of runs, as the pages print them; one quick run stands for all.
 RUN = re.compile(r"runs/\d{4}-\d\d-\d\d-digits-[0-9a-f]{6}|\bRUN\b")
-NEEDS_DOWNLOAD = "resnet20-cifar10-fast"
+# Data that a test cannot have, with what stands in for it.
+STAND_INS = {"resnet20-cifar10-fast": ["--data", "photos/", "--size", "32"], "lenet5-mnist": ["--data", "digits"]}
 
 
 def commands(page: Path) -> list[str]:
@@ -64,9 +65,8 @@ def test_command_of_the_documents(
     words = shlex.split(RUN.sub("run", command), comments=True)[1:]
     if words[0] == "train" and "--resume" not in words:
         words += ["--quick", "--quiet"]
-        if NEEDS_DOWNLOAD in words:
-            words += ["--data", "photos/", "--size", "32"]
-        if "photos" in command or NEEDS_DOWNLOAD in words:
+        words += STAND_INS.get(words[1], [])
+        if "photos/" in words:
             words += ["--batch", "8"]
     status = main(words)
     assert status == 0, capsys.readouterr().err

@@ -40,7 +40,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise BadFile(path, f"expected a JSON file that can be read ({error.strerror})") from None
+        raise BadFile(path, f"could not be read ({error.strerror}); expected a JSON file") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFile(path, f"expected JSON, could not read it ({error})") from None
 
