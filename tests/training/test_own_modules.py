@@ -60,3 +60,61 @@ def test_a_module_goes_the_whole_way(words, forks, command, shared_pictures, tmp
     assert exported.json["ok"]
     assert (killed / "export" / "model.onnx").is_file()
     assert run.report().is_file()
+
+
+VIEWING = """
+from torch import nn
+
+
+class Viewing(nn.Module):
+    def __init__(self, classes, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 4, 3, padding=1)
+        self.out = nn.Linear(4 * 12 * 12, classes)
+
+    def forward(self, images):
+        return self.out(self.conv(images).relu().view(COUNT, -1))
+
+
+def make(classes, channels):
+    return Viewing(classes, channels)
+"""
+
+
+def test_a_module_that_views_its_images_gets_the_usual_layout(command, shared_pictures, tmp_path):
+    (tmp_path / "viewing.py").write_text(VIEWING.replace("COUNT", "images.shape[0]"))
+    words = [
+        "--data",
+        shared_pictures,
+        "--precision",
+        "fp32",
+        "--epochs",
+        "1",
+        "--batch",
+        "8",
+        "--out",
+        tmp_path / "run",
+    ]
+    answer = command("train", f"{tmp_path / 'viewing.py'}:make", *words)
+    assert answer.code == 0
+    assert "does not take images channels last; they keep the usual layout" in answer.err
+    assert command("eval", tmp_path / "run", "--json").json["count"] == 6
+    assert command("predict", tmp_path / "run", shared_pictures / "bent", "--json").code == 0
+    assert command("export", tmp_path / "run", "--json").json["ok"]
+
+
+def test_a_module_that_fixes_the_number_of_images_is_not_exported(command, shared_pictures, tmp_path):
+    (tmp_path / "fixing.py").write_text(VIEWING.replace("COUNT", "len(images)"))
+    words = ["--data", shared_pictures, "--precision", "fp32", "--quick", "--batch", "8", "--out", tmp_path / "run"]
+    assert command("train", f"{tmp_path / 'fixing.py'}:make", *words).code == 0
+    answer = command("export", tmp_path / "run")
+    assert answer.code == 1
+    assert "A module that asks len(images) fixes the number of images; images.shape[0] leaves it free" in answer.err
+    assert not (tmp_path / "run" / "export").exists()
+
+
+def test_a_good_start_is_not_taken_for_an_explosion(command, shared_pictures, tmp_path):
+    first = ["--data", "digits", "--label_smoothing", "0", "--epochs", "8", "--out", tmp_path / "first", "--quiet"]
+    assert command("train", "digits", *first).code == 0
+    again = ["--weights", tmp_path / "first", "--label_smoothing", "0", "--batch", "16", "--epochs", "1", "--quiet"]
+    assert command("train", "digits", *again, "--out", tmp_path / "again").code == 0

@@ -20,11 +20,11 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument(
         "--tolerance", type=float, default=1e-4, help="largest difference, relative to the largest output"
     )
-    parser.add_argument("--quiet", action="store_true", help="accepted on every verb; nothing else is printed here")
+    parser.add_argument("--quiet", action="store_true", help="no notes")
     add_output(parser)
     values = parser.read(words)
     subject = import_module("convsmith.runs.subject").open_subject(values.run)
-    for warning in subject.warnings:
+    for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
     _, examples = import_module("convsmith.recipes.evaluate").own_split(subject, "val", values.data)
     path = Path(values.out) if values.out else subject.run.path / "export" / "model.onnx"

@@ -19,7 +19,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--top", type=int, default=5, metavar="N", help="classes for each image (5)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--csv", action="store_true", help="print CSV, a row for each file and class")
-    parser.add_argument("--quiet", action="store_true", help="accepted on every verb; nothing else is printed here")
+    parser.add_argument("--quiet", action="store_true", help="no notes")
     add_output(parser)
     values = parser.read(words)
     if values.top < 1:
@@ -29,7 +29,7 @@ def run(words: Sequence[str]) -> int:
     engines, predicting = import_module("convsmith.training.engine"), import_module("convsmith.deploy.predict")
     files = predicting.expand(values.images)
     subject = import_module("convsmith.runs.subject").open_subject(values.run)
-    for warning in subject.warnings:
+    for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
     engine = engines.resolve(EngineOptions(device=values.device))
     with engines.using(engine):

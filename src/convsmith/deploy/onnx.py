@@ -152,7 +152,14 @@ def _inputs(subject: Subject, examples: Examples) -> np.ndarray:
 
 def _compare(subject: Subject, session: Any, inputs: np.ndarray, batch: int) -> Comparison:
     chosen = np.resize(inputs, (batch, *inputs.shape[1:])) if len(inputs) < batch else inputs[:batch]
-    (theirs,) = session.run(None, {"images": chosen})
+    try:
+        (theirs,) = session.run(None, {"images": chosen})
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise CheckFailed(
+            f"{subject.network.name}: the exported network does not run on {batch} images ({reason}). "
+            "A module that asks len(images) fixes the number of images; images.shape[0] leaves it free"
+        ) from None
     with torch.no_grad():
         ours = subject.module(torch.from_numpy(chosen.copy())).numpy()
     difference = float(np.abs(ours - theirs).max() / max(float(np.abs(ours).max()), 1e-12))

@@ -2,7 +2,7 @@
 
 import glob
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class Prediction:
 
 def predict(subject: Subject, pictures: Iterable[Picture], engine: Engine, top: int = 5) -> Iterator[Prediction]:
     """Predictions in order, batch by batch; a picture that cannot be read has its error instead of classes."""
+    engine = replace(engine, channels_last=subject.channels_last)
     module = engine.place(subject.module)
     for group in _batches(pictures):
         loaded = [_load(picture, subject) for picture in group]

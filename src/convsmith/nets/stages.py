@@ -1,38 +1,25 @@
 """What a network's stages are like, for tables and drawings."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convsmith.nets.cost import cost
 from convsmith.nets.ops import Conv
 from convsmith.nets.tree import Add, Branching, Leaf, Node, walk
+from convsmith.report.architecture import Stage
 
 if TYPE_CHECKING:
     from convsmith.nets.network import Network  # which draws itself with these numbers
 
 
-@dataclass(frozen=True)
-class StageSummary:
-    """One stage or head: what it is made of, what it gives, and what it costs."""
-
-    name: str
-    detail: str
-    channels: int
-    size: tuple[int, ...]
-    params: int
-    macs: int
-    layers: int
-
-
-def summarise(network: "Network") -> list[StageSummary]:
+def summarise(network: "Network") -> list[Stage]:
     """The stages and heads of a network for its own input."""
     numbers, ends = cost(network), network.trace().stages
-    rows: list[StageSummary] = []
+    rows: list[Stage] = []
     for name, node in network.stages + network.heads:
         layers = [layer for layer in numbers.layers if layer.name.split(".")[0] == name]
         shape = ends[name].shape
         rows.append(
-            StageSummary(
+            Stage(
                 name=name,
                 detail=_detail(node),
                 channels=shape.channels,

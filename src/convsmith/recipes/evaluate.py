@@ -67,7 +67,7 @@ def evaluate_run(
     else:
         options = replace(options, source=source)
         name, examples = f"all of {source}", _other_images(subject, options, split)
-    chosen = resolve(engine or EngineOptions())
+    chosen = replace(resolve(engine or EngineOptions()), channels_last=subject.channels_last)
     with using(chosen):
         module = chosen.place(subject.module)
         result = evaluate_examples(module, examples, subject.labels, subject.preprocess, options, chosen)

@@ -38,6 +38,11 @@ class Subject:
         return self.card.classes
 
     @property
+    def channels_last(self) -> bool:
+        """The memory layout of images that the network was trained with; a module of a user's own may take no other."""
+        return bool(self.run.record("recipe")["engine"]["channels_last"])
+
+    @property
     def input(self) -> tuple[int, int, int]:
         """The shape of one sample: channels, height, width."""
         return (self.preprocess.channels, *self.preprocess.size)
