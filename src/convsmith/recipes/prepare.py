@@ -73,6 +73,7 @@ def prepare(recipe: Recipe) -> Plan:
         network = fit_network(recipe, dataset, notes)
     if recipe.quick:
         dataset = _few(dataset)
+        notes.append(f"quick: {recipe.length} on at most {QUICK_IMAGES} images of each split; eval counts all of them")
     engine = resolve(recipe.engine)
     if isinstance(network, Foreign):
         engine = checked_engine(recipe, dataset, network, engine, notes)
