@@ -92,7 +92,8 @@ def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> in
 def _dry_run(recipe: Recipe, values: argparse.Namespace) -> int:
     preparing = import_module("convsmith.recipes.prepare")
     plan = preparing.prepare(recipe)
-    for note in plan.notes:
+    card = plan.dataset.card
+    for note in (f"data {card.name}: {import_module('convsmith.data.sources').describe(card)}", *plan.notes):
         say(note)
     expected = import_module("convsmith.recipes.estimate").estimate(plan)
     if values.json:
@@ -117,7 +118,8 @@ def _finish(outcome: Any, as_json: bool) -> int:
                 f"({count(right)} of {count(numbers['count'])} images; 95% interval {interval(*numbers['interval'])})"
             )
     what = "stopped early after" if result["ended"] == "stopped early" else "trained"
-    print(f"{what} {result['epochs']} epochs in {duration(result['seconds'])}; {_images(run)}")
+    epochs = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
+    print(f"{what} {epochs} in {duration(result['seconds'])}; {_images(run)}")
     print(f"run     {run.path}")
     print(f"report  {run.path / 'report.html'}  (open it in a browser)")
     print(f"next    convsmith predict {run.path} IMAGE...")

@@ -10,9 +10,8 @@ from typing import ClassVar, Literal
 from convsmith.base.errors import UsageError
 from convsmith.base.table import Table
 from convsmith.nets.shape import Shape, Window
+from convsmith.nets.sizes import Axes, at_least, check_probability, dimension, per_axis, slide
 from convsmith.nets.tree import Leaf, TorchCall
-
-Axes = int | tuple[int, ...]
 
 ACTIVATIONS: Table[str] = Table(
     "activation",
@@ -29,48 +28,6 @@ ACTIVATIONS: Table[str] = Table(
         "scaled_tanh": "convsmith.nets.layers.ScaledTanh",
     },
 )
-
-
-def per_axis(value: Axes, x: Shape) -> tuple[int, ...]:
-    """A size given once or per axis, as one for each spatial axis of `x`."""
-    if isinstance(value, int):
-        return (value,) * len(x.spatial)
-    if len(value) != len(x.spatial):
-        raise UsageError(f"expected {len(x.spatial)} sizes, one for each axis of {x}, received {value}")
-    return value
-
-
-def _at_least(low: int, **fields: Axes) -> None:
-    """Refuse an operator's fields that lie below `low` on some axis."""
-    for name, value in fields.items():
-        if any(n < low for n in (value if isinstance(value, tuple) else (value,))):
-            raise UsageError(f"{name} is {value}, expected at least {low}")
-
-
-def _probability(drop: float, *, one: bool) -> None:
-    if not (0 <= drop < 1 or (one and drop == 1)):
-        raise UsageError(f"drop is {drop}, expected a probability from 0 to {'1' if one else 'below 1'}")
-
-
-def _dimension(op: str, x: Shape) -> str:
-    if not 1 <= len(x.spatial) <= 3:
-        raise UsageError(f"{op} needs an input with 1 to 3 spatial axes, receives {x}")
-    return f"{len(x.spatial)}d"
-
-
-def _slide(
-    op: str, x: Shape, windows: tuple[Window, ...], after: tuple[int, ...], ceil: bool = False
-) -> tuple[int, ...]:
-    """Output sizes of a sliding window; `after` is the padding at the far end of each axis."""
-    sizes: list[int] = []
-    for n, w, end in zip(x.spatial, windows, after, strict=True):
-        room = n + w.before + end - w.span
-        size = (-(-room // w.stride) if ceil else room // w.stride) + 1
-        if size < 1:
-            raise UsageError(f"{op} spans {w.span} positions and receives {n} (padding {w.before} and {end})")
-        # torch drops a window that would begin in the padding at the far end.
-        sizes.append(size - 1 if ceil and (size - 1) * w.stride >= n + w.before else size)
-    return tuple(sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +47,13 @@ class Conv(Leaf):
         return tuple(Window((k - 1) * d + 1, s, p) for k, s, p, d in zip(*sizes, strict=True))
 
     def output(self, x: Shape) -> Shape:
-        _dimension("a convolution", x)
-        _at_least(1, channels=self.channels, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
-        _at_least(0, padding=self.padding)
+        dimension("a convolution", x)
+        at_least(1, channels=self.channels, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
+        at_least(0, padding=self.padding)
         for name, count in (("input", x.channels), ("output", self.channels)):
             if self.groups < 1 or count % self.groups:
                 raise UsageError(f"a convolution in {self.groups} groups cannot divide its {count} {name} channels")
-        return Shape(self.channels, _slide("a convolution", x, self.windows(x), per_axis(self.padding, x)))
+        return Shape(self.channels, slide("a convolution", x, self.windows(x), per_axis(self.padding, x)))
 
     def weights(self, x: Shape) -> int:
         """The numbers in its filters, without the bias."""
@@ -122,7 +79,7 @@ class Conv(Leaf):
             "groups": self.groups,
             "bias": self.bias,
         }
-        return TorchCall(f"torch.nn.Conv{_dimension('a convolution', x)}", arguments)
+        return TorchCall(f"torch.nn.Conv{dimension('a convolution', x)}", arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +92,7 @@ class Linear(Leaf):
     def output(self, x: Shape) -> Shape:
         if x.spatial:
             raise UsageError(f"a linear layer needs a vector, receives {x}; put a flatten before it")
-        _at_least(1, channels=self.channels)
+        at_least(1, channels=self.channels)
         return Shape(self.channels)
 
     def params(self, x: Shape) -> int:
@@ -167,9 +124,9 @@ class BatchNorm(Leaf):
         return 2 * y.elements
 
     def torch(self, x: Shape) -> TorchCall:
-        dimension = _dimension("a normalisation", x) if x.spatial else "1d"
+        axes = dimension("a normalisation", x) if x.spatial else "1d"
         arguments = {"num_features": x.channels, "eps": self.eps, "momentum": self.momentum}
-        return TorchCall(f"torch.nn.BatchNorm{dimension}", arguments)
+        return TorchCall(f"torch.nn.BatchNorm{axes}", arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +139,7 @@ class LocalResponseNorm(Leaf):
     k: float = 2.0
 
     def output(self, x: Shape) -> Shape:
-        _at_least(1, size=self.size)
+        at_least(1, size=self.size)
         return x
 
     def elementwise(self, x: Shape, y: Shape) -> int:
@@ -223,13 +180,13 @@ class _Pool(Leaf):
         return tuple(Window(k, s, p) for k, s, p in zip(*sizes, strict=True))
 
     def output(self, x: Shape) -> Shape:
-        _dimension("a pooling layer", x)
-        _at_least(1, kernel=self.kernel, stride=self.stride)
-        _at_least(0, padding=self.padding)
+        dimension("a pooling layer", x)
+        at_least(1, kernel=self.kernel, stride=self.stride)
+        at_least(0, padding=self.padding)
         padding = per_axis(self.padding, x)
         if any(2 * p > k for p, k in zip(padding, per_axis(self.kernel, x), strict=True)):
             raise UsageError(f"padding is {self.padding}, expected at most half of the kernel, which is {self.kernel}")
-        return Shape(x.channels, _slide("a pooling layer", x, self.windows(x), padding, self.ceil))
+        return Shape(x.channels, slide("a pooling layer", x, self.windows(x), padding, self.ceil))
 
     def elementwise(self, x: Shape, y: Shape) -> int:
         return y.elements * math.prod(per_axis(self.kernel, x))
@@ -241,7 +198,7 @@ class _Pool(Leaf):
             "padding": per_axis(self.padding, x),
             "ceil_mode": self.ceil,
         }
-        return TorchCall(f"torch.nn.{name}{_dimension('a pooling layer', x)}", arguments)
+        return TorchCall(f"torch.nn.{name}{dimension('a pooling layer', x)}", arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,15 +234,15 @@ class AdaptiveAvgPool(Leaf):
     whole: ClassVar[bool] = True
 
     def output(self, x: Shape) -> Shape:
-        _dimension("an adaptive pooling layer", x)
-        _at_least(1, size=self.size)
+        dimension("an adaptive pooling layer", x)
+        at_least(1, size=self.size)
         return Shape(x.channels, per_axis(self.size, x))
 
     def elementwise(self, x: Shape, y: Shape) -> int:
         return x.elements
 
     def torch(self, x: Shape) -> TorchCall:
-        path = f"torch.nn.AdaptiveAvgPool{_dimension('an adaptive pooling layer', x)}"
+        path = f"torch.nn.AdaptiveAvgPool{dimension('an adaptive pooling layer', x)}"
         return TorchCall(path, {"output_size": per_axis(self.size, x)})
 
 
@@ -309,7 +266,7 @@ class Dropout(Leaf):
     drop: float = 0.5
 
     def output(self, x: Shape) -> Shape:
-        _probability(self.drop, one=True)
+        check_probability(self.drop, one=True)
         return x
 
     def torch(self, x: Shape) -> TorchCall:
@@ -327,7 +284,7 @@ class DropPath(Leaf):
     by: Literal["sample", "batch"] = "sample"
 
     def output(self, x: Shape) -> Shape:
-        _probability(self.drop, one=False)
+        check_probability(self.drop, one=False)
         return x
 
     def torch(self, x: Shape) -> TorchCall:
@@ -389,7 +346,7 @@ class Rbf(Leaf):
     def output(self, x: Shape) -> Shape:
         if x.spatial:
             raise UsageError(f"an RBF layer needs a vector, receives {x}; put a flatten before it")
-        _at_least(1, channels=self.channels)
+        at_least(1, channels=self.channels)
         return Shape(self.channels)
 
     def elementwise(self, x: Shape, y: Shape) -> int:

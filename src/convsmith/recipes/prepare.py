@@ -21,7 +21,7 @@ from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import evaluation_loader, training_loader
 from convsmith.data.preprocess import Preprocess
-from convsmith.data.sources import KNOWN, describe
+from convsmith.data.sources import KNOWN
 from convsmith.nets import edits
 from convsmith.nets.network import Network
 from convsmith.nets.pretrained import load_weights
@@ -58,7 +58,6 @@ def prepare(recipe: Recipe) -> Plan:
     if recipe.network.startswith(TORCHVISION) and recipe.data.channels is None:
         recipe = recipe.edit(data__channels=3)
     dataset = open_data(recipe.data)
-    notes.append(f"data {dataset.card.name}: {describe(dataset.card)}")
     try:
         network = fit_network(recipe, dataset, notes)
     except UsageError as error:

@@ -12,6 +12,7 @@ from torch import nn
 from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.data.loaders import steps_in_epoch
+from convsmith.data.sources import describe
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.estimate import estimate, is_long
 from convsmith.recipes.evaluate import evaluate_selected
@@ -47,7 +48,8 @@ class Outcome:
 def train(recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None) -> Outcome:
     """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided."""
     plan = prepare(recipe)
-    notes = list(plan.notes)
+    card = plan.dataset.card
+    notes = [f"data {card.name}: {describe(card)}", *plan.notes]
     if is_long(plan):
         say("\n".join([*notes, estimate(plan).text()]))
         notes.clear()

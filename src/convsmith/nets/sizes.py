@@ -1,0 +1,50 @@
+"""What operators share: sizes given once or per axis, and what a sliding window makes of them."""
+
+from convsmith.base.errors import UsageError
+from convsmith.nets.shape import Shape, Window
+
+Axes = int | tuple[int, ...]
+
+
+def per_axis(value: Axes, x: Shape) -> tuple[int, ...]:
+    """A size given once or per axis, as one for each spatial axis of `x`."""
+    if isinstance(value, int):
+        return (value,) * len(x.spatial)
+    if len(value) != len(x.spatial):
+        raise UsageError(f"expected {len(x.spatial)} sizes, one for each axis of {x}, received {value}")
+    return value
+
+
+def at_least(low: int, **fields: Axes) -> None:
+    """Refuse an operator's fields that lie below `low` on some axis."""
+    for name, value in fields.items():
+        if any(n < low for n in (value if isinstance(value, tuple) else (value,))):
+            raise UsageError(f"{name} is {value}, expected at least {low}")
+
+
+def check_probability(drop: float, *, one: bool) -> None:
+    """Refuse a probability of dropping outside 0 to 1; 1 itself only where `one`."""
+    if not (0 <= drop < 1 or (one and drop == 1)):
+        raise UsageError(f"drop is {drop}, expected a probability from 0 to {'1' if one else 'below 1'}")
+
+
+def dimension(op: str, x: Shape) -> str:
+    """The ending of torch's class for the axes of `x`: 1d, 2d or 3d."""
+    if not 1 <= len(x.spatial) <= 3:
+        raise UsageError(f"{op} needs an input with 1 to 3 spatial axes, receives {x}")
+    return f"{len(x.spatial)}d"
+
+
+def slide(
+    op: str, x: Shape, windows: tuple[Window, ...], after: tuple[int, ...], ceil: bool = False
+) -> tuple[int, ...]:
+    """Output sizes of a sliding window; `after` is the padding at the far end of each axis."""
+    sizes: list[int] = []
+    for n, w, end in zip(x.spatial, windows, after, strict=True):
+        room = n + w.before + end - w.span
+        size = (-(-room // w.stride) if ceil else room // w.stride) + 1
+        if size < 1:
+            raise UsageError(f"{op} spans {w.span} positions and receives {n} (padding {w.before} and {end})")
+        # torch drops a window that would begin in the padding at the far end.
+        sizes.append(size - 1 if ceil and (size - 1) * w.stride >= n + w.before else size)
+    return tuple(sizes)
