@@ -28,7 +28,7 @@ TREES = """
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Dropout
 from convsmith.nets.parts import RELU, conv_norm, padded_conv, pooled_head
-from convsmith.nets.residual import resnet_cifar
+from convsmith.nets.families.resnet import resnet_cifar
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import IDENTITY, add, seq
 

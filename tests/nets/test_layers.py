@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from convsmith.nets.build import build
-from convsmith.nets.classic import C3_CONNECTIONS
+from convsmith.nets.families.lenet import C3_CONNECTIONS
+from convsmith.nets.families.resnet import basic, residual
 from convsmith.nets.layers import Affine, ChannelSoftmax, DropPath, PadChannels, Rbf, ScaledTanh, Take
 from convsmith.nets.ops import Conv, LocalResponseNorm
-from convsmith.nets.residual import basic, residual
 from convsmith.nets.tree import seq
 from convsmith.nets.zoo import network
 

@@ -5,8 +5,8 @@ import torch
 
 from convsmith.nets.build import build
 from convsmith.nets.cost import cost
+from convsmith.nets.families.resnet import basic, bottleneck
 from convsmith.nets.ops import Act, BatchNorm, Conv, MaxPool
-from convsmith.nets.residual import basic, bottleneck
 from convsmith.nets.tree import seq
 
 X = torch.arange(9.0).view(1, 1, 3, 3)

@@ -45,7 +45,7 @@ def test_the_state_is_named_by_the_trees_paths(name):
 
 def small(name):
     """The row for an image that is just large enough."""
-    if name == "alexnet" or NETWORKS[name].build.__name__ in ("vgg", "resnet"):
+    if name == "alexnet" or NETWORKS[name].family.name in ("vgg", "resnet"):
         return network(name, size=64, classes=10)
     return network(name, size=67, classes=10) if name.startswith("alexnet") else network(name)
 

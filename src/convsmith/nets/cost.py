@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One operator's share; `output` is channels, then spatial sizes."""
+    """One operator's share; `output` is channels, then spatial sizes.
+
+    `receptive_field` is what a position of its output sees, in input pixels per axis (empty where it is not known);
+    `auxiliary` tells that it stands in a head other than the main one.
+    """
 
     name: str
     op: str
@@ -29,11 +33,16 @@ class LayerCost:
     macs: int
     elementwise: int
     activations: int
+    receptive_field: tuple[int, ...] = ()
+    auxiliary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
     """A network's totals for one sample of shape `input`, and its layers in the order of execution.
+
+    The totals are those of the stages and the main head, which make the output. Auxiliary heads, which only training
+    runs, are counted apart: `auxiliary_params` and `auxiliary_macs`; their layers are in `layers`.
 
     `receptive_field` is what the last features see, in input pixels per axis: before the first operator that reads the
     whole image. `gated` tells that a gate brings in the whole image earlier.
@@ -47,6 +56,8 @@ class Cost:
     receptive_field: tuple[int, ...]
     gated: bool
     layers: tuple[LayerCost, ...]
+    auxiliary_params: int = 0
+    auxiliary_macs: int = 0
 
     @property
     def flops(self) -> int:
@@ -63,18 +74,23 @@ def cost(network: "Network", input: Sequence[int] | Shape | None = None) -> Cost
     """Parameters, MACs, activations and receptive field of `network` for an input (channels, height, width)."""
     shape = network.input if input is None else as_shape(input)
     traced = network.trace(shape)
-    layers = [_layer(step) for step in traced.steps if isinstance(step.node, Leaf)]
-    joins = sum(_joined(step) for step in traced.steps)
+    others = {name for name, _ in network.heads if name != MAIN}
+    layers = [_layer(step, _part(step) in others) for step in traced.steps if isinstance(step.node, Leaf)]
+    main = [layer for layer in layers if not layer.auxiliary]
+    auxiliary = [layer for layer in layers if layer.auxiliary]
+    joins = sum(_joined(step) for step in traced.steps if _part(step) not in others)
     field = traced.stages[MAIN].field
     return Cost(
         input=tuple(shape),
-        params=sum(layer.params for layer in layers),
-        macs=sum(layer.macs for layer in layers),
-        elementwise=joins + sum(layer.elementwise for layer in layers),
-        activations=sum(layer.activations for layer in layers),
+        params=sum(layer.params for layer in main),
+        macs=sum(layer.macs for layer in main),
+        elementwise=joins + sum(layer.elementwise for layer in main),
+        activations=sum(layer.activations for layer in main),
         receptive_field=field.size,
         gated=field.gated,
         layers=tuple(layers),
+        auxiliary_params=sum(layer.params for layer in auxiliary),
+        auxiliary_macs=sum(layer.macs for layer in auxiliary),
     )
 
 
@@ -87,7 +103,12 @@ def as_shape(input: Sequence[int] | Shape) -> Shape:
     return Shape(input[0], tuple(input[1:]))
 
 
-def _layer(step: Step) -> LayerCost:
+def _part(step: Step) -> str:
+    """The stage or head that a step belongs to."""
+    return step.path.partition(".")[0]
+
+
+def _layer(step: Step, auxiliary: bool) -> LayerCost:
     leaf, x, y = step.node, step.x.shape, step.y.shape
     if not isinstance(leaf, Leaf):
         raise TypeError(f"{step.path} is no operator")
@@ -99,6 +120,8 @@ def _layer(step: Step) -> LayerCost:
         macs=leaf.macs(x, y),
         elementwise=leaf.elementwise(x, y),
         activations=y.elements if isinstance(leaf, Conv | Linear) else 0,
+        receptive_field=step.y.field.size,
+        auxiliary=auxiliary,
     )
 
 

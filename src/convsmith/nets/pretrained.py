@@ -5,38 +5,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from convsmith.base.errors import CheckFailed, UsageError, nearest
 from convsmith.nets.build import BuiltNetwork
+from convsmith.nets.family import Renaming
 from convsmith.nets.measure import watch
-
-
-@dataclass(frozen=True)
-class Renaming:
-    """How another project's keys become ours: patterns of whole keys with their replacements, the first that fits."""
-
-    source: str
-    rules: tuple[tuple[str, str], ...]
-
-
-_UNIT = r"layer(\d+)\.(\d+)"
-_RESNET = (
-    (r"(?:module\.)?conv1\.(.*)", r"stem.conv.\1"),
-    (r"(?:module\.)?bn1\.(.*)", r"stem.norm.\1"),
-    (rf"(?:module\.)?{_UNIT}\.conv(\d)\.(.*)", r"stage\1.unit<\2>.branch.conv\3.\4"),
-    (rf"(?:module\.)?{_UNIT}\.bn(\d)\.(.*)", r"stage\1.unit<\2>.branch.norm\3.\4"),
-    (rf"(?:module\.)?{_UNIT}\.(?:downsample|shortcut)\.0\.(.*)", r"stage\1.unit<\2>.shortcut.conv.\3"),
-    (rf"(?:module\.)?{_UNIT}\.(?:downsample|shortcut)\.1\.(.*)", r"stage\1.unit<\2>.shortcut.norm.\3"),
-    (r"(?:module\.)?(?:fc|linear)\.(.*)", r"head.linear.\1"),
-)
-RENAMINGS: dict[str, tuple[Renaming, ...]] = {
-    "resnet": (Renaming("torchvision and timm", _RESNET),),
-    "resnet_cifar": (Renaming("akamaster/pytorch_resnet_cifar10", _RESNET),),
-}
+from convsmith.nets.zoo import FAMILIES
 
 
 def load_weights(
@@ -50,7 +27,7 @@ def load_weights(
     own = module.state_dict()
     candidates: list[tuple[str, Mapping[str, Tensor]]] = [("Convsmith", weights)]
     if isinstance(module, BuiltNetwork):
-        for renaming in RENAMINGS.get(module.tree.family, ()):
+        for renaming in FAMILIES[module.tree.family].renamings if module.tree.family in FAMILIES else ():
             candidates.append((renaming.source, _renamed(weights, renaming)))
         if not any(_fits(own, candidate) for _, candidate in candidates):
             peer = torchvision_names(module, weights)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 from convsmith.base.errors import UsageError
+from convsmith.nets.family import Family, Renaming, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import AvgPool, BatchNorm, MaxPool, Pad
 from convsmith.nets.parts import RELU, conv_norm, padded_conv, pooled_head
@@ -116,3 +117,54 @@ def small_resnet(network: Network) -> Network:
     (name, _), *stages = network.stages
     stem = seq(conv=padded_conv(64, 3), norm=BatchNorm(), act=RELU)
     return replace(network, stages=((name, stem), *stages))
+
+
+_UNIT = r"(?:module\.)?layer(\d+)\.(\d+)"
+_RULES = (
+    (r"(?:module\.)?conv1\.(.*)", r"stem.conv.\1"),
+    (r"(?:module\.)?bn1\.(.*)", r"stem.norm.\1"),
+    (rf"{_UNIT}\.conv(\d)\.(.*)", r"stage\1.unit<\2>.branch.conv\3.\4"),
+    (rf"{_UNIT}\.bn(\d)\.(.*)", r"stage\1.unit<\2>.branch.norm\3.\4"),
+    (rf"{_UNIT}\.(?:downsample|shortcut)\.0\.(.*)", r"stage\1.unit<\2>.shortcut.conv.\3"),
+    (rf"{_UNIT}\.(?:downsample|shortcut)\.1\.(.*)", r"stage\1.unit<\2>.shortcut.norm.\3"),
+    (r"(?:module\.)?(?:fc|linear)\.(.*)", r"head.linear.\1"),
+)
+RESNET = Family("resnet", resnet, small_images=small_resnet, renamings=(Renaming("torchvision and timm", _RULES),))
+RESNET_CIFAR = Family("resnet_cifar", resnet_cifar, renamings=(Renaming("akamaster/pytorch_resnet_cifar10", _RULES),))
+
+_IMAGENET: dict[str, tuple[Block, tuple[int, ...]]] = {
+    "18": ("basic", (2, 2, 2, 2)),
+    "34": ("basic", (3, 4, 6, 3)),
+    "50": ("bottleneck", (3, 4, 6, 3)),
+    "101": ("bottleneck", (3, 4, 23, 3)),
+    "152": ("bottleneck", (3, 8, 36, 3)),
+}
+
+
+def _imagenet_rows() -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    for name, (block, depths) in _IMAGENET.items():
+        numbers = {"depths": depths, "block": block}
+        stride = ", stride in the 3x3 (v1.5)" if block == "bottleneck" else ""
+        rows[f"resnet{name}"] = Row(RESNET, 2015, f"{block} blocks{stride}", numbers)
+        if block == "bottleneck":
+            note = "bottleneck blocks, stride in the first 1x1 (the paper's v1)"
+            rows[f"resnet{name}_v1"] = Row(RESNET, 2015, note, {**numbers, "stride_in": "1x1"})
+    for name in ("18", "34"):
+        block, depths = _IMAGENET[name]
+        numbers = {"depths": depths, "block": block}
+        rows[f"plain{name}"] = Row(RESNET, 2015, f"resnet{name} without shortcuts", numbers, ("plain",))
+    return rows
+
+
+def _cifar_rows() -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    for depth in (20, 32, 44, 56, 110, 1202):
+        a, b = {"depth": depth}, {"depth": depth, "shortcut": "projection"}
+        rows[f"resnet{depth}_cifar"] = Row(RESNET_CIFAR, 2015, "option A shortcuts (padded, no parameters)", a)
+        rows[f"resnet{depth}_b_cifar"] = Row(RESNET_CIFAR, 2015, "option B shortcuts (1x1 convolutions)", b)
+        rows[f"plain{depth}_cifar"] = Row(RESNET_CIFAR, 2015, f"resnet{depth}_cifar without shortcuts", a, ("plain",))
+    return rows
+
+
+NETWORKS = {**_imagenet_rows(), **_cifar_rows()}
