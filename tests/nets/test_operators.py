@@ -138,7 +138,7 @@ LEAVES = {
     "dropout": (ops.Dropout(0.25), (3, 2, 2)),
     "drop_path": (ops.DropPath(0.25, "batch"), (3, 2, 2)),
     "take": (ops.Take((2, 0)), (3, 2, 2)),
-    "pad": (ops.Pad(1, 2), (3, 2, 2)),
+    "pad_channels": (ops.PadChannels(1, 2), (3, 2, 2)),
     "affine": (ops.Affine(), (3, 2, 2)),
     "rbf": (ops.Rbf(5), (8,)),
 }
@@ -235,7 +235,7 @@ def test_what_does_not_fit_is_said_with_its_place(leaf, shape, text, one_stage):
 SENSELESS = [
     Conv(0), Conv(-4), Conv(4, 0), Conv(4, -3), Conv(4, 3, 0), Conv(4, 3, -1), Conv(4, 3, 1, -1), Conv(4, 3, 1, 1, 0),
     Conv(4, 1, 1, 0, -1), Conv(4, 3, groups=-1), MaxPool(0), MaxPool(2, 0), AvgPool(2, 2, -1), MaxPool(2, 2, 2),
-    AvgPool(3, 1, 2), AdaptiveAvgPool(0), AdaptiveAvgPool(-1), ops.Pad(-3, -1), ops.Dropout(1.5),
+    AvgPool(3, 1, 2), AdaptiveAvgPool(0), AdaptiveAvgPool(-1), ops.PadChannels(-3, -1), ops.Dropout(1.5),
     ops.Dropout(-0.1), ops.DropPath(1.0), ops.DropPath(-0.5), ops.LocalResponseNorm(size=0),
 ]  # fmt: skip
 

@@ -6,6 +6,7 @@
 import contextlib
 from collections.abc import Collection, Generator
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib import import_module
 from typing import Any
 
@@ -14,10 +15,10 @@ from torch import Tensor, nn
 
 from convsmith.base.errors import unknown
 from convsmith.nets.init import initialise
-from convsmith.nets.layers import Concatenation, Keeping, Kept, Scale, Sequence, Sum, Using, Wiring
+from convsmith.nets.layers import Concatenation, Keeping, Kept, Scale, Sequence, Sum, Unpooling, Using, Wiring
 from convsmith.nets.network import Network
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import MAIN, Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, TorchCall, Use
+from convsmith.nets.tree import MAIN, Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, TorchCall, Unpool, Use
 
 WIRINGS: dict[type[Branching], type[Wiring]] = {Seq: Sequence, Add: Sum, Cat: Concatenation, Gate: Scale}
 
@@ -28,7 +29,7 @@ class Feature:
 
     name: str
     channels: int
-    stride: tuple[int, ...]
+    stride: tuple[int | Fraction, ...]
 
 
 class BuiltNetwork(nn.Module):
@@ -120,12 +121,16 @@ def _module(node: Node, path: str, shapes: dict[str, Shape], last_uses: set[str]
         return Keeping(node.name)
     if isinstance(node, Use):
         return Using(node.name, last=path in last_uses)
+    if isinstance(node, Unpool):
+        axes = len(shapes[path].spatial)
+        sizes = ((size,) * axes for size in (node.kernel, node.stride, node.padding))
+        return Unpooling(node.name, *sizes, last=path in last_uses)
     raise TypeError(f"{path}: {node!r} is no node of a tree")
 
 
 def _last_uses(network: Network) -> set[str]:
-    """The paths of the `use` nodes after which their value is not used again."""
-    last = {step.node.name: step.path for step in network.trace().steps if isinstance(step.node, Use)}
+    """The paths of the nodes after which the kept value that they use is not used again."""
+    last = {step.node.name: step.path for step in network.trace().steps if isinstance(step.node, Use | Unpool)}
     return set(last.values())
 
 

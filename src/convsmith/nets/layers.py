@@ -1,7 +1,10 @@
 """Torch modules for what torch lacks: the combinators, `keep` and `use`, and a few operators."""
 
-from collections.abc import Collection, Mapping
-from typing import cast
+# pyright: standard, reportMissingTypeStubs=false
+# torch declares its types only in part.
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +105,34 @@ class Using(Wiring):
         return repr(self.name)
 
 
+class Unpooling(Wiring):
+    """Puts each value back where its window of a remembered value had its maximum."""
+
+    def __init__(
+        self, name: str, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], last: bool
+    ):
+        super().__init__({})
+        self.source = Using(name, last)
+        self.window: dict[str, Any] = {"kernel_size": kernel, "stride": stride, "padding": padding}
+
+    def forward(self, x: Tensor, kept: Kept | None = None) -> Tensor:
+        pooled = self.source(x, kept)
+        axes = pooled.dim() - 2
+        pool, unpool = _POOLS[axes]
+        _, places = pool(pooled, **self.window, return_indices=True)
+        return unpool(x, places, **self.window, output_size=pooled.shape[2:])
+
+    def extra_repr(self) -> str:
+        return f"{self.source.name!r}, {self.window}"
+
+
+_POOLS = {
+    1: (nn.functional.max_pool1d, nn.functional.max_unpool1d),
+    2: (nn.functional.max_pool2d, nn.functional.max_unpool2d),
+    3: (nn.functional.max_pool3d, nn.functional.max_unpool3d),
+}
+
+
 class ScaledTanh(nn.Module):
     """1.7159 tanh(2x/3) (LeCun et al. 1998, appendix A)."""
 
@@ -144,17 +175,173 @@ class PadChannels(nn.Module):
         return f"{self.before}, {self.after}"
 
 
+class PadSides(nn.Module):
+    """Positions added around (or taken from) the spatial axes; `amounts` are torch's, the last axis first."""
+
+    def __init__(self, amounts: tuple[int, ...], mode: str):
+        super().__init__()
+        self.amounts, self.mode = amounts, "constant" if mode == "zero" else mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(x, self.amounts, self.mode)
+
+    def extra_repr(self) -> str:
+        return f"{self.amounts}, {self.mode}"
+
+
+class PadSame(nn.Module):
+    """Padding that makes the next window's output the input size divided by its stride, rounded up."""
+
+    def __init__(self, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], fill: str):
+        super().__init__()
+        self.windows = list(zip(kernel, stride, dilation, strict=True))
+        self.fill = float("-inf") if fill == "lowest" else 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        amounts: list[int] = []
+        for n, (kernel, stride, dilation) in zip(reversed(x.shape[2:]), reversed(self.windows), strict=True):
+            total = max(((n - 1) // stride) * stride + (kernel - 1) * dilation + 1 - n, 0)
+            amounts += [total // 2, total - total // 2]
+        return nn.functional.pad(x, amounts, value=self.fill)
+
+    def extra_repr(self) -> str:
+        return f"{self.windows}, fill={self.fill}"
+
+
+class Chunk(nn.Module):
+    """One of equal groups of neighbouring channels."""
+
+    def __init__(self, index: int, count: int):
+        super().__init__()
+        self.index, self.count = index, count
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.chunk(self.count, dim=1)[self.index]
+
+    def extra_repr(self) -> str:
+        return f"{self.index} of {self.count}"
+
+
 class Affine(nn.Module):
     """A learnt scale and shift for each channel."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, scale: float = 1.0, shift: bool = True):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
+        self.weight = nn.Parameter(torch.full((channels,), scale))
+        self.bias = nn.Parameter(torch.zeros(channels)) if shift else None
 
     def forward(self, x: Tensor) -> Tensor:
         shape = (1, -1) + (1,) * (x.dim() - 2)
-        return x * self.weight.view(shape) + self.bias.view(shape)
+        y = x * self.weight.view(shape)
+        return y if self.bias is None else y + self.bias.view(shape)
+
+
+class Scaled(nn.Module):
+    """Multiplication by a constant."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+    def extra_repr(self) -> str:
+        return f"{self.factor:g}"
+
+
+class ChannelLayerNorm(nn.LayerNorm):
+    """Layer normalisation over the channels at each position: (N, C, ...)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+
+
+class LocalContrastNorm(nn.Module):
+    """(N, C, ...) minus its Gaussian mean over a window and all channels, divided by the deviation where above 1."""
+
+    window: Tensor
+
+    def __init__(self, size: int, axes: int):
+        super().__init__()
+        # The deviation is a quarter of the window's side, so that it ends at two deviations.
+        line = torch.exp(-0.5 * ((torch.arange(size) - size // 2) / (size / 4)) ** 2)
+        window = line
+        for _ in range(axes - 1):
+            window = window[..., None] * line
+        self.register_buffer("window", (window / window.sum())[None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - self._mean(x)
+        deviation = self._mean(centred.square()).sqrt()
+        return centred / deviation.clamp_min(1)
+
+    def _mean(self, x: Tensor) -> Tensor:
+        """The weighted mean over the window and the channels, (N, 1, ...)."""
+        convolve = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)[x.dim() - 3]
+        mean = x.mean(dim=1, keepdim=True)
+        window = self.window.to(mean.dtype)
+        return convolve(mean, window, padding="same") / convolve(torch.ones_like(mean[:1]), window, padding="same")
+
+    def extra_repr(self) -> str:
+        return "x".join(map(str, self.window.shape[2:]))
+
+
+class FractionalMaxPool2d(nn.FractionalMaxPool2d):
+    """torch's fractional max pooling with places that are random in training only."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) if self.training else _evenly(self, nn.functional.fractional_max_pool2d, input)
+
+
+class FractionalMaxPool3d(nn.FractionalMaxPool3d):
+    """torch's fractional max pooling with places that are random in training only."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) if self.training else _evenly(self, nn.functional.fractional_max_pool3d, input)
+
+
+def _evenly(layer: nn.Module, pool: Callable[..., Tensor], x: Tensor) -> Tensor:
+    middle = x.new_full((*x.shape[:2], x.dim() - 2), 0.5)
+    return pool(x, layer.kernel_size, output_ratio=layer.output_ratio, _random_samples=middle)
+
+
+class StochasticPool(nn.Module):
+    """One value of each window, picked with a probability in proportion to it; their weighted mean in evaluation."""
+
+    def __init__(self, kernel: tuple[int, ...], stride: tuple[int, ...]):
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        windows = x.relu()
+        for axis, (kernel, stride) in enumerate(zip(self.kernel, self.stride, strict=True), 2):
+            windows = windows.unfold(axis, kernel, stride)
+        windows = windows.flatten(-len(self.kernel))
+        if not self.training:
+            total = windows.sum(-1)
+            return windows.square().sum(-1) / total.clamp_min(torch.finfo(x.dtype).tiny)
+        # The largest of p / e over exponential draws e falls on each value with probability p.
+        picked = (windows / torch.empty_like(windows).exponential_()).argmax(-1, keepdim=True)
+        return windows.gather(-1, picked).squeeze(-1)
+
+    def extra_repr(self) -> str:
+        return f"kernel={self.kernel}, stride={self.stride}"
+
+
+class DropConnectLinear(nn.Linear):
+    """A linear layer that in training drops each weight with probability `drop`, the rest scaled by 1 / (1 - drop)."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool, drop: float):
+        super().__init__(in_features, out_features, bias)
+        self.drop = drop
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight = nn.functional.dropout(self.weight, self.drop, self.training)
+        return nn.functional.linear(input, weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, drop={self.drop:g}"
 
 
 class Rbf(nn.Module):

@@ -9,7 +9,7 @@ from convsmith.nets.drawing import draw
 from convsmith.nets.ops import OPERATORS
 from convsmith.nets.shape import Field, Shape, Signal
 from convsmith.nets.trace import Step, follow
-from convsmith.nets.tree import COMBINATORS, MAIN, Branching, Keep, Node, Use, check_name, walk
+from convsmith.nets.tree import COMBINATORS, MAIN, WIRES, Branching, Keep, Node, check_name, walk
 
 FORMAT = 1
 _MAX_DEPTH = 64  # of a tree read from JSON; ours stay under 12
@@ -126,10 +126,10 @@ def node_from_json(data: Any, where: str = "tree", depth: int = 0) -> Node:
             raise UsageError(f"{where}: {op} takes an object of children and nothing else")
         named = cast("dict[str, Any]", children)
         return COMBINATORS[op](tuple((k, node_from_json(v, f"{where}.{k}", depth + 1)) for k, v in named.items()))
-    if op in ("keep", "use"):
-        return read(Keep if op == "keep" else Use, fields, where)
+    if op in WIRES:
+        return read(WIRES[op], fields, where)
     if op not in OPERATORS:
-        raise unknown(f"operator in {where}:", op, [*OPERATORS, *COMBINATORS, "keep", "use"])
+        raise unknown(f"operator in {where}:", op, [*OPERATORS, *COMBINATORS, *WIRES])
     return read(OPERATORS[op], fields, where)
 
 

@@ -1,9 +1,23 @@
 """The few groups of operators that most families are made of."""
 
-from convsmith.nets.ops import Act, AdaptiveAvgPool, BatchNorm, Conv, Dropout, Flatten, Linear
-from convsmith.nets.tree import Node, Seq, seq
+from convsmith.nets.ops import (
+    Act,
+    AdaptiveAvgPool,
+    BatchNorm,
+    Conv,
+    Dropout,
+    Flatten,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    Pad,
+)
+from convsmith.nets.tree import Gate, Node, Seq, gate, seq
 
+Norm = BatchNorm | GroupNorm | LayerNorm
+NORM = BatchNorm()
 RELU = Act("relu")
+SIGMOID = Act("sigmoid")
 
 
 def padded_conv(channels: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, bias: bool = False) -> Conv:
@@ -11,14 +25,54 @@ def padded_conv(channels: int, kernel: int = 1, stride: int = 1, *, groups: int 
     return Conv(channels, kernel, stride, padding=kernel // 2, groups=groups, bias=bias)
 
 
-def conv_norm(channels: int, kernel: int = 1, stride: int = 1) -> Seq:
-    """A convolution without bias, then batch normalisation."""
-    return seq(conv=padded_conv(channels, kernel, stride), norm=BatchNorm())
+def conv_norm(channels: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, norm: Norm = NORM) -> Seq:
+    """A convolution without bias that keeps the size at stride 1, then a normalisation."""
+    return seq(conv=padded_conv(channels, kernel, stride, groups=groups), norm=norm)
 
 
-def pooled_head(classes: int) -> Seq:
-    """Global average pooling, then one linear layer."""
-    return seq(pool=AdaptiveAvgPool(1), flatten=Flatten(), linear=Linear(classes))
+def conv_norm_act(
+    channels: int,
+    kernel: int = 1,
+    stride: int = 1,
+    *,
+    groups: int = 1,
+    norm: Norm = NORM,
+    act: Act = RELU,
+) -> Seq:
+    """A convolution without bias that keeps the size at stride 1, then a normalisation and an activation."""
+    return seq(conv=padded_conv(channels, kernel, stride, groups=groups), norm=norm, act=act)
+
+
+def squeeze_excite(channels: int, squeezed: int, inner: Act = RELU, outer: Act = SIGMOID) -> Gate:
+    """A gate that scales each of `channels` by what the whole image says (Hu et al. 2018, figure 3).
+
+    Global average pooling, then two fully connected layers (1x1 convolutions): to `squeezed` and back.
+    """
+    return gate(
+        pool=AdaptiveAvgPool(1),
+        conv1=Conv(squeezed), act1=inner,
+        conv2=Conv(channels), act2=outer,
+    )  # fmt: skip
+
+
+def total_padding(kernel: int) -> Pad:
+    """Zeros that keep the size under a window of `kernel` at stride 1: kernel - 1 in all, the odd one before.
+
+    The lectures' rule: half on each side for odd kernels; rounded up before and down after for even ones.
+    """
+    return Pad(kernel // 2, (kernel - 1) // 2)
+
+
+def divisible(width: float, by: int = 8) -> int:
+    """`width` rounded to a multiple of `by`, never below 90% of it (the MobileNets' rule)."""
+    rounded = max(by, int(width + by / 2) // by * by)
+    return rounded + by if rounded < 0.9 * width else rounded
+
+
+def pooled_head(classes: int, drop: float = 0.0) -> Seq:
+    """Global average pooling, dropout where `drop` is above 0, then one linear layer."""
+    dropout = Dropout(drop) if drop else None
+    return seq(pool=AdaptiveAvgPool(1), flatten=Flatten(), dropout=dropout, linear=Linear(classes))
 
 
 def dense_head(widths: tuple[int, ...], classes: int, *, grid: int | None, drop_first: bool) -> Seq:

@@ -1,6 +1,9 @@
 """What flows along an edge of the tree: a shape and a receptive field."""
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
+
+Position = int | Fraction  # after upsampling a step is a fraction of a pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +35,29 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What one output position of an operator reads along one axis: `span` inputs from `stride * position - before`."""
+    """What one output position of an operator reads along one axis: `span` inputs from `stride * position - before`.
+
+    With `up` the inputs first move that far apart, as a transposed convolution has it.
+    """
 
     span: int
-    stride: int
+    stride: Position
     before: int
+    up: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """The input positions, per axis, that position 0 reads (`low` to `high`), and how far the next one lies (`jump`).
 
+    After upsampling neighbours read differently much, and the interval is that of the one that reads most.
     After an operator that reads every position (`whole`) the interval stays that of its input, so that it says what the
     features saw. `gated` tells that a gate let the whole image through to scale the channels.
     """
 
-    low: tuple[int, ...]
-    high: tuple[int, ...]
-    jump: tuple[int, ...]
+    low: tuple[Position, ...]
+    high: tuple[Position, ...]
+    jump: tuple[Position, ...]
     whole: bool = False
     gated: bool = False
 
@@ -61,19 +69,15 @@ class Field:
     @property
     def size(self) -> tuple[int, ...]:
         """How many input positions the field spans along each axis."""
-        return tuple(high - low + 1 for low, high in zip(self.low, self.high, strict=True))
+        return tuple(int(high - low) + 1 for low, high in zip(self.low, self.high, strict=True))
 
     def slide(self, windows: tuple[Window, ...]) -> "Field":
         """The field after an operator with these windows, one for each axis."""
         if self.whole:
             return self
-        axes = list(zip(self.low, self.high, self.jump, windows, strict=True))
-        return replace(
-            self,
-            low=tuple(low - jump * w.before for low, _, jump, w in axes),
-            high=tuple(high + jump * (w.span - 1 - w.before) for _, high, jump, w in axes),
-            jump=tuple(jump * w.stride for _, _, jump, w in axes),
-        )
+        axes = [_slide(*axis) for axis in zip(self.low, self.high, self.jump, windows, strict=True)]
+        low, high, jump = zip(*axes, strict=True) if axes else ((), (), ())
+        return replace(self, low=low, high=high, jump=jump)
 
     def join(self, other: "Field") -> "Field":
         """The field of a sum or concatenation: the hull of both."""
@@ -85,6 +89,20 @@ class Field:
             tuple(map(max, self.jump, other.jump)),
             gated=self.gated or other.gated,
         )
+
+
+def _slide(low: Position, high: Position, jump: Position, w: Window) -> tuple[Position, Position, Position]:
+    """Along one axis: the interval and jump of what lies behind a window."""
+    if w.up == 1:
+        return low - jump * w.before, high + jump * (w.span - 1 - w.before), _whole(jump * w.stride)
+    # An output position o reads the inputs i with i * up from o + before - span + 1 to o + before.
+    last = w.before // w.up
+    first = last - (w.span - 1) // w.up
+    return low + jump * first, high + jump * last, _whole(Fraction(jump * w.stride) / w.up)
+
+
+def _whole(position: Position) -> Position:
+    return position.numerator if position.denominator == 1 else position
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 from convsmith.base.errors import UsageError, unknown
-from convsmith.nets.shape import Field, Shape, Signal
-from convsmith.nets.tree import Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, Use
+from convsmith.nets.ops import MaxPool
+from convsmith.nets.shape import Field, Shape, Signal, Window
+from convsmith.nets.tree import Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, Unpool, Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,9 @@ def _follow(node: Node, x: Signal, kept: dict[str, Signal], path: str, steps: li
     elif isinstance(node, Keep):
         y = kept[node.name] = x
     elif isinstance(node, Use):
-        if node.name not in kept:
-            raise unknown(f"kept value at {path}:", node.name, kept)
-        y = kept[node.name]
+        y = _kept(node.name, kept, path)
+    elif isinstance(node, Unpool):
+        y = _unpooled(node, x, _kept(node.name, kept, path), path)
     elif isinstance(node, Seq | Gate):
         y = x
         for name, child in node.children:
@@ -56,6 +57,20 @@ def _follow(node: Node, x: Signal, kept: dict[str, Signal], path: str, steps: li
         raise TypeError(f"{path}: {node!r} is no node of a tree")
     steps.append(Step(path, node, x, y))
     return y
+
+
+def _kept(name: str, kept: dict[str, Signal], path: str) -> Signal:
+    if name not in kept:
+        raise unknown(f"kept value at {path}:", name, kept)
+    return kept[name]
+
+
+def _unpooled(node: Unpool, x: Signal, source: Signal, path: str) -> Signal:
+    pooled = MaxPool(node.kernel, node.stride, node.padding).output(source.shape)
+    if pooled != x.shape:
+        raise UsageError(f"{path}: unpooling to {node.name!r}, which pools to {pooled}, receives {x.shape}")
+    windows = (Window(node.kernel, 1, node.padding, up=node.stride),) * len(x.shape.spatial)
+    return Signal(source.shape, x.field.slide(windows))
 
 
 def _join(path: str, name: str) -> str:
@@ -78,6 +93,8 @@ def _gated(x: Signal, y: Signal, path: str) -> Signal:
     )
     if not fits or len(x.shape.spatial) != len(y.shape.spatial):
         raise UsageError(f"{path}: a gate of {y.shape} cannot scale an input of {x.shape}")
+    if not y.field.whole:
+        return Signal(x.shape, x.field.join(y.field))
     return Signal(x.shape, replace(x.field, gated=True))
 
 

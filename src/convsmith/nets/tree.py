@@ -5,8 +5,9 @@
     cat   children side by side, their channels concatenated (inception, dense)
     gate  children one after the other, their output scales the input (squeeze-excite)
 
-    keep  remembers the value under a name and passes it on
-    use   replaces the value by a remembered one
+    keep    remembers the value under a name and passes it on
+    use     replaces the value by a remembered one
+    unpool  spreads the value over a remembered one's maxima
 
 A tree is plain data: it prints, compares, hashes, goes to JSON and back. The names of children become the keys of the
 built module's `state_dict`, so they are chosen once.
@@ -103,6 +104,19 @@ class Use(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Unpool(Node):
+    """Puts each value back where its window of the remembered value had its maximum, zeros elsewhere (Noh et al. 2015).
+
+    `name` remembers what the pooling received; `kernel`, `stride` and `padding` are the pooling's.
+    """
+
+    name: str
+    kernel: int = 2
+    stride: int = 2
+    padding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Branching(Node):
     """A node with named children."""
 
@@ -137,6 +151,7 @@ class Gate(Branching):
 
 
 COMBINATORS: dict[str, type[Branching]] = {"seq": Seq, "add": Add, "cat": Cat, "gate": Gate}
+WIRES: dict[str, type[Node]] = {"keep": Keep, "use": Use, "unpool": Unpool}
 
 
 def check_name(name: str) -> None:

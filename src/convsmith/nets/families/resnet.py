@@ -6,7 +6,7 @@ from typing import Literal
 from convsmith.base.errors import UsageError
 from convsmith.nets.family import Family, Renaming, Row
 from convsmith.nets.network import Network
-from convsmith.nets.ops import AvgPool, BatchNorm, MaxPool, Pad
+from convsmith.nets.ops import AvgPool, BatchNorm, MaxPool, PadChannels
 from convsmith.nets.parts import RELU, conv_norm, padded_conv, pooled_head
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import IDENTITY, MAIN, Add, Node, Seq, add, seq
@@ -100,7 +100,7 @@ def residual(branch: Seq, width_in: int, width: int, stride: int, shortcut: Shor
         path = conv_norm(width, 1, stride)
     else:
         more = width - width_in
-        path = seq(subsample=AvgPool(1, stride), pad=Pad(more // 2, more - more // 2))
+        path = seq(subsample=AvgPool(1, stride), pad=PadChannels(more // 2, more - more // 2))
     return add(branch=branch, shortcut=path)
 
 

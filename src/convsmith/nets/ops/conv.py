@@ -1,0 +1,170 @@
+"""Layers with weights: convolutions, transposed convolutions and fully connected layers."""
+
+import math
+from dataclasses import dataclass
+
+from convsmith.base.errors import UsageError
+from convsmith.nets.shape import Shape, Window
+from convsmith.nets.sizes import Axes, at_least, check_probability, dimension, per_axis, slide
+from convsmith.nets.tree import Leaf, TorchCall
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(Leaf):
+    """A convolution layer (cross-correlation) with `channels` outputs, over 1, 2 or 3 axes as its input has."""
+
+    channels: int
+    kernel: Axes = 1
+    stride: Axes = 1
+    padding: Axes = 0
+    dilation: Axes = 1
+    groups: int = 1
+    bias: bool = True
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        sizes = (per_axis(v, x) for v in (self.kernel, self.stride, self.padding, self.dilation))
+        return tuple(Window((k - 1) * d + 1, s, p) for k, s, p, d in zip(*sizes, strict=True))
+
+    def output(self, x: Shape) -> Shape:
+        dimension("a convolution", x)
+        at_least(1, channels=self.channels, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
+        at_least(0, padding=self.padding)
+        check_groups("a convolution", self.groups, x.channels, self.channels)
+        return Shape(self.channels, slide("a convolution", x, self.windows(x), per_axis(self.padding, x)))
+
+    def weights(self, x: Shape) -> int:
+        """The numbers in its filters, without the bias."""
+        return self.channels * (x.channels // self.groups) * math.prod(per_axis(self.kernel, x))
+
+    def params(self, x: Shape) -> int:
+        return self.weights(x) + self.channels * self.bias
+
+    def macs(self, x: Shape, y: Shape) -> int:
+        return self.weights(x) * y.positions
+
+    def elementwise(self, x: Shape, y: Shape) -> int:
+        return y.elements * self.bias
+
+    def torch(self, x: Shape) -> TorchCall:
+        arguments = {
+            "in_channels": x.channels,
+            "out_channels": self.channels,
+            "kernel_size": per_axis(self.kernel, x),
+            "stride": per_axis(self.stride, x),
+            "padding": per_axis(self.padding, x),
+            "dilation": per_axis(self.dilation, x),
+            "groups": self.groups,
+            "bias": self.bias,
+        }
+        return TorchCall(f"torch.nn.Conv{dimension('a convolution', x)}", arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvTranspose(Leaf):
+    """A transposed convolution: the matrix of the convolution with the same fields, transposed; upsamples by `stride`.
+
+    `output_padding` adds positions at the far end, where several input sizes of that convolution give one output size.
+    """
+
+    channels: int
+    kernel: Axes = 2
+    stride: Axes = 2
+    padding: Axes = 0
+    output_padding: Axes = 0
+    dilation: Axes = 1
+    groups: int = 1
+    bias: bool = True
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        sizes = (per_axis(v, x) for v in (self.kernel, self.stride, self.padding, self.dilation))
+        return tuple(Window((k - 1) * d + 1, 1, p, up=s) for k, s, p, d in zip(*sizes, strict=True))
+
+    def output(self, x: Shape) -> Shape:
+        dimension("a transposed convolution", x)
+        at_least(1, channels=self.channels, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
+        at_least(0, padding=self.padding, output_padding=self.output_padding)
+        check_groups("a transposed convolution", self.groups, x.channels, self.channels)
+        extra = per_axis(self.output_padding, x)
+        wide = zip(extra, per_axis(self.stride, x), per_axis(self.dilation, x), strict=True)
+        if any(more >= max(stride, dilation) for more, stride, dilation in wide):
+            raise UsageError(f"output_padding is {self.output_padding}, expected less than the stride {self.stride}")
+        sizes = tuple(
+            (n - 1) * w.up - 2 * w.before + w.span + more
+            for n, w, more in zip(x.spatial, self.windows(x), extra, strict=True)
+        )
+        if min(sizes) < 1:
+            raise UsageError(f"a transposed convolution of {x} with padding {self.padding} leaves nothing")
+        return Shape(self.channels, sizes)
+
+    def weights(self, x: Shape) -> int:
+        """The numbers in its filters, without the bias."""
+        return x.channels * (self.channels // self.groups) * math.prod(per_axis(self.kernel, x))
+
+    def params(self, x: Shape) -> int:
+        return self.weights(x) + self.channels * self.bias
+
+    def macs(self, x: Shape, y: Shape) -> int:
+        return self.weights(x) * x.positions
+
+    def elementwise(self, x: Shape, y: Shape) -> int:
+        return y.elements * self.bias
+
+    def torch(self, x: Shape) -> TorchCall:
+        arguments = {
+            "in_channels": x.channels,
+            "out_channels": self.channels,
+            "kernel_size": per_axis(self.kernel, x),
+            "stride": per_axis(self.stride, x),
+            "padding": per_axis(self.padding, x),
+            "output_padding": per_axis(self.output_padding, x),
+            "dilation": per_axis(self.dilation, x),
+            "groups": self.groups,
+            "bias": self.bias,
+        }
+        return TorchCall(f"torch.nn.ConvTranspose{dimension('a transposed convolution', x)}", arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Linear(Leaf):
+    """A fully connected layer on a vector, with `channels` outputs.
+
+    In training `drop_connect` zeroes each weight, not each value, with that probability (Wan et al. 2013).
+    """
+
+    channels: int
+    bias: bool = True
+    drop_connect: float = 0.0
+
+    def output(self, x: Shape) -> Shape:
+        if x.spatial:
+            raise UsageError(f"a linear layer needs a vector, receives {x}; put a flatten before it")
+        at_least(1, channels=self.channels)
+        check_probability(self.drop_connect, one=False)
+        return Shape(self.channels)
+
+    def params(self, x: Shape) -> int:
+        return self.channels * (x.channels + self.bias)
+
+    def macs(self, x: Shape, y: Shape) -> int:
+        return self.channels * x.channels
+
+    def elementwise(self, x: Shape, y: Shape) -> int:
+        return self.channels * self.bias
+
+    def torch(self, x: Shape) -> TorchCall:
+        arguments = {"in_features": x.channels, "out_features": self.channels, "bias": self.bias}
+        if self.drop_connect:
+            return TorchCall("convsmith.nets.layers.DropConnectLinear", arguments | {"drop": self.drop_connect})
+        return TorchCall("torch.nn.Linear", arguments)
+
+
+def check_groups(op: str, groups: int, inputs: int, outputs: int) -> None:
+    """Refuse groups that do not divide the channels; the error names the nearest numbers that do."""
+    for name, count in (("input", inputs), ("output", outputs)):
+        if groups < 1 or count % groups:
+            fitting = [n for n in range(1, count + 1) if inputs % n == 0 and outputs % n == 0]
+            near = sorted(sorted(fitting, key=lambda n: abs(n - groups))[:3])
+            raise UsageError(
+                f"{op} in {groups} groups cannot divide its {count} {name} channels; "
+                f"groups that would: {', '.join(map(str, near))}"
+            )

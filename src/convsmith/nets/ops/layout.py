@@ -1,0 +1,176 @@
+"""What moves values without computing: channels, padding, resizing, flattening."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from convsmith.base.errors import UsageError
+from convsmith.nets.shape import Shape, Window
+from convsmith.nets.sizes import Axes, at_least, dimension, per_axis
+from convsmith.nets.tree import Leaf, TorchCall
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(Leaf):
+    """All positions of all channels as one vector."""
+
+    whole: ClassVar[bool] = True
+
+    def output(self, x: Shape) -> Shape:
+        return Shape(x.elements)
+
+    def torch(self, x: Shape) -> TorchCall:
+        return TorchCall("torch.nn.Flatten", {})
+
+
+@dataclass(frozen=True, slots=True)
+class Take(Leaf):
+    """Some of the channels, in the order given."""
+
+    channels: tuple[int, ...]
+
+    def output(self, x: Shape) -> Shape:
+        if not self.channels or not all(0 <= c < x.channels for c in self.channels):
+            raise UsageError(f"take needs channels from 0 to {x.channels - 1}, received {self.channels}")
+        return Shape(len(self.channels), x.spatial)
+
+    def torch(self, x: Shape) -> TorchCall:
+        return TorchCall("convsmith.nets.layers.Take", {"channels": self.channels})
+
+
+@dataclass(frozen=True, slots=True)
+class PadChannels(Leaf):
+    """Zeros around the channels (`before` and `after`): the parameter-free shortcut of He et al. 2016, option A."""
+
+    before: int
+    after: int
+
+    def output(self, x: Shape) -> Shape:
+        channels = self.before + x.channels + self.after
+        if channels < 1:
+            raise UsageError(f"padding by {self.before} and {self.after} leaves none of {x.channels} channels")
+        return Shape(channels, x.spatial)
+
+    def torch(self, x: Shape) -> TorchCall:
+        return TorchCall("convsmith.nets.layers.PadChannels", {"before": self.before, "after": self.after})
+
+
+@dataclass(frozen=True, slots=True)
+class Pad(Leaf):
+    """Positions added at the near (`before`) and far (`after`) end of each axis; a negative number takes them away.
+
+    What is added is zero, or with `mode` the image mirrored at its edge ("reflect") or its edge repeated ("replicate").
+    """
+
+    before: Axes
+    after: Axes
+    mode: Literal["zero", "reflect", "replicate"] = "zero"
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        return tuple(Window(1, 1, before) for before in per_axis(self.before, x))
+
+    def output(self, x: Shape) -> Shape:
+        dimension("a padding", x)
+        ends = list(zip(x.spatial, per_axis(self.before, x), per_axis(self.after, x), strict=True))
+        if min(before + n + after for n, before, after in ends) < 1:
+            raise UsageError(f"padding by {self.before} and {self.after} leaves nothing of {x}")
+        if self.mode == "reflect" and any(max(before, after) >= n for n, before, after in ends):
+            raise UsageError(
+                f"a mirror of {max(map(max, ends))} positions needs an image larger than that, receives {x}"
+            )
+        return Shape(x.channels, tuple(before + n + after for n, before, after in ends))
+
+    def torch(self, x: Shape) -> TorchCall:
+        ends = list(zip(per_axis(self.before, x), per_axis(self.after, x), strict=True))
+        # torch lists the last axis first.
+        amounts = tuple(amount for pair in reversed(ends) for amount in pair)
+        return TorchCall("convsmith.nets.layers.PadSides", {"amounts": amounts, "mode": self.mode})
+
+
+@dataclass(frozen=True, slots=True)
+class PadSame(Leaf):
+    """Padding after which a window of `kernel` and `stride` gives the input size divided by `stride`, rounded up.
+
+    TensorFlow's "same": the odd position goes to the far end. `fill` is "zero", or "lowest" before max pooling.
+    """
+
+    kernel: Axes
+    stride: Axes = 1
+    dilation: Axes = 1
+    fill: Literal["zero", "lowest"] = "zero"
+
+    def _totals(self, x: Shape) -> list[int]:
+        sizes = (per_axis(v, x) for v in (self.kernel, self.stride, self.dilation))
+        return [max(((n - 1) // s) * s + (k - 1) * d + 1 - n, 0) for n, k, s, d in zip(x.spatial, *sizes, strict=True)]
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        return tuple(Window(1, 1, total // 2) for total in self._totals(x))
+
+    def output(self, x: Shape) -> Shape:
+        dimension("a padding", x)
+        at_least(1, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
+        return Shape(x.channels, tuple(n + total for n, total in zip(x.spatial, self._totals(x), strict=True)))
+
+    def torch(self, x: Shape) -> TorchCall:
+        sizes = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
+        arguments = {name: per_axis(value, x) for name, value in sizes.items()}
+        return TorchCall("convsmith.nets.layers.PadSame", arguments | {"fill": self.fill})
+
+
+@dataclass(frozen=True, slots=True)
+class Upsample(Leaf):
+    """The image enlarged `scale` times: each position repeated ("nearest") or interpolated ("bilinear", 2 axes).
+
+    Interpolation takes positions as cells (torch's `align_corners=False`).
+    """
+
+    scale: int = 2
+    mode: Literal["nearest", "bilinear"] = "nearest"
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        # As transposed convolutions: of `scale` ones, and of the bilinear filter with both of its flanks.
+        span, before = (self.scale, 0) if self.mode == "nearest" else (2 * self.scale, self.scale // 2)
+        return (Window(span, 1, before, up=self.scale),) * len(x.spatial)
+
+    def output(self, x: Shape) -> Shape:
+        dimension("an upsampling layer", x)
+        at_least(1, scale=self.scale)
+        if self.mode == "bilinear" and len(x.spatial) != 2:
+            raise UsageError(f"bilinear interpolation needs 2 spatial axes, receives {x}")
+        return Shape(x.channels, tuple(n * self.scale for n in x.spatial))
+
+    def elementwise(self, x: Shape, y: Shape) -> int:
+        return y.elements * (4 if self.mode == "bilinear" else 0)
+
+    def torch(self, x: Shape) -> TorchCall:
+        return TorchCall("torch.nn.Upsample", {"scale_factor": self.scale, "mode": self.mode})
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk(Leaf):
+    """One of `count` equal groups of neighbouring channels: number `index`, from 0."""
+
+    index: int
+    count: int = 2
+
+    def output(self, x: Shape) -> Shape:
+        if self.count < 1 or x.channels % self.count or not 0 <= self.index < self.count:
+            raise UsageError(f"chunk {self.index} of {self.count} cannot be had from {x.channels} channels")
+        return Shape(x.channels // self.count, x.spatial)
+
+    def torch(self, x: Shape) -> TorchCall:
+        return TorchCall("convsmith.nets.layers.Chunk", {"index": self.index, "count": self.count})
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle(Leaf):
+    """The channels of `groups` groups interleaved, so that each next group sees all (Zhang et al. 2018, figure 1)."""
+
+    groups: int
+
+    def output(self, x: Shape) -> Shape:
+        if self.groups < 1 or x.channels % self.groups:
+            raise UsageError(f"a shuffle of {self.groups} groups cannot divide {x.channels} channels")
+        return x
+
+    def torch(self, x: Shape) -> TorchCall:
+        return TorchCall("torch.nn.ChannelShuffle", {"groups": self.groups})

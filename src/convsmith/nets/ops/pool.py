@@ -1,0 +1,160 @@
+"""Pooling: over windows, over a grid, over random windows."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+from convsmith.base.errors import UsageError
+from convsmith.nets.shape import Shape, Window
+from convsmith.nets.sizes import Axes, at_least, dimension, per_axis, slide
+from convsmith.nets.tree import Leaf, TorchCall
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool(Leaf):
+    kernel: Axes = 2
+    stride: Axes = 2
+    padding: Axes = 0
+    ceil: bool = False
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        sizes = (per_axis(v, x) for v in (self.kernel, self.stride, self.padding))
+        return tuple(Window(k, s, p) for k, s, p in zip(*sizes, strict=True))
+
+    def output(self, x: Shape) -> Shape:
+        dimension("a pooling layer", x)
+        at_least(1, kernel=self.kernel, stride=self.stride)
+        at_least(0, padding=self.padding)
+        padding = per_axis(self.padding, x)
+        if any(2 * p > k for p, k in zip(padding, per_axis(self.kernel, x), strict=True)):
+            raise UsageError(f"padding is {self.padding}, expected at most half of the kernel, which is {self.kernel}")
+        return Shape(x.channels, slide("a pooling layer", x, self.windows(x), padding, self.ceil))
+
+    def elementwise(self, x: Shape, y: Shape) -> int:
+        return y.elements * math.prod(per_axis(self.kernel, x))
+
+    def _call(self, x: Shape, name: str) -> TorchCall:
+        arguments = {
+            "kernel_size": per_axis(self.kernel, x),
+            "stride": per_axis(self.stride, x),
+            "padding": per_axis(self.padding, x),
+            "ceil_mode": self.ceil,
+        }
+        return TorchCall(f"torch.nn.{name}{dimension('a pooling layer', x)}", arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool(_Pool):
+    """The largest value in each window."""
+
+    def torch(self, x: Shape) -> TorchCall:
+        return self._call(x, "MaxPool")
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool(_Pool):
+    """The mean of each window; `count_padding` tells whether the zeros of the padding count."""
+
+    count_padding: bool = True
+
+    def output(self, x: Shape) -> Shape:
+        # torch's average over three axes wants the kernel to fit without the padding, unlike its other pools.
+        if len(x.spatial) == 3 and any(k > n for k, n in zip(per_axis(self.kernel, x), x.spatial, strict=True)):
+            raise UsageError(f"an average over {self.kernel} positions needs an input as large, receives {x}")
+        return _Pool.output(self, x)
+
+    def torch(self, x: Shape) -> TorchCall:
+        call = self._call(x, "AvgPool")
+        return TorchCall(call.path, call.arguments | {"count_include_pad": self.count_padding})
+
+
+@dataclass(frozen=True, slots=True)
+class _AdaptivePool(Leaf):
+    size: Axes = 1
+    whole: ClassVar[bool] = True
+
+    def output(self, x: Shape) -> Shape:
+        dimension("an adaptive pooling layer", x)
+        at_least(1, size=self.size)
+        return Shape(x.channels, per_axis(self.size, x))
+
+    def elementwise(self, x: Shape, y: Shape) -> int:
+        return x.elements
+
+    def _call(self, x: Shape, name: str) -> TorchCall:
+        path = f"torch.nn.{name}{dimension('an adaptive pooling layer', x)}"
+        return TorchCall(path, {"output_size": per_axis(self.size, x)})
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveAvgPool(_AdaptivePool):
+    """The means of a grid of `size` cells over the whole input; with 1 it is global average pooling."""
+
+    def torch(self, x: Shape) -> TorchCall:
+        return self._call(x, "AdaptiveAvgPool")
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveMaxPool(_AdaptivePool):
+    """The largest values of a grid of `size` cells; with 1, over one axis, it is max-over-time pooling (Kim 2014)."""
+
+    def torch(self, x: Shape) -> TorchCall:
+        return self._call(x, "AdaptiveMaxPool")
+
+
+@dataclass(frozen=True, slots=True)
+class FractionalMaxPool(Leaf):
+    """Max pooling that divides each side by `ratio`, between 1 and 2, at random places (Graham 2014).
+
+    Overlapping 2x2 windows; the sequence is drawn for each sample and channel in training and fixed in evaluation. The
+    receptive field takes its stride for even.
+    """
+
+    ratio: float = math.sqrt(2)
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        return tuple(Window(2, Fraction(n, m), 0) for n, m in zip(x.spatial, self.output(x).spatial, strict=True))
+
+    def output(self, x: Shape) -> Shape:
+        if len(x.spatial) not in (2, 3):
+            raise UsageError(f"a fractional pooling layer needs 2 or 3 spatial axes, receives {x}")
+        if not 1 < self.ratio <= 2:
+            raise UsageError(f"ratio is {self.ratio}, expected a number above 1, at most 2")
+        sizes = tuple(int(n / self.ratio) for n in x.spatial)
+        if min(sizes) < 1:
+            raise UsageError(f"a fractional pooling layer of ratio {self.ratio:.3g} leaves nothing of {x}")
+        return Shape(x.channels, sizes)
+
+    def elementwise(self, x: Shape, y: Shape) -> int:
+        return y.elements * 2 ** len(x.spatial)
+
+    def torch(self, x: Shape) -> TorchCall:
+        path = f"convsmith.nets.layers.FractionalMaxPool{len(x.spatial)}d"
+        return TorchCall(path, {"kernel_size": 2, "output_ratio": 1 / self.ratio})
+
+
+@dataclass(frozen=True, slots=True)
+class StochasticPool(Leaf):
+    """Picks one value of each window with a probability in proportion to it (Zeiler and Fergus 2013).
+
+    Evaluation gives the mean weighted by these probabilities. Values below zero count as zero: it follows a ReLU.
+    """
+
+    kernel: Axes = 2
+    stride: Axes = 2
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        return tuple(Window(k, s, 0) for k, s in zip(per_axis(self.kernel, x), per_axis(self.stride, x), strict=True))
+
+    def output(self, x: Shape) -> Shape:
+        dimension("a pooling layer", x)
+        at_least(1, kernel=self.kernel, stride=self.stride)
+        return Shape(x.channels, slide("a pooling layer", x, self.windows(x), (0,) * len(x.spatial)))
+
+    def elementwise(self, x: Shape, y: Shape) -> int:
+        return 3 * y.elements * math.prod(per_axis(self.kernel, x))
+
+    def torch(self, x: Shape) -> TorchCall:
+        arguments = {"kernel": per_axis(self.kernel, x), "stride": per_axis(self.stride, x)}
+        return TorchCall("convsmith.nets.layers.StochasticPool", arguments)
