@@ -134,11 +134,11 @@ def node_from_json(data: Any, where: str = "tree", depth: int = 0) -> Node:
 
 
 def _listed(value: Any) -> Any:
-    return list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value
+    return [_listed(item) for item in cast("tuple[Any, ...]", value)] if isinstance(value, tuple) else value
 
 
 def _tupled(value: Any) -> Any:
-    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+    return tuple(_tupled(item) for item in cast("list[Any]", value)) if isinstance(value, list) else value
 
 
 _JSON_NAMES: dict[type, str] = {int: "number", str: "string", list: "array", dict: "object"}

@@ -1,9 +1,10 @@
 """Every network by name: its family, its numbers, its year; and the edits by name."""
 
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from convsmith.base.calls import Call, parse_call
 from convsmith.base.errors import UsageError, unknown
@@ -76,6 +77,68 @@ def suit_images(network: Network, size: tuple[int, ...], stem: str) -> Network:
     return network if network.input.spatial == size else edits.size(network, *size)
 
 
+def widen(network: Network, factor: float) -> Network:
+    """The network with `factor` times as many channels, by its family's rule; the other edits are made again."""
+    return edits.recorded(network, _scaled(network, "widen", factor), "widen", factor)
+
+
+def deepen(network: Network, factor: float) -> Network:
+    """The network with `factor` times as many layers, by its family's rule; the other edits are made again."""
+    return edits.recorded(network, _scaled(network, "deepen", factor), "deepen", factor)
+
+
+def scale(network: Network, width: float = 1.0, depth: float = 1.0, resolution: float = 1.0) -> Network:
+    """The network that many times as wide and deep, for images that many times as large (Tan and Le 2019, section 3).
+
+    EfficientNet's compound rule takes width 1.1**phi, depth 1.2**phi and resolution 1.15**phi: the edit `compound`.
+    """
+    if resolution <= 0:
+        raise UsageError(f"scale: expected a resolution above 0, received {resolution}")
+    after = network if width == 1 else _scaled(network, "widen", width)
+    after = after if depth == 1 else _scaled(after, "deepen", depth)
+    sizes = tuple(max(1, round(n * resolution)) for n in network.input.spatial)
+    after = replace(after, input=replace(network.input, spatial=sizes))
+    return edits.recorded(network, after, "scale", width, depth, resolution)
+
+
+def compound(network: Network, phi: float) -> Network:
+    """`scale` by EfficientNet's compound rule: about 2**phi times the work (Tan and Le 2019, equation 3)."""
+    after = scale(network, 1.1**phi, 1.2**phi, 1.15**phi)
+    return edits.recorded(network, replace(after, edits=network.edits), "compound", phi)
+
+
+# Edits of the family's numbers, which are not made again when the network is built from its new numbers.
+_OF_NUMBERS = ("widen", "deepen", "scale", "compound")
+
+
+def _scaled(network: Network, way: Literal["widen", "deepen"], factor: float) -> Network:
+    """The network of its family's numbers, scaled, with its other edits."""
+    if factor <= 0:
+        raise UsageError(f"{way}: expected a factor above 0, received {factor}")
+    family = FAMILIES.get(network.family)
+    rule = getattr(family, way) if family else None
+    if family is None or rule is None:
+        having = ", ".join(name for name, family in FAMILIES.items() if getattr(family, way))
+        raise UsageError(f"{way}: the family {network.family!r} has no rule for it; these have: {having}")
+    defaults = {p.name: p.default for p in inspect.signature(family.build).parameters.values()}
+    numbers = {name: value for name, value in defaults.items() if value is not inspect.Parameter.empty}
+    numbers |= network.numbers
+    now = _rebuilt(network, family, numbers)
+    if (now.stages, now.heads) != (network.stages, network.heads):
+        raise UsageError(f"{way}: {network.name} was changed by other means than its edits; {way} it before that")
+    return _rebuilt(network, family, rule(numbers, factor))
+
+
+def _rebuilt(network: Network, family: Family, numbers: dict[str, Any]) -> Network:
+    tree = replace(family.build(**numbers), name=network.name, numbers=numbers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", edits.NoChange)
+        for text in network.edits:
+            if parse_call(text).name not in _OF_NUMBERS:
+                tree = edit(tree, text)
+    return replace(tree, input=network.input, edits=network.edits)
+
+
 EDITS: Table[Edit] = Table(
     "edit",
     {
@@ -83,8 +146,25 @@ EDITS: Table[Edit] = Table(
         "channels": edits.channels,
         "size": edits.size,
         "small_images": small_images,
+        "widen": widen,
+        "deepen": deepen,
+        "scale": scale,
+        "compound": compound,
         "plain": edits.plain,
+        "se": edits.se,
         "drop_path": edits.drop_path,
+        "dropout": edits.dropout,
+        "dropconnect": edits.dropconnect,
+        "norm": edits.norm,
+        "pool": edits.pool,
+        "act": edits.act,
+        "dilate": edits.dilate,
+        "separable": edits.separable,
+        "low_rank": edits.low_rank,
+        "linear_bottleneck": edits.linear_bottleneck,
+        "fully_convolutional": edits.fully_convolutional,
+        "fold_norm": edits.fold_norm,
+        "reparameterise": edits.reparameterise,
     },
 )
 

@@ -128,18 +128,18 @@ class ConvTranspose(Leaf):
 class Linear(Leaf):
     """A fully connected layer on a vector, with `channels` outputs.
 
-    In training `drop_connect` zeroes each weight, not each value, with that probability (Wan et al. 2013).
+    In training `dropconnect` zeroes each weight, not each value, with that probability (Wan et al. 2013).
     """
 
     channels: int
     bias: bool = True
-    drop_connect: float = 0.0
+    dropconnect: float = 0.0
 
     def output(self, x: Shape) -> Shape:
         if x.spatial:
             raise UsageError(f"a linear layer needs a vector, receives {x}; put a flatten before it")
         at_least(1, channels=self.channels)
-        check_probability(self.drop_connect, one=False)
+        check_probability(self.dropconnect, one=False)
         return Shape(self.channels)
 
     def params(self, x: Shape) -> int:
@@ -153,8 +153,8 @@ class Linear(Leaf):
 
     def torch(self, x: Shape) -> TorchCall:
         arguments = {"in_features": x.channels, "out_features": self.channels, "bias": self.bias}
-        if self.drop_connect:
-            return TorchCall("convsmith.nets.layers.DropConnectLinear", arguments | {"drop": self.drop_connect})
+        if self.dropconnect:
+            return TorchCall("convsmith.nets.layers.DropConnectLinear", arguments | {"drop": self.dropconnect})
         return TorchCall("torch.nn.Linear", arguments)
 
 

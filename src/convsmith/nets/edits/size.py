@@ -1,0 +1,50 @@
+"""Edits of what goes in and comes out: classes, channels, image size."""
+
+from dataclasses import replace
+
+from convsmith.base.errors import UsageError
+from convsmith.nets.edits.record import recorded
+from convsmith.nets.network import Network
+from convsmith.nets.ops import Conv, Linear, Rbf
+from convsmith.nets.shape import Shape
+from convsmith.nets.tree import MAIN, Node, rewrite, walk
+
+
+def classes(network: Network, count: int) -> Network:
+    """The network with `count` outputs: the last linear layer or convolution of every head gets another width."""
+    if count < 1:
+        raise UsageError(f"classes: expected at least 1, received {count}")
+    heads = tuple((name, _with_outputs(network, name, head, count)) for name, head in network.heads)
+    return recorded(network, replace(network, heads=heads), "classes", count)
+
+
+def _with_outputs(network: Network, name: str, head: Node, count: int) -> Node:
+    last = [path for path, node in walk(head, name) if isinstance(node, Linear | Conv | Rbf)]
+    if not last and name == MAIN:
+        raise UsageError(f"{network.name}: the head has no linear layer or convolution to give {count} classes")
+
+    def change(path: str, node: Node) -> Node:
+        return replace(node, channels=count) if path == last[-1] and isinstance(node, Linear | Conv | Rbf) else node
+
+    return rewrite(head, change, name) if last else head
+
+
+def channels(network: Network, count: int) -> Network:
+    """The network for images of `count` channels; the first layers take the width that they receive."""
+    if count < 1:
+        raise UsageError(f"channels: expected at least 1, received {count}")
+    return recorded(network, replace(network, input=Shape(count, network.input.spatial)), "channels", count)
+
+
+def size(network: Network, height: int, width: int | None = None) -> Network:
+    """The network for images of `height` by `width` (the same along every axis where only one is given)."""
+    axes = len(network.input.spatial)
+    if width is not None and axes != 2:
+        raise UsageError(f"size: {network.name} takes inputs with {axes} spatial axes; give one size")
+    shape = Shape(network.input.channels, (height,) * axes if width is None else (height, width))
+    if not shape.spatial:
+        raise UsageError(f"size: {network.name} takes vectors, which have no size")
+    if min(shape.spatial) < 1:
+        raise UsageError(f"size: expected at least 1, received {min(shape.spatial)}")
+    args = shape.spatial if axes == 2 else (height,)
+    return recorded(network, replace(network, input=shape), "size", *args)
