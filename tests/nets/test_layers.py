@@ -1,15 +1,47 @@
 """Layers that torch lacks, against their formulas written out."""
 
+import json
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from convsmith.base.errors import UsageError
 from convsmith.nets.build import build
+from convsmith.nets.cost import cost
 from convsmith.nets.families.lenet import C3_CONNECTIONS
 from convsmith.nets.families.resnet import basic, residual
-from convsmith.nets.layers import Affine, ChannelSoftmax, DropPath, PadChannels, Rbf, ScaledTanh, Take
-from convsmith.nets.ops import Conv, LocalResponseNorm
-from convsmith.nets.tree import seq
+from convsmith.nets.layers import (
+    Affine,
+    ChannelSoftmax,
+    Chunk,
+    DropPath,
+    LocalContrastNorm,
+    PadChannels,
+    Rbf,
+    ScaledTanh,
+    StochasticPool,
+    Take,
+)  # fmt: skip
+from convsmith.nets.network import Network
+from convsmith.nets.ops import (
+    Conv,
+    ConvTranspose,
+    FractionalMaxPool,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    LocalResponseNorm,
+    MaxPool,
+    Pad,
+    PadSame,
+    Upsample,
+)  # fmt: skip
+from convsmith.nets.parts import squeeze_excite, total_padding
+from convsmith.nets.tree import Keep, Unpool, seq
 from convsmith.nets.zoo import network
 
 
@@ -59,6 +91,13 @@ def test_affine_starts_as_the_identity_and_learns_both():
     assert torch.equal(layer(x), 2 * x - 1)
     layer(x).sum().backward()
     torch.testing.assert_close(layer.weight.grad, x.sum((0, 2, 3)))
+
+
+def test_affine_may_be_a_scale_alone():
+    layer = Affine(3, 1e-6, shift=False)
+    assert [(n, p.tolist()) for n, p in layer.named_parameters()] == [("weight", pytest.approx([1e-6] * 3))]
+    x = draw(2, 3, 4)
+    torch.testing.assert_close(layer(x), 1e-6 * x)
 
 
 def test_rbf_is_minus_the_squared_distance_to_codes_of_one():
@@ -181,3 +220,191 @@ def test_the_lenets_of_the_lectures_differ_where_they_should():
 def test_layers_say_what_they_are():
     printed = repr(seq()), repr(Take((1, 2))), repr(PadChannels(1, 2)), repr(DropPath(0.25, "batch"))
     assert printed == ("Seq(children=())", "Take((1, 2))", "PadChannels(1, 2)", "DropPath(0.25, by batch)")
+
+
+# A convolution as a matrix on the values of an image: every column is what it makes of one of them.
+def matrix_of(function, shape):
+    columns = [function(unit.view(1, *shape)).flatten() for unit in torch.eye(math.prod(shape))]
+    return torch.stack(columns, 1)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding", "dilation", "groups", "size"), [
+    (3, 1, 0, 1, 1, 6), (3, 2, 1, 1, 1, 7), (4, 2, 1, 1, 2, 8), ((3, 2), (1, 2), (1, 0), 1, 1, 6), (3, 1, 2, 2, 1, 7),
+])  # fmt: skip
+def test_a_transposed_convolution_is_the_transpose_of_the_banded_matrix(
+    kernel, stride, padding, dilation, groups, size, one_stage
+):
+    conv = Conv(4, kernel, stride, padding, dilation, groups, bias=False)
+    forward = build(one_stage(conv, (2, size, size)), seed=0)
+    small = tuple(one_stage(conv, (2, size, size)).trace().stages["stage1"].shape)
+    back = ConvTranspose(2, kernel, stride, padding, 0, dilation, groups, bias=False)
+    plain = one_stage(back, small).trace().stages["stage1"].shape.spatial
+    back = replace(back, output_padding=tuple(size - n for n in plain))
+    backward = build(one_stage(back, small), seed=1)
+    backward.load_state_dict({key: value.clone() for key, value in forward.state_dict().items()})
+    with torch.no_grad():
+        matrix, transposed = matrix_of(forward, (2, size, size)), matrix_of(backward, small)
+    torch.testing.assert_close(transposed, matrix.T)
+    assert (matrix == 0).any()
+
+
+def test_a_transposed_convolution_multiplies_at_the_places_of_its_input(one_stage):
+    tree = one_stage(ConvTranspose(5, 3, 2, groups=1), (4, 6, 7))
+    assert cost(tree).macs == 4 * 5 * 9 * 6 * 7
+    with FlopCounterMode(display=False) as counter:
+        build(tree, device="meta")(torch.empty(1, 4, 6, 7, device="meta"))
+    assert counter.get_total_flops() == 2 * cost(tree).macs
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_bilinear_upsampling_is_a_transposed_convolution_with_a_tent(scale, one_stage):
+    """Inside the image; Long et al. 2015 start theirs so."""
+    x = draw(1, 1, 6, 6)
+    ours = build(one_stage(Upsample(scale, "bilinear"), (1, 6, 6)))(x)
+    line = 1 - (torch.arange(2 * scale) - (2 * scale - 1) / 2).abs() / scale
+    tent = (line[:, None] * line)[None, None]
+    spread = nn.functional.conv_transpose2d(x, tent, stride=scale, padding=scale // 2)
+    inside = (..., slice(scale, -scale), slice(scale, -scale))
+    torch.testing.assert_close(ours[inside], spread[inside])
+    torch.testing.assert_close(
+        build(one_stage(Upsample(3), (1, 6, 6)))(x), x.repeat_interleave(3, 2).repeat_interleave(3, 3)
+    )
+
+
+@pytest.mark.parametrize("sizes", [(7,), (7, 6), (5, 6, 4)])
+def test_layer_norm_is_over_the_channels_of_each_position(sizes, one_stage):
+    x = 3 + 2 * draw(2, 8, *sizes)
+    y = build(one_stage(LayerNorm(1e-6), (8, *sizes)))(x)
+    torch.testing.assert_close(y, (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + 1e-6).sqrt())
+
+
+def test_group_norm_of_one_group_is_over_the_whole_sample(one_stage):
+    x = 3 + 2 * draw(2, 8, 5, 5)
+    y = build(one_stage(GroupNorm(1), (8, 5, 5)))(x)
+    mean, deviation = x.mean((1, 2, 3), keepdim=True), x.std((1, 2, 3), correction=0, keepdim=True)
+    torch.testing.assert_close(y, (x - mean) / deviation, rtol=1e-4, atol=1e-4)
+
+
+def test_local_contrast_normalisation_is_its_formula_at_one_position():
+    layer, x = LocalContrastNorm(3, 2), 5 * draw(1, 2, 9, 9)
+    window = layer.window[0, 0]
+    mean = lambda v: sum(  # noqa: E731
+        window[a, b] * v[:, :, 4 + a - 1, 4 + b - 1].mean() for a in range(3) for b in range(3)
+    )
+    centred = torch.zeros(1, 2, 9, 9)
+    for i in range(1, 8):
+        for j in range(1, 8):
+            local = (window * x[0, :, i - 1 : i + 2, j - 1 : j + 2].mean(0)).sum()
+            centred[0, :, i, j] = x[0, :, i, j] - local
+    expected = centred[0, :, 4, 4] / max(1.0, mean(centred**2).sqrt())
+    torch.testing.assert_close(layer(x)[0, :, 4, 4], expected)
+    assert window.sum() == pytest.approx(1)
+    flat = layer(torch.full((1, 2, 9, 9), 7.0))
+    torch.testing.assert_close(flat, torch.zeros_like(flat), atol=1e-5, rtol=0)
+    assert not layer.state_dict()
+
+
+def test_stochastic_pooling_picks_in_proportion_and_averages_in_evaluation():
+    layer = StochasticPool((2, 2), (2, 2))
+    x = torch.tensor([[1.0, 2.0], [-5.0, 5.0]]).expand(20_000, 1, 2, 2)
+    torch.manual_seed(0)
+    picked = layer(x).flatten()
+    assert set(picked.unique().tolist()) == {1.0, 2.0, 5.0}
+    for value in (1.0, 2.0, 5.0):
+        share = (picked == value).double().mean().item()
+        assert abs(share - value / 8) < 4 * (value / 8 * (1 - value / 8) / 20_000) ** 0.5
+    torch.testing.assert_close(layer.eval()(x[:1]).flatten(), torch.tensor([(1 + 4 + 25) / 8]))
+    assert not layer(torch.zeros(1, 1, 2, 2)).any()
+    assert not layer.train()(torch.full((1, 1, 2, 2), -1.0)).any()
+
+
+def test_fractional_pooling_is_random_in_training_and_fixed_in_evaluation(one_stage):
+    x = draw(2, 3, 20, 20)
+    module = build(one_stage(FractionalMaxPool(), (3, 20, 20)))
+    assert module(x).shape == (2, 3, 14, 14)
+    assert not torch.equal(module(x), module(x))
+    module.eval()
+    assert torch.equal(module(x), module(x))
+    assert set(module(x).flatten().tolist()) <= set(x.flatten().tolist())
+    assert build(one_stage(FractionalMaxPool(1.5), (3, 9, 9, 9))).eval()(draw(2, 3, 9, 9, 9)).shape == (2, 3, 6, 6, 6)
+
+
+def test_dropconnect_drops_weights_in_training_only(one_stage):
+    module = build(one_stage(Linear(1, bias=False, dropconnect=0.25), (400,)))
+    nn.init.ones_(module.stage1.only.weight)
+    x = torch.ones(3, 400)
+    torch.manual_seed(0)
+    values = torch.stack([module(x)[:, 0] for _ in range(500)])
+    # The weights of a batch are dropped together.
+    torch.testing.assert_close(values.min(1).values, values.max(1).values)
+    assert values[:, 0].std() > 5
+    assert abs(values.mean().item() - 400) < 4 * (400 * 0.25 / 0.75 / 500) ** 0.5
+    torch.testing.assert_close(module.eval()(x), torch.full((3, 1), 400.0))
+
+
+def test_padding_by_side_mirror_edge_and_crop(one_stage):
+    x = torch.arange(12.0).view(1, 1, 3, 4)
+    run = lambda leaf: build(one_stage(leaf, (1, 3, 4)))(x)[0, 0]  # noqa: E731
+    assert torch.equal(run(Pad((1, 0), (0, 2)))[1:, :4], x[0, 0])
+    assert run(Pad((1, 0), (0, 2)))[0].tolist() == [0] * 6
+    assert run(Pad((0, 1), 0, "reflect"))[0].tolist() == [1, 0, 1, 2, 3]
+    assert run(Pad((0, 1), (0, 1), "replicate"))[2].tolist() == [8, 8, 9, 10, 11, 11]
+    assert run(Pad((-1, 0), (0, -1))).tolist() == [[4, 5, 6], [8, 9, 10]]
+
+
+@pytest.mark.parametrize("kernel", range(1, 7))
+def test_total_padding_keeps_the_size_and_puts_the_odd_zero_first(kernel, one_stage):
+    tree = one_stage(seq(pad=total_padding(kernel), conv=Conv(1, kernel)), (1, 9, 9))
+    assert tree.trace().stages["stage1"].shape.spatial == (9, 9)
+    pad = total_padding(kernel)
+    assert (pad.before, pad.after) == (math.ceil((kernel - 1) / 2), (kernel - 1) // 2)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("size", [7, 8, 9])
+def test_same_padding_divides_the_size_by_the_stride(kernel, stride, size, one_stage):
+    tree = one_stage(seq(pad=PadSame(kernel, stride), conv=Conv(1, kernel, stride)), (1, size, size))
+    out = -(-size // stride)
+    assert tree.trace().stages["stage1"].shape.spatial == (out, out)
+    assert build(tree)(draw(1, 1, size, size)).shape == (1, 1, out, out)
+    total = max((out - 1) * stride + kernel - size, 0)
+    padded = build(one_stage(PadSame(kernel, stride, fill="lowest"), (1, size, size)))(draw(1, 1, size, size))
+    assert padded.isinf().all(2)[0, 0].tolist() == [True] * (total // 2) + [False] * size + [True] * (
+        total - total // 2
+    )
+
+
+def test_chunks_and_shuffles():
+    x = torch.arange(6.0).view(1, 6, 1)
+    assert Chunk(1, 3)(x).flatten().tolist() == [2, 3]
+    assert nn.ChannelShuffle(2)(x[..., None]).flatten().tolist() == [0, 3, 1, 4, 2, 5]
+
+
+def test_squeeze_excite_scales_each_channel_by_the_whole_image(one_stage):
+    tree = one_stage(seq(se=squeeze_excite(8, 2)), (8, 5, 5))
+    module, x = build(tree, seed=0), draw(2, 8, 5, 5)
+    w = module.state_dict()
+    hidden = torch.relu(x.mean((2, 3)) @ w["stage1.se.conv1.weight"].flatten(1).T + w["stage1.se.conv1.bias"])
+    scale = torch.sigmoid(hidden @ w["stage1.se.conv2.weight"].flatten(1).T + w["stage1.se.conv2.bias"])
+    torch.testing.assert_close(module(x), x * scale[:, :, None, None])
+    assert cost(tree).params == 8 * 2 + 2 + 2 * 8 + 8
+    assert cost(tree).gated
+
+
+def test_unpooling_puts_values_back_where_the_maxima_were(one_stage):
+    tree = one_stage(seq(keep=Keep("before"), pool=MaxPool(2, 2), unpool=Unpool("before")), (2, 5, 6))
+    x = draw(3, 2, 5, 6)
+    y = build(tree)(x)
+    assert tuple(y.shape[1:]) == tuple(tree.trace().stages["stage1"].shape) == (2, 5, 6)
+    pooled, places = nn.functional.max_pool2d(x, 2, 2, return_indices=True)
+    assert torch.equal(y, nn.functional.max_unpool2d(pooled, places, 2, 2, output_size=(5, 6)))
+    assert torch.equal(nn.functional.max_pool2d(y, 2, 2).clamp_min(0), pooled.clamp_min(0))
+    assert Network.from_json(json.loads(json.dumps(tree.to_json()))) == tree
+
+
+def test_unpooling_to_another_size_says_so(one_stage):
+    with pytest.raises(UsageError, match=r"^stage1.unpool: unpooling to 'a', which pools to 2x2x3, receives 2x5x6$"):
+        one_stage(seq(keep=Keep("a"), unpool=Unpool("a")), (2, 5, 6)).trace()
+    with pytest.raises(UsageError, match=r"unknown kept value at stage1.unpool: 'b'; known: a"):
+        one_stage(seq(keep=Keep("a"), unpool=Unpool("b")), (2, 5, 6)).trace()

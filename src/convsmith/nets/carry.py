@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convsmith.base.calls import parse_call
 from convsmith.base.errors import CheckFailed
+from convsmith.nets.build import build
 from convsmith.nets.edits.fold import branch_parts, merged
 from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm, Conv, ConvTranspose, Linear
@@ -41,8 +42,6 @@ def _kept(before: Network, after: Network, state: State) -> State:
 
 
 def _check(after: Network, state: State, text: str) -> None:
-    from convsmith.nets.build import build
-
     wanted = {key: value.shape for key, value in build(after, device="meta").state_dict().items()}
     odd = sorted(key for key in wanted.keys() | state.keys() if key not in state or state[key].shape != wanted.get(key))
     if odd:
