@@ -13,7 +13,7 @@ from convsmith.base.errors import UsageError
 from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.families.lenet import C3_CONNECTIONS
-from convsmith.nets.families.resnet import basic, residual
+from convsmith.nets.families.residual import basic, residual
 from convsmith.nets.layers import (
     Affine,
     ChannelSoftmax,

@@ -32,7 +32,7 @@ def dilate(network: Network, output_stride: int) -> Network:
         kernel, stride, padding = (per_axis(v, x.shape) for v in (node.kernel, node.stride, node.padding))
         kept = tuple(min(s, max(1, output_stride // j)) for s, j in zip(stride, jumps, strict=True))
         if isinstance(node, Conv):
-            rates = [max(1, j // output_stride) for j in jumps]
+            rates = [max(1, j // output_stride) if k > 1 else 1 for j, k in zip(jumps, kernel, strict=True)]
             dilation = per_axis(node.dilation, x.shape)
             wider = tuple(d * rate for d, rate in zip(dilation, rates, strict=True))
             padding = tuple(p * rate for p, rate in zip(padding, rates, strict=True))
