@@ -53,6 +53,31 @@ def test_eval_of_a_damaged_newest_checkpoint_says_so_and_uses_the_one_before(com
     assert answer.json["step"] < 18
 
 
+def test_edits_that_need_no_training_are_made_on_the_trained_network(command, photo_run):
+    plain = command("eval", photo_run[0], "--json").json
+    folded = command("eval", photo_run[0], "--edit", "fold_norm", "--json")
+    assert folded.code == 0
+    assert folded.json["confusion"] == plain["confusion"]
+    assert folded.json["loss"] == pytest.approx(plain["loss"], rel=1e-4)
+    files = sorted(photo_run[1].rglob("*.png"))[:2]
+    a, b = (command("predict", photo_run[0], *files, "--json", *more).json for more in ((), ("--edit", "fold_norm")))
+    assert [p["top"][0]["label"] for p in a] == [p["top"][0]["label"] for p in b]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "reason"),
+    [
+        ("se=4", 1, "tensors no weights, the first 'stage1.unit1.branch.se.conv1.bias'; train it instead"),
+        ("size=64", 2, "edit: size=64 changes the input or the outputs, which are the run's"),
+        ("foldnorm", 2, "unknown edit 'foldnorm'; nearest: fold_norm"),
+    ],
+)
+def test_other_edits_of_a_trained_network_are_refused(text, code, reason, command, photo_run):
+    answer = command("eval", photo_run[0], "--edit", text)
+    assert answer.code == code
+    assert reason in answer.err
+
+
 def test_predict_json(command, photo_run):
     files = sorted(photo_run[1].rglob("*.png"))[::20]
     answer = command("predict", photo_run[0], *files, "--json")

@@ -60,6 +60,12 @@ def add_short(parser: argparse.ArgumentParser, *names: str) -> None:
             parser.add_argument(flag, dest=name, metavar=short.metavar, help=help)
 
 
+def add_edit(parser: argparse.ArgumentParser) -> None:
+    """`--edit` for the network of a run: edits that need no training."""
+    help = "edit the trained network: fold_norm, low_rank=0.5, ...; repeatable"
+    parser.add_argument("--edit", action="append", default=[], metavar="EDIT", help=help)
+
+
 def add_output(parser: argparse.ArgumentParser) -> None:
     """`--json`, which every verb has."""
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")

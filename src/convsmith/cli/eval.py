@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib import import_module
 
-from convsmith.cli.arguments import Parser, add_output, print_json, say
+from convsmith.cli.arguments import Parser, add_edit, add_output, print_json, say
 from convsmith.report.text import count, interval, percent, table
 from convsmith.training.options import EngineOptions
 
@@ -19,6 +19,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--data", metavar="NAME|PATH", help="other images than the run's own")
     parser.add_argument("--checkpoint", choices=("selected", "last", "best"), default="selected", help="which weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_edit(parser)
     parser.add_argument("--quiet", action="store_true", help="no notes")
     add_output(parser)
     values = parser.read(words)
@@ -27,6 +28,7 @@ def run(words: Sequence[str]) -> int:
         split=values.split,
         source=values.data,
         checkpoint=values.checkpoint,
+        edits=values.edit,
         engine=EngineOptions(device=values.device),
     )
     for warning in evaluated.subject.warnings if not values.quiet else ():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from convsmith.base.errors import UsageError
-from convsmith.cli.arguments import Parser, add_output, print_json, say
+from convsmith.cli.arguments import Parser, add_edit, add_output, print_json, say
 from convsmith.report.text import percent
 from convsmith.training.options import EngineOptions
 
@@ -18,6 +18,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders (searched through) or patterns")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="classes for each image (5)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_edit(parser)
     parser.add_argument("--csv", action="store_true", help="print CSV, a row for each file and class")
     parser.add_argument("--quiet", action="store_true", help="no notes")
     add_output(parser)
@@ -28,7 +29,7 @@ def run(words: Sequence[str]) -> int:
         raise UsageError("predict: choose one of --csv and --json")
     engines, predicting = import_module("convsmith.training.engine"), import_module("convsmith.deploy.predict")
     files = predicting.expand(values.images)
-    subject = import_module("convsmith.runs.subject").open_subject(values.run)
+    subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
     engine = engines.resolve(EngineOptions(device=values.device))

@@ -1,5 +1,6 @@
 """Evaluate what a run learned, on its own splits or on other images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -58,9 +59,13 @@ def evaluate_run(
     source: str | None = None,
     checkpoint: Literal["selected", "last", "best"] = "selected",
     engine: EngineOptions | None = None,
+    edits: Sequence[str] = (),
 ) -> Evaluated:
-    """A run's numbers on its own `split` (test where it has one, else val), or on all images of another `source`."""
-    subject = open_subject(path, checkpoint)
+    """A run's numbers on its own `split` (test where it has one, else val), or on all images of another `source`.
+
+    `edits` are made on the trained network first: those that need no training.
+    """
+    subject = open_subject(path, checkpoint, edits)
     options = data_options_of(subject.run)
     if source is None or _is_own_data(subject, source):
         name, examples = own_split(subject, split, source)

@@ -1,5 +1,6 @@
 """From a run directory to what it learned: a module with its weights, its preprocessing and its labels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,8 +14,10 @@ from convsmith.data.card import Card
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess
 from convsmith.nets.build import build
+from convsmith.nets.carry import carry
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign, check_unchanged, make
+from convsmith.nets.tree import MAIN
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.network import network_of
@@ -48,8 +51,15 @@ class Subject:
         return (self.preprocess.channels, *self.preprocess.size)
 
 
-def open_subject(path: str | Path, checkpoint: Literal["selected", "last", "best"] = "selected") -> Subject:
-    """The trained network of the run at `path`; "selected" are the weights that its recipe says to use."""
+def open_subject(
+    path: str | Path,
+    checkpoint: Literal["selected", "last", "best"] = "selected",
+    edits: Sequence[str] = (),
+) -> Subject:
+    """The trained network of the run at `path`; "selected" are the weights that its recipe says to use.
+
+    `edits` are made on the network and its weights: those that need no training and keep the input and the outputs.
+    """
     run = open_run(path)
     which = run.record("recipe")["recipe"]["select"] if checkpoint == "selected" else checkpoint
     network = network_of(run)
@@ -60,6 +70,8 @@ def open_subject(path: str | Path, checkpoint: Literal["selected", "last", "best
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise BadFile(run.path / "checkpoints", f"does not fit the run's network ({reason:.200})") from None
+    if edits:
+        network, module = _edited(network, module, edits)
     return Subject(
         run=run,
         module=module.eval(),
@@ -69,6 +81,20 @@ def open_subject(path: str | Path, checkpoint: Literal["selected", "last", "best
         step=saved.step,
         warnings=saved.warnings,
     )
+
+
+def _edited(network: Network | Foreign, module: nn.Module, edits: Sequence[str]) -> tuple[Network, nn.Module]:
+    """The network after `edits` and its module with the weights that follow from the trained ones."""
+    if isinstance(network, Foreign):
+        raise UsageError(f"{network.source} is no tree, so it cannot be edited")
+    state, ends = module.state_dict(), (network.input, network.trace().stages[MAIN].shape)
+    for text in edits:
+        network, state = carry(network, state, text)
+    if (network.input, network.trace().stages[MAIN].shape) != ends:
+        raise UsageError(f"edit: {', '.join(edits)} changes the input or the outputs, which are the run's")
+    module = build(network, seed=0)
+    module.load_state_dict(state)
+    return network, module
 
 
 def make_module(network: Network | Foreign, seed: int) -> nn.Module:
