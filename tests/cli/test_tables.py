@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from convsmith.nets.zoo import NETWORKS
+from convsmith.nets.zoo import EDITS, NETWORKS
 
 
 def test_nets_json(command):
@@ -25,6 +25,13 @@ def test_nets_by_pattern(command):
     lines = command("nets", "resnet?8").out.splitlines()
     assert len(lines) == 3
     assert lines[2].split()[:4] == ["resnet18", "2015", "11,689,512", "1.81G"]
+
+
+def test_nets_lists_the_edits(command):
+    rows = command("nets", "--edits", "--json").json
+    assert [row["edit"].partition("(")[0] for row in rows] == list(EDITS)
+    assert {"edit": "se(ratio: int = 16)", "does": EDITS["se"].__doc__.splitlines()[0]} in rows
+    assert "drop_path(drop: float, by: str = 'sample')" in command("nets", "--edits").out
 
 
 def test_show_json(command):

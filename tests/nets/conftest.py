@@ -32,7 +32,7 @@ def _random_state(peer: nn.Module) -> dict[str, torch.Tensor]:
         values = POOL[start:].repeat(like.numel() // (len(POOL) - start) + 1)[: like.numel()].view(like.shape)
         if like.dim() > 1:
             values.mul_((2 / like[0].numel()) ** 0.5)
-        elif key.endswith("running_var") or ("bn" in key and key.endswith("weight")):
+        elif key.endswith(("running_var", "weight")):
             values.abs_().add_(0.5)
         else:
             values.mul_(0.1)

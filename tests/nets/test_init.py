@@ -16,6 +16,10 @@ VARIANCE = {
     "he_in": 2 / FAN_IN,
     "he": 2 / FAN_OUT,
     "vgg": 2 / FAN_OUT,
+    "mnasnet": 2 / FAN_OUT,
+    "efficientnet": 2 / FAN_OUT,
+    "regnet": 2 / FAN_OUT,
+    "convnext": 0.02**2,
     "xavier": 2 / (FAN_IN + FAN_OUT),
     "lecun": 1 / FAN_IN,
     "torch": 1 / (3 * FAN_IN),  # uniform within 1 / sqrt(fan_in)
@@ -38,7 +42,7 @@ def test_the_variance_of_a_large_layer(name):
     weight = layer[0].weight
     assert weight.var().item() == pytest.approx(VARIANCE[name], rel=0.02)
     assert abs(weight.mean().item()) < 4 * math.sqrt(VARIANCE[name] / weight.numel())
-    assert (name == "torch") == bool(layer[0].bias.any())
+    assert (name in ("torch", "regnet")) == bool(layer[0].bias.any())
 
 
 def test_xavier_is_uniform_and_the_others_normal():
@@ -62,6 +66,15 @@ def test_torchvisions_rules():
     assert not layers[3].bias.any()
     assert layers[1].weight.unique().tolist() == [1.0]
     assert layers[1].bias.unique().tolist() == [0.0]
+
+
+@pytest.mark.parametrize(("name", "variance"), [("mnasnet", 1 / 500), ("efficientnet", 1 / (3 * 500))])
+def test_torchvisions_uniform_linear_layers(name, variance):
+    layer = nn.Sequential(nn.Linear(400, 500))
+    initialise(layer, name)
+    assert layer[0].weight.var().item() == pytest.approx(variance, rel=0.02)
+    assert layer[0].weight.abs().max().item() == pytest.approx(math.sqrt(3 * variance), rel=1e-3)
+    assert not layer[0].bias.any()
 
 
 @pytest.mark.parametrize(("conv", "size"), [(nn.Conv1d, (3,)), (nn.Conv3d, (3, 3, 3))])

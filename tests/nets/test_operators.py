@@ -173,6 +173,7 @@ LEAVES = {
     "rbf": (ops.Rbf(5), (8,)),
     "max_pool": (MaxPool(3, 2, 1, True), (3, 8, 8)),
     "avg_pool": (AvgPool(3, 2, 1, count_padding=False), (3, 8, 8)),
+    "avg_pool_same": (ops.AvgPoolSame((3, 2), 2), (3, 8, 7)),
     "fractional_max_pool": (ops.FractionalMaxPool(1.5), (3, 9, 7)),
     "stochastic_pool": (ops.StochasticPool(3, 2), (3, 8, 7)),
     "adaptive_avg_pool": (AdaptiveAvgPool((2, 3)), (3, 7, 7)),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from convsmith.base.errors import UnknownName, UsageError
+from convsmith.base.errors import UnknownName, UsageError, WrongType
 from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
@@ -147,3 +147,19 @@ def test_edited_rows_survive_json():
     tree = edit(edit(network("resnet18", classes=5), "small_images"), "drop_path=0.2,batch")
     assert tree.edits == ("small_images", "drop_path(0.2, 'batch')")
     assert Network.from_json(json.loads(json.dumps(tree.to_json()))) == tree
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "cifar" in name])
+def test_networks_for_cifar_answer_to_a_hundred_classes(name):
+    tree = network(name, classes=100)
+    assert tree.input == Shape(3, (32, 32))
+    assert tree.classes == 100
+    ten = network(name)
+    assert ten.classes == 10
+    assert tree.stages == ten.stages
+
+
+@pytest.mark.parametrize(("key", "value"), [("classes", "ten"), ("classes", 0), ("channels", 1.5), ("size", True)])
+def test_numbers_are_whole_and_positive(key, value):
+    with pytest.raises(WrongType, match=f"^resnet18: {key} is a whole number of at least 1, received {value!r}$"):
+        network("resnet18", **{key: value})

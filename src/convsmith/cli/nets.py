@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from convsmith.base.errors import unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
 from convsmith.nets.cost import cost
-from convsmith.nets.zoo import NETWORKS, network
+from convsmith.nets.zoo import EDITS, NETWORKS, edit_usage, network
 from convsmith.report.text import count, short, table
 
 
@@ -13,8 +13,11 @@ def run(words: Sequence[str]) -> int:
     """List the networks, all or those whose name matches."""
     parser = Parser("nets", "List the networks: parameters and multiply-accumulates (MACs) for their own input.")
     parser.add_argument("pattern", nargs="?", default="*", help="shell pattern in quotes, such as 'resnet*'")
+    parser.add_argument("--edits", action="store_true", help="list the edits that vary a network instead")
     add_output(parser)
     values = parser.read(words)
+    if values.edits:
+        return _list_edits(values.json)
     names = NETWORKS.matching(values.pattern) or NETWORKS.matching(f"*{values.pattern}*")
     if not names:
         raise unknown("network", values.pattern, NETWORKS)
@@ -28,6 +31,17 @@ def run(words: Sequence[str]) -> int:
         for r in rows
     ]
     print(table(header, cells, align="<>>>><"))
+    return 0
+
+
+def _list_edits(as_json: bool) -> int:
+    """Every edit with its arguments and what it does."""
+    rows = [{"edit": edit_usage(name), "does": (EDITS[name].__doc__ or "").splitlines()[0]} for name in EDITS]
+    if as_json:
+        print_json(rows)
+        return 0
+    print(table(("edit", "what it gives"), [(row["edit"], row["does"]) for row in rows], align="<<"))
+    print("\non any verb that takes a network: --edit se=16 --edit drop_path=0.2; in Python: cs.edit(tree, 'se=16')")
     return 0
 
 

@@ -1,14 +1,244 @@
-"""A network as a picture."""
+"""A network as a picture: its stages as blocks, or its whole tree with repeats folded."""
 
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from convsmith.nets.cost import cost
+from convsmith.nets.folding import fold
+from convsmith.nets.ops import (
+    Act,
+    AdaptiveAvgPool,
+    AdaptiveMaxPool,
+    AvgPool,
+    BatchNorm,
+    Chunk,
+    Conv,
+    ConvTranspose,
+    Dropout,
+    DropPath,
+    Flatten,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    LocalResponseNorm,
+    MaxPool,
+    PadChannels,
+    PadSame,
+    Rbf,
+    Shuffle,
+    Take,
+)  # fmt: skip
+from convsmith.nets.sizes import Axes
 from convsmith.nets.stages import summarise
+from convsmith.nets.tree import MAIN, Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, Unpool, Use, walk
+from convsmith.nets.wording import across, depthwise, light, options
 from convsmith.report.architecture import stages_svg
+from convsmith.report.diagram import Box, Chain, Fork, Item, Panel, Repeat, diagram_svg
+from convsmith.report.text import short
 
 if TYPE_CHECKING:
     from convsmith.nets.network import Network  # which draws itself with this
+
+# What rides on the layer before it, in smaller letters.
+_RIDERS = (Act, BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, Dropout, DropPath, Flatten)
+_ALIKE = 3  # branches from this number on are drawn once
 
 
 def draw(network: "Network") -> str:
     """The stages of a network as SVG: their sizes, what they are made of, and their shares of the cost."""
     return stages_svg(summarise(network))
+
+
+def diagram(network: "Network") -> str:
+    """The tree of a network as SVG: layers, branches side by side, gates, kept values; repeats are drawn once."""
+    numbers, ends = cost(network), network.trace().stages
+    panels: list[Panel] = []
+    for name, node in network.stages + network.heads:
+        aside = name in dict(network.heads) and name != MAIN
+        title = f"{name} (training only)" if aside else name
+        panels.append(Panel(title, _sizes(tuple(ends[name].shape)), Chain(tuple(_items([node]))), aside))
+    costs = f"{short(numbers.params)} parameters, {short(numbers.macs)} MACs"
+    return diagram_svg(network.name, f"input {_sizes(numbers.input)}: {costs}", panels)
+
+
+def _sizes(sizes: Sequence[int]) -> str:
+    return "×".join(map(str, sizes))
+
+
+def _items(nodes: Sequence[Node]) -> list[Item]:
+    items: list[Item] = []
+    _extend(items, nodes)
+    return items
+
+
+def _extend(items: list[Item], nodes: Sequence[Node]) -> None:
+    """Draw nodes that follow each other behind `items`."""
+    for group, count, note in _repeats(nodes):
+        if count > 1:
+            repeated: list[Item] = []
+            for node in group:
+                _append(repeated, node)
+            items.append(Repeat(count, Chain(tuple(repeated)), note))
+        else:
+            for node in group:
+                _append(items, node)
+
+
+def _append(items: list[Item], node: Node) -> None:
+    if isinstance(node, Seq):
+        _extend(items, [child for _, child in node.children])
+    elif isinstance(node, Add | Cat | Gate):
+        items.append(_fork(node))
+    elif isinstance(node, Keep):
+        items.append(Box(f"keep {node.name}", kind="wire"))
+    elif isinstance(node, Use):
+        items.append(Box(f"use {node.name}", kind="wire", source=True))
+    elif isinstance(node, Unpool):
+        items.append(Box(f"unpool {_by(node.kernel)}", f"to the maxima of {node.name}", "wire"))
+    elif isinstance(node, Leaf):
+        _append_leaf(items, node)
+
+
+def _append_leaf(items: list[Item], leaf: Leaf) -> None:
+    last = items[-1] if items else None
+    if isinstance(leaf, _RIDERS) and isinstance(last, Box) and last.kind != "wire":
+        word = _rider(leaf)
+        if last.kind == "other":
+            items[-1] = replace(last, text=f"{last.text}, {word}")
+        else:
+            items[-1] = replace(last, note=f"{last.note}, {word}" if last.note else word)
+    else:
+        items.append(_box(leaf))
+
+
+def _fork(node: Branching) -> Fork:
+    if isinstance(node, Gate):
+        return Fork("×", (Chain(), Chain(tuple(_items([child for _, child in node.children])))), straight=0)
+    children = [child for _, child in node.children]
+    if isinstance(node, Add):
+        heavy = [child for child in children if not light(child)]
+        ordered = heavy + [child for child in children if light(child)]
+        straight = 0 if len(heavy) == 1 else None
+        return Fork("+", tuple(Chain(tuple(_items([child]))) for child in ordered), straight)
+    branches: list[Chain] = []
+    for start, period, count in fold([_form(child) for child in children]):
+        if period == 1 and count >= _ALIKE:
+            branches.append(Chain((Repeat(count, Chain(tuple(_items([children[start]]))), "side by side"),)))
+        else:
+            branches += [Chain(tuple(_items([child]))) for child in children[start : start + period * count]]
+    return Fork("concat", tuple(branches), straight=0 if len(branches) == 1 else None)
+
+
+def _box(leaf: Leaf) -> Box:
+    if isinstance(leaf, Conv | ConvTranspose):
+        name = "depthwise" if depthwise(leaf) else "conv"
+        grouped = f", {leaf.groups} groups" if leaf.groups > 1 and not depthwise(leaf) else ""
+        dilated = "" if leaf.dilation in (1, (1, 1)) else f", dilation {_by(leaf.dilation)}"
+        up = "up-" if isinstance(leaf, ConvTranspose) else ""
+        stride = _stride(leaf.stride)
+        return Box(f"{up}{name} {_by(leaf.kernel)}, {leaf.channels}{stride}{grouped}{dilated}", kind="conv")
+    if isinstance(leaf, Linear | Rbf):
+        return Box(f"{leaf.op} {leaf.channels}", kind="linear")
+    if isinstance(leaf, MaxPool | AvgPool):
+        name = "max pool" if isinstance(leaf, MaxPool) else "average pool"
+        return Box(f"{name} {_by(leaf.kernel)}{_stride(leaf.stride)}", kind="pool")
+    if isinstance(leaf, AdaptiveAvgPool | AdaptiveMaxPool):
+        kind = "max" if isinstance(leaf, AdaptiveMaxPool) else "average"
+        return Box(
+            f"global {kind} pool" if leaf.size in (1, (1, 1)) else f"{kind} pool to {_by(leaf.size)}", kind="pool"
+        )
+    return Box(_rider(leaf))
+
+
+def _rider(leaf: Leaf) -> str:
+    if isinstance(leaf, Act):
+        return leaf.function.replace("_", " ")
+    if isinstance(leaf, Dropout):
+        return f"dropout {leaf.drop:g}"
+    if isinstance(leaf, Chunk):
+        return f"part {leaf.index + 1} of {leaf.count}"
+    if isinstance(leaf, Shuffle):
+        return f"shuffle {leaf.groups} groups"
+    # Rates of dropping and the channels taken differ between repeats, which are drawn as one.
+    name = leaf.op.replace("_", " ")
+    return name if isinstance(leaf, (*_RIDERS, Take)) else f"{name} {options(leaf)}".strip()
+
+
+def _by(value: Axes) -> str:
+    return across(value).replace("x", "×")
+
+
+def _stride(stride: Axes) -> str:
+    if stride in (1, (1, 1)):
+        return ""
+    return f" /{stride}" if isinstance(stride, int) else f" /{_by(stride)}"
+
+
+def _repeats(nodes: Sequence[Node]) -> list[tuple[Sequence[Node], int, str]]:
+    """What follows each other, repeats once: (nodes, repeats, how the first repeat differs from the ones drawn)."""
+    found: list[tuple[Sequence[Node], int, str]] = []
+    exact = [_form(node) for node in nodes]
+    for start, period, count in fold([_form(node, loose=True) for node in nodes]):
+        end = start + period * count
+        later = [exact[i : i + period] for i in range(start + period, end, period)]
+        if count > 1 and all(repeat == later[0] for repeat in later):
+            group = nodes[start + period : start + 2 * period]
+            found.append((group, count, _difference(nodes[start : start + period], group)))
+        elif count > 1:
+            parts = fold(exact[start:end])
+            found += [(nodes[start + s : start + s + p], c, "") for s, p, c in parts]
+        else:
+            found.append((nodes[start:end], 1, ""))
+    return found
+
+
+def _form(node: Node, loose: bool = False) -> Hashable:
+    """A node as a key, equal for those drawn alike: without names, rates of dropping, and which channels are taken.
+
+    `loose` leaves out what the first unit of a stage has of its own: strides and shortcuts.
+    """
+    if isinstance(node, Keep | Use | Take | DropPath):
+        return node.op
+    if isinstance(node, Unpool):
+        return (node.op, node.kernel)
+    if isinstance(node, Branching):
+        children = [child for _, child in node.children]
+        if loose and isinstance(node, Add) and not all(map(light, children)):
+            children = [child for child in children if not light(child)]
+        return (node.op, *(_form(child, loose) for child in children))
+    if loose and isinstance(node, Conv | ConvTranspose):
+        return (node.op, node.channels, node.kernel, node.dilation, node.groups)
+    if loose and isinstance(node, PadSame):
+        return (node.op, node.kernel)
+    return node
+
+
+def _difference(first: Sequence[Node], typical: Sequence[Node]) -> str:
+    """How the first of the repeats differs: `first: stride 2, 1×1 shortcut`."""
+    strides, shortcuts = (
+        [_strides(nodes) for nodes in (first, typical)],
+        [_shortcuts(nodes) for nodes in (first, typical)],
+    )
+    told: list[str] = []
+    if strides[0] != strides[1]:
+        told.append(f"stride {strides[0]}")
+    if shortcuts[0] != shortcuts[1]:
+        told.append(shortcuts[0])
+    return f"first: {', '.join(told)}" if told else ""
+
+
+def _strides(nodes: Sequence[Node]) -> str:
+    """The largest stride of a convolution."""
+    found = [n.stride for node in nodes for _, n in walk(node) if isinstance(n, Conv)]
+    largest = max((s if isinstance(s, tuple) else (s, s) for s in found), default=(1, 1))
+    return str(largest[0]) if len(set(largest)) == 1 else _by(largest)
+
+
+def _shortcuts(nodes: Sequence[Node]) -> str:
+    """What stands in the shortcuts of sums: `1×1 shortcut`, `padded shortcut`, `identity`."""
+    sums = [n for node in nodes for _, n in walk(node) if isinstance(n, Add)]
+    leaves = [n for s in sums for _, child in s.children if light(child) for _, n in walk(child)]
+    if any(isinstance(leaf, Conv) for leaf in leaves):
+        return "1×1 shortcut"
+    return "padded shortcut" if any(isinstance(leaf, PadChannels) for leaf in leaves) else "identity"

@@ -19,14 +19,20 @@ class InitRule:
 
     Schemes, with fan the number of inputs (or outputs) of one unit:
     `he_in`, `he_out`: normal with variance 2 / fan (He et al. 2015, equations 10 and 14);
+    `he_in_uniform`: uniform with the variance of `he_in`;
     `xavier`: uniform with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, equation 16);
     `lecun`: normal with variance 1 / fan_in (LeCun et al. 1998, "Efficient BackProp", equation 16);
-    a number: normal with that standard deviation.
+    `uniform_out`: uniform within sqrt(1 / fan_out); `wide_uniform_out`: within sqrt(3 / fan_out), variance 1 / fan_out;
+    a number: normal with that standard deviation;
+    `torch`: torch's own draw.
+
+    `part` keeps the rule to layers whose dotted name begins so. The first rule that names a layer draws it.
     """
 
     layers: str
     weight: str | float
     zero_bias: bool = True
+    part: str = ""
 
 
 INITS: Table[tuple[InitRule, ...]] = Table(
@@ -37,6 +43,21 @@ INITS: Table[tuple[InitRule, ...]] = Table(
         "he": (InitRule("conv", "he_out"),),
         # torchvision's VGG.
         "vgg": (InitRule("conv", "he_out"), InitRule("linear", 0.01)),
+        # torchvision's MnasNet and EfficientNet.
+        "mnasnet": (InitRule("conv", "he_out"), InitRule("linear", "wide_uniform_out")),
+        "efficientnet": (InitRule("conv", "he_out"), InitRule("linear", "uniform_out")),
+        # torchvision's GoogLeNet, Inception-v3, SqueezeNet and DenseNet.
+        "googlenet": (InitRule("any", 0.01, zero_bias=False),),
+        "inception_v3": (
+            InitRule("conv", 0.01, part="aux1.conv2"),
+            InitRule("linear", 0.001, zero_bias=False, part="aux1"),
+            InitRule("any", 0.1, zero_bias=False),
+        ),
+        "squeezenet": (InitRule("conv", 0.01, part="head"), InitRule("conv", "he_in_uniform")),
+        "densenet": (InitRule("conv", "he_in"), InitRule("linear", "torch")),
+        # torchvision's RegNet and ConvNeXt; the latter truncates at 100 deviations, which cuts nothing.
+        "regnet": (InitRule("conv", "he_out", zero_bias=False), InitRule("linear", 0.01)),
+        "convnext": (InitRule("any", 0.02),),
         "he_in": (InitRule("any", "he_in"),),
         "xavier": (InitRule("any", "xavier"),),
         "lecun": (InitRule("any", "lecun"),),
@@ -50,9 +71,9 @@ def initialise(module: nn.Module, name: str) -> None:
     Normalisations start as the identity and layers that no rule names keep torch's own draw.
     """
     rules = INITS[name]
-    for layer in module.modules():
+    for path, layer in module.named_modules():
         for rule in rules:
-            if isinstance(layer, LAYERS[rule.layers]):
+            if isinstance(layer, LAYERS[rule.layers]) and path.startswith(rule.part):
                 _draw(layer.get_parameter("weight"), rule.weight)
                 if rule.zero_bias and "bias" in dict(layer.named_parameters(recurse=False)):
                     nn.init.zeros_(layer.get_parameter("bias"))
@@ -69,12 +90,23 @@ def _draw(weight: Tensor, scheme: str | float) -> None:
         match scheme:
             case "he_in":
                 weight.normal_(0, math.sqrt(2 / fan_in))
+            case "he_in_uniform":
+                bound = math.sqrt(6 / fan_in)
+                weight.uniform_(-bound, bound)
             case "he_out":
                 weight.normal_(0, math.sqrt(2 / fan_out))
             case "xavier":
                 bound = math.sqrt(6 / (fan_in + fan_out))
                 weight.uniform_(-bound, bound)
+            case "uniform_out":
+                bound = math.sqrt(1 / fan_out)
+                weight.uniform_(-bound, bound)
+            case "wide_uniform_out":
+                bound = math.sqrt(3 / fan_out)
+                weight.uniform_(-bound, bound)
             case "lecun":
                 weight.normal_(0, math.sqrt(1 / fan_in))
+            case "torch":
+                pass
             case _:
                 raise UsageError(f"unknown scheme {scheme!r} in a rule of initialisation")

@@ -208,6 +208,23 @@ class PadSame(nn.Module):
         return f"{self.windows}, fill={self.fill}"
 
 
+class AvgPoolSame(nn.Module):
+    """Means over windows placed as TensorFlow's "same" has it, of the positions that are no padding."""
+
+    def __init__(self, kernel: tuple[int, ...], stride: tuple[int, ...]):
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+        self.pad = PadSame(kernel, stride, (1,) * len(kernel), "zero")
+
+    def forward(self, x: Tensor) -> Tensor:
+        pool = (nn.functional.avg_pool1d, nn.functional.avg_pool2d, nn.functional.avg_pool3d)[len(self.kernel) - 1]
+        share = pool(self.pad(torch.ones_like(x[:1, :1])), self.kernel, self.stride)  # of each window, not padding
+        return pool(self.pad(x), self.kernel, self.stride) / share
+
+    def extra_repr(self) -> str:
+        return f"kernel={self.kernel}, stride={self.stride}"
+
+
 class Chunk(nn.Module):
     """One of equal groups of neighbouring channels."""
 

@@ -43,6 +43,17 @@ def conv_norm_act(
     return seq(conv=padded_conv(channels, kernel, stride, groups=groups), norm=norm, act=act)
 
 
+def conv_chain(*convs: Conv, norm: Norm | None = NORM, act: Act = RELU, start: int = 1) -> dict[str, Node | None]:
+    """Children of a sequence: each convolution with its normalisation (where there is one) and activation.
+
+    They are called `conv1`, `norm1`, `act1`, `conv2`, ..., counted from `start`.
+    """
+    children: dict[str, Node | None] = {}
+    for i, conv in enumerate(convs, start):
+        children |= {f"conv{i}": conv, f"norm{i}": norm, f"act{i}": act}
+    return children
+
+
 def squeeze_excite(channels: int, squeezed: int, inner: Act = RELU, outer: Act = SIGMOID) -> Gate:
     """A gate that scales each of `channels` by what the whole image says (Hu et al. 2018, figure 3).
 
@@ -75,11 +86,13 @@ def pooled_head(classes: int, drop: float = 0.0) -> Seq:
     return seq(pool=AdaptiveAvgPool(1), flatten=Flatten(), dropout=dropout, linear=Linear(classes))
 
 
-def dense_head(widths: tuple[int, ...], classes: int, *, grid: int | None, drop_first: bool) -> Seq:
+def dense_head(
+    widths: tuple[int, ...], classes: int, *, grid: int | None, drop_first: bool, norm: Norm | None = None
+) -> Seq:
     """Hidden linear layers with ReLU and dropout 0.5, then the classifier.
 
     `grid` pools the features to that many cells a side; dropout stands before each hidden layer (torchvision's AlexNet)
-    where `drop_first`, else after it.
+    where `drop_first`, else after it; a `norm` stands before each ReLU.
     """
     children: dict[str, Node | None] = {
         "pool": AdaptiveAvgPool(grid) if grid else None,
@@ -87,6 +100,6 @@ def dense_head(widths: tuple[int, ...], classes: int, *, grid: int | None, drop_
     }
     for i, width in enumerate(widths, 1):
         drop = {f"dropout{i}": Dropout(0.5)}
-        layer = {f"linear{i}": Linear(width), f"act{i}": RELU}
+        layer = {f"linear{i}": Linear(width), f"norm{i}": norm, f"act{i}": RELU}
         children |= drop | layer if drop_first else layer | drop
     return seq(**children, **{f"linear{len(widths) + 1}": Linear(classes)})

@@ -3,109 +3,126 @@
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 
 from convsmith.base.errors import CheckFailed, UsageError, nearest
 from convsmith.nets.build import BuiltNetwork
-from convsmith.nets.family import Renaming
-from convsmith.nets.measure import watch
-from convsmith.nets.zoo import FAMILIES
+from convsmith.nets.carry import carry
+from convsmith.nets.name_map import name_map as name_map
+from convsmith.nets.name_map import written_alike
+from convsmith.nets.network import Network
+from convsmith.nets.ops import Conv, Linear, Rbf
+from convsmith.nets.peers import LIBRARIES, current, names_of
+from convsmith.nets.renaming import renamed
+from convsmith.nets.shape import Shape
+from convsmith.nets.tree import MAIN, Leaf, walk
+from convsmith.nets.zoo import FAMILIES, NETWORKS, network
+
+_SHOWN = 3  # names of each kind in an error
 
 
 def load_weights(
-    module: nn.Module, weights: Mapping[str, Tensor], source: str = "the weights", *, new_head: bool = False
+    module: nn.Module, weights: Mapping[str, Tensor], source: str = "the weights", *, adapt: bool = False
 ) -> str:
     """Copy `weights` into `module` and say whose names they had; every key must match, in name and shape.
 
-    A network of ours also takes the names of torchvision (any network that it has) and those that its family knows.
-    With `new_head` a last layer for another number of classes keeps the module's own weights.
+    A network of ours also takes the names that its family knows, and those of torchvision and (where it is installed)
+    timm for any network that these have. Auxiliary heads may be in the weights, in the module, in both or in neither.
+    With `adapt`, weights for other classes leave the last layers as they are, and first filters for other channels are
+    summed or spread (`nets/carry.py`). Raises `UsageError`, and then copies nothing.
     """
     own = module.state_dict()
-    candidates: list[tuple[str, Mapping[str, Tensor]]] = [("Convsmith", weights)]
-    if isinstance(module, BuiltNetwork):
-        for renaming in FAMILIES[module.tree.family].renamings if module.tree.family in FAMILIES else ():
-            candidates.append((renaming.source, _renamed(weights, renaming)))
-        if not any(_fits(own, candidate) for _, candidate in candidates):
-            peer = torchvision_names(module, weights)
-            candidates += [("torchvision", peer)] if peer else []
-    for names, candidate in candidates:
-        if _fits(own, candidate):
-            fitting = _without_other_head(own, candidate) if new_head else candidate
-            _check_shapes(own, fitting, source)
-            module.load_state_dict(fitting, strict=False)
-            return f"{names} names" + ("" if len(fitting) == len(candidate) else ", with a new last layer")
-    best = min((c for _, c in candidates), key=lambda c: len(c.keys() ^ own.keys()))
-    raise UsageError(_difference(own, best, source))
+    reading = _best_reading(module, own, weights)
+    tensors, changes = reading.tensors, list(reading.remarks)
+    if adapt and reading.fits:
+        tensors, more = _adapted(module, own, tensors)
+        changes += more
+    odd = {key: value for key, value in tensors.items() if key in own and own[key].shape != value.shape}
+    if odd or not reading.fits:
+        raise UsageError(_difference(module, own, reading, odd, source))
+    module.load_state_dict(tensors, strict=False)
+    return ", ".join([f"{reading.names} names", *changes])
 
 
-def torchvision_names(module: BuiltNetwork, weights: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The weights under our names if torchvision has a network called as ours with just these keys, else None."""
-    import torchvision.models as peers
+@dataclass(frozen=True)
+class _Reading:
+    """The weights as `names` has them, under our names; what the network lacks of them and they of it."""
 
-    name = module.tree.name
-    if name not in peers.list_models(module=peers):
-        return None
-    with torch.device("meta"):
-        peer = peers.get_model(name, weights=None, num_classes=module.tree.classes)
-    if not _needed(peer.state_dict()) <= weights.keys():
-        return None
-    pairs = name_map(peer, module, (3, *module.tree.input.spatial))
-    return {ours: weights[theirs] for theirs, ours in pairs.items() if theirs in weights}
+    names: str
+    tensors: dict[str, Tensor]
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+    remarks: tuple[str, ...]
 
-
-def name_map(peer: nn.Module, ours: BuiltNetwork, shape: tuple[int, ...]) -> dict[str, str]:
-    """Their `state_dict` keys to ours, found by running both on the meta device and pairing layers as they execute.
-
-    `shape` is one of their samples, (C, H, W). Layers must agree in kind and in the shapes of all their tensors.
-    """
-    theirs, mine = _executed(peer, shape), _executed(ours, tuple(ours.tree.input))
-    if len(theirs) != len(mine):
-        raise CheckFailed(f"{ours.tree.name}: they execute {len(theirs)} layers with weights, we {len(mine)}")
-    pairs: dict[str, str] = {}
-    for (their_name, their_layer), (my_name, my_layer) in zip(theirs, mine, strict=True):
-        their_state, my_state = their_layer.state_dict(), my_layer.state_dict()
-        their_shapes = {key: value.shape for key, value in their_state.items()}
-        if their_shapes != {key: value.shape for key, value in my_state.items()}:
-            raise CheckFailed(f"{ours.tree.name}: their {their_name} and our {my_name} differ in kind or shape")
-        pairs |= {f"{their_name}.{key}": f"{my_name}.{key}" for key in their_state}
-    return pairs
+    @property
+    def fits(self) -> bool:
+        """Whether the keys are those of the network; shapes are another matter."""
+        return not self.missing and not self.unknown
 
 
-def _executed(module: nn.Module, shape: tuple[int, ...]) -> list[tuple[str, nn.Module]]:
-    """The layers that hold tensors, in the order in which they first run."""
-    seen: dict[nn.Module, str] = {}
-
-    def note(name: str, layer: nn.Module, output: object) -> None:
-        if _holds_tensors(layer):
-            seen.setdefault(layer, name)
-
-    watch(module, shape, note)
-    return [(name, layer) for layer, name in seen.items()]
-
-
-def _holds_tensors(layer: nn.Module) -> bool:
-    return bool(layer._parameters) or bool(layer._buffers)  # pyright: ignore[reportPrivateUsage]
+def _best_reading(module: nn.Module, own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> _Reading:
+    """The first reading whose keys fit; else the one that is nearest to it."""
+    best: _Reading | None = None
+    for names, candidate in _candidates(module, weights):
+        reading = _read(module, own, names, candidate)
+        if reading.fits:
+            return reading
+        if best is None or _distance(reading) < _distance(best):
+            best = reading
+    if best is None:
+        raise CheckFailed("there is no way to read weights")
+    return best
 
 
-def _renamed(weights: Mapping[str, Tensor], renaming: Renaming) -> dict[str, Tensor]:
-    return {_rename(key, renaming): value for key, value in weights.items()}
+def _distance(reading: _Reading) -> int:
+    return len(reading.missing) + len(reading.unknown)
 
 
-def _rename(key: str, renaming: Renaming) -> str:
-    for pattern, replacement in renaming.rules:
-        match = re.fullmatch(pattern, key)
-        if match:
-            # Units count from one in our names and from zero in theirs.
-            return re.sub(r"<(\d+)>", lambda m: str(int(m[1]) + 1), match.expand(replacement))
-    return key
+def _candidates(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    """The weights under our names, by every way of naming that may be theirs; the costly ones last."""
+    yield "Convsmith" if isinstance(module, BuiltNetwork) else "the module's own", weights
+    if not isinstance(module, BuiltNetwork):
+        return
+    family = FAMILIES.get(module.tree.family)
+    for renaming in family.renamings if family else ():
+        yield renaming.source, {renamed(key, renaming): value for key, value in weights.items()}
+    for library in LIBRARIES:
+        try:
+            names = names_of(library, module.tree.name)
+        except CheckFailed:
+            continue
+        keys = {key: current(key) for key in weights}
+        yield library, {names.get(keys[key], keys[key]): value for key, value in weights.items()}
 
 
-def _fits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> bool:
-    return _needed(own) <= given.keys() <= own.keys()
+def _read(module: nn.Module, own: Mapping[str, Tensor], names: str, given: Mapping[str, Tensor]) -> _Reading:
+    """Compare keys; heads that only training uses may be absent on either side."""
+    ours, known = _auxiliary_heads(module)
+    extra = {key.partition(".")[0] for key in given if key not in own} & (known - ours)
+    absent = {head for head in ours if not any(key.startswith(f"{head}.") for key in given)}
+    kept = {key: value for key, value in given.items() if key.partition(".")[0] not in extra}
+    needed = {key for key in _needed(own) if key.partition(".")[0] not in absent}
+    remarks = [f"without the weights' {', '.join(sorted(extra))}"] if extra else []
+    remarks += [f"{', '.join(sorted(absent))} as initialised"] if absent else []
+    tensors = {
+        key: value.reshape(own[key].shape) if key in own and written_alike(value, own[key]) else value
+        for key, value in kept.items()
+    }
+    missing, unknown = sorted(needed - kept.keys()), sorted(kept.keys() - own.keys())
+    return _Reading(names, tensors, tuple(missing), tuple(unknown), tuple(remarks))
+
+
+def _auxiliary_heads(module: nn.Module) -> tuple[set[str], set[str]]:
+    """The heads besides the main one that the network has, and those that a network of its name may have."""
+    if not isinstance(module, BuiltNetwork):
+        return set(), set()
+    ours = {name for name, _ in module.tree.heads if name != MAIN}
+    zoo = network(module.tree.name).heads if module.tree.name in NETWORKS else ()
+    taken = {name for name, _ in module.tree.stages}
+    return ours, (ours | {name for name, _ in zoo if name != MAIN}) - taken
 
 
 def _needed(state: Mapping[str, Tensor]) -> set[str]:
@@ -113,32 +130,89 @@ def _needed(state: Mapping[str, Tensor]) -> set[str]:
     return {key for key in state if not key.endswith("num_batches_tracked")}
 
 
-def _without_other_head(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`given` without the tensors of its last layer, where that layer is for another number of classes."""
-    weights = [key for key in own if key.endswith(".weight") and own[key].dim() > 1]
-    if not weights or given.get(weights[-1]) is None or given[weights[-1]].shape[1:] != own[weights[-1]].shape[1:]:
-        return dict(given)
-    if given[weights[-1]].shape == own[weights[-1]].shape:
-        return dict(given)
-    layer = weights[-1].removesuffix("weight")
-    return {key: value for key, value in given.items() if not key.startswith(layer)}
+def _adapted(
+    module: nn.Module, own: Mapping[str, Tensor], tensors: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Weights for other classes and channels, made to fit as far as that goes, and what was done."""
+    kept = {key: value for key, value in tensors.items() if not _of_other_classes(module, own, tensors, key)}
+    changes = [] if len(kept) == len(tensors) else ["with a new last layer"]
+    if isinstance(module, BuiltNetwork):
+        old = _channels_of(module.tree, kept)
+        new = module.tree.input.channels
+        if old not in (None, new):
+            try:
+                kept = _with_channels(module.tree, own, kept, old)
+            except (CheckFailed, UsageError):
+                return kept, changes  # the shapes are refused where they are compared
+            changes.append(f"first filters for {old} channels made to fit {new}")
+    return kept, changes
 
 
-def _check_shapes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str) -> None:
-    for key, value in given.items():
-        if own[key].shape != value.shape:
-            raise UsageError(
-                f"{source}: {key} has shape {tuple(value.shape)}, the network needs {tuple(own[key].shape)}; "
-                "check the number of classes and channels"
-            )
+def _of_other_classes(module: nn.Module, own: Mapping[str, Tensor], given: Mapping[str, Tensor], key: str) -> bool:
+    """Whether `key` belongs to a last layer that is for another number of classes in `given`."""
+    layer = next((layer for layer in _last_layers(module, own) if key.startswith(f"{layer}.")), None)
+    if layer is None:
+        return False
+    weight = next(k for k in own if k.startswith(f"{layer}.") and own[k].dim() > 1)
+    theirs, mine = given.get(weight), own[weight]
+    return theirs is not None and len(theirs) != len(mine) and theirs[0].numel() == mine[0].numel()
 
 
-def _difference(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str) -> str:
-    missing, extra = sorted(_needed(own) - given.keys()), sorted(given.keys() - own.keys())
-    parts = [f"{source}: do not fit the network"]
-    if missing:
-        parts.append(f"{len(missing)} keys are missing, first {missing[0]!r}")
-    if extra:
-        close = nearest(extra[0], own, 1)
-        parts.append(f"{len(extra)} are unknown, first {extra[0]!r}" + (f" (nearest {close[0]!r})" if close else ""))
+def _last_layers(module: nn.Module, own: Mapping[str, Tensor]) -> list[str]:
+    """The layers that give one number for each class: the last one of each head, or of a module that is no tree."""
+    if not isinstance(module, BuiltNetwork):
+        weights = [key for key in own if key.endswith(".weight") and own[key].dim() > 1]
+        return [weights[-1].removesuffix(".weight")] if weights else []
+    found: list[str] = []
+    for name, head in module.tree.heads:
+        layers = [path for path, node in walk(head, name) if isinstance(node, Linear | Conv | Rbf)]
+        found += [_module_path(module.tree, path) for path in layers[-1:]]
+    return found
+
+
+def _module_path(tree: Network, path: str) -> str:
+    """The path of a leaf in the built module, where a stage or head that is a single leaf has it as `only`."""
+    alone = isinstance(dict(tree.stages + tree.heads).get(path), Leaf)
+    return f"{path}.only" if alone else path
+
+
+def _channels_of(tree: Network, weights: Mapping[str, Tensor]) -> int | None:
+    """The channels of the images that the weights of a network's first convolution are for."""
+    for step in tree.trace().steps:
+        if isinstance(step.node, Conv):
+            weight = weights.get(f"{_module_path(tree, step.path)}.weight")
+            return None if weight is None or weight.dim() < 2 else weight.shape[1] * step.node.groups
+    return None
+
+
+def _with_channels(
+    tree: Network, own: Mapping[str, Tensor], weights: Mapping[str, Tensor], old: int | None
+) -> dict[str, Tensor]:
+    before = replace(tree, input=Shape(old or 1, tree.input.spatial))
+    # Layers that keep their own weights are carried along, so that the whole can be checked.
+    _, carried = carry(before, {**own, **weights}, f"channels={tree.input.channels}")
+    return {key: carried[key] for key in weights}
+
+
+def _difference(
+    module: nn.Module, own: Mapping[str, Tensor], reading: _Reading, odd: Mapping[str, Tensor], source: str
+) -> str:
+    """What does not fit, in one line: the first few names of each kind."""
+    name = module.tree.name if isinstance(module, BuiltNetwork) else "the network"
+    parts = [f"{source}: do not fit {name} (read with {reading.names} names)"]
+    if reading.missing:
+        parts.append(f"missing {_listed(reading.missing)}")
+    if reading.unknown:
+        close = nearest(reading.unknown[0], own, 1)
+        parts.append(f"unknown {_listed(reading.unknown)}" + (f" (nearest {close[0]})" if close else ""))
+    if odd:
+        shapes = [f"{key} {tuple(value.shape)} where {tuple(own[key].shape)} is needed" for key, value in odd.items()]
+        parts.append(f"of another shape {_listed(shapes)}")
+    if odd and reading.fits:
+        parts.append("check the number of classes and channels")
     return "; ".join(parts)
+
+
+def _listed(texts: list[str] | tuple[str, ...]) -> str:
+    rest = len(texts) - _SHOWN
+    return f"{len(texts)}: {', '.join(texts[:_SHOWN])}" + (f" and {rest} more" if rest > 0 else "")

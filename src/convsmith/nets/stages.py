@@ -12,7 +12,7 @@ from convsmith.report.layer_bars import LayerBar
 if TYPE_CHECKING:
     from convsmith.nets.network import Network  # which draws itself with these numbers
 
-_STAGE_WORDS, _UNIT_WORDS = 48, 90  # characters: a stage must fit into a picture's column, a unit into a line
+_STAGE_WORDS, _UNIT_WORDS = 52, 90  # characters: a stage must fit into a picture's column, a unit into a line
 
 Part = tuple[str, str, list[str]]  # the name of a row, what it is made of, the paths of its nodes
 
@@ -79,7 +79,7 @@ def _shares(numbers: Cost) -> dict[str, list[LayerCost]]:
 
 
 def _units(name: str, node: Node) -> list[Part]:
-    """A row opens at each module, layer with weights and pool; norms, activations and the like belong to the row before."""
+    """A row opens at each module, layer with weights and pool; norms and activations belong to the row before."""
     if not isinstance(node, Seq) or not any(_opens(child) for _, child in node.children):
         return [(name, part_words(node, _UNIT_WORDS), [name])]
     groups: list[list[tuple[str, Node]]] = []
@@ -102,5 +102,3 @@ def _unit(stage: str, group: list[tuple[str, Node]]) -> Part:
     if len(words) > _UNIT_WORDS:
         words = part_words(dict(group)[main], _UNIT_WORDS)
     return f"{stage}.{main}", words, [f"{stage}.{name}" for name, _ in group]
-
-

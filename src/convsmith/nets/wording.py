@@ -53,7 +53,7 @@ def body(node: Add) -> list[Node]:
 
 
 def light(branch: Node) -> bool:
-    """Whether a branch is a shortcut: at most one convolution, of kernel 1, and nothing that reads neighbours but a pool."""
+    """Whether a branch is a shortcut: no layer with weights but at most one convolution, of kernel 1."""
     if isinstance(branch, Leaf) and not isinstance(branch, Conv):
         return True
     leaves = [node for _, node in walk(branch) if isinstance(node, Leaf)]
@@ -61,34 +61,53 @@ def light(branch: Node) -> bool:
     return not convs or (len(convs) == 1 and isinstance(convs[0], Conv) and convs[0].kernel in (1, (1, 1)))
 
 
-def node_words(node: Node) -> str:
-    """What a part is made of: `1x1 64; 3x3 64; 1x1 256`, branches parted by `|`, repeats as `[...] x 3`."""
+def node_words(node: Node, widths: bool = True) -> str:
+    """What a part is made of: `1x1 64; 3x3 64; 1x1 256`, branches parted by `|`, repeats as `[...] x 3`.
+
+    Without `widths` it is `1x1; 3x3; 1x1`, and of branches their number and kernels.
+    """
     if isinstance(node, Leaf):
-        return leaf_words(node) if isinstance(node, (*WEIGHTED, *POOLS)) else ""
+        if not isinstance(node, (*WEIGHTED, *POOLS)):
+            return ""
+        return leaf_words(node) if widths else _kernel(node)
     if isinstance(node, Add):
-        return " + ".join(text for branch in body(node) if (text := node_words(branch)))
+        return " + ".join(text for branch in body(node) if (text := node_words(branch, widths)))
     if isinstance(node, Cat):
-        return folded([node_words(child) for _, child in node.children], " | ")
+        if widths:
+            return folded([node_words(child) for _, child in node.children], " | ")
+        kernels = sorted({_kernel(leaf) for _, leaf in walk(node) if isinstance(leaf, Conv)})
+        return f"{len(node.children)} branches of {', '.join(kernels)}"
     if isinstance(node, Gate):
         return "gate"
     if isinstance(node, Seq):
-        return folded([_bracketed(child) for _, child in node.children], "; ")
+        return folded([_bracketed(child, widths) for _, child in node.children], "; ")
     return ""
 
 
-def _bracketed(child: Node) -> str:
-    words = node_words(child)
-    return f"[{words}]" if isinstance(child, Add | Cat) and words else words
+def _bracketed(child: Node, widths: bool) -> str:
+    words = node_words(child, widths)
+    several = "; " in words or " | " in words or " branches of " in words
+    return f"[{words}]" if isinstance(child, Branching) and several else words
+
+
+def _kernel(leaf: Leaf) -> str:
+    """A layer without its width."""
+    if isinstance(leaf, Conv | ConvTranspose):
+        return f"dw {across(leaf.kernel)}" if depthwise(leaf) else across(leaf.kernel)
+    return leaf.op if isinstance(leaf, WEIGHTED) else leaf_words(leaf)
 
 
 def folded(texts: Sequence[str], comma: str) -> str:
-    """The texts that are not empty, one after the other, repeats written once."""
+    """The texts that are not empty, one after the other; repeats are written once, but for two single layers."""
     told = [text for text in texts if text]
     parts: list[str] = []
     for start, period, count in fold(told):
         once = comma.join(told[start : start + period])
-        bracketed = once if once.startswith("[") and once.endswith("]") and period == 1 else f"[{once}]"
-        parts.append(once if count == 1 else f"{bracketed} x {count}")
+        unit = period == 1 and once.startswith("[") and once.endswith("]")
+        if count == 1 or (count == 2 and period == 1 and not unit):
+            parts += [once] * count
+        else:
+            parts.append(f"{once if unit else f'[{once}]'} x {count}")
     return comma.join(parts)
 
 
@@ -97,25 +116,12 @@ def part_words(node: Node, limit: int) -> str:
     words = node_words(node)
     if len(words) <= limit:
         return words or ", ".join(dict.fromkeys(n.op.replace("_", " ") for _, n in walk(node) if isinstance(n, Leaf)))
-    units = [child for _, child in node.children if isinstance(child, Branching)] if isinstance(node, Seq) else [node]
-    kinds = folded([_kind(unit) for unit in units], "; ")
-    if units and len(kinds) <= limit:
+    kinds = node_words(node, widths=False)
+    if len(kinds) <= limit:
         return kinds
+    units = sum(isinstance(child, Branching) for _, child in node.children) if isinstance(node, Seq) else 1
     convs = sum(isinstance(n, Conv) for _, n in walk(node))
-    return f"{len(units)} units, {convs} convolutions" if len(units) > 1 else f"{convs} convolutions"
-
-
-def _kind(unit: Node) -> str:
-    """A unit by its form and kernels: `residual (1x1, 3x3, 1x1)`."""
-    if isinstance(unit, Add):
-        inside, name = body(unit), "residual"
-    else:
-        inside, name = [unit], f"{len(unit.children)} branches" if isinstance(unit, Cat) else "unit"
-    convs = [leaf for part in inside for _, leaf in walk(part) if isinstance(leaf, Conv)]
-    kernels = [f"dw {across(c.kernel)}" if depthwise(c) else across(c.kernel) for c in convs]
-    if isinstance(unit, Cat):
-        kernels = list(dict.fromkeys(kernels))
-    return f"{name} ({', '.join(kernels)})" if kernels else name
+    return f"{units} units, {convs} convolutions" if units > 1 else f"{convs} convolutions"
 
 
 def options(leaf: Leaf) -> str:

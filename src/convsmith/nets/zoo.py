@@ -7,10 +7,42 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from convsmith.base.calls import Call, parse_call
-from convsmith.base.errors import UsageError, unknown
+from convsmith.base.errors import UsageError, WrongType, unknown
 from convsmith.base.table import Table
 from convsmith.nets import edits
-from convsmith.nets.families import alexnet, lenet, resnet, vgg
+from convsmith.nets.families import (
+    alexnet,
+    chatfield,
+    context,
+    convnetjs,
+    convnext,
+    densenet,
+    efficientnet,
+    googlenet,
+    inception,
+    inception_v4,
+    lenet,
+    mnasnet,
+    mobilenet_v1,
+    mobilenet_v2,
+    mobilenet_v3,
+    neocognitron,
+    nin,
+    perceptron,
+    preactivation,
+    regnet,
+    repvgg,
+    resnet,
+    se,
+    shufflenet,
+    squeezenet,
+    tdnn,
+    vgg,
+    video,
+    wide,
+    xception,
+    zfnet,
+)
 from convsmith.nets.family import Family, Row
 from convsmith.nets.network import Network
 
@@ -19,10 +51,37 @@ Edit = Callable[..., Network]
 NETWORKS: Table[Row] = Table(
     "network",
     {
+        **perceptron.NETWORKS,
+        **neocognitron.NETWORKS,
+        **tdnn.NETWORKS,
         **lenet.NETWORKS,
         **alexnet.NETWORKS,
+        **convnetjs.NETWORKS,
+        **nin.NETWORKS,
+        **zfnet.NETWORKS,
+        **chatfield.NETWORKS,
         **vgg.NETWORKS,
+        **video.NETWORKS,
+        **context.NETWORKS,
+        **googlenet.NETWORKS,
+        **inception.NETWORKS,
         **resnet.NETWORKS,
+        **preactivation.NETWORKS,
+        **wide.NETWORKS,
+        **inception_v4.NETWORKS,
+        **squeezenet.NETWORKS,
+        **densenet.NETWORKS,
+        **xception.NETWORKS,
+        **mobilenet_v1.NETWORKS,
+        **shufflenet.NETWORKS,
+        **mobilenet_v2.NETWORKS,
+        **mnasnet.NETWORKS,
+        **mobilenet_v3.NETWORKS,
+        **efficientnet.NETWORKS,
+        **se.NETWORKS,
+        **regnet.NETWORKS,
+        **repvgg.NETWORKS,
+        **convnext.NETWORKS,
     },
 )
 FAMILIES: dict[str, Family] = {row.family.name: row.family for row in NETWORKS.values()}
@@ -41,6 +100,9 @@ def network(name: str, **numbers: Any) -> Network:
     for key in numbers:
         if key not in known:
             raise unknown(f"number of {name}:", key, known)
+    for key in ("classes", "channels", "size"):
+        if type(numbers.get(key, 1)) is not int or numbers.get(key, 1) < 1:
+            raise WrongType(f"{name}: {key} is a whole number of at least 1, received {numbers[key]!r}")
     given = {**row.numbers, **numbers}
     tree = replace(row.family.build(**given), name=name, numbers=given)
     for text in row.edits:
@@ -177,11 +239,17 @@ def edit(network: Network, text: str) -> Network:
     return function(network, *call.args, **dict(call.kwargs))
 
 
+def edit_usage(name: str) -> str:
+    """How an edit is written: its name with its arguments, their types and defaults."""
+    own = list(inspect.signature(EDITS[name]).parameters.values())[1:]
+    return f"{name}({', '.join(str(p) for p in own)})"
+
+
 def _check_arguments(call: Call, function: Edit) -> None:
     """Refuse arguments whose number, names or types are not those of the edit function."""
     signature = inspect.signature(function)
     own = list(signature.parameters.values())[1:]
-    usage = f"{call.name}({', '.join(str(p) for p in own)})"
+    usage = edit_usage(call.name)
     try:
         bound = signature.bind(None, *call.args, **dict(call.kwargs))
     except TypeError as error:

@@ -1,18 +1,33 @@
-"""Residual networks: ImageNet and CIFAR forms (He et al. 2016, "Deep residual learning")."""
+"""Residual networks: ImageNet and CIFAR forms (He et al. 2016, "Deep residual learning"), and those of their kind.
 
-from dataclasses import replace
+ResNet-D (He et al. 2019, "Bag of tricks"), ResNeXt (Xie et al. 2017) and the wide ResNets of ImageNet (Zagoruyko and
+Komodakis 2016) are `resnet` with other numbers.
+"""
+
 from typing import Literal
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.family import Family, Renaming, Row
+from convsmith.nets.families.residual import (
+    Shortcut,
+    assembled,
+    basic,
+    bottleneck,
+    cifar_stem,
+    deeper,
+    deeper_stages,
+    imagenet_stem,
+    residual_stages,
+    small_resnet,
+    wider,
+    wider_stages,
+    with_biases,
+)
+from convsmith.nets.family import Family, Numbers, Renaming, Row
 from convsmith.nets.network import Network
-from convsmith.nets.ops import AvgPool, BatchNorm, MaxPool, PadChannels
-from convsmith.nets.parts import RELU, conv_norm, padded_conv, pooled_head
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import IDENTITY, MAIN, Add, Node, Seq, add, seq
+from convsmith.nets.tree import Seq
 
 Block = Literal["basic", "bottleneck"]
-Shortcut = Literal["projection", "pad"]
 
 
 def resnet(
@@ -20,6 +35,12 @@ def resnet(
     depths: tuple[int, ...],
     block: Block,
     stride_in: Literal["3x3", "1x1"] = "3x3",
+    groups: int = 1,
+    base_width: int = 64,
+    stem: tuple[int, ...] = (64,),
+    shortcut: Shortcut = "projection",
+    ceil_pool: bool = False,
+    bias: bool = False,
     classes: int = 1000,
     channels: int = 3,
     size: int = 224,
@@ -27,25 +48,33 @@ def resnet(
     """ResNet for ImageNet (table 1): a stem that divides the size by 4, then four stages of 64 to 512 planes.
 
     `stride_in` places a bottleneck's stride: in the 3x3 convolution (torchvision, "v1.5") or the first 1x1 (paper).
+    `groups` and `base_width`: the 3x3 convolutions of the first stage have that many groups of that many channels,
+    doubled from stage to stage; 32 of 4 is ResNeXt's 32x4d, 1 of 128 a ResNet twice as wide. A bottleneck's output
+    stays 4 times the planes, a basic block's grows along.
+    `stem` has the widths of its convolutions: one is 7x7, several are 3x3 (ResNet-C and -D). `ceil_pool` pools after it
+    as Caffe does: without padding, sizes rounded up. `bias` gives the convolutions one.
     """
-    stem = seq(conv=padded_conv(64, 7, 2), norm=BatchNorm(), act=RELU, pool=MaxPool(3, 2, padding=1))
-    stages: list[Seq] = []
-    width_in = 64
-    for i, depth in enumerate(depths):
-        planes = 64 * 2**i
-        width = planes * (4 if block == "bottleneck" else 1)
-        units: list[Add] = []
-        for j in range(depth):
-            stride = 2 if i > 0 and j == 0 else 1
-            branch = bottleneck(planes, width, stride, stride_in) if block == "bottleneck" else basic(planes, stride)
-            units.append(residual(branch, width_in, width, stride, "projection"))
-            width_in = width
-        stages.append(residual_stage(units))
-    return _resnet("resnet", Shape(channels, (size, size)), stem, stages, classes)
+    inner = [base_width * groups * 2**i for i in range(len(depths))]
+    outer = [256 * 2**i for i in range(len(depths))] if block == "bottleneck" else inner
+
+    def branch(i: int, stride: int) -> Seq:
+        if block == "basic":
+            return basic(inner[i], stride, groups)
+        return bottleneck(inner[i], outer[i], stride, stride_in, groups)
+
+    stages = residual_stages(stem[-1], depths, outer, branch, shortcut)
+    tree = assembled("resnet", Shape(channels, (size, size)), imagenet_stem(stem, ceil_pool), stages, classes)
+    return with_biases(tree) if bias else tree
 
 
 def resnet_cifar(
-    *, depth: int, shortcut: Shortcut = "pad", classes: int = 10, channels: int = 3, size: int = 32
+    *,
+    depth: int,
+    shortcut: Shortcut = "pad",
+    widths: tuple[int, ...] = (16, 32, 64),
+    classes: int = 10,
+    channels: int = 3,
+    size: int = 32,
 ) -> Network:
     """ResNet for CIFAR (section 4.2): 6n + 2 layers, three stages of n basic blocks with 16, 32 and 64 planes.
 
@@ -54,106 +83,134 @@ def resnet_cifar(
     """
     if depth < 8 or (depth - 2) % 6:
         raise UsageError(f"a CIFAR ResNet has 6n + 2 layers (8, 14, 20, 32, ...), received depth {depth}")
-    stages: list[Seq] = []
-    width_in = 16
-    for i in range(3):
-        width = 16 * 2**i
-        units: list[Add] = []
-        for j in range((depth - 2) // 6):
-            stride = 2 if i > 0 and j == 0 else 1
-            units.append(residual(basic(width, stride), width_in, width, stride, shortcut))
-            width_in = width
-        stages.append(residual_stage(units))
-    stem = seq(conv=padded_conv(16, 3), norm=BatchNorm(), act=RELU)
-    return _resnet("resnet_cifar", Shape(channels, (size, size)), stem, stages, classes)
+    depths = ((depth - 2) // 6,) * len(widths)
+    stages = residual_stages(16, depths, widths, lambda i, stride: basic(widths[i], stride), shortcut)
+    return assembled("resnet_cifar", Shape(channels, (size, size)), cifar_stem(16), stages, classes)
 
 
-def _resnet(family: str, input: Shape, stem: Seq, stages: list[Seq], classes: int) -> Network:
-    named = (("stem", stem), *((f"stage{i}", stage) for i, stage in enumerate(stages, 1)))
-    heads = ((MAIN, pooled_head(classes)),)
-    return Network(name=family, family=family, input=input, init="he", stages=named, heads=heads)
+def resnext_cifar(
+    *,
+    depth: int = 29,
+    groups: int = 8,
+    base_width: int = 64,
+    classes: int = 10,
+    channels: int = 3,
+    size: int = 32,
+) -> Network:
+    """ResNeXt for CIFAR (Xie et al. 2017, section 5.3): 9n + 2 layers, three stages of n bottlenecks.
 
+    The first stage gives 256 channels, and its 3x3 convolutions have `groups` groups of `base_width` channels.
+    """
+    if depth < 11 or (depth - 2) % 9:
+        raise UsageError(f"a CIFAR ResNeXt has 9n + 2 layers (11, 20, 29, 38, ...), received depth {depth}")
+    inner, outer = [base_width * groups * 2**i for i in range(3)], (256, 512, 1024)
 
-def basic(planes: int, stride: int) -> Seq:
-    """Two 3x3 convolutions (figure 5, left)."""
-    return seq(
-        conv1=padded_conv(planes, 3, stride), norm1=BatchNorm(), act1=RELU,
-        conv2=padded_conv(planes, 3), norm2=BatchNorm(),
-    )  # fmt: skip
+    def branch(i: int, stride: int) -> Seq:
+        return bottleneck(inner[i], outer[i], stride, "3x3", groups)
 
-
-def bottleneck(planes: int, width: int, stride: int, stride_in: Literal["3x3", "1x1"]) -> Seq:
-    """A 1x1, a 3x3 and a 1x1 convolution (figure 5, right)."""
-    first, second = (1, stride) if stride_in == "3x3" else (stride, 1)
-    return seq(
-        conv1=padded_conv(planes, 1, first), norm1=BatchNorm(), act1=RELU,
-        conv2=padded_conv(planes, 3, second), norm2=BatchNorm(), act2=RELU,
-        conv3=padded_conv(width, 1), norm3=BatchNorm(),
-    )  # fmt: skip
-
-
-def residual(branch: Seq, width_in: int, width: int, stride: int, shortcut: Shortcut) -> Add:
-    """`branch` plus its input, which is brought to the branch's shape where they differ."""
-    if stride == 1 and width_in == width:
-        path = IDENTITY
-    elif shortcut == "projection":
-        path = conv_norm(width, 1, stride)
-    else:
-        more = width - width_in
-        path = seq(subsample=AvgPool(1, stride), pad=PadChannels(more // 2, more - more // 2))
-    return add(branch=branch, shortcut=path)
-
-
-def residual_stage(units: list[Add]) -> Seq:
-    """Units one after the other, each followed by its ReLU."""
-    children: dict[str, Node | None] = {}
-    for i, unit in enumerate(units, 1):
-        children |= {f"unit{i}": unit, f"act{i}": RELU}
-    return seq(**children)
-
-
-def small_resnet(network: Network) -> Network:
-    """ResNet for images of about 32 pixels: a 3x3 stem with stride 1 and no pooling; the stages stay."""
-    (name, _), *stages = network.stages
-    stem = seq(conv=padded_conv(64, 3), norm=BatchNorm(), act=RELU)
-    return replace(network, stages=((name, stem), *stages))
+    stages = residual_stages(64, ((depth - 2) // 9,) * 3, outer, branch, "projection")
+    return assembled("resnext_cifar", Shape(channels, (size, size)), cifar_stem(64), stages, classes)
 
 
 _UNIT = r"(?:module\.)?layer(\d+)\.(\d+)"
-_RULES = (
-    (r"(?:module\.)?conv1\.(.*)", r"stem.conv.\1"),
-    (r"(?:module\.)?bn1\.(.*)", r"stem.norm.\1"),
+_UNITS = (
     (rf"{_UNIT}\.conv(\d)\.(.*)", r"stage\1.unit<\2>.branch.conv\3.\4"),
     (rf"{_UNIT}\.bn(\d)\.(.*)", r"stage\1.unit<\2>.branch.norm\3.\4"),
+    (rf"{_UNIT}\.se(?:_module)?\.fc(\d)\.(.*)", r"stage\1.unit<\2>.branch.se.conv\3.\4"),
+    (r"(?:module\.)?(?:fc|linear|last_linear)\.(.*)", r"head.linear.\1"),
+)
+_PROJECTION = (
     (rf"{_UNIT}\.(?:downsample|shortcut)\.0\.(.*)", r"stage\1.unit<\2>.shortcut.conv.\3"),
     (rf"{_UNIT}\.(?:downsample|shortcut)\.1\.(.*)", r"stage\1.unit<\2>.shortcut.norm.\3"),
-    (r"(?:module\.)?(?:fc|linear)\.(.*)", r"head.linear.\1"),
 )
-RESNET = Family("resnet", resnet, small_images=small_resnet, renamings=(Renaming("torchvision and timm", _RULES),))
-RESNET_CIFAR = Family("resnet_cifar", resnet_cifar, renamings=(Renaming("akamaster/pytorch_resnet_cifar10", _RULES),))
+_RULES = (
+    (r"(?:module\.|layer0\.)?conv1\.(.*)", r"stem.conv.\1"),
+    (r"(?:module\.|layer0\.)?bn1\.(.*)", r"stem.norm.\1"),
+    *_UNITS,
+    *_PROJECTION,
+)
+_D_RULES = (
+    *((rf"conv1\.{3 * i}\.(.*)", rf"stem.conv{i + 1}.\1") for i in range(3)),
+    *((rf"conv1\.{3 * i + 1}\.(.*)", rf"stem.norm{i + 1}.\1") for i in range(2)),
+    (r"bn1\.(.*)", r"stem.norm3.\1"),
+    *_UNITS,
+    (rf"{_UNIT}\.downsample\.1\.(.*)", r"stage\1.unit<\2>.shortcut.conv.\3"),
+    (rf"{_UNIT}\.downsample\.2\.(.*)", r"stage\1.unit<\2>.shortcut.norm.\3"),
+)
+_LAYER0_RULES = (
+    (r"layer0\.conv(\d)\.(.*)", r"stem.conv\1.\2"),
+    (r"layer0\.bn(\d)\.(.*)", r"stem.norm\1.\2"),
+    *_UNITS,
+    *_PROJECTION,
+)
+NAMES = Renaming("torchvision and timm", _RULES)
+D_NAMES = Renaming("timm", _D_RULES)
+SENET_NAMES = Renaming("timm", _LAYER0_RULES)
 
-_IMAGENET: dict[str, tuple[Block, tuple[int, ...]]] = {
+RESNET = Family(
+    "resnet", resnet, small_images=small_resnet, widen=wider, deepen=deeper_stages, renamings=(NAMES, D_NAMES)
+)
+RESNET_CIFAR = Family(
+    "resnet_cifar",
+    resnet_cifar,
+    widen=wider_stages,
+    deepen=deeper(6, 2),
+    renamings=(Renaming("akamaster/pytorch_resnet_cifar10", _RULES),),
+)
+RESNEXT_CIFAR = Family("resnext_cifar", resnext_cifar, widen=wider, deepen=deeper(9, 2))
+
+IMAGENET: dict[str, tuple[Block, tuple[int, ...]]] = {
     "18": ("basic", (2, 2, 2, 2)),
     "34": ("basic", (3, 4, 6, 3)),
     "50": ("bottleneck", (3, 4, 6, 3)),
     "101": ("bottleneck", (3, 4, 23, 3)),
     "152": ("bottleneck", (3, 8, 36, 3)),
 }
+# Name: the ResNet's depth, groups, base width, year.
+_GROUPED = {
+    "resnext50_32x4d": ("50", 32, 4, 2016),
+    "resnext101_32x4d": ("101", 32, 4, 2016),
+    "resnext101_32x8d": ("101", 32, 8, 2016),
+    "resnext101_64x4d": ("101", 64, 4, 2016),
+    "resnext152_32x4d": ("152", 32, 4, 2016),
+    "wide_resnet50_2": ("50", 1, 128, 2016),
+    "wide_resnet101_2": ("101", 1, 128, 2016),
+}
+
+
+def imagenet_numbers(depth: str) -> Numbers:
+    """The numbers of the ResNet of that depth: "18" to "152"."""
+    block, depths = IMAGENET[depth]
+    return {"depths": depths, "block": block}
 
 
 def _imagenet_rows() -> dict[str, Row]:
     rows: dict[str, Row] = {}
-    for name, (block, depths) in _IMAGENET.items():
+    for name, (block, depths) in IMAGENET.items():
         numbers = {"depths": depths, "block": block}
         stride = ", stride in the 3x3 (v1.5)" if block == "bottleneck" else ""
         rows[f"resnet{name}"] = Row(RESNET, 2015, f"{block} blocks{stride}", numbers)
         if block == "bottleneck":
             note = "bottleneck blocks, stride in the first 1x1 (the paper's v1)"
             rows[f"resnet{name}_v1"] = Row(RESNET, 2015, note, {**numbers, "stride_in": "1x1"})
+    note = "convolutions with a bias, as in much teaching code"
+    rows["resnet50_bias"] = Row(RESNET, 2015, note, {**imagenet_numbers("50"), "bias": True})
     for name in ("18", "34"):
-        block, depths = _IMAGENET[name]
-        numbers = {"depths": depths, "block": block}
-        rows[f"plain{name}"] = Row(RESNET, 2015, f"resnet{name} without shortcuts", numbers, ("plain",))
+        rows[f"plain{name}"] = Row(RESNET, 2015, f"resnet{name} without shortcuts", imagenet_numbers(name), ("plain",))
+    for name in IMAGENET:
+        numbers = {**imagenet_numbers(name), "stem": (32, 32, 64), "shortcut": "pooled"}
+        rows[f"resnet{name}_d"] = Row(RESNET, 2018, "a stem of three 3x3, average pooling in the shortcuts", numbers)
+    return rows
+
+
+def _grouped_rows() -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    for name, (depth, groups, base_width, year) in _GROUPED.items():
+        note = f"resnet{depth}, its 3x3 in {groups} groups of {base_width}"
+        if groups == 1:
+            note = f"resnet{depth}, its 3x3 twice as wide"
+        numbers = {**imagenet_numbers(depth), "groups": groups, "base_width": base_width}
+        rows[name] = Row(RESNET, year, note, numbers)
     return rows
 
 
@@ -164,7 +221,14 @@ def _cifar_rows() -> dict[str, Row]:
         rows[f"resnet{depth}_cifar"] = Row(RESNET_CIFAR, 2015, "option A shortcuts (padded, no parameters)", a)
         rows[f"resnet{depth}_b_cifar"] = Row(RESNET_CIFAR, 2015, "option B shortcuts (1x1 convolutions)", b)
         rows[f"plain{depth}_cifar"] = Row(RESNET_CIFAR, 2015, f"resnet{depth}_cifar without shortcuts", a, ("plain",))
+    for depth in (110, 1202):
+        note = f"resnet{depth}_cifar with stochastic depth: in training half of the last branches are left out"
+        edits = ("drop_path(0.5, 'batch')",)
+        rows[f"resnet{depth}_stochastic_depth_cifar"] = Row(RESNET_CIFAR, 2016, note, {"depth": depth}, edits)
+    for groups in (8, 16):
+        note = f"bottlenecks, their 3x3 in {groups} groups of 64"
+        rows[f"resnext29_{groups}x64d_cifar"] = Row(RESNEXT_CIFAR, 2016, note, {"groups": groups})
     return rows
 
 
-NETWORKS = {**_imagenet_rows(), **_cifar_rows()}
+NETWORKS = {**_imagenet_rows(), **_grouped_rows(), **_cifar_rows()}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from convsmith.nets.families.residual import deeper_stages, wider_stages
 from convsmith.nets.family import Family, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm, MaxPool
@@ -56,9 +57,13 @@ def _rows() -> dict[str, Row]:
     ):
         note, numbers = f"configuration {configuration}", {"depths": depths}
         rows[f"vgg{name}"] = Row(VGG, 2014, note, numbers)
-        rows[f"vgg{name}_bn"] = Row(VGG, 2015, f"{note}, with batch normalisation", {**numbers, "norm": True})
+        numbers = {**numbers, "norm": True}
+        rows[f"vgg{name}_bn"] = Row(VGG, 2015, f"{note}, with batch normalisation", numbers)
+        cifar = {**numbers, "classes": 10, "size": 32}
+        note = f"vgg{name}_bn for 32-pixel images: one linear layer on 512 features"
+        rows[f"vgg{name}_bn_cifar"] = Row(VGG, 2015, note, cifar, ("small_images",))
     return rows
 
 
-VGG = Family("vgg", vgg, small_images=small_vgg)
+VGG = Family("vgg", vgg, small_images=small_vgg, widen=wider_stages, deepen=deeper_stages)
 NETWORKS = _rows()

@@ -30,6 +30,7 @@ from convsmith.nets.ops.pool import (
     AdaptiveAvgPool,
     AdaptiveMaxPool,
     AvgPool,
+    AvgPoolSame,
     FractionalMaxPool,
     MaxPool,
     StochasticPool,
@@ -53,6 +54,7 @@ OPERATORS: Table[type[Leaf]] = Table(
         "rbf": Rbf,
         "max_pool": MaxPool,
         "avg_pool": AvgPool,
+        "avg_pool_same": AvgPoolSame,
         "fractional_max_pool": FractionalMaxPool,
         "stochastic_pool": StochasticPool,
         "adaptive_avg_pool": AdaptiveAvgPool,
@@ -71,8 +73,8 @@ OPERATORS: Table[type[Leaf]] = Table(
 )
 
 __all__ = [
-    "ACTIVATIONS", "OPERATORS", "Act", "AdaptiveAvgPool", "AdaptiveMaxPool", "Affine", "AvgPool", "BatchNorm", "Chunk",
-    "Conv", "ConvTranspose", "DropPath", "Dropout", "Flatten", "FractionalMaxPool", "GroupNorm", "LayerNorm", "Linear",
-    "LocalContrastNorm", "LocalResponseNorm", "MaxPool", "Pad", "PadChannels", "PadSame", "Rbf", "Scale", "Shuffle",
-    "StochasticPool", "Take", "Upsample",
+    "ACTIVATIONS", "OPERATORS", "Act", "AdaptiveAvgPool", "AdaptiveMaxPool", "Affine", "AvgPool", "AvgPoolSame",
+    "BatchNorm", "Chunk", "Conv", "ConvTranspose", "DropPath", "Dropout", "Flatten", "FractionalMaxPool", "GroupNorm",
+    "LayerNorm", "Linear", "LocalContrastNorm", "LocalResponseNorm", "MaxPool", "Pad", "PadChannels", "PadSame", "Rbf",
+    "Scale", "Shuffle", "StochasticPool", "Take", "Upsample",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import ClassVar
 
 from convsmith.base.errors import UsageError
+from convsmith.nets.ops.layout import PadSame
 from convsmith.nets.shape import Shape, Window
 from convsmith.nets.sizes import Axes, at_least, dimension, per_axis, slide
 from convsmith.nets.tree import Leaf, TorchCall
@@ -67,6 +68,31 @@ class AvgPool(_Pool):
     def torch(self, x: Shape) -> TorchCall:
         call = self._call(x, "AvgPool")
         return TorchCall(call.path, call.arguments | {"count_include_pad": self.count_padding})
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPoolSame(Leaf):
+    """The mean of each window under TensorFlow's "same": `PadSame`'s places, but the padding does not count."""
+
+    kernel: Axes = 3
+    stride: Axes = 1
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        starts = PadSame(self.kernel, self.stride).windows(x)
+        sizes = zip(per_axis(self.kernel, x), per_axis(self.stride, x), starts, strict=True)
+        return tuple(Window(k, s, start.before) for k, s, start in sizes)
+
+    def output(self, x: Shape) -> Shape:
+        dimension("a pooling layer", x)
+        at_least(1, kernel=self.kernel, stride=self.stride)
+        return Shape(x.channels, tuple(-(-n // s) for n, s in zip(x.spatial, per_axis(self.stride, x), strict=True)))
+
+    def elementwise(self, x: Shape, y: Shape) -> int:
+        return y.elements * math.prod(per_axis(self.kernel, x))
+
+    def torch(self, x: Shape) -> TorchCall:
+        arguments = {"kernel": per_axis(self.kernel, x), "stride": per_axis(self.stride, x)}
+        return TorchCall("convsmith.nets.layers.AvgPoolSame", arguments)
 
 
 @dataclass(frozen=True, slots=True)

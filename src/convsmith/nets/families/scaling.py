@@ -1,0 +1,46 @@
+"""What the families for small machines share: multipliers of width and depth, and their form for small images."""
+
+import math
+from dataclasses import replace
+
+from convsmith.base.errors import UsageError
+from convsmith.nets.family import Numbers
+from convsmith.nets.network import Network
+from convsmith.nets.ops import Conv
+from convsmith.nets.tree import Node, rewrite, walk
+
+
+def check_multipliers(**multipliers: float) -> None:
+    """Refuse a multiplier of width or depth that is not a number above 0."""
+    for name, value in multipliers.items():
+        if not (value > 0 and math.isfinite(value)):
+            raise UsageError(f"{name} is {value}, expected a multiplier above 0, such as 0.5")
+
+
+def repeats(count: int, depth: float) -> int:
+    """`count` units times `depth`, rounded up (Tan and Le 2019, their code)."""
+    return math.ceil(count * depth)
+
+
+def widen(numbers: Numbers, factor: float) -> Numbers:
+    """The numbers with `factor` times the width multiplier."""
+    return {**numbers, "width": numbers["width"] * factor}
+
+
+def deepen(numbers: Numbers, factor: float) -> Numbers:
+    """The numbers with `factor` times the depth multiplier."""
+    return {**numbers, "depth": numbers["depth"] * factor}
+
+
+def without_first_strides(network: Network) -> Network:
+    """The network for images of about 32 pixels: its first two convolutions of stride 2 get stride 1.
+
+    32x32 then ends at 4x4 where 224x224 ended at 7x7, as in kuangliu/pytorch-cifar's MobileNet v2.
+    """
+    nodes = [found for name, stage in network.stages for found in walk(stage, name)]
+    strided = [path for path, node in nodes if isinstance(node, Conv) and node.stride != 1]
+
+    def change(path: str, node: Node) -> Node:
+        return replace(node, stride=1) if path in strided[:2] and isinstance(node, Conv) else node
+
+    return replace(network, stages=tuple((name, rewrite(stage, change, name)) for name, stage in network.stages))

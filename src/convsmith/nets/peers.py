@@ -1,0 +1,156 @@
+"""The same networks in torchvision and timm: what they are called there, and how their weights' names become ours."""
+
+# pyright: standard, reportMissingTypeStubs=false, reportMissingImports=false
+# torch declares its types only in part, and timm need not be installed.
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from convsmith.base.errors import CheckFailed, ConvsmithError
+from convsmith.nets.build import BuiltNetwork, build
+from convsmith.nets.name_map import name_map
+from convsmith.nets.network import Network
+from convsmith.nets.tree import Add, Node, rewrite
+from convsmith.nets.zoo import NETWORKS, network
+
+Library = Literal["torchvision", "timm"]
+LIBRARIES: tuple[Library, ...] = ("torchvision", "timm")
+TOLERANCE = 1e-4  # of the largest output: sums in another order differ by some 1e-6, another eps by more than this
+
+# Our name, then timm's where it is another one. timm's own variants differ in small things (padding, eps); these are
+# the ones that compute what our networks do.
+TIMM = {
+    "efficientnet_v2_s": "efficientnetv2_s",
+    "efficientnet_v2_m": "efficientnetv2_m",
+    "efficientnet_v2_l": "efficientnetv2_l",
+    "mobilenet_v2": "mobilenetv2_100",
+    "mobilenet_v3_large": "mobilenetv3_large_100",
+    "mobilenet_v3_small": "mobilenetv3_small_100",
+    "mnasnet0_5": "mnasnet_050",
+    "mnasnet0_75": "mnasnet_075",
+    "mnasnet1_0": "mnasnet_100",
+    "mnasnet1_3": "mnasnet_140",
+}
+# torchvision's published DenseNets write `norm.1` for what is `norm1` since.
+_OLD_NAMES = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
+_AUXILIARY = ("googlenet", "inception_v3")  # torchvision's functions that take `aux_logits`
+
+
+def peer_name(library: Library, name: str) -> str | None:
+    """What `library` calls the network that we call `name`; None where it has none, or is not installed."""
+    if library == "torchvision":
+        import torchvision.models as models
+
+        return name if name in models.list_models(module=models) else None
+    if find_spec("timm") is None:
+        return None
+    import timm
+
+    theirs = TIMM.get(name, name)
+    return theirs if timm.is_model(theirs) else None
+
+
+def make_peer(
+    library: Library, name: str, *, classes: int = 1000, channels: int = 3, auxiliary: bool = True, device: str = "meta"
+) -> nn.Module:
+    """The library's network that we call `name`, without weights of its own (on "meta") or with random ones.
+
+    `auxiliary` False leaves the heads out that only training uses; torchvision's networks take 3 `channels` only.
+    """
+    theirs = peer_name(library, name)
+    if theirs is None:
+        raise CheckFailed(f"{library} has no network called {name}")
+    # What these functions warn about is how they draw weights that nobody will see.
+    with torch.device(device), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if library == "timm":
+            import timm
+
+            return timm.create_model(theirs, pretrained=False, num_classes=classes, in_chans=channels)
+        import torchvision.models as models
+
+        return models.get_model(theirs, weights=None, num_classes=classes, **peer_arguments(name, auxiliary))
+
+
+def peer_arguments(name: str, auxiliary: bool) -> dict[str, Any]:
+    """What torchvision's `get_model` needs besides the number of classes."""
+    return {"aux_logits": False} if name in _AUXILIARY and not auxiliary else {}
+
+
+@cache
+def names_of(library: Library, name: str) -> Mapping[str, str]:
+    """The library's `state_dict` keys to ours, for the network that we call `name`.
+
+    timm orders its calculations as it likes, so its map is one under which both give the same outputs for random
+    weights. Raises `CheckFailed` where the library has no such network or computes something else.
+    """
+    if name not in NETWORKS:
+        raise CheckFailed(f"{name} is no network of the zoo")
+    tree = network(name)
+    shape = tuple(tree.input)
+    if library == "torchvision":
+        return name_map(make_peer(library, name), build(tree, device="meta"), shape)
+    reasons: list[str] = []
+    for order in (tree, _sums_reversed(tree)):
+        try:
+            pairs = name_map(make_peer(library, name), build(order, device="meta"), shape)
+            check_equal(make_peer(library, name, device="cpu"), build(tree, seed=0), pairs)
+        except ConvsmithError as error:
+            reasons.append(str(error))
+        else:
+            return pairs
+    raise CheckFailed(reasons[0])
+
+
+def current(key: str) -> str:
+    """A key of an old file as it is today."""
+    match = _OLD_NAMES.fullmatch(key)
+    return match[1] + match[2] if match else key
+
+
+def check_equal(peer: nn.Module, ours: BuiltNetwork, pairs: Mapping[str, str]) -> None:
+    """Fill both with the same random weights and compare their outputs; raises `CheckFailed` where they differ."""
+    state, own = _random_state(peer), ours.state_dict()
+    peer.load_state_dict(state)
+    ours.load_state_dict({pairs[key]: state[key].view(own[pairs[key]].shape) for key in pairs}, strict=False)
+    x = torch.randn((1, *ours.tree.input), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        theirs, mine = peer.eval()(x), ours.eval()(x)
+    difference = float((theirs - mine).abs().max() / theirs.abs().max())
+    if not difference <= TOLERANCE:
+        raise CheckFailed(
+            f"{ours.tree.name}: with the same weights the outputs differ by {difference:.1e} of the largest"
+        )
+
+
+def _random_state(module: nn.Module) -> dict[str, Tensor]:
+    """Values that keep activations near one, statistics of normalisations too, so that no setting stays unseen."""
+    generator = torch.Generator().manual_seed(0)
+    state = dict[str, Tensor]()
+    for key, like in module.state_dict().items():
+        if not like.is_floating_point():
+            state[key] = torch.zeros_like(like)
+        elif like.dim() > 1 and like[0].numel() > 1:
+            state[key] = torch.randn(like.shape, generator=generator) * (2 / like[0].numel()) ** 0.5
+        elif key.endswith(("weight", "running_var")):
+            state[key] = torch.rand(like.shape, generator=generator) + 0.5
+        else:
+            state[key] = torch.randn(like.shape, generator=generator) * 0.1
+    return state
+
+
+def _sums_reversed(tree: Network) -> Network:
+    """The network with the summands of each sum evaluated in the opposite order; all names stay."""
+
+    def change(path: str, node: Node) -> Node:
+        return Add(tuple(reversed(node.children))) if isinstance(node, Add) else node
+
+    return replace(tree, stages=tuple((name, rewrite(stage, change, name)) for name, stage in tree.stages))

@@ -1,0 +1,78 @@
+"""Another project's names for weights as rules: theirs to ours, and ours back to theirs. No torch here."""
+
+import re
+from collections.abc import Callable
+
+from convsmith.nets.family import Renaming
+
+# What a pattern may be made of, to be read backwards: a choice (its first word is the project's own), a group, text.
+_TOKEN = re.compile(
+    r"\(\?:(?P<choice>[^()]*)\)(?P<optional>\?)?|\((?P<group>[^()?][^()]*)\)|\\(?P<escaped>\W)|(?P<text>\w)"
+)
+_PLACE = re.compile(r"<(?P<counted>\d+)>|\\(?:g<)?(?P<copied>\d+)>?")
+
+
+def renamed(key: str, renaming: Renaming) -> str:
+    """Our name for another project's `key`; a key that no rule knows stays."""
+    for pattern, replacement in renaming.rules:
+        match = re.fullmatch(pattern, key)
+        if match:
+            # Units count from one in our names and from zero in theirs.
+            return re.sub(r"<(\d+)>", lambda m: str(int(m[1]) + 1), match.expand(replacement))
+    return key
+
+
+def original(key: str, renaming: Renaming) -> str | None:
+    """The other project's name for our `key`: the one that `renamed` makes `key` of; None where no rule gives it."""
+    for pattern, replacement in renaming.rules:
+        backwards = _backwards(pattern, replacement)
+        theirs = backwards(key) if backwards else None
+        if theirs is not None and renamed(theirs, renaming) == key:
+            return theirs
+    return None
+
+
+def _backwards(pattern: str, replacement: str) -> Callable[[str], str | None] | None:
+    """A rule read from right to left; None for a pattern of other things than `_TOKEN` knows."""
+    parts = _parts(pattern)
+    if parts is None:
+        return None
+    groups = [part for kind, part in parts if kind == "group"]
+    expression, last, counted = "", 0, set[int]()
+    for place in _PLACE.finditer(replacement):
+        number = int(place["counted"] or place["copied"])
+        expression += re.escape(replacement[last : place.start()])
+        inner = r"\d+" if place["counted"] else groups[number - 1]
+        expression += f"(?P<g{number}>{inner})"
+        last = place.end()
+        counted |= {number} if place["counted"] else set()
+    expression += re.escape(replacement[last:])
+
+    def back(key: str) -> str | None:
+        match = re.fullmatch(expression, key)
+        if match is None:
+            return None
+        found = {int(name[1:]): value for name, value in match.groupdict().items()}
+        values = iter(str(int(found[n]) - 1) if n in counted else found.get(n, "") for n in range(1, len(groups) + 1))
+        return "".join(next(values) if kind == "group" else part for kind, part in parts)
+
+    return back
+
+
+def _parts(pattern: str) -> list[tuple[str, str]] | None:
+    """A pattern as its groups and texts in order."""
+    parts: list[tuple[str, str]] = []
+    place = 0
+    while place < len(pattern):
+        token = _TOKEN.match(pattern, place)
+        if token is None:
+            return None
+        if token["group"] is not None:
+            parts.append(("group", token["group"]))
+        elif token["choice"] is not None:
+            first = token["choice"].split("|")[0].replace("\\", "")
+            parts.append(("text", "" if token["optional"] else first))
+        else:
+            parts.append(("text", token["escaped"] or token["text"]))
+        place = token.end()
+    return parts
