@@ -1,4 +1,4 @@
-"""nets, show, compare, runs, data, doctor: what they print and the JSON that they promise."""
+"""nets, runs, data, doctor: what they print and the JSON that they promise; mistakes in naming networks."""
 
 import json
 import shutil
@@ -32,68 +32,6 @@ def test_nets_lists_the_edits(command):
     assert [row["edit"].partition("(")[0] for row in rows] == list(EDITS)
     assert {"edit": "se(ratio: int = 16)", "does": EDITS["se"].__doc__.splitlines()[0]} in rows
     assert "drop_path(drop: float, by: str = 'sample')" in command("nets", "--edits").out
-
-
-def test_show_json(command):
-    answer = command("show", "resnet18", "--json").json
-    assert list(answer) == [
-        "network", "input", "params", "macs", "flops", "activation_bytes", "receptive_field", "layers",
-    ]  # fmt: skip
-    assert (answer["network"], answer["input"], answer["params"]) == ("resnet18", [3, 224, 224], 11689512)
-    assert answer["flops"] == 2 * answer["macs"] == 2 * sum(layer["macs"] for layer in answer["layers"])
-    assert answer["params"] == sum(layer["params"] for layer in answer["layers"])
-    assert answer["receptive_field"] == 435
-    assert all(list(layer) == ["name", "op", "output", "params", "macs"] for layer in answer["layers"])
-    first = answer["layers"][0]
-    assert (first["op"], first["output"], first["params"]) == ("conv", [64, 112, 112], 9408)
-
-
-def test_show_for_people(command):
-    text = command("show", "resnet18").out
-    assert text.startswith("resnet18: basic blocks\ninput 3x224x224\n")
-    assert "11,689,512  44.6 MiB as 32-bit floats" in text
-    assert "stage4" in text
-    assert "siblings\n" in command("show", "alexnet").out
-    assert "stage4.unit2.branch.conv2" in command("show", "resnet18", "--layers").out
-
-
-def test_show_with_options(command):
-    changed = command(
-        "show", "resnet18", "--classes", 10, "--channels", 1, "--stem", "small", "--size", 32, "--json"
-    ).json
-    assert changed["input"] == [1, 32, 32]
-    assert changed["layers"][0]["output"] == [64, 32, 32]
-    assert changed["layers"][-1]["output"] == [10]
-    assert "edits: drop_path(0.2)" in command("show", "resnet20_cifar", "--edit", "drop_path=0.2").out
-
-
-def test_show_own_trees_modules_and_torchvision(command, trees, modules, photo_run):
-    own = command("show", f"{trees}:dropping", "--classes", 3, "--channels", 3, "--json").json
-    assert own["input"] == [3, 12, 12]
-    module = command("show", f"{modules}:make", "--classes", 3, "--channels", 3, "--size", 12, "--json").json
-    assert (module["params"], module["receptive_field"]) == (201, None)
-    assert sum(layer["macs"] for layer in module["layers"]) == module["macs"] > 0
-    theirs, ours = command("show", "torchvision:resnet18", "--json").json, command("show", "resnet18", "--json").json
-    assert (theirs["params"], theirs["macs"]) == (ours["params"], ours["macs"])
-    run = command("show", photo_run[0], "--json").json
-    assert (run["input"], run["layers"][-1]["output"]) == ([3, 12, 12], [3])
-
-
-def test_show_writes_a_drawing_and_a_tree_that_can_be_named(command, here):
-    answer = command("show", "resnet20_cifar", "--svg", "net.svg", "--tree", "tree.json", "--json")
-    assert answer.code == 0
-    assert (here / "net.svg").read_text().startswith("<svg")
-    again = command("show", "tree.json", "--json").json
-    assert again == answer.json
-    assert command("compare", "tree.json", "resnet20_cifar", "--json").json[0]["params"] == answer.json["params"]
-
-
-def test_compare(command):
-    rows = command("compare", "alexnet", "vgg16", "resnet50", "--json").json
-    assert [row["network"] for row in rows] == ["alexnet", "vgg16", "resnet50"]
-    assert "layers" not in rows[0]
-    lines = command("compare", "alexnet", "vgg16").out.splitlines()
-    assert "2.26x" in lines[3]
 
 
 def test_runs(command, photo_run, tmp_path):
@@ -174,11 +112,6 @@ def test_doctor_names_what_is_missing(command, monkeypatch):
         (["show", "own.py"], "own.py: say which function makes the network: own.py:make"),
         (["show", "tree.json"], "tree.json: no such file"),
         (["show", "torchvision:resnet19"], "unknown torchvision network 'resnet19'; nearest: resnet"),
-        (
-            ["show", "torchvision:resnet18", "--svg", "net.svg"],
-            "torchvision:resnet18 is no tree, so --svg cannot be had",
-        ),
-        (["compare", "alexnet"], "compare: expected two networks or more; for a single one there is: convsmith show"),
         (["runs", "nowhere"], "nowhere: no such folder"),
         (["data", "chekc", "digits"], "unknown action of data: 'chekc'; nearest: check"),
         (["data", "stats", "nowhere"], "no such path, and no data set of this name: 'nowhere'"),

@@ -100,9 +100,9 @@ def test_a_family_without_a_rule_for_small_images_says_which_have_one(name):
     family = network(name).family
     with pytest.raises(UsageError) as error:
         small_images(network(name))
-    assert str(error.value).startswith(
-        f"small_images: the family '{family}' has no rule for small images; these have: alexnet, "
-    )
+    text, _, having = str(error.value).partition("; these have: ")
+    assert text == f"small_images: the family '{family}' has no rule for small images"
+    assert "alexnet" in having.split(", ")
 
 
 @pytest.mark.parametrize("name", ["resnet20_cifar", "resnet20_b_cifar", "resnet50"])

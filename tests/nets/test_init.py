@@ -18,6 +18,10 @@ VARIANCE = {
     "vgg": 2 / FAN_OUT,
     "mnasnet": 2 / FAN_OUT,
     "efficientnet": 2 / FAN_OUT,
+    "googlenet": 0.01**2,
+    "inception_v3": 0.1**2,
+    "squeezenet": 2 / FAN_IN,
+    "densenet": 2 / FAN_IN,
     "regnet": 2 / FAN_OUT,
     "convnext": 0.02**2,
     "xavier": 2 / (FAN_IN + FAN_OUT),
@@ -42,7 +46,7 @@ def test_the_variance_of_a_large_layer(name):
     weight = layer[0].weight
     assert weight.var().item() == pytest.approx(VARIANCE[name], rel=0.02)
     assert abs(weight.mean().item()) < 4 * math.sqrt(VARIANCE[name] / weight.numel())
-    assert (name in ("torch", "regnet")) == bool(layer[0].bias.any())
+    assert (name in ("torch", "regnet", "googlenet", "inception_v3")) == bool(layer[0].bias.any())
 
 
 def test_xavier_is_uniform_and_the_others_normal():

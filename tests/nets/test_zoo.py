@@ -16,6 +16,12 @@ from convsmith.nets.shape import Shape
 from convsmith.nets.tree import RESERVED, Branching, rewrite, walk
 from convsmith.nets.zoo import NETWORKS, edit, network, siblings
 
+# Outputs of the networks that have neither ImageNet's 1000 nor, by their name, the 10 of small images.
+OUTPUTS = {
+    "perceptron": 1, "mlp_12mp": 2, "neocognitron": 10, "tdnn": 3, "c3d": 487, "r3d_18": 400, "mc3_18": 400,
+    "r2plus1d_18": 400, "context_basic": 21, "context_large": 21, "context_figure1": 21,
+}  # fmt: skip
+
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_row_builds_without_memory_and_counts_agree(name):
@@ -24,7 +30,7 @@ def test_a_row_builds_without_memory_and_counts_agree(name):
     assert sum(p.numel() for p in module.parameters()) == cost(tree).params + cost(tree).auxiliary_params
     assert {tensor.device.type for tensor in module.state_dict().values()} == {"meta"}
     assert tree.name == name
-    assert tree.classes == (10 if "lenet" in name or "cifar" in name else 1000)
+    assert tree.classes == OUTPUTS.get(name, 10 if name.startswith("lenet") or "cifar" in name else 1000)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -48,8 +54,9 @@ def test_the_state_is_named_by_the_trees_paths(name):
 def small(name):
     """The row for ten classes and an image that is about as small as it takes."""
     tree = network(name, classes=10)
-    for side in (64, 96, 128, 160):
-        if side < tree.input.spatial[0]:
+    dense = len(tree.input.spatial) > 2 or tree.trace().stages["head"].shape.spatial
+    for side in (16, 64, 96, 128, 160) if dense else (64, 96, 128, 160):
+        if side < max(tree.input.spatial):
             with contextlib.suppress(UsageError):
                 return edit(tree, f"size({side})")
     return tree
@@ -71,11 +78,13 @@ def test_outputs_and_gradients_are_finite(name):
     generator = torch.Generator().manual_seed(0)
     heads = [head for head, _ in tree.heads if head != "head"]
     y, others = module(torch.randn((2, *tree.input), generator=generator), at=heads or ["head"])
-    assert y.shape == (2, 10)
+    assert y.shape == (2, 10, *tree.trace().stages["head"].shape.spatial)
     assert y.dtype == torch.float32
     assert torch.isfinite(y).all()
-    losses = [torch.nn.functional.cross_entropy(out, torch.tensor([3, 7])) for out in (y, *others.values())]
-    sum(losses).backward()
+    # Where the output is a map, each position has the image's label.
+    labels = [torch.tensor([3, 7]).view(2, *(1,) * (out.dim() - 2)) for out in (y, *others.values())]
+    outs = zip((y, *others.values()), labels, strict=True)
+    sum(torch.nn.functional.cross_entropy(out, label.expand(2, *out.shape[2:])) for out, label in outs).backward()
     for key, parameter in module.named_parameters():
         assert parameter.grad is not None, key
         assert torch.isfinite(parameter.grad).all(), key
@@ -108,8 +117,8 @@ def test_a_cifar_resnet_has_6n_plus_2_layers(depth):
 
 
 def test_siblings_are_the_other_forms():
-    assert siblings("alexnet") == ["alexnet_2012", "alexnet_cs231n", "alexnet_d2l"]
-    assert siblings("resnet50") == ["resnet50_v1"]
+    assert siblings("alexnet") == ["alexnet_bn", "alexnet_2012", "alexnet_cs231n", "alexnet_d2l"]
+    assert siblings("resnet50") == ["resnet50_v1", "resnet50_bias", "resnet50_d"]
     assert siblings("lenet5_1998") == ["lenet5", "lenet5_code", "lenet5_d2l"]
 
 

@@ -22,6 +22,7 @@ VERBS: Table[str] = Table(
         "nets": "list the networks",
         "show": "a network's stages, layers, parameters, MACs and receptive field",
         "compare": "networks side by side",
+        "review": "a network against design guidelines, and what edits would save",
         "recipes": "list the recipes, or explain one",
         "data": "check a data set's files, or its statistics",
         "train": "train a network, by a recipe or on your own images",
@@ -29,6 +30,7 @@ VERBS: Table[str] = Table(
         "eval": "accuracy, per-class numbers and confusion of a run",
         "predict": "what a run says about images",
         "export": "write a run's network as ONNX, checked",
+        "reproduce": "the figures of the lectures, computed",
         "doctor": "this machine and installation",
     },
 )
@@ -38,7 +40,8 @@ SYNONYMS = {
     "models": "nets", "networks": "nets", "list": "nets", "zoo": "nets",
     "fit": "train", "resume": "train",
     "infer": "predict", "classify": "predict",
-    "diff": "compare", "recipe": "recipes", "run": "runs", "ls": "runs", "dataset": "data", "env": "doctor",
+    "diff": "compare", "lint": "review", "critique": "review", "recipe": "recipes", "run": "runs", "ls": "runs", "dataset": "data", "env": "doctor",
+    "lectures": "reproduce", "figures": "reproduce",
 }  # fmt: skip
 
 

@@ -1,43 +1,162 @@
 """`convsmith compare NET NET ...`."""
 
+import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from convsmith.base.errors import UsageError
+from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
-from convsmith.cli.networks import add_network_options, as_json, field_size, opened, priced
+from convsmith.cli.networks import add_network_options, as_json, field_words, opened, priced
+from convsmith.cli.pictures import check_folders, picture_file, write_picture
+from convsmith.nets.accuracies import ACCURACIES, HUMAN_ERROR, WINNERS, Accuracy, Winner
+from convsmith.nets.cost import Cost
+from convsmith.nets.network import Network
+from convsmith.nets.source import Foreign
+from convsmith.nets.zoo import NETWORKS
+from convsmith.nets.zoo import network as zoo_network
+from convsmith.report.bubbles import Point, bubbles_svg
+from convsmith.report.comparison import Total, totals_svg
 from convsmith.report.text import count, short, size, table
+from convsmith.report.winners import Entry, winners_svg
 
 
 def run(words: Sequence[str]) -> int:
     """Networks side by side, the first being what the others are measured against."""
-    parser = Parser("compare", "Networks side by side; the options apply to each.")
-    parser.add_argument("networks", nargs="+", help="names, as `show` takes them")
-    add_network_options(parser)
-    add_output(parser)
-    values = parser.read(words)
-    if len(values.networks) < 2:
+    values = _parser().read(words)
+    check_folders([values.bars, values.bubbles, values.winners])
+    names = _names(values.networks)
+    if values.winners:
+        write_picture(values.winners, lambda: winners_svg(_CONTEST, _CONTEST_NOTE, _entries(), HUMAN_ERROR))
+    if len(names) < 2 and (names or not values.winners):
         raise UsageError("compare: expected two networks or more; for a single one there is: convsmith show")
-    nets = [opened(name, values) for name in values.networks]
-    costs = [priced(name, net, values) for name, net in zip(values.networks, nets, strict=True)]
+    rows = [_row(opened(name, values), name, values) for name in names]
+    write_picture(values.bars, lambda: totals_svg([_total(row) for row in rows]))
+    if values.bubbles:
+        points = _points(rows)
+        write_picture(values.bubbles, lambda: bubbles_svg(_note(rows), points))
     if values.json:
-        rows = [as_json(net, numbers) for net, numbers in zip(nets, costs, strict=True)]
-        print_json([{key: value for key, value in row.items() if key != "layers"} for row in rows])
-        return 0
-    first = costs[0]
+        print_json([_as_json(row) for row in rows])
+    elif rows:
+        print(_table(rows))
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser("compare", "Networks side by side; the options apply to each.")
+    parser.add_argument("networks", nargs="*", help="names, as `show` takes them, and patterns such as 'resnet*'")
+    add_network_options(parser)
+    for name, help in (
+        ("bars", "activation memory, parameters and MACs as bars"),
+        ("bubbles", "published accuracy against MACs, bubbles as large as the parameters, families joined"),
+        ("winners", "the ImageNet contest of 2010 to 2017: error and layers; needs no network"),
+    ):
+        parser.add_argument(f"--{name}", type=picture_file, metavar="FILE.svg", help=help)
+    add_output(parser)
+    return parser
+
+
+def _names(words: Sequence[str]) -> list[str]:
+    """The networks that the words name; a pattern stands for all that it matches."""
+    names: list[str] = []
+    for word in words:
+        if set(word) & set("*?["):
+            matching = NETWORKS.matching(word)
+            if not matching:
+                raise unknown("network", word, NETWORKS)
+            names += matching
+        else:
+            names.append(word)
+    return list(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A network with its cost, and its published accuracy where there is one for it as it stands."""
+
+    network: Network | Foreign
+    numbers: Cost
+    published: Accuracy | None
+
+    @property
+    def name(self) -> str:
+        return self.network.name
+
+
+def _row(network: Network | Foreign, name: str, values: argparse.Namespace) -> _Row:
+    return _Row(network, priced(name, network, values), _published(network))
+
+
+def _published(network: Network | Foreign) -> Accuracy | None:
+    """The published accuracy of a network of the zoo; an edited one, or another input, was not what scored so."""
+    known = ACCURACIES.get(network.name)
+    if known is None or not isinstance(network, Network) or network.input.spatial != (known.size,) * 2:
+        return None
+    return known if network == zoo_network(network.name) else None
+
+
+def _table(rows: Sequence[_Row]) -> str:
+    first = rows[0].numbers
     cells = [
         (
-            net.name,
+            row.name,
             "x".join(map(str, c.input)),
             count(c.params),
-            f"{c.params / first.params:.2f}x",
+            _times(c.params, first.params),
             short(c.macs),
-            f"{c.macs / first.macs:.2f}x",
+            _times(c.macs, first.macs),
             size(c.activation_bytes),
-            field_size(c) or "-",
-            sum(layer.op in ("conv", "linear") for layer in c.layers),
+            field_words(c.receptive_field),
+            sum(layer.macs > 0 and not layer.auxiliary for layer in c.layers),
+            f"{row.published.top1:.1f}%" if row.published else "-",
         )
-        for net, c in zip(nets, costs, strict=True)
+        for row in rows
+        for c in [row.numbers]
     ]
-    header = ("network", "input", "parameters", "", "MACs", "", "activations", "field", "layers")
-    print(table(header, cells, align="<>>>>>>>>"))
-    return 0
+    header = ("network", "input", "parameters", "", "MACs", "", "activations", "field", "layers", "top-1")
+    return table(header, cells, align="<>>>>>>>>>")
+
+
+def _times(amount: int, first: int) -> str:
+    if not first:
+        return "-"
+    ratio = amount / first
+    return f"{ratio:.2f}x" if ratio >= 0.1 or not ratio else f"{ratio:.2g}x"
+
+
+def _as_json(row: _Row) -> dict[str, object]:
+    known = row.published
+    published = {"top1": known.top1, "top5": known.top5, "size": known.size, "source": known.source} if known else None
+    return {**as_json(row.network, row.numbers), "published": published}
+
+
+def _total(row: _Row) -> Total:
+    c = row.numbers
+    return Total(row.name, c.activation_bytes, c.params, c.macs)
+
+
+def _points(rows: Sequence[_Row]) -> list[Point]:
+    known = [(row, row.published) for row in rows if row.published]
+    if not known:
+        raise UsageError(
+            "--bubbles: no published accuracy is known for any of these networks; "
+            f"there is one for {', '.join(list(ACCURACIES)[:4])} and {len(ACCURACIES) - 4} more"
+        )
+    return [Point(row.name, a.line, a.top1, row.numbers.macs, row.numbers.params) for row, a in known]
+
+
+def _note(rows: Sequence[_Row]) -> str:
+    sources = list(dict.fromkeys(row.published.source for row in rows if row.published))
+    source = sources[0] if len(sources) == 1 else f"{len(sources)} sources"
+    return f"ImageNet top-1, one crop, as published ({source})"
+
+
+_CONTEST = "ImageNet classification contest (ILSVRC)"
+_CONTEST_NOTE = "top-5 error on the test set, in percent; grey: before convolutional networks"
+
+
+def _entries() -> list[Entry]:
+    return [Entry(winner.year, winner.name, winner.error, _layers(winner)) for winner in WINNERS]
+
+
+def _layers(winner: Winner) -> str:
+    return {0: "shallow", None: "ensemble"}.get(winner.layers, str(winner.layers))

@@ -1,12 +1,13 @@
 """What `show` and `compare` share: naming a network with its input and edits, and pricing it."""
 
 import argparse
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import add_short
-from convsmith.nets.cost import Cost, cost
+from convsmith.nets.cost import Cost, as_shape, cost
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign, open_network
 from convsmith.nets.zoo import EDITS, edit, small_images, suit_images
@@ -19,6 +20,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     add_short(parser, "edit", "stem")
     for name, help in (("classes", "outputs"), ("channels", "input channels"), ("size", "input height and width")):
         parser.add_argument(f"--{name}", type=_count, metavar="N", help=help)
+    help = "another input for the network as it is: channels and 1 to 3 sizes (--size also fits the stem)"
+    parser.add_argument("--input", type=_shape, metavar="C,H,W", help=help)
 
 
 def _count(text: str) -> int:
@@ -28,8 +31,18 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _shape(text: str) -> tuple[int, ...]:
+    """Channels and spatial sizes: `3,32,32`."""
+    words = [word.strip() for word in text.replace("x", ",").split(",")]
+    if not 2 <= len(words) <= 4 or not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise argparse.ArgumentTypeError(f"expected channels and 1 to 3 sizes, such as 3,32,32, received {text!r}")
+    return tuple(int(word) for word in words)
+
+
 def opened(name: str, values: argparse.Namespace) -> Network | Foreign:
     """The network that `name` and the options ask for; a run stands for its network."""
+    if values.input and (values.size or values.channels):
+        raise UsageError("--input gives channels and size already; leave out --size and --channels")
     numbers = {k: v for k in ("classes", "channels") if (v := getattr(values, k)) is not None}
     if is_run(name):
         tree = network_of(open_run(name))
@@ -48,7 +61,7 @@ def opened(name: str, values: argparse.Namespace) -> Network | Foreign:
         tree = suit_images(tree, sizes, values.stem or "auto") if values.size else small_images(tree)
     for text in values.edit or ():
         tree = edit(tree, text)
-    return tree
+    return replace(tree, input=as_shape(values.input)) if values.input else tree
 
 
 def priced(name: str, network: Network | Foreign, values: argparse.Namespace) -> Cost:
@@ -56,27 +69,27 @@ def priced(name: str, network: Network | Foreign, values: argparse.Namespace) ->
     if isinstance(network, Network):
         return cost(network)
     preprocess = open_run(name).record("preprocess") if is_run(name) else {"mode": "RGB", "size": [224, 224]}
-    height, width = (values.size, values.size) if values.size else preprocess["size"]
-    channels = values.channels or (1 if preprocess["mode"] == "L" else 3)
+    sizes = (values.size, values.size) if values.size else preprocess["size"]
+    shape = values.input or (values.channels or (1 if preprocess["mode"] == "L" else 3), *sizes)
     # Only here torch is needed.
     making, measuring = import_module("convsmith.nets.source"), import_module("convsmith.nets.measure")
-    return measuring.measure_module(making.make(network), (channels, height, width))
+    return measuring.measure_module(making.make(network), shape)
 
 
-def field_size(numbers: Cost) -> int | list[int] | None:
-    """The receptive field as one number where all axes agree; None where it is not known."""
-    sizes = list(numbers.receptive_field)
+def field_size(sizes: tuple[int, ...]) -> int | list[int] | None:
+    """A receptive field as one number where all axes agree; None where it is not known."""
     if not sizes:
         return None
-    return sizes[0] if len(set(sizes)) == 1 else sizes
+    return sizes[0] if len(set(sizes)) == 1 else list(sizes)
+
+
+def field_words(sizes: tuple[int, ...]) -> str:
+    """A receptive field for a table: `435`, `7x1`, `-` where it is not known."""
+    return "x".join(map(str, sizes if len(set(sizes)) > 1 else sizes[:1])) or "-"
 
 
 def as_json(network: Network | Foreign, numbers: Cost) -> dict[str, Any]:
-    """What `show --json` prints."""
-    layers = [
-        {"name": layer.name, "op": layer.op, "output": list(layer.output), "params": layer.params, "macs": layer.macs}
-        for layer in numbers.layers
-    ]
+    """The totals of a network, as `show --json` and `compare --json` print them."""
     return {
         "network": network.name,
         "input": list(numbers.input),
@@ -84,6 +97,7 @@ def as_json(network: Network | Foreign, numbers: Cost) -> dict[str, Any]:
         "macs": numbers.macs,
         "flops": numbers.flops,
         "activation_bytes": numbers.activation_bytes,
-        "receptive_field": field_size(numbers),
-        "layers": layers,
+        "receptive_field": field_size(numbers.receptive_field),
+        "auxiliary_params": numbers.auxiliary_params,
+        "auxiliary_macs": numbers.auxiliary_macs,
     }

@@ -2,92 +2,215 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from convsmith.base.errors import UsageError
-from convsmith.base.files import write_json, write_text
+from convsmith.base.files import write_json
 from convsmith.cli.arguments import Parser, add_output, print_json, say
-from convsmith.cli.networks import add_network_options, as_json, field_size, opened, priced
-from convsmith.nets.cost import Cost
-from convsmith.nets.drawing import draw
+from convsmith.cli.networks import add_network_options, as_json, field_size, field_words, opened, priced
+from convsmith.cli.pictures import check_folders, picture_file, write_picture
+from convsmith.nets.cost import Cost, LayerCost, cost
+from convsmith.nets.drawing import diagram, draw
 from convsmith.nets.network import Network
-from convsmith.nets.stages import summarise
+from convsmith.nets.source import Foreign
+from convsmith.nets.stages import layer_bars, summarise, units
 from convsmith.nets.zoo import NETWORKS, siblings
+from convsmith.nets.zoo import network as zoo_network
+from convsmith.report.architecture import Stage
+from convsmith.report.layer_bars import layer_bars_svg
 from convsmith.report.text import count, short, size, table
+from convsmith.runs.writing import writing
 
 
 def run(words: Sequence[str]) -> int:
-    """A network's stages or layers with what they cost."""
+    """A network's stages, units or layers with what they cost."""
+    values = _parser().read(words)
+    check_folders([values.plot, values.draw, values.svg, Path(values.tree) if values.tree else None])
+    network = opened(values.network, values)
+    if not isinstance(network, Network):
+        for option in ("units", "draw", "svg", "tree"):
+            if getattr(values, option):
+                raise UsageError(f"{values.network} is no tree, so --{option} cannot be had")
+    numbers = priced(values.network, network, values)
+    _write_files(network, numbers, values)
+    if values.json:
+        print_json(_as_json(network, numbers))
+        return 0
+    print(_title(network, numbers))
+    print()
+    if isinstance(network, Network) and not values.layers:
+        print(_stages(units(network, numbers) if values.units else summarise(network, numbers)))
+    else:
+        print(_layers(numbers.layers))
+    print()
+    print(_totals(numbers))
+    for line in _siblings(network):
+        print(line)
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(
         "show", "A network's stages, parameters, multiply-accumulates (MACs), activations and receptive field."
     )
     parser.add_argument("network", help="name, run, file.py:function, torchvision:NAME or tree.json")
     add_network_options(parser)
-    parser.add_argument("--layers", action="store_true", help="every layer instead of every stage")
-    parser.add_argument("--svg", metavar="FILE", help="draw the stages into an SVG file")
+    rows = parser.add_mutually_exclusive_group()
+    rows.add_argument("--units", action="store_true", help="every unit (inception module, residual block, layer)")
+    rows.add_argument("--layers", action="store_true", help="every layer")
+    for name, help in (
+        ("plot", "bars: activation memory, parameters and MACs of each layer"),
+        ("draw", "the tree as a diagram: layers, branches, gates; repeats drawn once"),
+        ("svg", "the stages as blocks, as a notebook shows a network"),
+    ):
+        parser.add_argument(f"--{name}", type=picture_file, metavar="FILE.svg", help=help)
     parser.add_argument("--tree", metavar="FILE", help="write the tree as JSON, to be edited and named again")
     add_output(parser)
-    values = parser.read(words)
-    network = opened(values.network, values)
-    numbers = priced(values.network, network, values)
-    for option in ("svg", "tree"):
-        if getattr(values, option) and not isinstance(network, Network):
-            raise UsageError(f"{values.network} is no tree, so --{option} cannot be had")
+    return parser
+
+
+def _write_files(network: Network | Foreign, numbers: Cost, values: Any) -> None:
+    note = f"convolution and linear layers, for one input of {_sizes(numbers.input)}"
+    if numbers.auxiliary_params:
+        note += "; without the auxiliary heads, which only training runs"
+    write_picture(values.plot, lambda: layer_bars_svg(network.name, note, layer_bars(numbers)))
     if isinstance(network, Network):
-        if values.svg:
-            write_text(Path(values.svg), draw(network))
-            say(f"drawn into {values.svg}")
+        write_picture(values.draw, lambda: diagram(network))
+        write_picture(values.svg, lambda: draw(network))
         if values.tree:
-            write_json(Path(values.tree), network.to_json())
+            with writing(Path(values.tree)):
+                write_json(Path(values.tree), network.to_json())
             say(f"tree written to {values.tree}")
-    if values.json:
-        print_json(as_json(network, numbers))
-        return 0
-    print(_title(network.name, network, numbers))
-    print()
-    print(_stages(network) if isinstance(network, Network) and not values.layers else _layers(numbers))
-    print()
-    print(_totals(numbers))
-    if isinstance(network, Network):
-        _print_siblings(network)
-    return 0
 
 
-def _title(name: str, network: object, numbers: Cost) -> str:
-    note = f": {NETWORKS[name].note}" if name in NETWORKS else ""
+def _sizes(sizes: Sequence[int]) -> str:
+    return "x".join(map(str, sizes))
+
+
+def _title(network: Network | Foreign, numbers: Cost) -> str:
+    note = f": {NETWORKS[network.name].note}" if network.name in NETWORKS else ""
     edits = f"\nedits: {', '.join(network.edits)}" if isinstance(network, Network) and network.edits else ""
-    return f"{name}{note}{edits}\ninput {'x'.join(map(str, numbers.input))}"
+    return f"{network.name}{note}{edits}\ninput {_sizes(numbers.input)}"
 
 
-def _stages(network: Network) -> str:
+def _stages(stages: Sequence[Stage]) -> str:
     rows = [
-        (s.name, s.detail, "x".join(map(str, (s.channels, *s.size))), s.layers, count(s.params), short(s.macs))
-        for s in summarise(network)
+        (
+            f"{s.name} (training only)" if s.auxiliary else s.name,
+            s.detail,
+            _sizes((s.channels, *s.size)),
+            s.layers,
+            count(s.params),
+            short(s.macs),
+            size(4 * s.activations),
+            field_words(s.receptive_field),
+        )
+        for s in stages
     ]
-    return table(("stage", "made of", "output", "layers", "parameters", "MACs"), rows, align="<<>>>>")
+    header = ("stage", "made of", "output", "layers", "parameters", "MACs", "activations", "field")
+    return table(header, rows, align="<<>>>>>>")
 
 
-def _layers(numbers: Cost) -> str:
-    rows = [(x.name, x.op, "x".join(map(str, x.output)), count(x.params), short(x.macs)) for x in numbers.layers]
-    return table(("layer", "operator", "output", "parameters", "MACs"), rows, align="<<>>>")
+def _layers(layers: Sequence[LayerCost]) -> str:
+    rows = [
+        (
+            f"{x.name} (training only)" if x.auxiliary else x.name,
+            x.op,
+            _sizes(x.output),
+            count(x.params),
+            short(x.macs),
+            size(4 * x.activations) if x.activations else "-",
+            field_words(x.receptive_field),
+        )
+        for x in layers
+    ]
+    header = ("layer", "operator", "output", "parameters", "MACs", "activations", "field")
+    return table(header, rows, align="<<>>>>>")
 
 
 def _totals(numbers: Cost) -> str:
-    field = field_size(numbers)
     rows = [
         ("parameters", count(numbers.params), size(4 * numbers.params) + " as 32-bit floats"),
         ("MACs", count(numbers.macs), "multiply-accumulates of convolution and linear layers, for one image"),
         ("FLOPs", count(numbers.flops), "2 x MACs"),
         ("activations", size(numbers.activation_bytes), "outputs of convolution and linear layers, 32-bit, one image"),
     ]
-    if field is not None:
+    if numbers.receptive_field:
         gated = "; gates see the whole image" if numbers.gated else ""
-        rows.append(("receptive field", str(field), f"pixels that the last features see{gated}"))
+        rows.append(
+            ("receptive field", field_words(numbers.receptive_field), f"pixels that the last features see{gated}")
+        )
+    if numbers.auxiliary_params:
+        what = f"parameters more and {short(numbers.auxiliary_macs)} MACs, only in training"
+        rows.append(("auxiliary heads", count(numbers.auxiliary_params), what))
     return "\n".join(f"{name:<16}{value:>16}  {what}" for name, value, what in rows)
 
 
-def _print_siblings(network: Network) -> None:
-    others = siblings(network.name) if network.name in NETWORKS else []
-    if others:
-        print("\nsiblings")
-        for other in others:
-            print(f"  {other:<18} {NETWORKS[other].note}")
+def _differences(name: str) -> list[dict[str, Any]]:
+    """The siblings of a network of the zoo with what they cost more, each as it stands there."""
+    own = cost(zoo_network(name))
+    found: list[dict[str, Any]] = []
+    for other in siblings(name):
+        numbers = cost(zoo_network(other))
+        found.append(
+            {
+                "network": other,
+                "more_params": numbers.params - own.params,
+                "more_macs": numbers.macs - own.macs,
+                "note": NETWORKS[other].note,
+            }
+        )
+    return found
+
+
+def _siblings(network: Network | Foreign) -> list[str]:
+    if network.name not in NETWORKS or not siblings(network.name):
+        return []
+    rows = [
+        (row["network"], _signed(row["more_params"], count), _signed(row["more_macs"], short), row["note"])
+        for row in _differences(network.name)
+    ]
+    lines = table(("siblings", "parameters", "MACs", "what they are"), rows, align="<>><").splitlines()
+    return ["", *lines]
+
+
+def _signed(difference: int, words: Any) -> str:
+    return "same" if difference == 0 else f"{'+' if difference > 0 else '-'}{words(abs(difference))}"
+
+
+def _as_json(network: Network | Foreign, numbers: Cost) -> dict[str, Any]:
+    tree = isinstance(network, Network)
+    return {
+        **as_json(network, numbers),
+        "stages": [_stage_json(row) for row in summarise(network, numbers)] if tree else [],
+        "units": [_stage_json(row) for row in units(network, numbers)] if tree else [],
+        "layers": [_layer_json(layer) for layer in numbers.layers],
+        "siblings": _differences(network.name) if network.name in NETWORKS else [],
+    }
+
+
+def _stage_json(row: Stage) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "made_of": row.detail,
+        "output": [row.channels, *row.size],
+        "layers": row.layers,
+        "params": row.params,
+        "macs": row.macs,
+        "activation_bytes": 4 * row.activations,
+        "receptive_field": field_size(row.receptive_field),
+        "auxiliary": row.auxiliary,
+    }
+
+
+def _layer_json(layer: LayerCost) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "op": layer.op,
+        "output": list(layer.output),
+        "params": layer.params,
+        "macs": layer.macs,
+        "activation_bytes": 4 * layer.activations,
+        "receptive_field": field_size(layer.receptive_field),
+        "auxiliary": layer.auxiliary,
+    }

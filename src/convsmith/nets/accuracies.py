@@ -144,6 +144,7 @@ def _torchvision() -> dict[str, Accuracy]:
 
 
 _SE, _CHOLLET = "Hu et al. 2018, table 2", "Chollet 2017, table 1"
+_ZOPH = "Zoph et al. 2018, tables 2 and 3"
 _SZEGEDY, _HOWARD = "Szegedy et al. 2017, table 2", "Howard et al. 2017, table 6"
 
 ACCURACIES: Table[Accuracy] = Table(
@@ -159,6 +160,8 @@ ACCURACIES: Table[Accuracy] = Table(
         "xception": Accuracy(79.0, 94.5, 299, "Xception", _CHOLLET),
         "inception_v4": Accuracy(80.0, 95.0, 299, "Inception-v4", _SZEGEDY),
         "inception_resnet_v2": Accuracy(80.1, 95.1, 299, "Inception-ResNet", _SZEGEDY),
+        "nasnet_a_mobile": Accuracy(74.0, 91.6, 224, "NASNet-A", _ZOPH),
+        "nasnet_a_large": Accuracy(82.7, 96.2, 331, "NASNet-A", _ZOPH),
         "mobilenet_v1_025": Accuracy(50.6, None, 224, "MobileNetV1", _HOWARD),
         "mobilenet_v1_050": Accuracy(63.7, None, 224, "MobileNetV1", _HOWARD),
         "mobilenet_v1_075": Accuracy(68.4, None, 224, "MobileNetV1", _HOWARD),

@@ -10,6 +10,7 @@ from convsmith.nets.ops import (
     Act,
     AdaptiveAvgPool,
     AdaptiveMaxPool,
+    Affine,
     AvgPool,
     BatchNorm,
     Chunk,
@@ -26,6 +27,7 @@ from convsmith.nets.ops import (
     PadChannels,
     PadSame,
     Rbf,
+    Scale,
     Shuffle,
     Take,
 )  # fmt: skip
@@ -41,13 +43,13 @@ if TYPE_CHECKING:
     from convsmith.nets.network import Network  # which draws itself with this
 
 # What rides on the layer before it, in smaller letters.
-_RIDERS = (Act, BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, Dropout, DropPath, Flatten)
+_RIDERS = (Act, Affine, BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, Scale, Dropout, DropPath, Flatten)
 _ALIKE = 3  # branches from this number on are drawn once
 
 
 def draw(network: "Network") -> str:
-    """The stages of a network as SVG: their sizes, what they are made of, and their shares of the cost."""
-    return stages_svg(summarise(network))
+    """The stages and the main head as SVG: their sizes, what they are made of, and their shares of the cost."""
+    return stages_svg([stage for stage in summarise(network) if not stage.auxiliary])
 
 
 def diagram(network: "Network") -> str:
@@ -122,7 +124,8 @@ def _fork(node: Branching) -> Fork:
         straight = 0 if len(heavy) == 1 else None
         return Fork("+", tuple(Chain(tuple(_items([child]))) for child in ordered), straight)
     branches: list[Chain] = []
-    for start, period, count in fold([_form(child) for child in children]):
+    kept: dict[str, int] = {}  # one for all branches: those of different kept values are not alike
+    for start, period, count in fold([_form(child, False, kept) for child in children]):
         if period == 1 and count >= _ALIKE:
             branches.append(Chain((Repeat(count, Chain(tuple(_items([children[start]]))), "side by side"),)))
         else:
@@ -156,6 +159,8 @@ def _rider(leaf: Leaf) -> str:
         return leaf.function.replace("_", " ")
     if isinstance(leaf, Dropout):
         return f"dropout {leaf.drop:g}"
+    if isinstance(leaf, Scale):
+        return f"scale {leaf.factor:g}"
     if isinstance(leaf, Chunk):
         return f"part {leaf.index + 1} of {leaf.count}"
     if isinstance(leaf, Shuffle):
@@ -176,37 +181,62 @@ def _stride(stride: Axes) -> str:
 
 
 def _repeats(nodes: Sequence[Node]) -> list[tuple[Sequence[Node], int, str]]:
-    """What follows each other, repeats once: (nodes, repeats, how the first repeat differs from the ones drawn)."""
+    """What follows each other, repeats once: (nodes, repeats, how these differ)."""
+    atoms = _atoms(nodes)
+    exact = [_forms(atom) for atom in atoms]
     found: list[tuple[Sequence[Node], int, str]] = []
-    exact = [_form(node) for node in nodes]
-    for start, period, count in fold([_form(node, loose=True) for node in nodes]):
-        end = start + period * count
-        later = [exact[i : i + period] for i in range(start + period, end, period)]
-        if count > 1 and all(repeat == later[0] for repeat in later):
-            group = nodes[start + period : start + 2 * period]
-            found.append((group, count, _difference(nodes[start : start + period], group)))
-        elif count > 1:
-            parts = fold(exact[start:end])
-            found += [(nodes[start + s : start + s + p], c, "") for s, p, c in parts]
+    for start, period, count in fold([_forms(atom, loose=True) for atom in atoms]):
+        repeats = [slice(i, i + period) for i in range(start, start + period * count, period)]
+        if count > 1 and all(exact[repeat] == exact[repeats[1]] for repeat in repeats[2:]):
+            found += _folded([_joined(atoms[repeat]) for repeat in repeats])
         else:
-            found.append((nodes[start:end], 1, ""))
+            for s, p, c in fold(exact[start : start + period * count]):
+                found += _folded([_joined(atoms[start + s + i * p : start + s + (i + 1) * p]) for i in range(c)])
     return found
 
 
-def _form(node: Node, loose: bool = False) -> Hashable:
-    """A node as a key, equal for those drawn alike: without names, rates of dropping, and which channels are taken.
+def _folded(repeats: Sequence[Sequence[Node]]) -> list[tuple[Sequence[Node], int, str]]:
+    """The second for all, since the first may have something of its own; a single layer is sooner drawn twice."""
+    single = len(repeats) == 2 and all(isinstance(node, Leaf) for node in repeats[0])
+    if len(repeats) == 1 or single:
+        return [(nodes, 1, "") for nodes in repeats]
+    return [(repeats[1], len(repeats), _difference(repeats))]
 
-    `loose` leaves out what the first unit of a stage has of its own: strides and shortcuts.
+
+def _atoms(nodes: Sequence[Node]) -> list[Sequence[Node]]:
+    """Each node together with what rides on it."""
+    atoms: list[list[Node]] = []
+    for node in nodes:
+        if not (atoms and isinstance(node, _RIDERS)):
+            atoms.append([])
+        atoms[-1].append(node)
+    return [*atoms]
+
+
+def _joined(atoms: Sequence[Sequence[Node]]) -> Sequence[Node]:
+    return [node for atom in atoms for node in atom]
+
+
+def _forms(nodes: Sequence[Node], loose: bool = False) -> Hashable:
+    """Nodes as a key, equal for those drawn alike: without names, rates of dropping, and which channels are taken.
+
+    Kept values count in the order in which they come. `loose` leaves out what the first unit of a stage has of its own:
+    strides and shortcuts.
     """
-    if isinstance(node, Keep | Use | Take | DropPath):
+    kept: dict[str, int] = {}
+    return tuple(_form(node, loose, kept) for node in nodes)
+
+
+def _form(node: Node, loose: bool, kept: dict[str, int]) -> Hashable:
+    if isinstance(node, Keep | Use | Unpool):
+        return (node.op, kept.setdefault(node.name, len(kept)))
+    if isinstance(node, Take | DropPath):
         return node.op
-    if isinstance(node, Unpool):
-        return (node.op, node.kernel)
     if isinstance(node, Branching):
-        children = [child for _, child in node.children]
+        children = [child for _, child in node.children if not isinstance(child, DropPath)]
         if loose and isinstance(node, Add) and not all(map(light, children)):
             children = [child for child in children if not light(child)]
-        return (node.op, *(_form(child, loose) for child in children))
+        return (node.op, *(_form(child, loose, kept) for child in children))
     if loose and isinstance(node, Conv | ConvTranspose):
         return (node.op, node.channels, node.kernel, node.dilation, node.groups)
     if loose and isinstance(node, PadSame):
@@ -214,18 +244,21 @@ def _form(node: Node, loose: bool = False) -> Hashable:
     return node
 
 
-def _difference(first: Sequence[Node], typical: Sequence[Node]) -> str:
-    """How the first of the repeats differs: `first: stride 2, 1×1 shortcut`."""
-    strides, shortcuts = (
-        [_strides(nodes) for nodes in (first, typical)],
-        [_shortcuts(nodes) for nodes in (first, typical)],
-    )
+def _difference(repeats: Sequence[Sequence[Node]]) -> str:
+    """How repeats differ: `first: stride 2, 1×1 shortcut`, or in the kept values that they use."""
+    first, typical = repeats[0], repeats[1]
     told: list[str] = []
-    if strides[0] != strides[1]:
-        told.append(f"stride {strides[0]}")
-    if shortcuts[0] != shortcuts[1]:
-        told.append(shortcuts[0])
-    return f"first: {', '.join(told)}" if told else ""
+    if _strides(first) != _strides(typical):
+        told.append(f"stride {_strides(first)}")
+    if _shortcuts(first) != _shortcuts(typical):
+        told.append(_shortcuts(first))
+    if told:
+        return f"first: {', '.join(told)}"
+    return "each with its own kept values" if len({_kept(nodes) for nodes in repeats}) > 1 else ""
+
+
+def _kept(nodes: Sequence[Node]) -> tuple[str, ...]:
+    return tuple(n.name for node in nodes for _, n in walk(node) if isinstance(n, Keep | Use | Unpool))
 
 
 def _strides(nodes: Sequence[Node]) -> str:

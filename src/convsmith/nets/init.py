@@ -1,7 +1,9 @@
 """Initialisation as rules: which scheme draws the weights and biases of which kind of layer."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +73,7 @@ def initialise(module: nn.Module, name: str) -> None:
     Normalisations start as the identity and layers that no rule names keep torch's own draw.
     """
     rules = INITS[name]
-    for path, layer in module.named_modules():
+    for path, layer in cast("Iterator[tuple[str, nn.Module]]", module.named_modules()):
         for rule in rules:
             if isinstance(layer, LAYERS[rule.layers]) and path.startswith(rule.part):
                 _draw(layer.get_parameter("weight"), rule.weight)

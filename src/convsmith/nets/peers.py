@@ -68,16 +68,23 @@ def make_peer(
     theirs = peer_name(library, name)
     if theirs is None:
         raise CheckFailed(f"{library} has no network called {name}")
-    # What these functions warn about is how they draw weights that nobody will see.
-    with torch.device(device), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # What these functions warn about is how they draw weights that nobody will see.
         warnings.simplefilter("ignore")
         if library == "timm":
             import timm
 
-            return timm.create_model(theirs, pretrained=False, num_classes=classes, in_chans=channels)
+            with torch.device(device):
+                return timm.create_model(theirs, pretrained=False, num_classes=classes, in_chans=channels)
         import torchvision.models as models
 
-        return models.get_model(theirs, weights=None, num_classes=classes, **peer_arguments(name, auxiliary))
+        arguments = {"num_classes": classes, **peer_arguments(name, auxiliary)}
+        try:
+            with torch.device(device):
+                return models.get_model(theirs, weights=None, **arguments)
+        except NotImplementedError:
+            # torchvision works out RegNet's widths with tensors, which on "meta" have no values.
+            return models.get_model(theirs, weights=None, **arguments).to(device)
 
 
 def peer_arguments(name: str, auxiliary: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from convsmith.nets.cost import Cost, LayerCost, cost
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Act, AdaptiveAvgPool, BatchNorm, Conv, Flatten, Linear
 from convsmith.nets.trace import Step
-from convsmith.nets.tree import Add, Cat, Node, Seq, Use, rewrite, seq
+from convsmith.nets.tree import Add, Cat, Node, Seq, Use, rewrite, seq, walk
 from convsmith.nets.wording import across
 
 GUIDELINES = {
@@ -132,11 +132,11 @@ class _Subject:
 
 @dataclass(frozen=True)
 class _Value:
-    """A value on the main path: the step that makes it, in which unit, and whether a `use` gave it (`fresh`)."""
+    """A value on the main path: the step that makes it, in which unit, and whether kept values enter (`wired`)."""
 
     step: Step
     unit: str
-    fresh: bool = False
+    wired: bool = False
 
     @property
     def elements(self) -> int:
@@ -155,10 +155,8 @@ def _main_path(subject: _Subject) -> list[_Value]:
         for path, part in parts:
             made = _made(part, path)
             if made and subject.steps[made[-1]].y.shape.positions > 1:
-                fresh = isinstance(part, Use) or (
-                    isinstance(part, Seq) and any(isinstance(c, Use) for _, c in part.children)
-                )
-                values.append(_Value(subject.steps[made[-1]], path, fresh))
+                wired = any(isinstance(node, Use) for _, node in walk(part))
+                values.append(_Value(subject.steps[made[-1]], path, wired))
     return values
 
 
@@ -176,10 +174,10 @@ def _bottlenecks(subject: _Subject) -> Iterator[Finding]:
     values = _main_path(subject)
     for before, value in pairwise(values):
         ratio = before.elements / value.elements
-        if ratio >= DROP and not value.fresh:
+        if ratio >= DROP and not value.wired:
             yield _widened(subject, value.step, ratio, f"{before.elements:,} values become {value.elements:,}")
     parts = {path: node for name, node in subject.network.stages for path, node in _children(name, node)}
-    for value in values:
+    for value in (v for v in values if not v.wired):
         for path in _made(parts[value.unit], value.unit)[:-1]:
             step = subject.steps[path]
             least = min(subject.steps[value.unit].x.shape.elements, value.elements)
@@ -236,7 +234,7 @@ def _growth(subject: _Subject) -> Iterator[Finding]:
     """Guideline 3: channels that grow faster than the maps shrink, in a layer that costs much."""
     for before, value in pairwise(_main_path(subject)):
         step, conv = value.step, value.step.node
-        if not isinstance(conv, Conv) or value.fresh or subject.macs[step.path] < SHARE:
+        if not isinstance(conv, Conv) or value.wired or subject.macs[step.path] < SHARE:
             continue
         axes = max(1, len(step.y.shape.spatial))
         shrunk = (before.step.y.shape.positions / step.y.shape.positions) ** (1 / axes)

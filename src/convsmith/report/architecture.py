@@ -21,7 +21,10 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: what it is made of, what it puts out (`size` is empty for a vector) and what it costs."""
+    """One stage: what it is made of, what it puts out (`size` is empty for a vector) and what it costs.
+
+    `activations` are values, `receptive_field` input pixels per axis; `auxiliary` is a head that only training runs.
+    """
 
     name: str
     detail: str
@@ -30,6 +33,9 @@ class Stage:
     params: int
     macs: int
     layers: int
+    activations: int = 0
+    receptive_field: tuple[int, ...] = ()
+    auxiliary: bool = False
 
 
 def stages_svg(stages: Sequence[Stage]) -> str:

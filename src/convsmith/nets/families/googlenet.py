@@ -108,7 +108,7 @@ def inception(widths: Widths, kernel: int = 5, norm: BatchNorm | None = None) ->
         branch1=seq(**conv_chain(conv(one), norm=norm)),
         branch2=seq(**conv_chain(conv(reduce3), conv(three, 3), norm=norm)),
         branch3=seq(**conv_chain(conv(reduce5), conv(five, kernel), norm=norm)),
-        branch4=seq(pool=MaxPool(3, 1, padding=1), **conv_chain(conv(project), norm=norm)),
+        branch4=seq(pool=MaxPool(3, 1, padding=1, ceil=True), **conv_chain(conv(project), norm=norm)),
     )
 
 

@@ -235,8 +235,8 @@ def _v4_rules() -> tuple[tuple[str, str], ...]:
         "stage3.reduction_b",
     )
     rules = [rule for i in range(3) for rule in _layer_rules(rf"features\.{i}", "stem", i + 1)]
-    rules += _layer_rules(r"features\.3", "stem.mixed3a.branch2", 1)
-    rules += _layer_rules(r"features\.5", "stem.mixed5a.branch1", 1)
+    rules += _layer_rules(r"features\.3\.conv", "stem.mixed3a.branch2", 1)
+    rules += _layer_rules(r"features\.5\.conv", "stem.mixed5a.branch1", 1)
     rules += [rule for i, ours in enumerate(modules, 4) for rule in _branch_rules(rf"features\.{i}", ours)]
     rules += [rule for i in (1, 2, 3) for rule in _split_rules(rf"features\.{i + 18}", f"stage3.inception_c{i}")]
     return (*rules, (r"last_linear\.(.*)", r"head.linear.\1"))

@@ -57,7 +57,7 @@ _TIMM = Renaming(
     (
         (r"conv_stem\.(.*)", r"stem.conv.\1"),
         (r"bn1\.(.*)", r"stem.norm.\1"),
-        *_unit_rules(r"blocks\.(0)\.(0)", "stage<1>.unit<2>", _UNEXPANDED),
+        *_unit_rules(r"blocks\.(0)\.(0)", r"stage<\1>.unit<\2>", _UNEXPANDED),
         *_unit_rules(_FIRST, r"stage<\1>.unit<\2>", _PARTS),
         *_unit_rules(_OTHER, r"stage<\1>.unit<\2>.branch", _PARTS),
         (r"conv_head\.(.*)", r"final.conv.\1"),

@@ -1,26 +1,25 @@
 """NASNet-A (Zoph et al. 2018, "Learning transferable architectures for scalable image recognition").
 
-The wiring is that of the authors' program (tensorflow/models, slim/nets/nasnet). Its batch normalisation forgets so
-slowly (0.9997) that short runs would be evaluated with wrong statistics: ours keeps torch's momentum, as timm's does.
+The wiring is that of the authors' program (tensorflow/models, slim/nets/nasnet), on which PNASNet and AmoebaNet were
+built too. Its batch normalisation forgets so slowly (0.9997 a step) that a short run would be evaluated with wrong
+statistics: ours keeps torch's momentum, as timm's does.
 """
 
-from typing import Any
+from functools import partial
 
+from convsmith.nets.families.cell_operations import Rules, act_conv_norm
 from convsmith.nets.families.cells import (
     CURRENT,
     PREVIOUS,
     Block,
     Cell,
     Genotype,
-    Rules,
-    act_conv_norm,
     auxiliary_head,
-    cell_stages,
+    cell_network,
+    conv_stem,
     deeper,
-    in_small_form,
-    network_of_cells,
     places,
-    plain_stem,
+    small_form,
     wider,
 )
 from convsmith.nets.family import Family, Renaming, Row
@@ -30,7 +29,7 @@ from convsmith.nets.parts import pooled_head
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN
 
-# Figure 4: the left operation and its input, the right operation and its input.
+# Figure 4 and slim's nasnet_utils: left operation, its input, right operation, its input.
 NASNET_A = Genotype(
     normal=Cell(
         blocks=(
@@ -55,12 +54,9 @@ NASNET_A = Genotype(
 )
 
 
-def slim_rules(eps: float, count_padding: bool = False) -> Rules:
-    """What slim's NASNet does around a genotype, and what was built on it: PNASNet, AmoebaNet."""
-    return Rules(BatchNorm(eps), True, act_conv_norm, count_padding, raw_first=True)
-
-
-def nasnet(
+def slim_network(
+    family: str,
+    genotype: Genotype,
     *,
     cells: int,
     filters: int,
@@ -68,24 +64,77 @@ def nasnet(
     stem_cells: int = 2,
     share: bool = False,
     count_padding: bool = False,
+    eps: float = 1e-3,
+    drop: float = 0.5,
     auxiliary: bool = False,
     classes: int = 1000,
     channels: int = 3,
     size: int = 224,
 ) -> Network:
-    """NASNet-A for ImageNet: `cells` @ 24 times `filters` in the paper's notation, which counts the last channels.
+    """A network of cells by slim's rules: three stages of `cells` normal cells with `filters`, twice and 4 times that.
 
-    A convolution to `stem` channels and two reduction cells divide the size by 8; with 0 `stem_cells` nothing does.
-    With `share` the cell after a reduction takes the reduction's `previous`; `count_padding` makes averages with stride
-    2 count the zeros around the image, as timm's do and the authors' do not.
+    A convolution to `stem` channels and two reduction cells divide the size by 8; with 0 `stem_cells` (CIFAR) nothing
+    does. `share`: the cell after a reduction takes the reduction's `previous`. `count_padding`: averages with stride 2
+    count the zeros around the image. `auxiliary`: a second head on the last cell of stage 2.
     """
-    rules = slim_rules(1e-3, count_padding)
-    made, values = plain_stem(stem, rules.norm, halve=stem_cells > 0)
-    placed = places(NASNET_A, values, cells=cells, filters=filters, stem_cells=stem_cells, share=share)
-    aux = _before_stage3(placed) if auxiliary else None
-    stages = cell_stages(placed, rules, made, act=True, wanted=[aux] if aux else [])
-    heads = (
-        (MAIN, pooled_head(classes, drop=0.5)),
-        ("aux", auxiliary_head(aux, classes, rules.norm) if aux else None),
-    )
-    return network_of_cells("nasnet", stages, heads, Shape(channels, (size, size)))
+    rules = Rules(BatchNorm(eps), True, act_conv_norm, count_padding, raw_first=True)
+    start = conv_stem(stem, rules.norm, halve=stem_cells > 0)
+    placed = places(genotype, start, cells=cells, filters=filters, stem_cells=stem_cells, share=share)
+    heads = {MAIN: pooled_head(classes, drop)}
+    if auxiliary:
+        last = next(place for place in reversed(placed) if place.stage == "stage2")
+        heads["aux"] = auxiliary_head(last.value.name, classes, rules.norm)
+    return cell_network(family, Shape(channels, (size, size)), start, placed, rules, heads)
+
+
+def slim_family(name: str, genotype: Genotype, renamings: tuple[Renaming, ...] = ()) -> Family:
+    """The family of a genotype by slim's rules; for small images its stem keeps the size and has no cells."""
+    build = partial(slim_network, name, genotype)
+    small = partial(small_form, build=build, stem_cells=0)
+    return Family(name, build, small_images=small, widen=wider, deepen=deeper, renamings=renamings)
+
+
+def slim_renaming(cells: dict[str, str], source: str = "timm") -> Renaming:
+    """Their keys to ours, for `cells` from their names to our paths."""
+    rules = [(r"conv_?0\.conv\.(.*)", r"stem.conv.\1"), (r"conv_?0\.bn\.(.*)", r"stem.norm.\1")]
+    rules += [(rf"{theirs}\.{key}", f"{ours}.{name}") for theirs, ours in cells.items() for key, name in _KEYS]
+    return Renaming(source, (*rules, (r"last_linear\.(.*)", r"head.linear.\1")))
+
+
+_KEYS = (
+    (r"comb_iter_(\d)_(left|right)\.separable_(\d)\.(depthwise|pointwise)_conv2d\.(.*)", r"block<\1>.\2.\4\3.\5"),
+    (r"comb_iter_(\d)_(left|right)\.bn_sep_(\d)\.(.*)", r"block<\1>.\2.norm\3.\4"),
+    (r"comb_iter_(\d)_(left|right)\.conv\.(.*)", r"block<\1>.\2.conv.\3"),
+    (r"comb_iter_(\d)_(left|right)\.bn\.(.*)", r"block<\1>.\2.norm.\3"),
+    (r"conv_1x1\.conv\.(.*)", r"current.conv.\1"),
+    (r"conv_1x1\.bn\.(.*)", r"current.norm.\1"),
+    (r"conv_prev_1x1\.conv\.(.*)", r"previous.conv.\1"),
+    (r"conv_prev_1x1\.bn\.(.*)", r"previous.norm.\1"),
+    (r"(?:conv_prev_1x1\.)?path_1\.conv\.(.*)", r"previous.halves.even.\1"),
+    (r"(?:conv_prev_1x1\.)?path_2\.conv\.(.*)", r"previous.halves.odd.conv.\1"),
+    (r"(?:conv_prev_1x1\.)?final_path_bn\.(.*)", r"previous.norm.\1"),
+)
+STEM_CELLS = {"cell_stem_0": "stem.cell1", "cell_stem_1": "stem.cell2"}
+# timm's large network numbers the normal cells through; Cadene's mobile one, which has fewer, leaves out numbers.
+_CELLS = {f"cell_{6 * i + j}": f"stage{i + 1}.cell{j + 1}" for i in range(3) for j in range(6)}
+_REDUCTIONS = {f"reduction_cell_{i}": f"stage{i + 2}.reduction" for i in range(2)}
+_RENAMING = slim_renaming(STEM_CELLS | _CELLS | _REDUCTIONS, "timm and Cadene/pretrained-models.pytorch")
+
+NASNET = slim_family("nasnet", NASNET_A, (_RENAMING,))
+
+# On CIFAR slim leaves out the stem's cells and dropout, and trains with the second head.
+CIFAR = {"stem_cells": 0, "eps": 1e-5, "drop": 0.0, "auxiliary": True, "classes": 10, "size": 32}
+
+NETWORKS = {
+    "nasnet_a_large": Row(
+        NASNET, 2017, "6 @ 4032; averages with stride 2 count zeros around the image, as timm's do and the paper's not",
+        {"cells": 6, "filters": 168, "stem": 96, "share": True, "count_padding": True, "size": 331},
+    ),
+    "nasnet_a_mobile": Row(NASNET, 2017, "4 @ 1056", {"cells": 4, "filters": 44, "stem": 32}),
+    "nasnet_a_6_768_cifar": Row(
+        NASNET, 2017, "6 @ 768, with an auxiliary head", {"cells": 6, "filters": 32, "stem": 96, **CIFAR}
+    ),
+    "nasnet_a_7_2304_cifar": Row(
+        NASNET, 2017, "7 @ 2304, with an auxiliary head", {"cells": 7, "filters": 96, "stem": 288, **CIFAR}
+    ),
+}  # fmt: skip

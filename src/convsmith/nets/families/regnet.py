@@ -5,7 +5,7 @@ from itertools import groupby
 
 from convsmith.base.errors import UsageError
 from convsmith.nets.families.residual import residual_stage, without_early_strides
-from convsmith.nets.family import Family, Numbers, Row
+from convsmith.nets.family import Family, Numbers, Renaming, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm
 from convsmith.nets.parts import RELU, conv_norm, conv_norm_act, divisible, padded_conv, pooled_head, squeeze_excite
@@ -85,7 +85,27 @@ def _deeper(numbers: Numbers, factor: float) -> Numbers:
     return {**numbers, "depth": depth, "slope": numbers["slope"] * numbers["depth"] / depth}
 
 
-REGNET = Family("regnet", regnet, small_images=without_early_strides, widen=_wider, deepen=_deeper)
+_UNIT = r"trunk_output\.block(\d+)\.block\d+-(\d+)"
+_OURS = r"stage\1.unit<\2>"
+_RULES = (
+    (r"stem\.0\.(.*)", r"stem.conv.\1"),
+    (r"stem\.1\.(.*)", r"stem.norm.\1"),
+    (rf"{_UNIT}\.proj\.0\.(.*)", rf"{_OURS}.shortcut.conv.\3"),
+    (rf"{_UNIT}\.proj\.1\.(.*)", rf"{_OURS}.shortcut.norm.\3"),
+    *((rf"{_UNIT}\.f\.{letter}\.0\.(.*)", rf"{_OURS}.branch.conv{i}.\3") for i, letter in enumerate("abc", 1)),
+    *((rf"{_UNIT}\.f\.{letter}\.1\.(.*)", rf"{_OURS}.branch.norm{i}.\3") for i, letter in enumerate("abc", 1)),
+    (rf"{_UNIT}\.f\.se\.fc(\d)\.(.*)", rf"{_OURS}.branch.se.conv\3.\4"),
+    (r"fc\.(.*)", r"head.linear.\1"),
+)
+# torchvision's cannot be built on the meta device to find its names, since it calculates the widths with tensors.
+REGNET = Family(
+    "regnet",
+    regnet,
+    small_images=without_early_strides,
+    widen=_wider,
+    deepen=_deeper,
+    renamings=(Renaming("torchvision", _RULES),),
+)
 
 # Name: depth, w_0, w_a, w_m, group width (figures 15 and 16, with the digits of the authors' configurations; y_128gf is
 # later, of Goyal et al. 2022, "Vision models are more robust and fair"). Those called y have gates.

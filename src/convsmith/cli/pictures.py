@@ -1,0 +1,36 @@
+"""Pictures that a verb writes: which files they may go to."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from convsmith.base.errors import MissingPath, UsageError
+from convsmith.base.files import write_text
+from convsmith.cli.arguments import say
+from convsmith.runs.writing import writing
+
+
+def picture_file(text: str) -> Path:
+    """The path of a picture to be written; only SVG can be."""
+    path = Path(text)
+    if path.suffix.lower() != ".svg":
+        what = f"files of the kind {path.suffix!r} cannot be written" if path.suffix else "the file has no ending"
+        raise argparse.ArgumentTypeError(f"{what}; expected a name that ends in .svg, received {text!r}")
+    return path
+
+
+def check_folders(paths: list[Path | None]) -> None:
+    """Refuse files whose folder is not there, before anything is computed."""
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise MissingPath(f"{path}: there is no folder {path.parent} to write it into; make it first")
+        if path is not None and path.is_dir():
+            raise UsageError(f"{path}: is a folder; expected the name of a file")
+
+
+def write_picture(path: Path | None, draw: Callable[[], str]) -> None:
+    """Write a picture where one is wanted, and say where it is."""
+    if path is not None:
+        with writing(path):
+            write_text(path, draw())
+        say(f"drawn into {path}")

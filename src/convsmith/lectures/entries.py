@@ -1,0 +1,28 @@
+"""Every entry by name, grouped by topic."""
+
+from convsmith.base.table import Table
+from convsmith.lectures import (
+    classic,
+    costs,
+    gallery,
+    googlenet,
+    layers,
+    matrices,
+    operations,
+    residual,
+    results,
+    sizes,
+)
+from convsmith.lectures.entry import Entry
+
+TOPICS: dict[str, dict[str, Entry]] = {
+    "operations, step by step": operations.ENTRIES,
+    "kernels on a photograph": gallery.ENTRIES,
+    "convolution as a matrix": matrices.ENTRIES,
+    "sizes, shapes and receptive fields": sizes.ENTRIES,
+    "what blocks cost": costs.ENTRIES,
+    "whole networks": {**classic.ENTRIES, **googlenet.ENTRIES, **residual.ENTRIES},
+    "how layers behave": layers.ENTRIES,
+    "results of others, quoted": results.ENTRIES,
+}
+ENTRIES: Table[Entry] = Table("entry", {name: entry for group in TOPICS.values() for name, entry in group.items()})

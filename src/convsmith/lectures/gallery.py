@@ -1,0 +1,111 @@
+"""Fixed 3x3 kernels, on numbers and on a photograph."""
+
+import base64
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from convsmith.base.errors import BadFile, MissingPath
+from convsmith.lectures.entry import Entry, Figure
+from convsmith.lectures.grids import Operands, correlate, numbers
+from convsmith.report.pictures import png
+from convsmith.report.svg import element, figure, label
+
+KERNELS: dict[str, np.ndarray] = {
+    "edge detection": np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]]),
+    "sharpen": np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]),
+    "Gaussian blur": np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16,
+}
+SIDE, WIDTH = 24, 340  # pixels around the pictures, and of one picture
+PHOTO = "flower.jpg"
+CREDIT = "photograph: scikit-learn's flower.jpg (CC BY 2.0, flickr.com/photos/vultilion)"
+
+
+def responses() -> dict[str, object]:
+    """What the kernels make of a flat area and of a single bright point."""
+    flat, point = np.full((1, 3, 3), 7.0), np.zeros((1, 5, 5))
+    point[0, 2, 2] = 16
+    values: dict[str, object] = {}
+    for name, kernel in KERNELS.items():
+        filters = (numbers(kernel[None]),)
+        values[f"{name}: flat area of 7"] = numbers(correlate(Operands(numbers(flat), filters))[0, 0, 0])
+        values[f"{name}: point of 16"] = numbers(correlate(Operands(numbers(point), filters))[0])
+    return values
+
+
+def photograph(path: Path | None = None) -> np.ndarray:
+    """An image file, or scikit-learn's flower, as (H, W, 3) of uint8, `WIDTH` pixels wide."""
+    if path is None:
+        array = import_module("sklearn.datasets").load_sample_image(PHOTO)
+        picture = Image.fromarray(array)
+    else:
+        picture = _opened(path)
+    height = max(1, round(picture.height * WIDTH / picture.width))
+    return np.asarray(picture.resize((WIDTH, height), Image.Resampling.LANCZOS))
+
+
+def _opened(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise MissingPath(f"{path}: no such image; without --image the gallery shows a photograph of scikit-learn")
+    try:
+        with Image.open(path) as file:
+            return file.convert("RGB")
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise BadFile(path, f"could not be read as an image ({error})") from None
+
+
+def filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Each colour of an image (H, W, 3) of uint8 under a 3x3 kernel, cut to 0 to 255; edges repeat the border."""
+    padded = np.pad(image.astype(float), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    height, width = image.shape[:2]
+    total = sum(kernel[i, j] * padded[i : i + height, j : j + width] for i in range(3) for j in range(3))
+    return np.clip(np.rint(total), 0, 255).astype(np.uint8)
+
+
+def gallery_svg(path: Path | None = None) -> str:
+    """The photograph and what each kernel makes of it."""
+    image = photograph(path)
+    panels = [("photograph", None, image), *((name, k, filtered(image, k)) for name, k in KERNELS.items())]
+    parts, height = [], image.shape[0]
+    for number, (name, kernel, picture) in enumerate(panels):
+        x, y = SIDE + number % 2 * (WIDTH + SIDE), SIDE + number // 2 * (height + SIDE + 48)
+        parts.append(label(x, y + 12, name, font_size=14, font_weight=600))
+        if kernel is not None:
+            rows = kernel if kernel.min() < 0 else kernel * 16
+            text = "; ".join(" ".join(f"{v:g}" for v in row) for row in rows)
+            parts.append(label(x, y + 30, text + ("" if kernel.min() < 0 else "  (each / 16)"), muted=True))
+        data = base64.b64encode(png(picture)).decode()
+        place = {"x": x, "y": y + 40, "width": WIDTH, "height": height}
+        parts.append(element("image", place | {"href": f"data:image/png;base64,{data}"}))
+    bottom = 2 * (height + SIDE + 48) + SIDE
+    if path is None:
+        parts.append(label(SIDE, bottom - 8, CREDIT, font_size=11, muted=True))
+    size = (2 * WIDTH + 3 * SIDE, bottom + 8)
+    return figure(*size, "a photograph under kernels for edges, sharpening and blur", parts)
+
+
+def _spread(middle: int, side: int, corner: int) -> tuple:
+    """A point's answer where the kernel is symmetric."""
+    return ((corner, side, corner), (side, middle, side), (corner, side, corner))
+
+
+ENTRIES = {
+    "kernel-gallery": Entry(
+        title="edge detection, sharpening and blur by fixed 3x3 kernels, on a photograph",
+        rows="2.4 9.17",
+        lectures="layers",
+        compute=responses,
+        figures=(
+            Figure("edge detection: flat area of 7", None, 0),
+            Figure("sharpen: flat area of 7", None, 7),
+            Figure("Gaussian blur: flat area of 7", None, 7),
+            Figure("edge detection: point of 16", None, _spread(128, -16, -16)),
+            Figure("sharpen: point of 16", None, _spread(80, -16, 0)),
+            Figure("Gaussian blur: point of 16", None, _spread(4, 2, 1)),
+        ),
+        picture=gallery_svg,
+        takes_image=True,
+    ),
+}
