@@ -4,7 +4,7 @@ import pytest
 import torchvision.models as models
 
 from convsmith.nets.accuracies import ACCURACIES, HUMAN_ERROR, WINNERS
-from convsmith.nets.zoo import NETWORKS, network
+from convsmith.nets.zoo import network
 
 TORCHVISION = [name for name, row in ACCURACIES.items() if row.source.startswith("torchvision")]
 
@@ -18,7 +18,7 @@ def test_torchvisions_weights_say_the_same(name):
     assert [row.size] == weights.transforms().crop_size
 
 
-@pytest.mark.parametrize("name", [name for name in ACCURACIES if name in NETWORKS])
+@pytest.mark.parametrize("name", ACCURACIES)
 def test_a_row_is_for_the_zoos_network_at_its_own_size(name):
     assert network(name).input == network(name, size=ACCURACIES[name].size).input
 

@@ -19,8 +19,7 @@ from convsmith.nets.zoo import edit, network
 
 NAMES = [name for m in (nasnet, pnasnet, amoebanet, enas, darts) for name in m.NETWORKS]
 
-# Millions of parameters and of multiply-adds, as printed: Zoph et al. 2018, tables 1, 2 and 3; Liu et al. 2018, tables 5
-# and 6, which have AmoebaNet's too; Real et al. 2019, table 2; Pham et al. 2018, table 2; Liu et al. 2019, table 1.
+# Millions of parameters and of multiply-adds, as the papers' tables print them.
 PRINTED = {
     "nasnet_a_mobile": (5.3, 564),
     "nasnet_a_6_768_cifar": (3.3, None),

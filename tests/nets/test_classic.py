@@ -83,8 +83,7 @@ def test_the_tdnn_has_the_units_and_windows_of_the_paper():
     assert numbers.input == (16, 15)
     assert [row.output for row in numbers.layers if row.op == "conv"] == [(8, 13), (3, 9)]
     assert numbers.params == 8 * (16 * 3 + 1) + 3 * (8 * 5 + 1)
-    # Counted with a bias for each unit, and 9 + 1 for each of the 3 outputs, connections are 6,233.
-    assert numbers.macs + 13 * 8 + 9 * 3 + 3 * (9 + 1) == 6233
+    assert numbers.macs == 13 * 8 * 16 * 3 + 9 * 3 * 8 * 5
     assert numbers.receptive_field == (7,)
 
 
@@ -192,6 +191,22 @@ def test_vgg_m_computes_as_the_published_model(filled):
         assert torch.equal(ours(x), peer(x))
 
 
+@pytest.mark.parametrize(("name", "side"), [("zfnet", 4), ("vgg_f", 4), ("vgg_m", 4), ("vgg_s", 2)])
+def test_forms_for_small_images(name, side):
+    tree = edit(network(name, classes=10), "small_images")
+    assert next(row.output[1] for row in cost(tree).layers if row.op == "conv") == 32
+    assert tree.trace().stages["stage3"].shape.spatial == (side, side)
+
+
+def test_chains_are_widened_and_deepened():
+    assert rows("vgg11", "conv")[0].output[0] == 64
+    half = cost(edit(network("vgg11"), "widen=0.5"))
+    assert [row.output[0] for row in half.layers if row.op == "conv"] == [32, 64, 128, 128, 256, 256, 256, 256]
+    deep = cost(edit(network("vgg11"), "deepen=2"))
+    assert sum(row.op == "conv" for row in deep.layers) == 16
+    assert cost(edit(network("zfnet"), "widen=2")).layers[0].output[0] == 192
+
+
 # BN-AlexNet, VGG for CIFAR
 
 
@@ -209,12 +224,21 @@ def test_alexnet_with_batch_normalisation_normalises_every_layer_but_the_last():
     assert small[0] - small[1] == normed.params - plain.params
 
 
-@pytest.mark.parametrize(("depth", "layers"), [(11, 8), (13, 10), (16, 13), (19, 16)])
-def test_vgg_for_small_images_has_one_linear_layer(depth, layers):
+@pytest.mark.parametrize(
+    ("depth", "depths"), [(11, (1, 1, 2, 2, 2)), (13, (2,) * 5), (16, (2, 2, 3, 3, 3)), (19, (2, 2, 4, 4, 4))]
+)
+def test_vgg_for_small_images_has_one_linear_layer(depth, depths):
     large, small = network(f"vgg{depth}_bn"), network(f"vgg{depth}_bn_cifar")
     assert small.stages == large.stages
     numbers = cost(small)
-    assert sum(row.op == "conv" for row in numbers.layers) == layers
+    widths = (3, 64, 128, 256, 512, 512)
+    layers = [
+        (after if i else before, after, 32 // 2**stage)
+        for stage, (before, after, count) in enumerate(zip(widths[:-1], widths[1:], depths, strict=True))
+        for i in range(count)
+    ]
+    assert numbers.params == sum(conv(a, b, 3) + 2 * b for a, b, _ in layers) + dense(512, 10)
+    assert numbers.macs == sum(9 * a * b * side**2 for a, b, side in layers) + 5120
     assert [row.params for row in numbers.layers if row.op == "linear"] == [dense(512, 10)]
     assert numbers.input == (3, 32, 32)
 

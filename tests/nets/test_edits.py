@@ -117,6 +117,13 @@ def test_plain_leaves_no_sum(name):
     assert "stage1.unit1.conv1.weight" in build(after, device="meta").state_dict()
 
 
+def test_plain_branches_are_not_dropped():
+    tree = edits.plain(edits.drop_path(network("resnet20_cifar"), 0.5))
+    assert not nodes(tree, DropPath)
+    assert tree.stages == edits.plain(network("resnet20_cifar")).stages
+    assert not nodes(edits.plain(network("efficientnet_b0")), DropPath)
+
+
 def test_drop_path_follows_the_linear_rule():
     tree = edits.drop_path(network("resnet20_cifar"), 0.9, "batch")
     drops = nodes(tree, DropPath)

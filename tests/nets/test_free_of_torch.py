@@ -6,7 +6,7 @@ import sys
 FREE = """
 import importlib, pkgutil, sys
 import convsmith.base, convsmith.nets
-with_torch = {"build", "init", "layers", "measure", "pretrained"}
+with_torch = {"build", "carry", "init", "layers", "measure", "name_map", "peers", "pretrained"}
 names = ["convsmith.base." + m.name for m in pkgutil.iter_modules(convsmith.base.__path__)]
 names += ["convsmith.nets." + m.name for m in pkgutil.iter_modules(convsmith.nets.__path__) if m.name not in with_torch]
 for name in names:

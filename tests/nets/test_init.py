@@ -81,6 +81,28 @@ def test_torchvisions_uniform_linear_layers(name, variance):
     assert not layer[0].bias.any()
 
 
+def test_rules_for_parts_of_a_network():
+    state = build(network("squeezenet1_1"), seed=0).state_dict()
+    assert state["head.conv.weight"].std().item() == pytest.approx(0.01, rel=0.01)
+    expand = state["stage3.fire9.expand.branch3x3.conv.weight"]
+    assert expand.abs().max().item() == pytest.approx(math.sqrt(6 / (64 * 9)), rel=1e-3)
+    assert expand.var().item() == pytest.approx(2 / (64 * 9), rel=0.02)
+    assert not any(value.any() for key, value in state.items() if key.endswith("bias"))
+    state = build(network("inception_v3"), seed=0).state_dict()
+    parts = {"stage2.mixed6b.branch1.conv1": 0.1, "head.linear": 0.1, "aux1.conv1": 0.1, "aux1.conv2": 0.01}
+    for part, deviation in {**parts, "aux1.linear": 0.001}.items():
+        assert state[f"{part}.weight"].std().item() == pytest.approx(deviation, rel=0.02)
+    assert state["head.linear.bias"].any()
+
+
+def test_a_rule_may_leave_torchs_draw_and_zero_the_bias():
+    layers = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Linear(400, 500))
+    drawn = layers[1].weight.clone()
+    initialise(layers, "densenet")
+    assert torch.equal(layers[1].weight, drawn)
+    assert not layers[1].bias.any()
+
+
 @pytest.mark.parametrize(("conv", "size"), [(nn.Conv1d, (3,)), (nn.Conv3d, (3, 3, 3))])
 def test_convolutions_of_other_dimensions_follow_the_same_rule(conv, size):
     layer = nn.Sequential(conv(64, 512, size))

@@ -11,7 +11,7 @@ from convsmith.nets.cost import cost
 from convsmith.nets.families.perceptron import mlp
 from convsmith.nets.network import Network
 from convsmith.nets.shape import Shape
-from convsmith.nets.zoo import edit, network
+from convsmith.nets.zoo import edit, network, suit_images
 
 
 def dense(*sizes):
@@ -57,8 +57,9 @@ def test_a_vector_needs_no_sides():
     assert cost(tree).receptive_field == ()
     assert build(tree)(torch.zeros(3, 7)).shape == (3, 1)
     assert Network.from_json(tree.to_json()) == tree
-    with pytest.raises(UsageError, match=r"^size: mlp takes vectors, which have no size$"):
-        edit(tree, "size=28")
+    for attempt in (lambda: edit(tree, "size=28"), lambda: suit_images(tree, (28, 28), "auto")):
+        with pytest.raises(UsageError, match=r"^size: mlp takes vectors, which have no size$"):
+            attempt()
 
 
 def test_dropout_follows_each_hidden_layer_but_not_the_output():

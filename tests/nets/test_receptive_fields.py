@@ -1,7 +1,8 @@
 """The receptive field that `cost` gives is the support of the gradient of a built network, in float64.
 
 The networks run on one axis: their operators are given once for all axes, so each axis sees the same. Weights are
-positive, normalisation is the identity and pooling takes the mean, so that no path hides another.
+positive, normalisation is the identity, pooling takes the mean and activations are left out, so that no path hides
+another; so are gates, whose field is reported apart.
 """
 
 from dataclasses import replace
@@ -11,22 +12,48 @@ import torch
 
 from convsmith.nets.build import build
 from convsmith.nets.cost import cost
-from convsmith.nets.ops import AvgPool, BatchNorm, Conv, LocalResponseNorm, MaxPool
+from convsmith.nets.ops import (
+    Act,
+    AdaptiveAvgPool,
+    AvgPool,
+    BatchNorm,
+    Conv,
+    ConvTranspose,
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    MaxPool,
+)
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import IDENTITY, add, cat, gate, rewrite, seq
+from convsmith.nets.tree import IDENTITY, Gate, add, cat, gate, rewrite, seq, walk
 from convsmith.nets.zoo import network
 
-NAMES = [
-    "lenet5", "lenet5_code", "lenet5_d2l", "lenet5_1998", "alexnet", "alexnet_2012", "alexnet_cs231n", "alexnet_d2l",
-    "vgg11", "vgg13_bn", "vgg16", "vgg19", "resnet18", "resnet34", "resnet50", "resnet50_v1", "plain18",
-    "resnet20_cifar", "resnet20_b_cifar", "plain20_cifar", "resnet32_cifar", "resnet56_cifar",
-]  # fmt: skip
+# The field of each network, which its gradient shows.
+FIELDS = {
+    "lenet5": 32, "lenet5_code": 32, "lenet5_d2l": 16, "lenet5_1998": 32, "neocognitron": 22,
+    "alexnet": 195, "alexnet_2012": 195, "alexnet_cs231n": 195, "alexnet_d2l": 195, "zfnet": 171, "vgg_m": 171,
+    "vgg_s": 137, "nin": 195, "nin_cifar": 27, "convnetjs_cifar": 36, "tiny_vgg_cifar": 36,
+    "vgg11": 150, "vgg13_bn": 156, "vgg16": 212, "vgg19": 268,
+    "context_basic": 67, "context_large": 67, "context_figure1": 15,
+    "googlenet": 379, "googlenet_2014": 715,
+    "resnet18": 435, "resnet34": 899, "resnet50": 427, "resnet50_v1": 483, "resnet50_d": 431, "plain18": 435,
+    "resnet20_cifar": 81, "resnet20_b_cifar": 81, "plain20_cifar": 81, "resnet32_cifar": 137, "resnet56_cifar": 249,
+    "resnext50_32x4d": 427, "wide_resnet50_2": 427, "preresnet50": 427, "wrn16_8_cifar": 53,
+    "densenet121": 2071, "densenet40_12_cifar": 174, "squeezenet1_0": 155, "squeezenet1_1": 207,
+    "xception": 1083, "mobilenet_v1": 315, "mobilenet_v2": 491, "shufflenet_v1_x1_0_g3": 527, "shufflenet_v2_x1_0": 527,
+    "mnasnet1_0": 843, "regnet_x_400mf": 975, "repvgg_a0": 535, "convnext_tiny": 1688,
+    # With gates, which bring in the whole image and are reported apart.
+    "se_resnet50": 427, "mobilenet_v3_large": 595, "efficientnet_b0": 851, "regnet_y_400mf": 575,
+}  # fmt: skip
+
+# What would hide a path (saturation, differences to a mean over channels), and gates.
+LEFT_OUT = (Act, GroupNorm, LayerNorm, LocalResponseNorm, Gate)
 
 
 def linearised(path, node):
     if isinstance(node, MaxPool):
         return AvgPool(node.kernel, node.stride, node.padding, node.ceil)
-    return IDENTITY if isinstance(node, LocalResponseNorm) else node
+    return IDENTITY if isinstance(node, LEFT_OUT) else node
 
 
 def gradient_support(tree, position):
@@ -34,7 +61,7 @@ def gradient_support(tree, position):
     tree = replace(tree, stages=tuple((name, rewrite(node, linearised, name)) for name, node in tree.stages))
     module = build(tree, seed=0).double().eval()
     for layer in module.modules():
-        if isinstance(layer, torch.nn.Conv1d | torch.nn.Conv2d):
+        if isinstance(layer, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d):
             layer.weight.data.fill_(1 / layer.weight[0].numel())
             if layer.bias is not None:
                 layer.bias.data.zero_()
@@ -45,17 +72,29 @@ def gradient_support(tree, position):
     return tuple(seen.min(0).values.tolist()), tuple(seen.max(0).values.tolist())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_field_is_the_support_of_the_gradient(name, narrowed):
-    tree = narrowed(network(name))
+def on_a_line(tree):
+    """The network over one axis, long enough for a position whose field lies inside; that position; its field."""
     field = tree.trace().stages[tree.stages[-1][0]].field
     low, high, jump = field.low[0], field.high[0], field.jump[0]
-    position = -(low // jump)  # the first whose field lies inside
+    position = -(low // jump)
     length = position * jump + high + 1 + 4 * jump
     line = replace(tree, input=Shape(tree.input.channels, (length,)), heads=(("head", IDENTITY),))
+    return line, position, (position * jump + low, position * jump + high)
+
+
+def grouped(tree):
+    nodes = [node for name, stage in tree.stages for _, node in walk(stage, name)]
+    return any(isinstance(node, Conv | ConvTranspose) and node.groups > 1 for node in nodes)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_field_is_the_support_of_the_gradient(name, narrowed):
+    tree = network(name)
+    # Groups would not divide an eighth of the channels.
+    line, position, expected = on_a_line(tree if grouped(tree) else narrowed(tree))
     lowest, highest = gradient_support(line, (position,))
-    assert (lowest[0], highest[0]) == (position * jump + low, position * jump + high)
-    assert cost(network(name)).receptive_field == (highest[0] - lowest[0] + 1,) * 2
+    assert (lowest[0], highest[0]) == expected
+    assert cost(tree).receptive_field == (highest[0] - lowest[0] + 1,) * 2 == (FIELDS[name],) * 2
 
 
 NODES = {
@@ -65,13 +104,19 @@ NODES = {
     "branches": seq(a=cat(x=Conv(2, 1), y=seq(p=Conv(1, 3, padding=1), q=Conv(2, 5, padding=2))), b=Conv(2, 3, 2)),
     "shortcut": seq(a=add(body=Conv(3, 7, padding=3), skip=IDENTITY), norm=BatchNorm(), b=MaxPool(3, 2, 1)),
     "even kernel": seq(a=Conv(2, 4, 2, 1), b=AvgPool(2, 2), c=Conv(2, 2)),
+    "time": seq(a=Conv(8, (3,)), b=MaxPool(2, 2), c=Conv(3, (5,))),
+    "frames": seq(
+        a=Conv(2, (3, 7, 7), (1, 2, 2), (1, 3, 3)), b=MaxPool((1, 2, 2), (1, 2, 2)), c=Conv(2, (3, 1, 1), (2, 1, 1))
+    ),
     "dilations 1, 2, 4": seq(a=Conv(2, 3), b=Conv(2, 3, dilation=2), c=Conv(2, 3, dilation=4)),
 }
 
+INPUTS = {"time": (3, 48), "frames": (3, 12, 24, 24)}  # two axes for the others
+
 
 @pytest.mark.parametrize("name", NODES)
-def test_the_field_in_two_axes(name, one_stage):
-    tree = one_stage(NODES[name], (3, 48, 48))
+def test_the_field_along_each_axis(name, one_stage):
+    tree = one_stage(NODES[name], INPUTS.get(name, (3, 48, 48)))
     signal = tree.trace().stages["stage1"]
     position = tuple(size // 2 for size in signal.shape.spatial)
     field = signal.field
@@ -94,9 +139,39 @@ def test_dilations_that_double_give_fields_that_double(one_stage):
         assert cost(one_stage(stack, (1, 80, 80))).receptive_field == (2 ** (i + 2) - 1,) * 2
 
 
-def test_a_gate_is_reported_apart(one_stage):
-    from convsmith.nets.ops import Act, AdaptiveAvgPool
+# Araujo, Norris and Sim 2019, "Computing receptive fields of convolutional neural networks", table 1.
+LITERATURE = {
+    "alexnet": 195, "vgg16": 212, "mobilenet_v1": 315, "inception_v3": 1311, "inception_v4": 2071,
+    "inception_resnet_v2": 3039, "resnet50_v1": 483, "resnet101_v1": 1027, "resnet152_v1": 1507,
+}  # fmt: skip
 
+
+@pytest.mark.parametrize("name", LITERATURE)
+def test_fields_of_the_literature(name):
+    assert cost(network(name)).receptive_field == (LITERATURE[name],) * 2
+
+
+def test_fields_over_time_and_over_frames():
+    assert cost(network("tdnn")).receptive_field == (7,)
+    assert cost(network("c3d")).receptive_field == (76, 150, 150)
+    assert cost(network("mc3_18")).receptive_field == (11, 219, 219)
+
+
+@pytest.mark.parametrize("name", ["se_resnet50", "mobilenet_v3_large", "efficientnet_b0", "regnet_y_400mf"])
+def test_networks_with_gates_say_so(name):
+    assert cost(network(name)).gated
+    assert not cost(network("resnet50")).gated
+
+
+def test_a_gate_lets_the_whole_image_through(one_stage):
+    squeeze = gate(pool=AdaptiveAvgPool(1), conv=Conv(3, 1), act=Act("sigmoid"))
+    module = build(one_stage(seq(conv=Conv(3, 3), gate=squeeze), (3, 9, 9)), seed=0).double()
+    x = torch.ones(1, 3, 9, 9, dtype=torch.float64, requires_grad=True)
+    module.features(x)["stage1"][0, :, 0, 0].sum().backward()
+    assert (x.grad != 0).all()
+
+
+def test_a_gate_is_reported_apart(one_stage):
     squeeze = gate(pool=AdaptiveAvgPool(1), conv=Conv(4, 1), act=Act("sigmoid"))
     plain, gated = (cost(one_stage(seq(conv=Conv(4, 3), gate=g), (3, 9, 9))) for g in (None, squeeze))
     assert plain.receptive_field == gated.receptive_field == (3, 3)

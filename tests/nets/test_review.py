@@ -10,6 +10,7 @@ from convsmith.nets.review import DROP, FAR, GUIDELINES, SHARE, review
 from convsmith.nets.tree import IDENTITY, Keep, Use, add, rewrite, seq
 from convsmith.nets.zoo import NETWORKS, network
 
+POOLED = seq(pool=AdaptiveAvgPool(1), flatten=Flatten())
 SOME = [
     name for name in NETWORKS if not any(word in name for word in ("1202", "1001", "110", "164", "nasnet", "amoeba"))
 ]
@@ -120,7 +121,14 @@ def test_the_receptive_field():
     assert not by_guideline("resnet50", 6)
 
 
-def test_networks_without_maps_and_of_other_axes(one_stage):
-    head = seq(pool=AdaptiveAvgPool(1), flatten=Flatten())
-    for input in ((3, 40), (3, 12, 12, 12)):
-        review(one_stage(seq(conv=Conv(8, 5), pool=MaxPool(2, 2), more=Conv(16, 3)), input, head))
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_the_last_stage_is_dilated_over_any_axes(one_stage, axes):
+    tree = one_stage(seq(conv=Conv(8, 3, padding=1), more=Conv(8, (3,) * axes)), (3, *(12,) * axes), POOLED)
+    (finding,) = [f for f in review(tree) if f.guideline == 6]
+    assert finding.measured == pytest.approx(5 / 12)
+    assert f"then they see {'x'.join(['9'] * axes)}" in finding.edit
+    assert (finding.params_saved, finding.macs_saved) == (0, 0)
+
+
+def test_networks_without_maps(one_stage):
+    assert review(one_stage(seq(flatten=Flatten()), (3, 4, 4))) == []

@@ -91,7 +91,6 @@ def test_a_unit_is_a_module_or_a_layer_with_what_rides_on_it():
     assert len(rows) == 2 + 16 + 2
 
 
-@pytest.mark.skipif("googlenet_2014" not in NETWORKS, reason="the network is not in the zoo")
 def test_the_units_of_googlenet_are_the_lectures_table():
     rows = {row.name.rpartition("inception")[2]: row for row in units(network("googlenet_2014"))}
     for name, (side, depth, weights, macs) in GOOGLENET.items():

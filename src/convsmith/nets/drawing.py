@@ -49,7 +49,9 @@ _ALIKE = 3  # branches from this number on are drawn once
 
 def draw(network: "Network") -> str:
     """The stages and the main head as SVG: their sizes, what they are made of, and their shares of the cost."""
-    return stages_svg([stage for stage in summarise(network) if not stage.auxiliary])
+    stages = [stage for stage in summarise(network) if not stage.auxiliary]
+    # `x 3` would break between two lines.
+    return stages_svg([replace(stage, detail=stage.detail.replace("] x ", "] ×")) for stage in stages])
 
 
 def diagram(network: "Network") -> str:

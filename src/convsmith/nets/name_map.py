@@ -54,6 +54,9 @@ def _paired(name: str, theirs: Layers, mine: Layers) -> dict[str, str]:
         keys = _matched(_tensors(their_layer), _tensors(my_layer))
         if keys is None:
             raise CheckFailed(f"{name}: their {their_name} and our {my_name} differ in kind or shape")
+        eps = [getattr(layer, "eps", None) for layer in (their_layer, my_layer)]
+        if eps[0] != eps[1]:
+            raise CheckFailed(f"{name}: their {their_name} and our {my_name} differ in eps: {eps[0]} and {eps[1]}")
         pairs |= {_joined(their_name, key): _joined(my_name, keys[key]) for key in keys}
     return pairs
 

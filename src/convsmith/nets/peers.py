@@ -25,37 +25,64 @@ Library = Literal["torchvision", "timm"]
 LIBRARIES: tuple[Library, ...] = ("torchvision", "timm")
 TOLERANCE = 1e-4  # of the largest output: sums in another order differ by some 1e-6, another eps by more than this
 
-# Our name, then timm's where it is another one. timm's own variants differ in small things (padding, eps); these are
-# the ones that compute what our networks do.
+# Our name and timm's. Its forms differ in small things (padding, eps), and where one computes something else than our
+# network of that name (its efficientnet_b5, mobilenetv3_large_100, ...) it has no line here.
+_SAME = """
+vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn
+resnet18 resnet34 resnet50 resnet101 resnet152 wide_resnet50_2 wide_resnet101_2
+resnext50_32x4d resnext101_32x4d resnext101_32x8d resnext101_64x4d
+inception_v3 inception_v4 inception_resnet_v2
+densenet121 densenet161 densenet169 densenet201
+efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4
+repvgg_a0 repvgg_a1 repvgg_a2 repvgg_b0 repvgg_b1 repvgg_b1g4
+convnext_tiny convnext_small convnext_base convnext_large
+"""
+_REGNET = {"1_6gf": "016", "3_2gf": "032", "16gf": "160", "32gf": "320"}
 TIMM = {
-    "efficientnet_v2_s": "efficientnetv2_s",
-    "efficientnet_v2_m": "efficientnetv2_m",
-    "efficientnet_v2_l": "efficientnetv2_l",
+    **{name: name for name in _SAME.split()},
+    **{f"resnet{depth}_d": f"resnet{depth}d" for depth in (18, 34, 50, 101, 152)},
+    **{f"preresnet{depth}": f"resnetv2_{depth}" for depth in (50, 101, 152)},
+    **{f"se_resnet{depth}": f"legacy_seresnet{depth}" for depth in (18, 34)},
+    **{f"se_resnet{depth}": f"seresnet{depth}" for depth in (50, 101, 152)},
+    **{f"se_resnet{depth}_caffe": f"legacy_seresnet{depth}" for depth in (50, 101, 152)},
+    **{f"se_resnext{depth}_32x4d": f"seresnext{depth}_32x4d" for depth in (50, 101)},
+    **{f"se_resnext{depth}_32x4d_caffe": f"legacy_seresnext{depth}_32x4d" for depth in (50, 101)},
+    "senet154": "legacy_senet154",
+    "xception": "legacy_xception",
+    "mobilenet_v1_relu6": "mobilenetv1_100",
     "mobilenet_v2": "mobilenetv2_100",
-    "mobilenet_v3_large": "mobilenetv3_large_100",
-    "mobilenet_v3_small": "mobilenetv3_small_100",
+    **{f"mobilenet_v2_{width}": f"mobilenetv2_{width}" for width in ("035", "050", "075", "140")},
     "mnasnet0_5": "mnasnet_050",
     "mnasnet0_75": "mnasnet_075",
     "mnasnet1_0": "mnasnet_100",
-    "mnasnet1_3": "mnasnet_140",
+    "nasnet_a_large": "nasnetalarge",
+    "pnasnet5_large": "pnasnet5large",
+    **{f"regnet_{form}_{ours}": f"regnet{form}_{theirs}" for form in "xy" for ours, theirs in _REGNET.items()},
+    "regnet_x_400mf": "regnetx_004_tv",
+    "regnet_y_400mf": "regnety_004",
+    "regnet_x_800mf": "regnetx_008",
+    "regnet_y_800mf": "regnety_008_tv",
+    "regnet_x_8gf": "regnetx_080",
+    "regnet_y_8gf": "regnety_080_tv",
+    "regnet_y_128gf": "regnety_1280",
 }
 # torchvision's published DenseNets write `norm.1` for what is `norm1` since.
 _OLD_NAMES = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
 _AUXILIARY = ("googlenet", "inception_v3")  # torchvision's functions that take `aux_logits`
 
 
+def installed(library: Library) -> bool:
+    """Whether the library is there to be asked."""
+    return find_spec(library) is not None
+
+
 def peer_name(library: Library, name: str) -> str | None:
-    """What `library` calls the network that we call `name`; None where it has none, or is not installed."""
-    if library == "torchvision":
-        import torchvision.models as models
+    """What `library` calls the network that we call `name`; None where it has none that computes the same."""
+    if library == "timm":
+        return TIMM.get(name)
+    import torchvision.models as models
 
-        return name if name in models.list_models(module=models) else None
-    if find_spec("timm") is None:
-        return None
-    import timm
-
-    theirs = TIMM.get(name, name)
-    return theirs if timm.is_model(theirs) else None
+    return name if name in models.list_models(module=models) else None
 
 
 def make_peer(
@@ -66,8 +93,8 @@ def make_peer(
     `auxiliary` False leaves the heads out that only training uses; torchvision's networks take 3 `channels` only.
     """
     theirs = peer_name(library, name)
-    if theirs is None:
-        raise CheckFailed(f"{library} has no network called {name}")
+    if theirs is None or not installed(library):
+        raise CheckFailed(f"{library} has no network that computes what {name} does, or is not installed")
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # What these functions warn about is how they draw weights that nobody will see.
         warnings.simplefilter("ignore")
@@ -109,7 +136,7 @@ def names_of(library: Library, name: str) -> Mapping[str, str]:
     for order in (tree, _sums_reversed(tree)):
         try:
             pairs = name_map(make_peer(library, name), build(order, device="meta"), shape)
-            check_equal(make_peer(library, name, device="cpu"), build(tree, seed=0), pairs)
+            check_equal(make_peer(library, name), build(tree, device="meta"), pairs)
         except ConvsmithError as error:
             reasons.append(str(error))
         else:
@@ -124,18 +151,17 @@ def current(key: str) -> str:
 
 
 def check_equal(peer: nn.Module, ours: BuiltNetwork, pairs: Mapping[str, str]) -> None:
-    """Fill both with the same random weights and compare their outputs; raises `CheckFailed` where they differ."""
+    """Fill both, which are on "meta", with the same random weights; raises `CheckFailed` where their outputs differ."""
     state, own = _random_state(peer), ours.state_dict()
-    peer.load_state_dict(state)
-    ours.load_state_dict({pairs[key]: state[key].view(own[pairs[key]].shape) for key in pairs}, strict=False)
+    peer.load_state_dict(state, assign=True)
+    mine = {pairs[key]: value.view(own[pairs[key]].shape) for key, value in state.items() if key in pairs}
+    ours.load_state_dict(mine, assign=True, strict=False)
     x = torch.randn((1, *ours.tree.input), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        theirs, mine = peer.eval()(x), ours.eval()(x)
-    difference = float((theirs - mine).abs().max() / theirs.abs().max())
-    if not difference <= TOLERANCE:
-        raise CheckFailed(
-            f"{ours.tree.name}: with the same weights the outputs differ by {difference:.1e} of the largest"
-        )
+        expected, found = peer.eval()(x), ours.eval()(x)
+    share = float((found - expected).abs().max() / expected.abs().max())
+    if not share <= TOLERANCE:
+        raise CheckFailed(f"{ours.tree.name}: with the same weights the outputs differ by {share:.1e} of the largest")
 
 
 def _random_state(module: nn.Module) -> dict[str, Tensor]:
@@ -144,7 +170,7 @@ def _random_state(module: nn.Module) -> dict[str, Tensor]:
     state = dict[str, Tensor]()
     for key, like in module.state_dict().items():
         if not like.is_floating_point():
-            state[key] = torch.zeros_like(like)
+            state[key] = torch.zeros_like(like, device="cpu")
         elif like.dim() > 1 and like[0].numel() > 1:
             state[key] = torch.randn(like.shape, generator=generator) * (2 / like[0].numel()) ** 0.5
         elif key.endswith(("weight", "running_var")):

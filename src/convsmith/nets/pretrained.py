@@ -21,6 +21,7 @@ from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, Leaf, walk
 from convsmith.nets.zoo import FAMILIES, NETWORKS, network
 
+NEW_LAYER = "with a new last layer"  # what is said where the weights' last layer was for other classes
 _SHOWN = 3  # names of each kind in an error
 
 
@@ -135,7 +136,7 @@ def _adapted(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Weights for other classes and channels, made to fit as far as that goes, and what was done."""
     kept = {key: value for key, value in tensors.items() if not _of_other_classes(module, own, tensors, key)}
-    changes = [] if len(kept) == len(tensors) else ["with a new last layer"]
+    changes = [] if len(kept) == len(tensors) else [NEW_LAYER]
     if isinstance(module, BuiltNetwork):
         old = _channels_of(module.tree, kept)
         new = module.tree.input.channels

@@ -19,6 +19,7 @@ from convsmith.base.errors import UsageError
 from convsmith.nets.cost import Cost, LayerCost, cost
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Act, AdaptiveAvgPool, BatchNorm, Conv, Flatten, Linear
+from convsmith.nets.sizes import Axes
 from convsmith.nets.trace import Step
 from convsmith.nets.tree import Add, Cat, Node, Seq, Use, rewrite, seq, walk
 from convsmith.nets.wording import across
@@ -151,13 +152,17 @@ def _main_path(subject: _Subject) -> list[_Value]:
     """The maps along the stages, one for each unit: what its last convolution or join gives, before any pooling."""
     values: list[_Value] = []
     for name, node in subject.network.stages:
-        parts = [(f"{name}.{n}", child) for n, child in node.children] if isinstance(node, Seq) else [(name, node)]
-        for path, part in parts:
+        for path, part in _children(name, node):
             made = _made(part, path)
             if made and subject.steps[made[-1]].y.shape.positions > 1:
                 wired = any(isinstance(node, Use) for _, node in walk(part))
                 values.append(_Value(subject.steps[made[-1]], path, wired))
     return values
+
+
+def _children(name: str, node: Node) -> list[tuple[str, Node]]:
+    """The units of a stage with their paths."""
+    return [(f"{name}.{n}", child) for n, child in node.children] if isinstance(node, Seq) else [(name, node)]
 
 
 def _made(node: Node, path: str) -> list[str]:
@@ -185,10 +190,6 @@ def _bottlenecks(subject: _Subject) -> Iterator[Finding]:
             if ratio >= DROP:
                 what = f"{step.y.shape.elements:,} values between {least:,} before and after"
                 yield _widened(subject, step, ratio, what)
-
-
-def _children(name: str, node: Node) -> list[tuple[str, Node]]:
-    return [(f"{name}.{n}", child) for n, child in node.children] if isinstance(node, Seq) else [(name, node)]
 
 
 def _widened(subject: _Subject, step: Step, ratio: float, what: str) -> Finding:
@@ -284,7 +285,7 @@ def _low_rank_filters(subject: _Subject) -> Iterator[Finding]:
     for step, conv in subject.convs(SHARE):
         if conv.groups > 1 or _pointwise(conv) or not isinstance(conv.kernel, int) or len(step.x.shape.spatial) != 2:
             continue
-        k, s, p, d = conv.kernel, _pair(conv.stride), _pair(conv.padding), _pair(conv.dilation)
+        k, s, p, d = conv.kernel, *(_per_axis(v, 2) for v in (conv.stride, conv.padding, conv.dilation))
         inner = _inner(conv, step.x.shape.channels)
         factors = seq(
             vertical=Conv(inner, (k, 1), (s[0], 1), (p[0], 0), (d[0], 1), bias=False),
@@ -311,18 +312,23 @@ def _field(subject: _Subject) -> Iterator[Finding]:
     field, image = subject.numbers.receptive_field, subject.numbers.input[1:]
     if not field or not image:
         return
-    seen = min(a / b for a, b in zip(field, image, strict=True))
-    last, _ = subject.network.stages[-1]
+    filters = [
+        path for path, step in subject.steps.items() if isinstance(step.node, Conv) and not _pointwise(step.node)
+    ]
+    stages = [name for name, _ in subject.network.stages if any(path.partition(".")[0] == name for path in filters)]
+    if not stages:
+        return
+    seen, last = min(a / b for a, b in zip(field, image, strict=True)), stages[-1]
     what = f"the last features see {'x'.join(map(str, field))} of {'x'.join(map(str, image))} pixels"
     if seen > FAR:
         yield Finding(6, last, seen, FAR, what, "nothing to mend: what acts is a small part of it")
     elif seen < 1:
         after = subject.priced(lambda path, node: _dilated(node) if path.partition(".")[0] == last else node)
-        wider = f"; then they see {'x'.join(map(str, after.receptive_field))}" if after else ""
-        finding = Finding(6, last, seen, 1, what, f"dilate the filters of {last} by 2{wider}")
+        finding = Finding(6, last, seen, 1, what, f"dilate the filters of {last} by 2")
         if after:
+            wider = f"{finding.edit}; then they see {'x'.join(map(str, after.receptive_field))}"
             params, macs = subject.numbers.params - after.params, subject.numbers.macs - after.macs
-            finding = replace(finding, params_saved=params, macs_saved=macs)
+            finding = replace(finding, edit=wider, params_saved=params, macs_saved=macs)
         yield finding
 
 
@@ -330,18 +336,19 @@ def _dilated(node: Node) -> Node:
     """A filter with twice the distance between its taps, padded to give the same size."""
     if not isinstance(node, Conv) or _pointwise(node):
         return node
-    (kh, kw), (ph, pw), (dh, dw) = _pair(node.kernel), _pair(node.padding), _pair(node.dilation)
-    wider = ((kh - 1) * dh, (kw - 1) * dw)
-    padding = (ph + wider[0] // 2, pw + wider[1] // 2)
-    return replace(node, dilation=(2 * dh, 2 * dw), padding=padding)
+    axes = max(len(v) for v in (node.kernel, node.padding, node.dilation, (1,)) if isinstance(v, tuple))
+    sizes = zip(*(_per_axis(v, axes) for v in (node.kernel, node.padding, node.dilation)), strict=True)
+    padding = tuple(p + (k - 1) * d // 2 for k, p, d in sizes)
+    dilation = tuple(2 * d for d in _per_axis(node.dilation, axes))
+    return replace(node, dilation=dilation if axes > 1 else dilation[0], padding=padding if axes > 1 else padding[0])
 
 
 def _pointwise(conv: Conv) -> bool:
     return conv.kernel == 1 or (isinstance(conv.kernel, tuple) and set(conv.kernel) == {1})
 
 
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[-1])
+def _per_axis(value: Axes, axes: int) -> tuple[int, ...]:
+    return (value,) * axes if isinstance(value, int) else value
 
 
 def _widths(step: Step) -> str:

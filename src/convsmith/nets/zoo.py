@@ -142,6 +142,8 @@ def small_images(network: Network) -> Network:
 
 def suit_images(network: Network, size: tuple[int, ...], stem: str) -> Network:
     """The network for images of `size`; with `stem` "auto" its small-image stem where it is made for larger ones."""
+    if not network.input.spatial:
+        raise UsageError(f"size: {network.name} takes vectors, which have no size")
     gap = max(network.input.spatial) >= LARGE_SIDE and max(size) <= SMALL_SIDE
     family = FAMILIES.get(network.family)
     if stem == "small" or (stem == "auto" and gap and family is not None and family.small_images is not None):

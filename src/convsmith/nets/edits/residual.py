@@ -9,10 +9,18 @@ from convsmith.nets.tree import Add, Branching, Gate, Node, Seq, walk
 
 
 def plain(network: Network) -> Network:
-    """The network without shortcuts: each sum of a `branch` and a `shortcut` becomes the branch (He et al. 2016)."""
+    """The network without shortcuts: each sum of a `branch` and a `shortcut` becomes the branch (He et al. 2016).
+
+    A branch that nothing stands beside is no longer dropped at random.
+    """
 
     def change(path: str, node: Node) -> Node:
-        return dict(node.children)["branch"] if isinstance(node, Add) and is_residual(node) else node
+        if not isinstance(node, Add) or not is_residual(node):
+            return node
+        branch = dict(node.children)["branch"]
+        if not isinstance(branch, Seq):
+            return branch
+        return Seq(tuple((name, child) for name, child in branch.children if not isinstance(child, DropPath)))
 
     return recorded(network, edit_stages(network, change), "plain")
 

@@ -6,11 +6,11 @@ output is a concatenation (Zoph et al. 2018, section 3). All stages have the sam
 halves stands a reduction cell, which has twice the filters and whose operations on `current` and `previous` have
 stride 2.
 
-In a tree each cell is a child called `cell1`, `cell2`, ... or `reduction`; its blocks are sums called `block1`, ... of a
-`left` and a `right`; what cells and blocks give is kept as `stage1_cell2`, `stage1_cell2_block3`, ...
+In a tree each cell is a child called `cell1`, `cell2`, ... or `reduction`; its blocks are sums called `block1`,
+`block2`, ... of a `left` and a `right`; what cells and blocks give is kept as `stage1_cell2`, `stage1_cell2_block3`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from convsmith.base.errors import UsageError, unknown
@@ -28,7 +28,7 @@ from convsmith.nets.network import Network
 from convsmith.nets.ops import AvgPool, BatchNorm, Conv, Flatten, Linear
 from convsmith.nets.parts import RELU, divisible
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import MAIN, Keep, Node, Seq, Use, add, cat, seq
+from convsmith.nets.tree import Keep, Node, Seq, Use, add, cat, seq
 
 CURRENT, PREVIOUS = "current", "previous"
 STAGES = 3

@@ -4,7 +4,7 @@ Windows are padded alike on both sides, `previous` is always convolved, the iden
 and no ReLU precedes the pooling of the last stage.
 """
 
-from convsmith.nets.families.cell_operations import Rules, act_factorised
+from convsmith.nets.families.cell_operations import Children, Rules, act_factorised
 from convsmith.nets.families.cells import (
     CURRENT,
     PREVIOUS,
@@ -80,7 +80,7 @@ def darts(
 def _imagenet_stem(width: int, norm: BatchNorm) -> Stem:
     """Three 3x3 convolutions with stride 2; the first cell receives what the last two give."""
     previous, current = Value("stem_conv2", width, 4), Value("stem_conv3", width, 8)
-    children = {
+    children: Children = {
         "conv1": padded_conv(width // 2, 3, 2), "norm1": norm, "act1": RELU,
         "conv2": padded_conv(width, 3, 2), "norm2": norm, "keep2": Keep(previous.name), "act2": RELU,
         "conv3": padded_conv(width, 3, 2), "norm3": norm, "keep3": Keep(current.name),

@@ -108,10 +108,12 @@ DENSENET = Family("densenet", densenet, small_images=small_resnet, widen=_wider,
 DENSENET_CIFAR = Family("densenet_cifar", densenet_cifar, widen=_wider, deepen=_deeper)
 
 NETWORKS = {
-    "densenet121": Row(DENSENET, 2016, "growth 32", {"depths": (6, 12, 24, 16)}),
-    "densenet161": Row(DENSENET, 2016, "growth 48", {"depths": (6, 12, 36, 24), "growth": 48}),
-    "densenet169": Row(DENSENET, 2016, "growth 32", {"depths": (6, 12, 32, 32)}),
-    "densenet201": Row(DENSENET, 2016, "growth 32", {"depths": (6, 12, 48, 32)}),
+    "densenet121": Row(DENSENET, 2016, "blocks of 6, 12, 24 and 16 layers, growth 32", {"depths": (6, 12, 24, 16)}),
+    "densenet161": Row(
+        DENSENET, 2016, "blocks of 6, 12, 36 and 24 layers, growth 48", {"depths": (6, 12, 36, 24), "growth": 48}
+    ),
+    "densenet169": Row(DENSENET, 2016, "blocks of 6, 12, 32 and 32 layers, growth 32", {"depths": (6, 12, 32, 32)}),
+    "densenet201": Row(DENSENET, 2016, "blocks of 6, 12, 48 and 32 layers, growth 32", {"depths": (6, 12, 48, 32)}),
     "densenet40_12_cifar": Row(DENSENET_CIFAR, 2016, "growth 12, without bottlenecks", {"depth": 40}),
     "densenet100_12_cifar": Row(DENSENET_CIFAR, 2016, "growth 12, without bottlenecks", {"depth": 100}),
     "densenet_bc100_12_cifar": Row(

@@ -78,7 +78,7 @@ def googlenet(
         name="googlenet",
         family="googlenet",
         input=Shape(channels, (size, size)),
-        init="googlenet" if batch else "xavier",
+        init="googlenet" if batch else "xavier",  # the paper names no draw; Caffe's GoogLeNet used Xavier's
         stages=tuple(stages),
         heads=tuple(heads),
     )

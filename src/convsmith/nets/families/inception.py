@@ -21,10 +21,6 @@ def inception_v3(*, auxiliary: bool = True, classes: int = 1000, channels: int =
 
     The auxiliary head needs an image of 299 pixels; `auxiliary` False leaves it out.
     """
-    stem = seq(
-        **chain(valid(32, 3, 2), valid(32, 3), same(64, 3)), pool1=MaxPool(3, 2),
-        **chain(valid(80), valid(192, 3), start=4), pool2=MaxPool(3, 2),
-    )  # fmt: skip
     stage1 = seq(mixed5b=_module5(32), mixed5c=_module5(64), mixed5d=_module5(64))
     stage2 = seq(
         mixed6a=_reduction6(), mixed6b=_module6(128), mixed6c=_module6(160), mixed6d=_module6(160),
@@ -39,9 +35,17 @@ def inception_v3(*, auxiliary: bool = True, classes: int = 1000, channels: int =
         family="inception_v3",
         input=Shape(channels, (size, size)),
         init="inception_v3",
-        stages=(("stem", stem), ("stage1", stage1), ("stage2", stage2), ("stage3", stage3)),
+        stages=(("stem", plain_stem()), ("stage1", stage1), ("stage2", stage2), ("stage3", stage3)),
         heads=tuple(heads),
     )
+
+
+def plain_stem() -> Seq:
+    """Five convolutions and two poolings, from 299x299 to 35x35 (table 1)."""
+    return seq(
+        **chain(valid(32, 3, 2), valid(32, 3), same(64, 3)), pool1=MaxPool(3, 2),
+        **chain(valid(80), valid(192, 3), start=4), pool2=MaxPool(3, 2),
+    )  # fmt: skip
 
 
 def _module5(pooled: int) -> Cat:

@@ -1,7 +1,17 @@
-"""Inception-v4 and Inception-ResNet-v2 (Szegedy et al. 2017, "Inception-v4, Inception-ResNet and the impact of
-residual connections on learning")."""
+"""Inception-v4 and Inception-ResNet-v2 (Szegedy et al. 2017, arXiv 1602.07261)."""
 
-from convsmith.nets.families.inception import NORM, average, branch, chain, module, same, small_inception, split, valid
+from convsmith.nets.families.inception import (
+    NORM,
+    average,
+    branch,
+    chain,
+    module,
+    plain_stem,
+    same,
+    small_inception,
+    split,
+    valid,
+)
 from convsmith.nets.families.residual import deeper_stages
 from convsmith.nets.family import Family, Renaming, Row
 from convsmith.nets.network import Network
@@ -103,14 +113,10 @@ def inception_resnet_v2(
     training is stable; the last unit is neither scaled nor rectified. The paper's figure 15 has half the units and the
     stem of Inception-v4.
     """
-    stem = seq(
-        **chain(valid(32, 3, 2), valid(32, 3), same(64, 3)), pool1=MaxPool(3, 2),
-        **chain(valid(80), valid(192, 3), start=4), pool2=MaxPool(3, 2),
-    )  # fmt: skip
     a, b, c = scales
     last = _residual(_branches_c(), 2080)
     stages = (
-        ("stem", stem),
+        ("stem", plain_stem()),
         ("stage1", seq(mixed5b=_first_module(), **_units(depths[0], _residual(_branches_a(), 320, a)))),
         ("stage2", seq(reduction_a=_residual_reduction_a(), **_units(depths[1], _residual(_branches_b(), 1088, b)))),
         (

@@ -1,4 +1,4 @@
-"""MobileNet (Howard et al. 2017, "MobileNets: efficient convolutional neural networks for mobile vision")."""
+"""MobileNet, the first (Howard et al. 2017, arXiv 1704.04861)."""
 
 from typing import Literal
 

@@ -20,7 +20,7 @@ def mobilenet_v2(
 ) -> Network:
     """MobileNet v2 (table 2): a 3x3 convolution, seven stages of inverted residuals, a 1x1 convolution, all with ReLU6.
 
-    `width` multiplies the channels (multiples of 8) but leaves the last 1280 where it is below 1 (section 6.1). `depth`
+    `width` multiplies the channels (multiples of 8) but leaves the last 1280 where it is below 1 (section 4). `depth`
     multiplies the units of each stage.
     """
     check_multipliers(width=width, depth=depth)

@@ -63,7 +63,7 @@ NETWORKS = {
         {"hidden": (50,)}, ("linear_bottleneck=20",),
     ),
     "mlp_12mp": Row(
-        MLP, 2019, "Dive into Deep Learning's warning: 100 hidden units on a 12-megapixel photo, cats against dogs",
+        MLP, 2019, "why images need convolutions (STAT 157): 100 hidden units on a 12-megapixel photo, cats or dogs",
         {"hidden": (100,), "classes": 2, "size": (3000, 4000)},
     ),
 }  # fmt: skip

@@ -23,7 +23,6 @@ PNASNET_5 = Genotype(
 _CELLS = {f"cell_{4 * i + j}": f"stage{i + 1}.cell{j + 1}" for i in range(3) for j in range(4)}
 PNASNET = slim_family("pnasnet", PNASNET_5, (slim_renaming(STEM_CELLS | _CELLS),))
 
-# N and F of tables 5 and 6.
 NETWORKS = {
     "pnasnet5_large": Row(
         PNASNET, 2017, "N = 4, F = 216", {"cells": 4, "filters": 216, "stem": 96, "size": 331}

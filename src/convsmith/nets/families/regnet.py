@@ -21,6 +21,7 @@ def regnet(
     step: float,
     group_width: int,
     se_ratio: float = 0.0,
+    nearest: bool = False,
     classes: int = 1000,
     channels: int = 3,
     size: int = 224,
@@ -28,12 +29,13 @@ def regnet(
     """RegNet (section 3.3): `depth` bottlenecks without bottleneck, whose 3x3 has groups of `group_width` channels.
 
     The paper's letters: `width` is w_0, `slope` w_a, `step` w_m, `group_width` g. With `se_ratio` (RegNetY: 1/4) a gate
-    stands behind the 3x3, squeezed to that share of the unit's input channels.
+    stands behind the 3x3, squeezed to that share of the unit's input channels. `nearest`: see `stage_table`.
     """
     input = Shape(channels, (size, size))
     stages: list[tuple[str, Seq]] = [("stem", conv_norm_act(32, 3, 2))]
     width_in = 32
-    for i, (stage_width, stage_depth) in enumerate(stage_table(depth, width, slope, step, group_width), 1):
+    table = stage_table(depth, width, slope, step, group_width, nearest)
+    for i, (stage_width, stage_depth) in enumerate(table, 1):
         units: list[Add] = []
         for j in range(stage_depth):
             units.append(_unit(width_in, stage_width, 2 if j == 0 else 1, group_width, se_ratio))
@@ -43,11 +45,15 @@ def regnet(
     return Network(name="regnet", family="regnet", input=input, init="regnet", stages=tuple(stages), heads=heads)
 
 
-def stage_table(depth: int, width: int, slope: float, step: float, group_width: int) -> list[tuple[int, int]]:
+def stage_table(
+    depth: int, width: int, slope: float, step: float, group_width: int, nearest: bool = False
+) -> list[tuple[int, int]]:
     """Width and depth of each stage (equations 2 to 4).
 
     Unit j would be width + slope * j wide; that is rounded to the nearest width * step**k, then to a multiple of 8.
-    Units of one width are a stage, whose width then becomes a multiple of the group width.
+    Units of one width are a stage, whose width then becomes a multiple of the group width: the `nearest` one, as in the
+    paper and its code (facebookresearch/pycls), or torchvision's, which lies above where two are as near and wherever
+    the lower one takes more than a tenth away.
     """
     if depth < 1 or width < 8 or width % 8 or slope < 0 or step <= 1 or group_width < 1:
         raise UsageError(
@@ -56,7 +62,12 @@ def stage_table(depth: int, width: int, slope: float, step: float, group_width: 
         )
     powers = [round(math.log((width + slope * j) / width, step)) for j in range(depth)]
     widths = [8 * round(width * step**power / 8) for power in powers]
-    return [(divisible(w, min(group_width, w)), len(list(units))) for w, units in groupby(widths)]
+    fit = _nearest if nearest else divisible
+    return [(fit(w, min(group_width, w)), len(list(units))) for w, units in groupby(widths)]
+
+
+def _nearest(width: float, by: int) -> int:
+    return max(by, round(width / by) * by)
 
 
 def _unit(width_in: int, width: int, stride: int, group_width: int, se_ratio: float) -> Add:
@@ -87,6 +98,7 @@ def _deeper(numbers: Numbers, factor: float) -> Numbers:
 
 _UNIT = r"trunk_output\.block(\d+)\.block\d+-(\d+)"
 _OURS = r"stage\1.unit<\2>"
+# torchvision's cannot be built on the meta device to find its names, since it calculates the widths with tensors.
 _RULES = (
     (r"stem\.0\.(.*)", r"stem.conv.\1"),
     (r"stem\.1\.(.*)", r"stem.norm.\1"),
@@ -97,14 +109,23 @@ _RULES = (
     (rf"{_UNIT}\.f\.se\.fc(\d)\.(.*)", rf"{_OURS}.branch.se.conv\3.\4"),
     (r"fc\.(.*)", r"head.linear.\1"),
 )
-# torchvision's cannot be built on the meta device to find its names, since it calculates the widths with tensors.
+_TIMM_RULES = (
+    (r"stem\.conv\.(.*)", r"stem.conv.\1"),
+    (r"stem\.bn\.(.*)", r"stem.norm.\1"),
+    (r"s(\d+)\.b(\d+)\.downsample\.conv\.(.*)", r"stage\1.unit\2.shortcut.conv.\3"),
+    (r"s(\d+)\.b(\d+)\.downsample\.bn\.(.*)", r"stage\1.unit\2.shortcut.norm.\3"),
+    (r"s(\d+)\.b(\d+)\.conv(\d)\.conv\.(.*)", r"stage\1.unit\2.branch.conv\3.\4"),
+    (r"s(\d+)\.b(\d+)\.conv(\d)\.bn\.(.*)", r"stage\1.unit\2.branch.norm\3.\4"),
+    (r"s(\d+)\.b(\d+)\.se\.fc(\d)\.(.*)", r"stage\1.unit\2.branch.se.conv\3.\4"),
+    (r"head\.fc\.(.*)", r"head.linear.\1"),
+)
 REGNET = Family(
     "regnet",
     regnet,
     small_images=without_early_strides,
     widen=_wider,
     deepen=_deeper,
-    renamings=(Renaming("torchvision", _RULES),),
+    renamings=(Renaming("torchvision", _RULES), Renaming("timm", _TIMM_RULES)),
 )
 
 # Name: depth, w_0, w_a, w_m, group width (figures 15 and 16, with the digits of the authors' configurations; y_128gf is
@@ -126,6 +147,8 @@ _VARIANTS = {
     "y_32gf": (20, 232, 115.89, 2.53, 232),
     "y_128gf": (27, 456, 160.83, 2.52, 264),
 }
+# Those whose widths in torchvision are not the paper's.
+_ROUNDED_UP = ("x_400mf", "y_800mf", "y_8gf")
 
 
 def _rows() -> dict[str, Row]:
@@ -135,6 +158,9 @@ def _rows() -> dict[str, Row]:
         gated = {"se_ratio": 0.25} if name.startswith("y") else {}
         note = f"{depth} units in groups of {group_width}{', with gates' if gated else ''}"
         rows[f"regnet_{name}"] = Row(REGNET, 2022 if name == "y_128gf" else 2020, note, numbers | gated)
+        if name in _ROUNDED_UP:
+            note = "stage widths as in the paper, where torchvision rounds some up"
+            rows[f"regnet_{name}_pycls"] = Row(REGNET, 2020, note, {**numbers, **gated, "nearest": True})
     return rows
 
 
