@@ -157,3 +157,9 @@ def test_one_line_for_each_mistake(words, message, refused, here):
 def test_a_folder_in_the_place_of_a_picture(refused, here):
     (here / "a.svg").mkdir()
     assert refused("show", "lenet5", "--plot", "a.svg") == "a.svg: is a folder; expected the name of a file"
+
+
+def test_what_the_system_will_not_write(refused, here):
+    name = "a" * 300 + ".svg"
+    message = refused("show", "lenet5", "--draw", name, code=1)
+    assert message.startswith(f"{name}: could not be written (File name too long)")

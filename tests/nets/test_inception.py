@@ -11,8 +11,9 @@ from convsmith.nets.measure import measure_module
 from convsmith.nets.ops import Conv, Scale
 from convsmith.nets.peers import make_peer
 from convsmith.nets.pretrained import load_weights
+from convsmith.nets.renaming import renamed
 from convsmith.nets.tree import Add, seq, walk
-from convsmith.nets.zoo import edit, network
+from convsmith.nets.zoo import FAMILIES, edit, network
 
 SIZES = {
     "inception_v3": [(192, 35), (288, 35), (768, 17), (2048, 8)],
@@ -33,6 +34,14 @@ def test_counts_are_timms(name):
     timm = pytest.importorskip("timm")
     theirs, ours = measure_module(timm.create_model(name), (3, 299, 299)), cost(network(name))
     assert (theirs.params, theirs.macs) == (ours.params, ours.macs)
+
+
+@pytest.mark.parametrize("name", ["inception_v4", "inception_resnet_v2", "xception"])
+def test_the_rules_name_each_of_timms_weights_once(name):
+    pytest.importorskip("timm")
+    (rules,) = FAMILIES[name].renamings
+    ours = build(network(name), device="meta").state_dict()
+    assert sorted(renamed(key, rules) for key in make_peer("timm", name).state_dict()) == sorted(ours)
 
 
 @pytest.mark.parametrize("side", [3, 5, 7])

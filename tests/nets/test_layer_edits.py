@@ -27,7 +27,7 @@ from convsmith.nets.ops import (
 )
 from convsmith.nets.pretrained import load_weights
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import Gate, walk
+from convsmith.nets.tree import Gate, Keep, walk
 from convsmith.nets.zoo import EDITS, edit, network, small_images
 
 
@@ -45,6 +45,7 @@ EXAMPLES = {
     "classes": ("resnet18", "classes=7", "classes=1000"),
     "channels": ("resnet18", "channels=1", "channels=3"),
     "size": ("resnet18", "size=96", "size=224"),
+    "main_head": ("googlenet", "main_head", "main_head"),
     "small_images": ("resnet18", "small_images", None),
     "widen": ("resnet20_cifar", "widen=2", "widen=1"),
     "deepen": ("resnet20_cifar", "deepen=2", "deepen=1"),
@@ -86,7 +87,7 @@ def test_an_edit_changes_is_recorded_reads_again_and_builds(name):
     assert module(torch.empty(2, *after.input, device="meta")).shape[:2] == (2, after.classes)
 
 
-@pytest.mark.parametrize("name", [name for name, row in EXAMPLES.items() if row[2]])
+@pytest.mark.parametrize("name", [name for name, row in EXAMPLES.items() if row[2] not in (None, row[1])])
 def test_an_edit_that_changes_nothing_warns(name):
     start, _, text = EXAMPLES[name]
     with pytest.warns(NoChange, match=f"changed nothing in {start}$"):
@@ -127,6 +128,28 @@ def test_squeeze_excite_twice_changes_nothing_more():
     once = edit(network("resnet20_cifar"), "se=4")
     with pytest.warns(NoChange):
         assert edit(once, "se=4").stages == once.stages
+
+
+# ----------------------------------------------------------------------------------------------------------- one head
+
+
+def test_without_auxiliary_heads_nothing_is_kept_for_them():
+    tree = edit(network("googlenet"), "main_head")
+    assert [name for name, _ in tree.heads] == ["head"]
+    assert not nodes(tree, Keep)
+    assert (cost(tree).params, cost(tree).auxiliary_params) == (cost(network("googlenet")).params, 0)
+    with pytest.warns(NoChange):
+        edit(tree, "main_head")
+    cells = edit(network("nasnet_a_6_768_cifar"), "main_head")
+    build(cells, device="meta")(torch.empty(2, 3, 32, 32, device="meta"))
+
+
+def test_an_image_too_small_for_an_auxiliary_head_says_how_to_leave_it_out():
+    with pytest.raises(
+        UsageError, match=r"^aux1\.conv2: .*; the edit main_head leaves out aux1, which only training uses$"
+    ):
+        edit(network("inception_v3"), "size=224")
+    assert edit(edit(network("inception_v3"), "main_head"), "size=224").classes == 1000
 
 
 # ------------------------------------------------------------------------------------------------------------- dropout

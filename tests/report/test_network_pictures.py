@@ -62,7 +62,7 @@ def test_bars_of_any_number_of_layers(layers: int) -> None:
 
 def test_few_layers_have_names_and_values() -> None:
     found = texts(layer_bars_svg("net", "", bars(3, 1)))
-    assert {"conv0", "conv1", "conv2", "2.00M", "3.9 KiB", "Parameters: 2.00M"} <= set(found)
+    assert {"conv0", "conv1", "conv2", "2M", "3.9 KiB", "Parameters: 2.00M"} <= set(found)
 
 
 def test_the_bars_are_as_high_as_their_values() -> None:
@@ -102,7 +102,7 @@ def test_bubbles_have_names_and_sizes() -> None:
 @pytest.mark.parametrize("count", [1, 2, 60])
 def test_bubbles_of_any_number(count: int) -> None:
     points = [Point(f"network{i}", f"F{i % 9}", 50 + i % 30, 10**8 + i * 10**9, 10**6 * (i + 1)) for i in range(count)]
-    assert len(texts(bubbles_svg("", points))) >= min(count, 40)
+    assert {point.name for point in points} <= set(texts(bubbles_svg("", points)))
 
 
 def test_winners() -> None:

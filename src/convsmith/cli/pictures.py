@@ -1,6 +1,7 @@
 """Pictures that a verb writes: which files they may go to."""
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,9 +23,9 @@ def picture_file(text: str) -> Path:
 def check_folders(paths: list[Path | None]) -> None:
     """Refuse files whose folder is not there, before anything is computed."""
     for path in paths:
-        if path is not None and not path.parent.is_dir():
+        if path is not None and not os.path.isdir(path.parent):
             raise MissingPath(f"{path}: there is no folder {path.parent} to write it into; make it first")
-        if path is not None and path.is_dir():
+        if path is not None and os.path.isdir(path):
             raise UsageError(f"{path}: is a folder; expected the name of a file")
 
 

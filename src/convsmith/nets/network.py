@@ -97,9 +97,18 @@ def trace_network(network: Network, input: Shape) -> Traced:
         steps += follow(node, signal, kept, name)
         signal = ends[name] = steps[-1].y
     for name, node in network.heads:
-        steps += follow(node, signal, kept, name)
+        steps += _head_steps(name, node, signal, kept)
         ends[name] = steps[-1].y
     return Traced(tuple(steps), ends)
+
+
+def _head_steps(name: str, node: Node, signal: Signal, kept: dict[str, Signal]) -> list[Step]:
+    try:
+        return follow(node, signal, kept, name)
+    except UsageError as error:
+        if name == MAIN:
+            raise
+        raise UsageError(f"{error}; the edit main_head leaves out {name}, which only training uses") from None
 
 
 def node_to_json(node: Node) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from convsmith.nets.family import Renaming
 _TOKEN = re.compile(
     r"\(\?:(?P<choice>[^()]*)\)(?P<optional>\?)?|\((?P<group>[^()?][^()]*)\)|\\(?P<escaped>\W)|(?P<text>\w)"
 )
-_PLACE = re.compile(r"<(?P<counted>\d+)>|\\(?:g<)?(?P<copied>\d+)>?")
+_PLACE = re.compile(r"<\\(?P<counted>\d+)>|\\(?:g<)?(?P<copied>\d+)>?")
 
 
 def renamed(key: str, renaming: Renaming) -> str:

@@ -219,6 +219,7 @@ EDITS: Table[Edit] = Table(
         "classes": edits.classes,
         "channels": edits.channels,
         "size": edits.size,
+        "main_head": edits.main_head,
         "small_images": small_images,
         "widen": widen,
         "deepen": deepen,

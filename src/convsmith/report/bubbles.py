@@ -11,13 +11,11 @@ from convsmith.report.palette import SERIES
 from convsmith.report.text import short
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 28.0, 92.0, 56.0
-_SMALL, _LARGE, _MANY = (
-    (980.0, 620.0),
-    (1240.0, 800.0),
-    16,
-)  # sizes of the picture, and from how many networks the large
+# The size of the picture for fewer networks than that; the last is for any number.
+_SIZES = ((16, (980.0, 620.0)), (48, (1240.0, 800.0)), (math.inf, (1680.0, 1120.0)))
 _LARGEST, _SMALLEST = 34.0, 3.0  # radii in pixels
 _LETTER = 11.0
+_DISTANCES = (0.0, 14.0, 30.0, 50.0, 75.0)  # of a name from its bubble
 
 _Place = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -37,7 +35,7 @@ def bubbles_svg(note: str, points: Sequence[Point]) -> str:
     """The chart; the area of a bubble is proportional to the parameters, the MACs are on a logarithmic axis."""
     if not points:
         raise UsageError("a chart of accuracy needs at least one network whose accuracy is known, received none")
-    width, height = _LARGE if len(points) >= _MANY else _SMALL
+    width, height = next(size for most, size in _SIZES if len(points) < most)
     right, up, marks, levels = _axes(points, width, height)
     colours = _colours(points)
     parts = [svg.label(24, 34, "Accuracy against multiply-accumulates", font_size=17, font_weight=600)]
@@ -86,8 +84,10 @@ def _axes(points: Sequence[Point], width: float, height: float) -> tuple[Axis, A
     right = Axis(low / 1.5, high * 1.6, _LEFT, width - _RIGHT, log=True)
     worst, best = min(p.accuracy for p in points), max(p.accuracy for p in points)
     room = max(1.0, 0.12 * (best - worst))
-    levels = svg.ticks(worst - room, min(best + room, 100.0), 7)
-    return right, Axis(levels[0], levels[-1], height - _BOTTOM, _TOP), svg.log_ticks(right.low, right.high), levels
+    low_end, high_end = worst - room, min(best + room, 100.0)
+    levels = [level for level in svg.ticks(low_end, high_end, 8) if low_end <= level <= high_end]
+    up = Axis(low_end, high_end, height - _BOTTOM, _TOP)
+    return right, up, svg.log_ticks(right.low, right.high), levels
 
 
 def _colours(points: Sequence[Point]) -> dict[str, str]:
@@ -107,39 +107,45 @@ def _tick(x: float, y: float, text: str, anchor: str) -> str:
 
 
 def _names(bubbles: Sequence[_Bubble], across: float, down: float) -> list[str]:
-    """Each name where it covers no other name and the fewest bubbles; one for which there is no room is left out."""
+    """Each name where it covers no other name and the fewest bubbles; a line leads to one that stands apart."""
     taken: list[_Place] = []
     parts: list[str] = []
     for b in sorted(bubbles, key=lambda b: (b.y, b.x)):
         width = svg.text_width(b.point.name, _LETTER)
-        best: tuple[float, _Place] | None = None
-        for cost, (x, y) in enumerate(_spots(b, width)):
+        best: tuple[float, _Place, float] | None = None
+        for rank, (x, y, away) in enumerate(_spots(b, width)):
             box = (x, y - _LETTER, x + width, y + 2)
             inside = box[0] >= _LEFT and box[2] <= across - 4 and box[1] >= _TOP - 20 and box[3] <= down - _BOTTOM
             if not inside or any(_meet(box, other) for other in taken):
                 continue
             hidden = sum(3.0 for other in bubbles if _meet(box, _square(other, min(other.radius, 4.0))))
-            score = 0.4 * cost + hidden + sum(1.0 for other in bubbles if other is not b and _meet(box, _square(other)))
+            score = 0.4 * rank + hidden + sum(1.0 for other in bubbles if other is not b and _meet(box, _square(other)))
             if best is None or score < best[0]:
-                best = (score, box)
+                best = (score, box, away)
         if best:
-            taken.append(best[1])
-            x, _, _, y = best[1]
-            parts.append(svg.label(x, y - 2, b.point.name, font_size=_LETTER))
+            _, box, away = best
+            taken.append(box)
+            if away:
+                near = min(max(b.x, box[0]), box[2]), min(max(b.y, box[1]), box[3])
+                parts.append(svg.line(b.x, b.y, *near, stroke=svg.MUTED, stroke_width=0.8))
+            parts.append(svg.label(box[0], box[3] - 2, b.point.name, font_size=_LETTER))
     return parts
 
 
-def _spots(b: _Bubble, width: float) -> list[tuple[float, float]]:
-    """Left end and baseline of a name beside, above, below and across its bubble, the best first."""
-    r = b.radius
-    spots = [
-        (b.x + r + 3, b.y + 4), (b.x - width / 2, b.y - r - 4), (b.x - width / 2, b.y + r + 12),
-        (b.x - r - 3 - width, b.y + 4),
-        (b.x + r * 0.8 + 3, b.y - r * 0.7), (b.x + r * 0.8 + 3, b.y + r * 0.8 + 8),
-        (b.x - r * 0.8 - 3 - width, b.y - r * 0.7), (b.x - r * 0.8 - 3 - width, b.y + r * 0.8 + 8),
-    ]  # fmt: skip
-    if width < 2 * r - 4:
-        spots.insert(0, (b.x - width / 2, b.y + 4))
+def _spots(b: _Bubble, width: float) -> list[tuple[float, float, float]]:
+    """Left end, baseline and distance of a name beside, above, below and further off its bubble, the best first."""
+    spots = [(b.x - width / 2, b.y + 4, 0.0)] if width < 2 * b.radius - 4 else []
+    for away in _DISTANCES:
+        r = b.radius + away
+        right, left, middle = b.x + r + 3, b.x - r - 3 - width, b.x - width / 2
+        spots += [
+            (right, b.y + 4, away),
+            (middle, b.y - r - 4, away),
+            (middle, b.y + r + 12, away),
+            (left, b.y + 4, away),
+        ]
+        east, west = b.x + 0.8 * r + 3, b.x - 0.8 * r - 3 - width
+        spots += [(x, y, away) for x in (east, west) for y in (b.y - 0.7 * r, b.y + 0.8 * r + 8)]
     return spots
 
 

@@ -12,7 +12,6 @@ from convsmith.report.text import short, size
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 980.0, 78.0, 24.0, 48.0
 _PANEL, _GAP = 128.0, 54.0
-_NAMED = 42.0  # a bar's column from which its value and name can be written
 _WIDEST = 110.0
 _STRIPE = "#f4f6f8"
 
@@ -44,7 +43,7 @@ def layer_bars_svg(title: str, note: str, bars: Sequence[LayerBar]) -> str:
     if not bars:
         raise UsageError(f"{title} has no convolution or linear layer to draw")
     slot, bands = _bands(bars)
-    named = slot >= _NAMED and all(svg.text_width(bar.name, 11) <= slot - 4 for bar in bars)
+    named = all(svg.text_width(bar.name, 11) <= slot - 4 for bar in bars)
     panels: list[tuple[str, Callable[[LayerBar], int], Callable[[float], str]]] = [
         ("Activation memory", lambda bar: bar.bytes, size),
         ("Parameters", lambda bar: bar.params, short),
@@ -123,6 +122,7 @@ def _panel(
         y = up.place(mark)
         parts.append(svg.line(_LEFT, y, bands[-1].right, y))
         parts.append(svg.label(_LEFT - 8, y + 4, _mark(mark, words), muted=True, font_size=11, text_anchor="end"))
+    told = all(svg.text_width(_mark(value(bar), words), 11) <= slot for band in bands for bar in band.bars)
     thick = min(slot * (0.74 if slot > 4 else 1.0), 58.0)
     paths = {False: "", True: ""}
     for band in bands:
@@ -130,9 +130,9 @@ def _panel(
             amount = value(bar)
             height = max(bottom - up.place(amount), 0.8) if amount else 0.0
             paths[bar.linear] += f"M{x - thick / 2:.2f} {bottom:g}v{-height:.2f}h{thick:.2f}V{bottom:g}z"
-            if slot >= _NAMED:
+            if told:
                 y = bottom - height - 5
-                parts.append(svg.label(x, y, words(amount), font_size=11, text_anchor="middle"))
+                parts.append(svg.label(x, y, _mark(amount, words), font_size=11, text_anchor="middle"))
     for linear, path in paths.items():
         if path:
             parts.append(svg.element("path", {"d": path, "fill": ORANGE if linear else BLUE}))
@@ -140,7 +140,7 @@ def _panel(
 
 
 def _mark(mark: float, words: Callable[[float], str]) -> str:
-    """A tick's value without digits that say nothing: `20M`, `512 KiB`."""
+    """A value without digits that say nothing: `20M`, `512 KiB`."""
     text = words(mark)
     digits = text.rstrip("kKMGTPBi ")
     return f"{float(digits):g}{text[len(digits) :]}"

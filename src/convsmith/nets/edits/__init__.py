@@ -8,10 +8,10 @@ from convsmith.nets.edits.fold import fold_norm, reparameterise
 from convsmith.nets.edits.layers import act, dropconnect, dropout, norm, pool
 from convsmith.nets.edits.record import NoChange, edit_stages, recorded
 from convsmith.nets.edits.residual import drop_path, plain, se
-from convsmith.nets.edits.size import channels, classes, size
+from convsmith.nets.edits.size import channels, classes, main_head, size
 
 __all__ = [
     "NoChange", "act", "channels", "classes", "dilate", "drop_path", "dropconnect", "dropout", "edit_stages",
-    "fold_norm", "fully_convolutional", "linear_bottleneck", "low_rank", "norm", "plain", "pool", "recorded",
+    "fold_norm", "fully_convolutional", "linear_bottleneck", "low_rank", "main_head", "norm", "plain", "pool", "recorded",
     "reparameterise", "se", "separable", "size",
 ]  # fmt: skip

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.edits.record import recorded
+from convsmith.nets.edits.record import edit_stages, recorded
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, Linear, Rbf
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import MAIN, Node, rewrite, walk
+from convsmith.nets.tree import MAIN, Keep, Node, Seq, Unpool, Use, rewrite, walk
 
 
 def classes(network: Network, count: int) -> Network:
@@ -27,6 +27,21 @@ def _with_outputs(network: Network, name: str, head: Node, count: int) -> Node:
         return replace(node, channels=count) if path == last[-1] and isinstance(node, Linear | Conv | Rbf) else node
 
     return rewrite(head, change, name) if last else head
+
+
+def main_head(network: Network) -> Network:
+    """The network without auxiliary heads and what was kept for them: for images too small for these, or to deploy."""
+    heads = tuple((name, head) for name, head in network.heads if name == MAIN)
+    parts = [*network.stages, *heads]
+    used = {node.name for name, root in parts for _, node in walk(root, name) if isinstance(node, Use | Unpool)}
+
+    def change(path: str, node: Node) -> Node:
+        if not isinstance(node, Seq):
+            return node
+        kept = tuple((n, c) for n, c in node.children if not isinstance(c, Keep) or c.name in used)
+        return node if kept == node.children else Seq(kept)
+
+    return recorded(network, replace(edit_stages(network, change), heads=heads), "main_head")
 
 
 def channels(network: Network, count: int) -> Network:

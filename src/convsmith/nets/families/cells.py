@@ -125,12 +125,12 @@ def cell_network(
 
 
 def places(
-    genotype: Genotype, stem: Stem, *, cells: int, filters: int, stem_cells: int = 0, share: bool = False
+    genotype: Genotype, stem: Stem, *, cells: int, filters: int, stem_cells: int = 0, share_previous: bool = False
 ) -> list[Place]:
     """The cells in their order: `stem_cells` reductions in the stem, then three stages of `cells` normal ones.
 
     The first stage has `filters`, each next one twice as many, each cell of the stem half of what follows it. With
-    `share` the cell after a stage's reduction takes the reduction's `previous`, not the cell before the reduction.
+    `share_previous` the cell after a stage's reduction takes the reduction's `previous`, not the cell before that.
     """
     if cells < 1 or filters < 4:
         raise UsageError(f"expected at least 1 cell a stage and 4 filters, received {cells} and {filters}")
@@ -138,7 +138,7 @@ def places(
     values = [stem.previous, stem.current]
 
     def put(stage: str, name: str, cell: Cell, filters: int, stride: int = 1) -> None:
-        previous = found[-1].previous if share and found and found[-1].name == "reduction" else values[-2]
+        previous = found[-1].previous if share_previous and found and found[-1].name == "reduction" else values[-2]
         found.append(Place(stage, name, cell, filters, stride, previous, values[-1]))
         values.append(found[-1].value)
 

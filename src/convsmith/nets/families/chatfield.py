@@ -54,7 +54,12 @@ def vgg_fms(
     )  # fmt: skip
     head = dense_head((4096, 4096), classes, grid=None, drop_first=False)
     return Network(
-        name="vgg_fms", family="vgg_fms", input=Shape(channels, (size, size)), stages=stages, heads=((MAIN, head),)
+        name="vgg_fms",
+        family="vgg_fms",
+        input=Shape(channels, (size, size)),
+        init="he_in",
+        stages=stages,
+        heads=((MAIN, head),),
     )
 
 

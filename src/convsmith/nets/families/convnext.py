@@ -1,15 +1,12 @@
 """ConvNeXt (Liu et al. 2022)."""
 
-from dataclasses import replace
-
-from convsmith.base.errors import UsageError
-from convsmith.nets.families.residual import deeper_stages, wider_stages
+from convsmith.nets.families.residual import deeper_stages, small_stem, wider_stages
 from convsmith.nets.family import Family, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Act, AdaptiveAvgPool, Affine, Conv, DropPath, Flatten, LayerNorm, Linear
 from convsmith.nets.parts import padded_conv
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import IDENTITY, MAIN, Add, Node, Seq, add, seq
+from convsmith.nets.tree import IDENTITY, MAIN, Add, Node, add, seq
 
 _NORM = LayerNorm(eps=1e-6)
 
@@ -59,19 +56,7 @@ def _unit(width: int, layer_scale: float, drop: float) -> Add:
     return add(branch=branch, shortcut=IDENTITY)
 
 
-def small_convnext(network: Network) -> Network:
-    """ConvNeXt for images of about 32 pixels: the stem is a 3x3 with stride 1; the stages stay, 32 ends at 4."""
-    (name, stem), *stages = network.stages
-    if not isinstance(stem, Seq):
-        raise UsageError(f"small_images: the stem of {network.name} is no sequence")
-    children = dict(stem.children)
-    conv = children["conv"]
-    if isinstance(conv, Conv):
-        children["conv"] = replace(conv, kernel=3, stride=1, padding=1)
-    return replace(network, stages=((name, Seq(tuple(children.items()))), *stages))
-
-
-CONVNEXT = Family("convnext", convnext, small_images=small_convnext, widen=wider_stages, deepen=deeper_stages)
+CONVNEXT = Family("convnext", convnext, small_images=small_stem, widen=wider_stages, deepen=deeper_stages)
 
 # Name: units of each stage, their widths, the last unit's rate of stochastic depth (section 3 and table 5).
 _VARIANTS = {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.families.residual import deeper_stages, small_resnet
+from convsmith.nets.families.residual import deeper_stages, small_stem
 from convsmith.nets.family import Family, Numbers, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import AvgPool, BatchNorm, Dropout, MaxPool
@@ -104,7 +104,7 @@ def _deeper(numbers: Numbers, factor: float) -> Numbers:
     return {**numbers, "depth": step * max(1, round((numbers["depth"] - 4) // step * factor)) + 4}
 
 
-DENSENET = Family("densenet", densenet, small_images=small_resnet, widen=_wider, deepen=deeper_stages)
+DENSENET = Family("densenet", densenet, small_images=small_stem, widen=_wider, deepen=deeper_stages)
 DENSENET_CIFAR = Family("densenet_cifar", densenet_cifar, widen=_wider, deepen=_deeper)
 
 NETWORKS = {

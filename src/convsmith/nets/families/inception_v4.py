@@ -199,25 +199,34 @@ def _units(count: int, unit: Add) -> dict[str, Node | None]:
 _LAYERS = (("conv", "conv"), ("bn", "norm"))  # what timm calls a layer and what we do
 
 
-def _branch_rules(theirs: str, ours: str, groups: int = 0) -> list[tuple[str, str]]:
-    """timm's names within a module and ours; `theirs` is a pattern with so many groups, which `ours` mentions."""
-    branch, layer, key = (rf"\{groups + i}" for i in (1, 2, 3))
+def _branch_rules(
+    theirs: str, ours: str, groups: int = 0, *, single: bool = True, between: str = r"\."
+) -> list[tuple[str, str]]:
+    """timm's names within a module and ours; `theirs` is a pattern with so many groups, which `ours` mentions.
+
+    The first branch is a `single` convolution or several like the others, whose number timm writes after `between`.
+    """
+    one, two, three = (rf"\{groups + i}" for i in (1, 2, 3))
     rules: list[tuple[str, str]] = []
     for conv, name in _LAYERS:
+        if single:
+            rules.append((rf"{theirs}\.branch0\.{conv}\.(.*)", rf"{ours}.branch1.{name}1.{one}"))
+        several = "[1-3]" if single else "[0-3]"
         rules += [
             # The fourth branch begins with average pooling.
-            (rf"{theirs}\.branch3\.1\.{conv}\.(.*)", rf"{ours}.branch4.{name}1.{branch}"),
-            (rf"{theirs}\.branch(\d)\.{conv}\.(.*)", rf"{ours}.branch<{branch}>.{name}1.{layer}"),
-            (rf"{theirs}\.branch(\d)\.(\d)\.{conv}\.(.*)", rf"{ours}.branch<{branch}>.{name}<{layer}>.{key}"),
+            (rf"{theirs}\.branch3\.1\.{conv}\.(.*)", rf"{ours}.branch4.{name}1.{one}"),
+            (
+                rf"{theirs}\.branch({several}){between}(\d)\.{conv}\.(.*)",
+                rf"{ours}.branch<{one}>.{name}<{two}>.{three}",
+            ),
         ]
     return rules
 
 
 def _split_rules(theirs: str, ours: str) -> list[tuple[str, str]]:
     """The rules for a module C, of whose branches two end in a pair."""
-    rules = _branch_rules(theirs, ours)
+    rules = _branch_rules(theirs, ours, between="_")
     for conv, name in _LAYERS:
-        rules.append((rf"{theirs}\.branch(\d)_(\d)\.{conv}\.(.*)", rf"{ours}.branch<\1>.{name}<\2>.\3"))
         for number, last in ((1, 1), (2, 3)):
             for letter, place in (("a", "row"), ("b", "column")):
                 pair = rf"{theirs}\.branch{number}_{last}{letter}\.{conv}\.(.*)"
@@ -233,17 +242,16 @@ def _layer_rules(theirs: str, ours: str, number: int | str = "") -> list[tuple[s
 def _v4_rules() -> tuple[tuple[str, str], ...]:
     # timm has all modules in one list, `features`: three convolutions, then those of the stem, and so on.
     modules = (
-        "stem.mixed4a",
-        "stem.mixed5a",
         *(f"stage1.inception_a{i}" for i in range(1, 5)),
         "stage2.reduction_a",
         *(f"stage2.inception_b{i}" for i in range(1, 8)),
-        "stage3.reduction_b",
     )
     rules = [rule for i in range(3) for rule in _layer_rules(rf"features\.{i}", "stem", i + 1)]
     rules += _layer_rules(r"features\.3\.conv", "stem.mixed3a.branch2", 1)
+    rules += _branch_rules(r"features\.4", "stem.mixed4a", single=False)
     rules += _layer_rules(r"features\.5\.conv", "stem.mixed5a.branch1", 1)
-    rules += [rule for i, ours in enumerate(modules, 4) for rule in _branch_rules(rf"features\.{i}", ours)]
+    rules += [rule for i, ours in enumerate(modules, 6) for rule in _branch_rules(rf"features\.{i}", ours)]
+    rules += _branch_rules(r"features\.18", "stage3.reduction_b", single=False)
     rules += [rule for i in (1, 2, 3) for rule in _split_rules(rf"features\.{i + 18}", f"stage3.inception_c{i}")]
     return (*rules, (r"last_linear\.(.*)", r"head.linear.\1"))
 
@@ -252,13 +260,14 @@ def _residual_rules() -> tuple[tuple[str, str], ...]:
     rules: list[tuple[str, str]] = []
     for i, layer in enumerate(("1a", "2a", "2b", "3b", "4a"), 1):
         rules += _layer_rules(f"conv2d_{layer}", "stem", i)
-    for theirs, ours in (("5b", "stage1.mixed5b"), ("6a", "stage2.reduction_a"), ("7a", "stage3.reduction_b")):
-        rules += _branch_rules(f"mixed_{theirs}", ours)
+    rules += _branch_rules("mixed_5b", "stage1.mixed5b")
+    rules += _branch_rules("mixed_6a", "stage2.reduction_a")
+    rules += _branch_rules("mixed_7a", "stage3.reduction_b", single=False)
     for theirs, ours, groups in (
         (r"repeat\.(\d+)", r"stage1.unit<\1>.branch", 1),
         (r"repeat_1\.(\d+)", r"stage2.unit<\1>.branch", 1),
-        (r"repeat_2\.(\d+)", r"stage3.unit<\1>.branch", 1),
         ("block8", "stage3.unit10.branch", 0),
+        (r"repeat_2\.(\d+)", r"stage3.unit<\1>.branch", 1),
     ):
         rules.append((rf"{theirs}\.conv2d\.(.*)", rf"{ours}.conv.\{groups + 1}"))
         rules += _branch_rules(theirs, f"{ours}.inception", groups)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.families.residual import deeper_stages, small_resnet, wider_stages
+from convsmith.nets.families.residual import deeper_stages, small_stem, wider_stages
 from convsmith.nets.family import Family, Numbers, Renaming, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm, Conv, MaxPool
@@ -142,7 +142,7 @@ _TIMM = (
 PREACTIVATION = Family(
     "preactivation",
     preactivation,
-    small_images=small_resnet,
+    small_images=small_stem,
     widen=wider_stages,
     deepen=deeper_stages,
     renamings=(Renaming("timm", _TIMM),),

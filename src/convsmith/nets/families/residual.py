@@ -76,7 +76,7 @@ def _projection_3x3(width_in: int, width: int, stride: int) -> Seq:
 
 def _pooled(width_in: int, width: int, stride: int) -> Seq:
     """Average pooling before the 1x1 convolution, so that every position counts (He et al. 2019, figure 2c)."""
-    # Rounded up as timm's, for odd sizes; zeros of padding there are none.
+    # Rounded up where the size is odd, the mean of what is there, as timm has it.
     pool = AvgPool(2, stride, ceil=True, count_padding=False) if stride > 1 else None
     return seq(pool=pool, conv=padded_conv(width), norm=BatchNorm())
 
@@ -135,15 +135,17 @@ def with_biases(network: Network) -> Network:
     return replace(network, stages=tuple((name, rewrite(node, change)) for name, node in network.stages))
 
 
-def small_resnet(network: Network) -> Network:
-    """ResNet for images of about 32 pixels: the stem begins with a 3x3 with stride 1 and has no pooling."""
+def small_stem(network: Network) -> Network:
+    """The network for images of about 32 pixels: the stem begins with a 3x3 with stride 1 and has no pooling."""
     (name, stem), *stages = network.stages
-    if not isinstance(stem, Seq):
-        raise UsageError(f"small_images: the stem of {network.name} is no sequence")
-    children: dict[str, Node | None] = dict(stem.children)
-    first, conv = next((child_name, child) for child_name, child in stem.children if isinstance(child, Conv))
-    children |= {first: replace(conv, kernel=3, stride=1, padding=1), "pool": None}
-    return replace(network, stages=((name, seq(**children)), *stages))
+    children = dict(stem.children) if isinstance(stem, Seq) else {}
+    convs = [(child_name, child) for child_name, child in children.items() if isinstance(child, Conv)]
+    if not convs:
+        raise UsageError(f"small_images: the stem of {network.name} is no sequence that begins with a convolution")
+    first, conv = convs[0]
+    children[first] = replace(conv, kernel=3, stride=1, padding=1)
+    children.pop("pool", None)
+    return replace(network, stages=((name, Seq(tuple(children.items()))), *stages))
 
 
 def wider(numbers: Numbers, factor: float) -> Numbers:

@@ -17,7 +17,7 @@ from convsmith.nets.families.residual import (
     deeper_stages,
     imagenet_stem,
     residual_stages,
-    small_resnet,
+    small_stem,
     wider,
     wider_stages,
     with_biases,
@@ -148,7 +148,7 @@ D_NAMES = Renaming("timm", _D_RULES)
 SENET_NAMES = Renaming("timm", _LAYER0_RULES)
 
 RESNET = Family(
-    "resnet", resnet, small_images=small_resnet, widen=wider, deepen=deeper_stages, renamings=(NAMES, D_NAMES)
+    "resnet", resnet, small_images=small_stem, widen=wider, deepen=deeper_stages, renamings=(NAMES, D_NAMES)
 )
 RESNET_CIFAR = Family(
     "resnet_cifar",

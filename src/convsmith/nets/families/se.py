@@ -5,7 +5,7 @@ from convsmith.nets.families.residual import (
     deeper_stages,
     imagenet_stem,
     residual_stages,
-    small_resnet,
+    small_stem,
     wider,
 )
 from convsmith.nets.families.resnet import IMAGENET, RESNET, RESNET_CIFAR, SENET_NAMES, imagenet_numbers
@@ -47,7 +47,7 @@ def senet(
     return assembled("senet", Shape(channels, (size, size)), stem, stages, classes, drop=0.2)
 
 
-SENET = Family("senet", senet, small_images=small_resnet, widen=wider, deepen=deeper_stages, renamings=(SENET_NAMES,))
+SENET = Family("senet", senet, small_images=small_stem, widen=wider, deepen=deeper_stages, renamings=(SENET_NAMES,))
 
 _SE = ("se(16)",)
 _CAFFE = "as in the authors' Caffe files: pooling after the stem rounded up"
@@ -69,7 +69,7 @@ def _rows() -> dict[str, Row]:
         rows[f"se_resnext{name}_32x4d_caffe"] = Row(RESNET, 2017, _CAFFE, {**numbers, "ceil_pool": True}, _SE)
     numbers = {"depths": (2, 2, 3, 3, 3), "norm": True}
     rows["se_vgg16_bn"] = Row(VGG, 2017, "vgg16_bn with a gate after each convolution", numbers, _SE)
-    rows["senet154"] = Row(SENET, 2017, "the winner of ILSVRC 2017")
+    rows["senet154"] = Row(SENET, 2017, "ResNeXt-152 64x4d with gates and another stem, first of ILSVRC 2017")
     for depth in (20, 110):
         note = f"resnet{depth}_cifar with squeeze and excitation"
         rows[f"se_resnet{depth}_cifar"] = Row(RESNET_CIFAR, 2017, note, {"depth": depth}, _SE)

@@ -10,6 +10,8 @@ from convsmith.nets.parts import RELU, dense_head, padded_conv
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, Node, rewrite, seq
 
+_POOL = MaxPool(3, 2, ceil=True)
+
 
 def zfnet(
     *,
@@ -40,11 +42,13 @@ def zfnet(
     )  # fmt: skip
     head = dense_head((4096, 4096), classes, grid=None, drop_first=False)
     return Network(
-        name="zfnet", family="zfnet", input=Shape(channels, (size, size)), stages=stages, heads=((MAIN, head),)
+        name="zfnet",
+        family="zfnet",
+        input=Shape(channels, (size, size)),
+        init="he_in",
+        stages=stages,
+        heads=((MAIN, head),),
     )
-
-
-_POOL = MaxPool(3, 2, ceil=True)
 
 
 def small_zfnet(network: Network) -> Network:
