@@ -137,6 +137,15 @@ def test_drop_path_follows_the_linear_rule():
     )
 
 
+def test_drop_path_in_cells_follows_the_cells_number():
+    tree = edits.drop_path(network("nasnet_a_6_768_cifar"), 0.4)
+    rates = {}
+    for path, node in nodes(tree, DropPath):
+        rates.setdefault(path.split(".block")[0], set()).add(node.drop)
+    assert len(rates) == 20  # 18 normal cells and two reductions
+    assert [rate for values in rates.values() for rate in values] == pytest.approx([0.02 * i for i in range(1, 21)])
+
+
 def test_drop_path_again_replaces_the_rate():
     twice = edits.drop_path(edits.drop_path(network("resnet18"), 0.5), 0.2)
     assert twice.stages == edits.drop_path(network("resnet18"), 0.2).stages

@@ -6,6 +6,7 @@ import pytest
 
 from convsmith.nets.build import build
 from convsmith.nets.family import Renaming
+from convsmith.nets.peers import TIMM
 from convsmith.nets.renaming import original, renamed
 from convsmith.nets.zoo import FAMILIES, NETWORKS, network
 
@@ -43,25 +44,22 @@ def test_a_name_that_the_rules_would_read_otherwise_is_not_given():
     assert original("second.3", rules) == "second.2"  # by the second rule: the first one takes every `a`
 
 
-FIRST = {}
-for name, row in NETWORKS.items():
-    for renaming in row.family.renamings:
-        FIRST.setdefault((row.family.name, renaming.source), []).append(name)
+# One network of each family that timm has too and whose family has rules for timm's names.
+FIRST: dict[str, str] = {}
+for name in TIMM:
+    if any("timm" in renaming.source for renaming in NETWORKS[name].family.renamings):
+        FIRST.setdefault(NETWORKS[name].family.name, name)
+UNREADABLE = {"nasnet", "pnasnet"}  # `conv_?0` may be either; with timm installed its own names decide
 
 
-@pytest.mark.parametrize(("family", "source"), FIRST)
-def test_rules_of_the_families_read_backwards_for_a_network_of_theirs(family, source):
-    """For at least one network of the family each name of ours has one of theirs, and no two have the same."""
-    rules = [renaming for renaming in FAMILIES[family].renamings if renaming.source == source]
-    reasons = []
-    for name in FIRST[family, source]:
-        keys = list(build(network(name), device="meta").state_dict())
-        for renaming in rules:
-            theirs = [original(key, renaming) for key in keys]
-            lacking = [key for key, found in zip(keys, theirs, strict=True) if found is None]
-            if not lacking and len(set(theirs)) == len(keys):
-                assert [renamed(key, renaming) for key in theirs] == keys
-                assert not any(re.search(r"[\\(|?]", key) for key in theirs)
-                return
-            reasons.append(f"{name}: {lacking[:3]}")
-    pytest.fail(f"{reasons}")
+@pytest.mark.parametrize("family", FIRST)
+def test_rules_for_timms_names_read_backwards(family):
+    """Each name of ours has one of theirs, and no two have the same."""
+    keys = list(build(network(FIRST[family]), device="meta").state_dict())
+    renamings = [renaming for renaming in FAMILIES[family].renamings if "timm" in renaming.source]
+    found = [{key: original(key, renaming) for key in keys} for renaming in renamings]
+    whole = [names for names in found if None not in names.values()]
+    assert bool(whole) == (family not in UNREADABLE)
+    for names in whole:
+        assert len(set(names.values())) == len(keys)
+        assert all(re.fullmatch(r"[\w.]+", name) for name in names.values())

@@ -134,3 +134,12 @@ def test_basic_blocks_with_gates_are_timms_where_these_round_nothing(filled):
     with torch.no_grad():
         expected = peer(x)
         torch.testing.assert_close(ours(x), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(("factor", "width"), [(0.1, 2), (0.5, 2), (1.4, 6), (2, 8)])
+def test_widening_senet154_keeps_its_groups_whole(factor, width):
+    widened = dict(nodes(edit(network("senet154"), f"widen({factor})"), Conv))
+    assert (widened["stage1.unit1.branch.conv2"].channels, widened["stage1.unit1.branch.conv3"].channels) == (
+        64 * width,
+        256,
+    )

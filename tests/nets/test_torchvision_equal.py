@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torchvision.models as peers
-from torchvision.models.regnet import BlockParams
 from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision.models.regnet import BlockParams
 
 from convsmith.nets.build import build
 from convsmith.nets.measure import watch

@@ -80,6 +80,7 @@ def options(record: Any, prefix: str = "") -> Iterator[tuple[str, str, Any, str]
             yield path, type_name(hints[field.name]), value, field.metadata.get("help", "")
 
 
+@cache
 def kind_of(record: type) -> str:
     """The name by which a union tells a record: `RandomCrop` is `random_crop`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", record.__name__).lower()

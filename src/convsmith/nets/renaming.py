@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 
 from convsmith.nets.family import Renaming
 
-# What a pattern may be made of, to be read backwards: a choice (its first word is the project's own), a group, text.
+# What a pattern may be made of, to be read backwards: a choice (its first word is the project's own), a group, text. A
+# point stands for itself: names are what is made of it.
 _TOKEN = re.compile(
-    r"\(\?:(?P<choice>[^()]*)\)(?P<optional>\?)?|\((?P<group>[^()?][^()]*)\)|\\(?P<escaped>\W)|(?P<text>\w)"
+    r"\(\?:(?P<choice>[^()]*)\)(?P<optional>\?)?|\((?P<group>[^()?][^()]*)\)|\\(?P<escaped>\W)|(?P<text>[\w.])"
 )
 _PLACE = re.compile(r"<\\(?P<counted>\d+)>|\\(?:g<)?(?P<copied>\d+)>?")
 
@@ -32,6 +34,7 @@ def original(key: str, renaming: Renaming) -> str | None:
     return None
 
 
+@cache
 def _backwards(pattern: str, replacement: str) -> Callable[[str], str | None] | None:
     """A rule read from right to left; None for a pattern of other things than `_TOKEN` knows."""
     parts = _parts(pattern)

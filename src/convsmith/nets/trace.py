@@ -1,6 +1,7 @@
 """The one walk along a tree in the order of execution, with the shape and receptive field at every edge."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from convsmith.base.errors import UsageError, unknown
 from convsmith.nets.ops import MaxPool
@@ -79,12 +80,17 @@ def _join(path: str, name: str) -> str:
 
 def _through(leaf: Leaf, x: Signal, path: str) -> Signal:
     try:
-        shape = leaf.output(x.shape)
-        windows = leaf.windows(x.shape)
+        shape, windows = _sizes(leaf, x.shape)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
     field = x.field if windows is None else x.field.slide(windows)
     return Signal(shape, replace(field, whole=True) if leaf.whole else field)
+
+
+@lru_cache(maxsize=4096)
+def _sizes(leaf: Leaf, x: Shape) -> tuple[Shape, tuple[Window, ...] | None]:
+    """What a leaf gives and reads; a deep network has hundreds of equal leaves."""
+    return leaf.output(x), leaf.windows(x)
 
 
 def _gated(x: Signal, y: Signal, path: str) -> Signal:

@@ -4,17 +4,29 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from convsmith.nets.folding import fold
-from convsmith.nets.ops import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, Conv, ConvTranspose, Linear, MaxPool, Rbf
+from convsmith.nets.ops import (
+    AdaptiveAvgPool,
+    AdaptiveMaxPool,
+    AvgPool,
+    AvgPoolSame,
+    Conv,
+    ConvTranspose,
+    Linear,
+    MaxPool,
+    Rbf,
+)
 from convsmith.nets.sizes import Axes
 from convsmith.nets.tree import Add, Branching, Cat, Gate, Leaf, Node, Seq, walk
 
 WEIGHTED = (Conv, ConvTranspose, Linear, Rbf)
-POOLS = (MaxPool, AvgPool, AdaptiveAvgPool, AdaptiveMaxPool)
+POOLS = (MaxPool, AvgPool, AvgPoolSame, AdaptiveAvgPool, AdaptiveMaxPool)
 
 
 def across(value: Axes) -> str:
-    """A size given once or per axis: `3x3`, `1x7`."""
-    return f"{value}x{value}" if isinstance(value, int) else "x".join(map(str, value))
+    """A size given once or per axis: `3x3`, `1x7`, `5-wide` along a single axis."""
+    if isinstance(value, int):
+        return f"{value}x{value}"
+    return "x".join(map(str, value)) if len(value) > 1 else f"{value[0]}-wide"
 
 
 def leaf_words(leaf: Leaf) -> str:
@@ -26,7 +38,7 @@ def leaf_words(leaf: Leaf) -> str:
     if isinstance(leaf, AdaptiveAvgPool | AdaptiveMaxPool):
         kind = "" if isinstance(leaf, AdaptiveAvgPool) else "max "
         return f"global {kind}pool" if leaf.size in (1, (1, 1)) else f"{kind}pool to {across(leaf.size)}"
-    if isinstance(leaf, MaxPool | AvgPool):
+    if isinstance(leaf, MaxPool | AvgPool | AvgPoolSame):
         return f"{'max' if isinstance(leaf, MaxPool) else 'average'} pool {across(leaf.kernel)}"
     return leaf.op.replace("_", " ")
 
@@ -87,7 +99,8 @@ def node_words(node: Node, widths: bool = True) -> str:
 def _bracketed(child: Node, widths: bool) -> str:
     words = node_words(child, widths)
     several = "; " in words or " | " in words or " branches of " in words
-    return f"[{words}]" if isinstance(child, Branching) and several else words
+    bracketed = words.startswith("[") and words.endswith("]")
+    return f"[{words}]" if isinstance(child, Branching) and several and not bracketed else words
 
 
 def _kernel(leaf: Leaf) -> str:

@@ -29,24 +29,35 @@ def drop_path(network: Network, drop: float, by: str = "sample") -> Network:
     """Stochastic depth: each residual branch is dropped in training, from almost never (first) to `drop` (last).
 
     The linear decay rule of Huang et al. 2016, section 3: unit l of L is dropped with probability l / L * `drop`. What
-    the network had of it is replaced.
+    the network had of it is replaced. In a network of cells it is each operation but the identity, by the cell's number
+    (Zoph et al. 2018, appendix; there it also grows during training).
     """
     if not 0 <= drop < 1:
         raise UsageError(f"drop_path: expected a probability from 0 to below 1, received {drop}")
     if by not in ("sample", "batch"):
         raise UsageError(f"drop_path: by is 'sample' or 'batch', received {by!r}")
-    units = _units(network)
-    rates = {path: drop * number / len(units) for number, path in enumerate(units, 1)}
+    branches = _branches(network)
+    units = list(dict.fromkeys(branches.values()))
+    rates = {unit: drop * number / len(units) for number, unit in enumerate(units, 1)}
 
     def change(path: str, node: Node) -> Node:
-        if path not in rates or not isinstance(node, Add):
+        if path not in branches:
             return node
-        children = dict(node.children)
-        children["branch"] = appended(children["branch"], "drop_path", DropPath(rates[path], by=by))  # pyright: ignore[reportArgumentType]
-        return Add(tuple(children.items()))
+        return appended(node, "drop_path", DropPath(rates[branches[path]], by=by))  # pyright: ignore[reportArgumentType]
 
     args = (drop,) if by == "sample" else (drop, by)
     return recorded(network, edit_stages(network, change), "drop_path", *args)
+
+
+def _branches(network: Network) -> dict[str, str]:
+    """The branches that stochastic depth drops, each with its unit: a residual sum, or the cell of a block."""
+    branches = {f"{path}.branch": path for path in _units(network)}
+    for name, stage in network.stages:
+        for path, node in walk(stage, name):
+            if isinstance(node, Add) and [child for child, _ in node.children] == ["left", "right"]:
+                paths = [f"{path}.{child}" for child, operation in node.children if isinstance(operation, Seq)]
+                branches |= dict.fromkeys(paths, path.rpartition(".")[0])
+    return branches
 
 
 def _units(network: Network) -> list[str]:

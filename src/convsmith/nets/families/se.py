@@ -6,11 +6,10 @@ from convsmith.nets.families.residual import (
     imagenet_stem,
     residual_stages,
     small_stem,
-    wider,
 )
 from convsmith.nets.families.resnet import IMAGENET, RESNET, RESNET_CIFAR, SENET_NAMES, imagenet_numbers
 from convsmith.nets.families.vgg import VGG
-from convsmith.nets.family import Family, Row
+from convsmith.nets.family import Family, Numbers, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm
 from convsmith.nets.parts import RELU, padded_conv, squeeze_excite
@@ -47,7 +46,12 @@ def senet(
     return assembled("senet", Shape(channels, (size, size)), stem, stages, classes, drop=0.2)
 
 
-SENET = Family("senet", senet, small_images=small_stem, widen=wider, deepen=deeper_stages, renamings=(SENET_NAMES,))
+def _wider(numbers: Numbers, factor: float) -> Numbers:
+    """`factor` times the width of the groups, which stays even: half as many channels come into them."""
+    return {**numbers, "base_width": 2 * max(1, round(numbers["base_width"] * factor / 2))}
+
+
+SENET = Family("senet", senet, small_images=small_stem, widen=_wider, deepen=deeper_stages, renamings=(SENET_NAMES,))
 
 _SE = ("se(16)",)
 _CAFFE = "as in the authors' Caffe files: pooling after the stem rounded up"
