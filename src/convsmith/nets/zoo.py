@@ -121,9 +121,15 @@ def network(name: str, **numbers: Any) -> Network:
 
 
 def siblings(name: str) -> list[str]:
-    """The other names that the same function builds for the same depth or form: `alexnet` has `alexnet_2012`, ..."""
-    stem = name.split("_")[0]
-    return [other for other in NETWORKS if other != name and other.split("_")[0] == stem]
+    """The other names that begin alike: `alexnet` has `alexnet_2012`, ..., `resnet20_cifar` has `resnet20_b_cifar`."""
+    return [other for other in NETWORKS if other != name and _stem(other) == _stem(name)]
+
+
+def _stem(name: str) -> str:
+    """The shortest beginning of a name, in whole words and without `_cifar`, that is a network's name too."""
+    words = name.removesuffix("_cifar").split("_")
+    beginnings = ("_".join(words[:count]) for count in range(1, len(words) + 1))
+    return next(stem for stem in beginnings if stem in NETWORKS or f"{stem}_cifar" in NETWORKS)
 
 
 def small_images(network: Network) -> Network:
