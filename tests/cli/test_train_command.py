@@ -166,7 +166,7 @@ def test_an_edit_that_changes_nothing_warns_in_one_line(command, here):
         (["--augment", "flop"], "unknown augment 'flop'; nearest: flip"),
         (["--augment", "crop(many)"], "augment[0].padding: expected"),
         (["--augment", "crop("], ""),
-        (["--edit", "widen=2"], "unknown edit 'widen'"),
+        (["--edit", "widden=2"], "unknown edit 'widden'; nearest: widen"),
         (
             ["--quiet", "--optimiser.rules", "rule(nothing, lr=1)"],
             "optimiser.rules: no parameter is left for 'nothing'",

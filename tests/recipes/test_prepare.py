@@ -27,7 +27,7 @@ def test_the_stem_can_be_kept_or_forced(shared_pictures):
     assert plan("resnet18", shared_pictures, stem="large").notes == ()
     assert "small_images" in plan("resnet18", shared_pictures, stem="small", data__size=80).network.edits
     assert "small_images" not in plan("resnet18", shared_pictures, data__size=65).network.edits
-    with pytest.raises(UsageError, match="the family 'lenet' has no rule for small images"):
+    with pytest.raises(UsageError, match="the family 'lenet5' has no rule for small images"):
         plan("lenet5", shared_pictures, stem="small", data__size=32)
 
 
