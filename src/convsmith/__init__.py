@@ -1,7 +1,8 @@
 """Convolutional networks as data.
 
 `cs.network("resnet50", classes=10)` is a tree, `cs.build(tree)` a `torch.nn.Module`, `cs.cost(tree, (3, 224, 224))`
-its numbers; `run = cs.train("digits", epochs=3)` trains, `cs.load(path)` opens a run. Imports happen at first use.
+its numbers; `run = cs.train("digits", epochs=3)` trains, `cs.load(path)` opens a run; `cs.pretrained("resnet50")` has
+torchvision's weights. Imports happen at first use.
 """
 
 from importlib import import_module
@@ -9,8 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convsmith.api import Pretrained as Pretrained
     from convsmith.api import Run as Run
     from convsmith.api import load as load
+    from convsmith.api import pretrained as pretrained
     from convsmith.api import resume as resume
     from convsmith.api import train as train
     from convsmith.nets.build import build as build
@@ -31,9 +34,14 @@ _PUBLIC = {
     "resume": "convsmith.api",
     "load": "convsmith.api",
     "Run": "convsmith.api",
+    "pretrained": "convsmith.api",
+    "Pretrained": "convsmith.api",
 }
 
-__all__ = ["Network", "Recipe", "Run", "build", "cost", "edit", "load", "network", "resume", "train"]
+__all__ = [
+    "Network", "Pretrained", "Recipe", "Run",
+    "build", "cost", "edit", "load", "network", "pretrained", "resume", "train",
+]  # fmt: skip
 
 try:
     __version__ = version("convsmith")

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from convsmith.base.errors import UsageError
+from convsmith.base.errors import UsageError, unknown
+from convsmith.data.preprocess import Preprocess
+from convsmith.deploy.exchange import WeightsFile, export_weights
+from convsmith.deploy.formats import FORMATS
 from convsmith.deploy.onnx import Export, export_onnx
-from convsmith.deploy.predict import Picture, Prediction, expand, predict
+from convsmith.deploy.predict import Picture, Prediction, Predictor, expand, predict
+from convsmith.nets.build import BuiltNetwork
 from convsmith.recipes.choose import choose
 from convsmith.recipes.evaluate import Evaluated, Split, evaluate_run, own_split
 from convsmith.recipes.recipe import Recipe
@@ -17,9 +21,13 @@ from convsmith.recipes.run import train as train_recipe
 from convsmith.recipes.shorthand import set_fields
 from convsmith.report.curves import curves_svg
 from convsmith.runs.directory import RunDirectory, open_run
+from convsmith.runs.pretrained import Pretrained as PretrainedSubject
+from convsmith.runs.pretrained import load_pretrained
 from convsmith.runs.subject import Subject, open_subject
 from convsmith.training.engine import resolve, using
 from convsmith.training.options import EngineOptions
+
+_RETRAIN = "convsmith train NETWORK --data PATH --pretrained"
 
 
 @dataclass(frozen=True)
@@ -53,22 +61,24 @@ class Run:
 
     def predict(self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto") -> list[Prediction]:
         """The most probable classes of images: a path, folder, pattern, Pillow image, array, or a list of these."""
-        single = isinstance(pictures, str | Path) or not isinstance(pictures, Iterable) or hasattr(pictures, "shape")
-        items: list[Any] = [pictures] if single else list(pictures)  # type: ignore[arg-type]
-        files: list[Picture] = []
-        for item in items:
-            files += expand([str(item)]) if isinstance(item, str | Path) else [item]
-        engine = resolve(EngineOptions(device=device))
-        with using(engine):
-            return list(predict(self.subject(), files, engine, top))
+        return _predicted(self.subject(), pictures, top, device)
 
-    def export(self, path: str | Path | None = None, to: Literal["onnx"] = "onnx") -> Export:
-        """Write the network for another runtime, checked against its own outputs on validation images."""
-        if to != "onnx":
-            raise UsageError(f"export: expected the format onnx, received {to!r}")
+    def export(
+        self, path: str | Path | None = None, to: Literal["onnx", "torchvision", "timm"] = "onnx"
+    ) -> Export | WeightsFile:
+        """Write the network for another program, checked against its own outputs on validation images.
+
+        "onnx" holds the network with its preprocessing; "torchvision" and "timm" the weights by their names, which
+        their own network of the same architecture loads: .safetensors, or .pth and .pt by `path`.
+        """
+        if to not in FORMATS:
+            raise unknown("export format", to, FORMATS)
         subject = self.subject()
         _, examples = own_split(subject, "val")
-        return export_onnx(subject, examples, Path(path) if path else self.path / "export" / "model.onnx")
+        file = Path(path) if path else self.path / "export" / FORMATS[to]
+        if to == "onnx":
+            return export_onnx(subject, examples, file)
+        return export_weights(subject, examples, to, file)
 
     def report(self) -> Path:
         """The path of the run's report, a page that needs nothing else."""
@@ -76,6 +86,48 @@ class Run:
 
     def _repr_html_(self) -> str:
         return f"<p><b>{self.path}</b>: {self.directory.status().state}</p>{curves_svg(self.metrics)}"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A network with weights of others: predict with it, take its module, read what it is."""
+
+    subject: PretrainedSubject
+
+    @property
+    def module(self) -> BuiltNetwork:
+        """The network, a `torch.nn.Module` in evaluation mode."""
+        return self.subject.module
+
+    @property
+    def preprocess(self) -> Preprocess | None:
+        """How an image becomes its input: `convsmith.data.preprocess.load(image, record)`."""
+        return self.subject.preprocess
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The names of the classes, in the order of the outputs; None where the last layer is new."""
+        return self.subject.labels
+
+    def predict(self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto") -> list[Prediction]:
+        """The most probable classes of images, as `Run.predict`."""
+        if self.labels is None:
+            raise UsageError(f"the last layer is new (the weights are for other classes); train it first: {_RETRAIN}")
+        if self.preprocess is None:
+            raise UsageError("an image has 1 or 3 channels; call the module on tensors of your own")
+        return _predicted(self.subject, pictures, top, device)
+
+
+def pretrained(
+    name: str, classes: int | None = None, channels: int | None = None, weights: str | Path = "DEFAULT"
+) -> Pretrained:
+    """The network called `name` with torchvision's published weights, or with those of a file.
+
+    `pretrained("resnet50").predict("photo.jpg")`. `weights` is one of torchvision's entries (`DEFAULT` is its best,
+    `IMAGENET1K_V1`, ...), fetched once into the cache and checked, or a `.safetensors`, `.pt` or `.pth` file by
+    torchvision's, timm's or our names. Other `classes` give a new last layer, other `channels` adapted first filters.
+    """
+    return Pretrained(load_pretrained(name, classes=classes, channels=channels, weights=weights))
 
 
 def train(
@@ -100,6 +152,17 @@ def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False) 
 def _say(quiet: bool) -> Callable[[str], None]:
     """What was decided is said on stderr, as progress is."""
     return lambda text: None if quiet else print(text, file=sys.stderr)
+
+
+def _predicted(subject: Predictor, pictures: Picture | Iterable[Picture], top: int, device: str) -> list[Prediction]:
+    single = isinstance(pictures, str | Path) or not isinstance(pictures, Iterable) or hasattr(pictures, "shape")
+    items: list[Any] = [pictures] if single else list(pictures)  # type: ignore[arg-type]
+    files: list[Picture] = []
+    for item in items:
+        files += expand([str(item)]) if isinstance(item, str | Path) else [item]
+    engine = resolve(EngineOptions(device=device))
+    with using(engine):
+        return list(predict(subject, files, engine, top))
 
 
 def load(path: str | Path) -> Run:

@@ -10,7 +10,8 @@ def test_eval_json(command, photo_run):
     answer = command("eval", photo_run[0], "--json")
     assert (answer.code, answer.err) == (0, "")
     assert list(answer.json) == [
-        "accuracy", "top5", "loss", "count", "interval", "per_class", "confusion", "split", "step",
+        "accuracy", "top5", "loss", "count", "interval", "precision", "recall", "f1", "balanced_accuracy", "auc", "ece",
+        "brier", "per_class", "confusion", "reliability", "split", "step", "temperature",
     ]  # fmt: skip
     assert all(list(c) == ["label", "precision", "recall", "f1", "support"] for c in answer.json["per_class"])
     assert (answer.json["count"], answer.json["split"], answer.json["step"]) == (6, "test", 18)
@@ -131,7 +132,7 @@ def test_export(command, own_run):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["eval"], 2, "eval: the following arguments are required: run"),
+        (["eval"], 2, "eval: the following arguments are required: RUN"),
         (["eval", "nowhere"], 2, "nowhere: no such run"),
         (["eval", "{folder}"], 1, "{folder}: is no run directory: run.json is missing"),
         (["eval", "{run}", "--split", "tset"], 2, "eval: argument --split: invalid choice: 'tset'"),

@@ -44,7 +44,7 @@ def test_every_kind_of_schedule_goes_to_json_and_back(kind):
         ({"batch": 3.5}, "recipe.batch: expected whole number, received 3.5"),
         ({"batch": True}, "recipe.batch: expected whole number, received True"),
         ({"optimiser": 3}, "recipe.optimiser: expected optimiser, received 3"),
-        ({"pretrained": 1}, "recipe.pretrained: expected true|false, received 1"),
+        ({"quick": 1}, "recipe.quick: expected true|false, received 1"),
         ({"length": 10}, "recipe.length: expected a duration such as '90ep', '2000steps' or '10%', received 10"),
         ({"select": "bets"}, "unknown value for recipe.select: 'bets'; nearest: best"),
         ({"augment": [{"kind": "flop"}]}, "unknown kind in recipe.augment[0] 'flop'; nearest: flip"),
@@ -96,7 +96,9 @@ def test_fields_that_only_fit_together_are_set_in_any_order():
 
 def test_two_starts_are_one_too_many():
     with pytest.raises(UsageError, match="weights and pretrained both say where to start from; give one"):
-        Recipe(weights="a", pretrained=True)
+        set_fields(Recipe(), [("weights", "a"), ("pretrained", True)])
+    assert set_fields(Recipe(), [("pretrained", True)]).weights == "DEFAULT"
+    assert set_fields(Recipe(weights="a"), [("pretrained", False)]).weights == "a"
 
 
 def test_paths_in_a_file_are_relative_to_it(tmp_path):

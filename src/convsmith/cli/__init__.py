@@ -29,7 +29,7 @@ VERBS: Table[str] = Table(
         "runs": "list the runs with state, accuracy and time",
         "eval": "accuracy, per-class numbers and confusion of a run",
         "predict": "what a run says about images",
-        "export": "write a run's network as ONNX, checked",
+        "export": "write a run's network as ONNX, or its weights for torchvision and timm, checked",
         "reproduce": "the figures of the lectures, computed",
         "doctor": "this machine and installation",
     },
@@ -40,8 +40,9 @@ SYNONYMS = {
     "models": "nets", "networks": "nets", "list": "nets", "zoo": "nets",
     "fit": "train", "resume": "train",
     "infer": "predict", "classify": "predict",
-    "diff": "compare", "lint": "review", "critique": "review", "recipe": "recipes", "run": "runs", "ls": "runs", "dataset": "data", "env": "doctor",
+    "diff": "compare", "recipe": "recipes", "run": "runs", "ls": "runs", "dataset": "data", "env": "doctor",
     "lectures": "reproduce", "figures": "reproduce",
+    "lint": "review", "critique": "review",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`convsmith compare NET NET ...`."""
+"""`convsmith compare NET NET ...`; runs are compared in `compare_runs`."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.cli.compare_runs import add_run_options, compare_runs, is_comparison_of_runs
 from convsmith.cli.networks import add_network_options, as_json, field_words, opened, priced
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.nets.accuracies import ACCURACIES, HUMAN_ERROR, WINNERS, Accuracy, Winner
@@ -23,7 +24,9 @@ from convsmith.report.winners import Entry, winners_svg
 def run(words: Sequence[str]) -> int:
     """Networks side by side, the first being what the others are measured against."""
     values = _parser().read(words)
-    check_folders([values.bars, values.bubbles, values.winners])
+    check_folders([values.bars, values.bubbles, values.winners, values.plot])
+    if is_comparison_of_runs(values):
+        return compare_runs(values)
     names = _names(values.networks)
     if values.winners:
         write_picture(values.winners, lambda: winners_svg(_CONTEST, _CONTEST_NOTE, _entries(), HUMAN_ERROR))
@@ -42,8 +45,9 @@ def run(words: Sequence[str]) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser("compare", "Networks side by side; the options apply to each.")
-    parser.add_argument("networks", nargs="*", help="names, as `show` takes them, and patterns such as 'resnet*'")
+    parser = Parser("compare", "Networks side by side, or trained runs; the options apply to each.")
+    help = "names, as `show` takes them, and patterns such as 'resnet*'; or runs only"
+    parser.add_argument("networks", nargs="*", metavar="NET|RUN", help=help)
     add_network_options(parser)
     for name, help in (
         ("bars", "activation memory, parameters and MACs as bars"),
@@ -51,6 +55,7 @@ def _parser() -> Parser:
         ("winners", "the ImageNet contest of 2010 to 2017: error and layers; needs no network"),
     ):
         parser.add_argument(f"--{name}", type=picture_file, metavar="FILE.svg", help=help)
+    add_run_options(parser)
     add_output(parser)
     return parser
 

@@ -1,60 +1,158 @@
-"""`convsmith eval RUN`."""
+"""`convsmith eval RUN [RUN ...]`."""
 
+import argparse
 from collections.abc import Sequence
+from dataclasses import astuple
 from importlib import import_module
+from typing import Any
 
+from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import Parser, add_edit, add_output, print_json, say
+from convsmith.cli.pictures import check_folders, picture_file, write_picture
+from convsmith.report.reliability import Reliability, reliability_svg
 from convsmith.report.text import count, interval, percent, table
+from convsmith.runs.directory import open_run
 from convsmith.training.options import EngineOptions
 
 CLASSES = 40
 CONFUSED = 8
+ENSEMBLE = "ensemble"
 
 
 def run(words: Sequence[str]) -> int:
-    """Evaluate a run exactly: each image once, in fp32."""
-    parser = Parser("eval", "Accuracy, loss and per-class numbers of a run: each image counted once, in fp32.")
-    parser.add_argument("run", help="a run's directory")
+    """Evaluate runs exactly: each image once, in fp32."""
+    values = _parser().read(words)
+    _check(values)
+    if values.calibrate:
+        return _calibrate(values)
+    evaluating = import_module("convsmith.recipes.evaluate")
+    evaluated = [_evaluate(evaluating, path, values) for path in values.runs]
+    rows = [(path, e.result) for path, e in zip(values.runs, evaluated, strict=True)]
+    if values.ensemble:
+        rows.append((ENSEMBLE, evaluating.ensemble(evaluated)))
+    write_picture(values.plot, lambda: reliability_svg([_reliability(name, r, values.bins) for name, r in rows]))
+    if values.json:
+        print_json(_as_json(evaluated, rows, values))
+    elif len(rows) > 1:
+        print(f"{_where(evaluated)}\n")
+        print(evaluation_table(rows, values.bins))
+    else:
+        _print_one(values.runs[0], evaluated[0], values.bins)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser("eval", "Accuracy, averages over classes, calibration: each image counted once, in fp32.")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's directory; several: a row each")
     parser.add_argument("--split", choices=("train", "val", "test"), help="which images; none: test, else val")
     parser.add_argument("--data", metavar="NAME|PATH", help="other images than the run's own")
     parser.add_argument("--checkpoint", choices=("selected", "last", "best"), default="selected", help="which weights")
+    parser.add_argument("--ensemble", action="store_true", help="the mean of the runs' probabilities as well")
+    parser.add_argument("--calibrate", action="store_true", help="fit a temperature on val, and keep it in the run")
+    parser.add_argument("--bins", type=int, default=15, metavar="N", help="stretches of confidence for the ECE (15)")
+    help = "reliability diagram: accuracy over confidence"
+    parser.add_argument("--plot", type=picture_file, metavar="FILE.svg", help=help)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add_edit(parser)
     parser.add_argument("--quiet", action="store_true", help="no notes")
     add_output(parser)
-    values = parser.read(words)
-    evaluated = import_module("convsmith.recipes.evaluate").evaluate_run(
-        values.run,
+    return parser
+
+
+def _check(values: argparse.Namespace) -> None:
+    """Refuse what does not go together before the seconds that torch takes to load."""
+    check_folders([values.plot])
+    for path in values.runs:
+        open_run(path)
+    if values.bins < 1:
+        raise UsageError(f"eval: --bins must be at least 1, received {values.bins}")
+    if values.ensemble and len(values.runs) < 2:
+        raise UsageError("eval: --ensemble needs two runs or more")
+    twice = next((path for n, path in enumerate(values.runs) if path in values.runs[:n]), None)
+    if twice is not None:
+        raise UsageError(f"eval: {twice} is named twice")
+    if values.calibrate:
+        if len(values.runs) > 1:
+            raise UsageError("eval: --calibrate takes one run")
+        given = [f"--{n}" for n in ("split", "data", "ensemble", "edit", "plot") if getattr(values, n)]
+        if given or values.checkpoint != "selected":
+            raise UsageError(
+                f"eval: {(given or ['--checkpoint'])[0]} cannot be given with --calibrate, which fits the run's own "
+                "weights to its own validation images"
+            )
+
+
+def _evaluate(evaluating: Any, path: str, values: argparse.Namespace) -> Any:
+    evaluated = evaluating.evaluate_run(
+        path,
         split=values.split,
         source=values.data,
         checkpoint=values.checkpoint,
         edits=values.edit,
         engine=EngineOptions(device=values.device),
     )
-    for warning in evaluated.subject.warnings if not values.quiet else ():
+    for warning in () if values.quiet else evaluated.subject.warnings:
         say(f"warning: {warning}")
-    result = evaluated.result
-    if values.json:
-        print_json(result.to_json() | {"split": evaluated.split, "step": evaluated.subject.step})
-        return 0
-    right = round(result.accuracy * result.count)
-    print(f"{values.run} on {evaluated.split}: {count(result.count)} images, weights of step {evaluated.subject.step}")
+    return evaluated
+
+
+def evaluation_table(rows: Sequence[tuple[str, Any]], bins: int = 15) -> str:
+    """A row for each name with its `Classification`."""
+    cells = [
+        (
+            name,
+            percent(r.accuracy),
+            interval(*r.interval),
+            percent(r.averages.balanced_accuracy),
+            percent(r.averages.f1),
+            _fraction(r.auc),
+            f"{r.loss:.4f}",
+            f"{r.brier:.4f}",
+            percent(r.ece(bins)),
+        )
+        for name, r in rows
+    ]
+    header = ("run", "accuracy", "95% interval", "balanced", "F1", "AUC", "loss", "Brier", "ECE")
+    return table(header, cells, align="<>>>>>>>>")
+
+
+def _where(evaluated: Sequence[Any]) -> str:
+    """What the rows of a table were evaluated on: one line where it is the same for all."""
+    places = list(dict.fromkeys((e.split, e.result.count) for e in evaluated))
+    if len(places) == 1:
+        return f"on {places[0][0]}: {count(places[0][1])} images each"
+    return "\n".join(f"{e.subject.run.path} on {e.split}: {count(e.result.count)} images" for e in evaluated)
+
+
+def _print_one(name: str, evaluated: Any, bins: int) -> None:
+    result, subject = evaluated.result, evaluated.subject
+    right, means = round(result.accuracy * result.count), result.averages
+    calibrated = f", temperature {subject.temperature:.3g}" if subject.temperature != 1 else ""
+    print(f"{name} on {evaluated.split}: {count(result.count)} images, weights of step {subject.step}{calibrated}")
     print(f"accuracy  {result.accuracy:.2%}  ({count(right)} right; 95% interval {interval(*result.interval)})")
     print(f"top 5     {result.top5:.2%}")
+    print(f"balanced  {means.balanced_accuracy:.2%}  (mean recall of the classes)")
+    print(f"means     precision {percent(means.precision)}, recall {percent(means.recall)}, F1 {percent(means.f1)}")
+    print(f"AUC       {_fraction(result.auc)}  (each class against the rest, mean)")
     print(f"loss      {result.loss:.4f}")
+    print(f"Brier     {result.brier:.4f}")
+    print(f"ECE       {result.ece(bins):.2%}  (expected calibration error, {bins} bins)")
     print()
-    shown = (
-        sorted(result.per_class, key=lambda c: c.f1)[:CLASSES] if len(result.per_class) > CLASSES else result.per_class
-    )
+    _print_classes(result)
+    _print_confused(result)
+
+
+def _print_classes(result: Any) -> None:
+    shown = result.per_class
+    if len(shown) > CLASSES:
+        shown = sorted(shown, key=lambda c: c.f1)[:CLASSES]
     rows = [(c.label, percent(c.precision), percent(c.recall), percent(c.f1), count(c.support)) for c in shown]
     print(table(("class", "precision", "recall", "F1", "images"), rows, align="<>>>>"))
     if len(shown) < len(result.per_class):
         print(f"(the {CLASSES} of {len(result.per_class)} classes with the lowest F1; all with --json)")
-    _print_confused(result)
-    return 0
 
 
-def _print_confused(result) -> None:
+def _print_confused(result: Any) -> None:
     labels = [c.label for c in result.per_class]
     pairs = [
         (n, labels[i], labels[j]) for i, row in enumerate(result.confusion) for j, n in enumerate(row) if i != j and n
@@ -63,3 +161,48 @@ def _print_confused(result) -> None:
         print("\nmost confused")
         for n, true, called in sorted(pairs, key=lambda p: -p[0])[:CONFUSED]:
             print(f"  {n:>5} x {true} called {called}")
+
+
+def _as_json(evaluated: Sequence[Any], rows: Sequence[tuple[str, Any]], values: argparse.Namespace) -> Any:
+    """One object for one run, else a list of them; with an ensemble its `members` and itself."""
+    members = [
+        _numbers(result, values.bins) | {"split": e.split, "step": e.subject.step, "temperature": e.subject.temperature}
+        for e, (_, result) in zip(evaluated, rows, strict=False)
+    ]
+    if len(rows) == 1:
+        return members[0]
+    members = [{"run": name} | member for (name, _), member in zip(rows, members, strict=False)]
+    return {"members": members, ENSEMBLE: _numbers(rows[-1][1], values.bins)} if values.ensemble else members
+
+
+def _numbers(result: Any, bins: int) -> dict[str, Any]:
+    return result.to_json() | {"ece": result.ece(bins), "reliability": [vars(b) for b in result.reliability(bins)]}
+
+
+def _reliability(name: str, result: Any, bins: int) -> Reliability:
+    return Reliability(name, [astuple(b) for b in result.reliability(bins)], result.ece(bins))
+
+
+def _fraction(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _calibrate(values: argparse.Namespace) -> int:
+    (path,) = values.runs
+    record = import_module("convsmith.recipes.evaluate").calibrate_run(path, EngineOptions(device=values.device))
+    if values.json:
+        print_json({"run": path, **record})
+        return 0
+    print(f"{path}: outputs divided by {record['temperature']:.4g}, fitted on val; kept in {path}/calibration.json")
+    rows = [
+        (
+            split,
+            count(n["count"]),
+            percent(n["accuracy"]),
+            *(f"{before:.2%} to {after:.2%}" for before, after in [n["ece"]]),
+            *(f"{before:.4f} to {after:.4f}" for before, after in (n["loss"], n["brier"])),
+        )
+        for split, n in record["splits"].items()
+    ]
+    print(table(("split", "images", "accuracy", "ECE", "loss", "Brier"), rows, align="<>>>>>"))
+    return 0

@@ -1,22 +1,28 @@
-"""`convsmith export RUN --to onnx`."""
+"""`convsmith export RUN --to onnx`, `--to torchvision`, `--to timm`."""
 
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from convsmith.cli.arguments import Parser, add_output, print_json, say
+from convsmith.deploy.formats import FORMATS
 from convsmith.report.text import size
 
 
 def run(words: Sequence[str]) -> int:
-    """Write a run's network for another runtime, compared with its own outputs on real images."""
+    """Write a run's network for another program, compared with its own outputs on real images."""
     parser = Parser(
-        "export", "Write a run's network for another runtime, checked on its validation images. 1: it differs."
+        "export", "Write a run's network for another program, checked on its validation images. 1: it differs."
     )
     parser.add_argument("run", help="a run's directory")
-    parser.add_argument("--to", choices=("onnx",), default="onnx", help="the format (onnx)")
+    parser.add_argument(
+        "--to", choices=tuple(FORMATS), default="onnx", help="onnx, or weights by torchvision's or timm's names"
+    )
     parser.add_argument("--data", metavar="PATH", help="where the run's own data lies now, if it has moved")
-    parser.add_argument("--out", metavar="FILE", help="where to write; none: RUN/export/model.onnx")
+    parser.add_argument(
+        "--out", metavar="FILE", help="where to write (weights: .safetensors, .pth or .pt); none: RUN/export/..."
+    )
     parser.add_argument(
         "--tolerance", type=float, default=1e-4, help="largest difference, relative to the largest output"
     )
@@ -27,16 +33,36 @@ def run(words: Sequence[str]) -> int:
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
     _, examples = import_module("convsmith.recipes.evaluate").own_split(subject, "val", values.data)
-    path = Path(values.out) if values.out else subject.run.path / "export" / "model.onnx"
-    export = import_module("convsmith.deploy.onnx").export_onnx(subject, examples, path, values.tolerance)
+    path = Path(values.out) if values.out else subject.run.path / "export" / FORMATS[values.to]
+    if values.to == "onnx":
+        export = import_module("convsmith.deploy.onnx").export_onnx(subject, examples, path, values.tolerance)
+    else:
+        exchange = import_module("convsmith.deploy.exchange")
+        export = exchange.export_weights(subject, examples, values.to, path, values.tolerance)
     if values.json:
         print_json(export.to_json())
-        return 0
+    elif values.to == "onnx":
+        _print_onnx(export)
+    else:
+        _print_weights(export)
+    return 0
+
+
+def _print_onnx(export: Any) -> None:
     print(f"{export.path}  {size(export.bytes)}, ONNX opset {export.opset}, free batch size")
     for c in export.comparisons:
-        print(
-            f"  batch {c.batch}: largest difference {c.difference:.1e} of the largest output, "
-            f"{c.same_class}/{c.images} same class"
-        )
+        print(f"  batch {c.batch}: {_compared(c)}")
     print(f"  checked with ONNX Runtime on validation images; tolerance {export.tolerance:.0e}")
-    return 0
+
+
+def _print_weights(export: Any) -> None:
+    print(f"{export.path}  {size(export.bytes)}, {export.tensors} tensors by {export.library}'s names")
+    print(f"  for {export.load}")
+    if export.comparison is None:
+        print(f"  not compared: {export.library} is not installed; the names come from rules that were read backwards")
+    else:
+        print(f"  loaded there and run on validation images: {_compared(export.comparison)}")
+
+
+def _compared(c: Any) -> str:
+    return f"largest difference {c.difference:.1e} of the largest output, {c.same_class}/{c.images} same class"

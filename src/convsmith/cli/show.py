@@ -131,7 +131,7 @@ def _layers(layers: Sequence[LayerCost]) -> str:
 def _totals(numbers: Cost) -> str:
     rows = [
         ("parameters", count(numbers.params), size(4 * numbers.params) + " as 32-bit floats"),
-        ("MACs", count(numbers.macs), "multiply-accumulates of convolution and linear layers, for one image"),
+        ("MACs", count(numbers.macs), "multiply-accumulates of convolution and linear layers, for one input"),
         ("FLOPs", count(numbers.flops), "2 x MACs"),
         ("activations", size(numbers.activation_bytes), "outputs of convolution and linear layers, 32-bit, one image"),
     ]

@@ -5,16 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError
 from convsmith.data.images import EXTENSIONS
-from convsmith.data.preprocess import load
-from convsmith.runs.subject import Subject
+from convsmith.data.preprocess import Preprocess, load
 from convsmith.training.engine import Engine
 
 BATCH = 64
@@ -55,7 +55,20 @@ class Prediction:
         return data if self.error is None else data | {"error": self.error}
 
 
-def predict(subject: Subject, pictures: Iterable[Picture], engine: Engine, top: int = 5) -> Iterator[Prediction]:
+class Predictor(Protocol):
+    """What predicts: a run's subject, or a published network."""
+
+    @property
+    def module(self) -> nn.Module: ...
+    @property
+    def preprocess(self) -> Preprocess: ...
+    @property
+    def labels(self) -> Sequence[str]: ...
+    @property
+    def channels_last(self) -> bool: ...
+
+
+def predict(subject: Predictor, pictures: Iterable[Picture], engine: Engine, top: int = 5) -> Iterator[Prediction]:
     """Predictions in order, batch by batch; a picture that cannot be read has its error instead of classes."""
     engine = replace(engine, channels_last=subject.channels_last)
     module = engine.place(subject.module)
@@ -99,7 +112,7 @@ def _batches(pictures: Iterable[Picture]) -> Iterator[tuple[Picture, ...]]:
         yield group
 
 
-def _load(picture: Picture, subject: Subject) -> np.ndarray | str:
+def _load(picture: Picture, subject: Predictor) -> np.ndarray | str:
     """The network's input (C, H, W), or what is wrong with the picture."""
     try:
         return load(picture, subject.preprocess)

@@ -42,7 +42,6 @@ TIMM = {
     **{name: name for name in _SAME.split()},
     **{f"resnet{depth}_d": f"resnet{depth}d" for depth in (18, 34, 50, 101, 152)},
     **{f"preresnet{depth}": f"resnetv2_{depth}" for depth in (50, 101, 152)},
-    **{f"se_resnet{depth}": f"legacy_seresnet{depth}" for depth in (18, 34)},
     **{f"se_resnet{depth}": f"seresnet{depth}" for depth in (50, 101, 152)},
     **{f"se_resnet{depth}_caffe": f"legacy_seresnet{depth}" for depth in (50, 101, 152)},
     **{f"se_resnext{depth}_32x4d": f"seresnext{depth}_32x4d" for depth in (50, 101)},
@@ -117,6 +116,14 @@ def make_peer(
 def peer_arguments(name: str, auxiliary: bool) -> dict[str, Any]:
     """What torchvision's `get_model` needs besides the number of classes."""
     return {"aux_logits": False} if name in _AUXILIARY and not auxiliary else {}
+
+
+@cache
+def keys_of(library: Library, name: str) -> frozenset[str]:
+    """The library's own `state_dict` keys for the network that we call `name`; none where it has no such network."""
+    if peer_name(library, name) is None or not installed(library):
+        return frozenset()
+    return frozenset(make_peer(library, name).state_dict())
 
 
 @cache

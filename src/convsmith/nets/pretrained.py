@@ -15,7 +15,7 @@ from convsmith.nets.name_map import name_map as name_map
 from convsmith.nets.name_map import written_alike
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, Linear, Rbf
-from convsmith.nets.peers import LIBRARIES, current, names_of
+from convsmith.nets.peers import LIBRARIES, current, keys_of, names_of
 from convsmith.nets.renaming import renamed
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, Leaf, walk
@@ -90,13 +90,16 @@ def _candidates(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[tu
     family = FAMILIES.get(module.tree.family)
     for renaming in family.renamings if family else ():
         yield renaming.source, {renamed(key, renaming): value for key, value in weights.items()}
+    today = {current(key): value for key, value in weights.items()}
     for library in LIBRARIES:
+        # Finding the names takes seconds, so it waits until most of the file's are known to be theirs.
+        if len(today.keys() & keys_of(library, module.tree.name)) * 2 < len(today):
+            continue
         try:
             names = names_of(library, module.tree.name)
         except CheckFailed:
             continue
-        keys = {key: current(key) for key in weights}
-        yield library, {names.get(keys[key], keys[key]): value for key, value in weights.items()}
+        yield library, {names.get(key, key): value for key, value in today.items()}
 
 
 def _read(module: nn.Module, own: Mapping[str, Tensor], names: str, given: Mapping[str, Tensor]) -> _Reading:

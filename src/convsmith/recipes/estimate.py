@@ -15,7 +15,6 @@ from convsmith.recipes.prepare import Plan, make_job, make_model
 from convsmith.report.text import count, duration, size
 from convsmith.training.engine import using
 from convsmith.training.job import new_state
-from convsmith.training.optimise import make_optimiser
 from convsmith.training.step import train_step
 
 TRIAL_STEPS = 3
@@ -45,7 +44,7 @@ def estimate(plan: Plan) -> Estimate:
     """Take a few steps on a copy of the network that is then thrown away."""
     job = make_job(plan)
     model = plan.engine.place(make_model(plan, []))
-    state = new_state(model, make_optimiser(model, plan.recipe.optimiser), plan.engine)
+    state = new_state(model, plan.recipe.optimiser, plan.engine)
     # Of a small set an epoch has fewer steps than the trial.
     batches = chain.from_iterable(job.training.epoch(epoch) for epoch in range(TRIAL_STEPS))
     seconds: list[float] = []

@@ -1,5 +1,6 @@
 """A run's report.html: its numbers gathered for the page that `report` renders."""
 
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from convsmith.recipes.prepare import Plan
 from convsmith.report import text
 from convsmith.report.page import Mistake, RunReport, render_report
 from convsmith.report.pictures import png
+from convsmith.report.reliability import Reliability
 from convsmith.runs.directory import RunDirectory
 from convsmith.tasks.classify import Classification
 
@@ -39,6 +41,7 @@ def write_report(run: RunDirectory, plan: Plan, evaluations: dict[str, Classific
         confusion=result.confusion if result else None,
         labels=plan.dataset.card.classes,
         per_class=[(c.label, c.precision, c.recall, c.f1, c.support) for c in result.per_class] if result else (),
+        reliability=_reliability(result) if result else None,
         mistakes=_mistakes(plan, examples, result) if result and examples is not None else (),
         recipe=run.record("recipe"),
         environment=run.record("env"),
@@ -66,6 +69,10 @@ def _summary(run: RunDirectory, plan: Plan) -> tuple[tuple[str, str], ...]:
 def _splits(plan: Plan) -> list[tuple[str, Examples]]:
     data = plan.dataset
     return [(n, e) for n, e in (("train", data.train), ("val", data.val), ("test", data.test)) if e is not None]
+
+
+def _reliability(result: Classification) -> Reliability:
+    return Reliability("Confidence and accuracy", [astuple(b) for b in result.reliability()], result.ece())
 
 
 def _mistakes(plan: Plan, examples: Examples, result: Classification) -> tuple[Mistake, ...]:

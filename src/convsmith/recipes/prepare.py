@@ -12,11 +12,9 @@ import PIL
 import torch
 import torchvision
 from torch import nn
-from torchvision.models import get_model_weights
 
 from convsmith.base.config import plain
 from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
-from convsmith.base.files import cache_folder
 from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import evaluation_loader, training_loader
@@ -24,14 +22,13 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.data.sources import KNOWN
 from convsmith.nets import edits
 from convsmith.nets.network import Network
-from convsmith.nets.pretrained import load_weights
 from convsmith.nets.source import TORCHVISION, Foreign, open_network
 from convsmith.nets.zoo import edit, suit_images
 from convsmith.recipes.recipe import QUICK_IMAGES, Recipe, quickened
-from convsmith.runs.directory import is_run, open_run
+from convsmith.recipes.start import Start, load_start, normalised_as, open_start
+from convsmith.runs.directory import open_run
 from convsmith.runs.network import network_record
-from convsmith.runs.subject import make_module, open_subject
-from convsmith.runs.weights import load_weights as read_weights
+from convsmith.runs.subject import make_module
 from convsmith.tasks.classify import Classify
 from convsmith.training.engine import Engine, resolve
 from convsmith.training.job import Job
@@ -49,6 +46,7 @@ class Plan:
     network: Network | Foreign
     engine: Engine
     notes: tuple[str, ...]
+    start: Start | None = None
 
 
 def prepare(recipe: Recipe) -> Plan:
@@ -70,13 +68,16 @@ def prepare(recipe: Recipe) -> Plan:
         recipe = recipe.edit(data__size=own)
         dataset = open_data(recipe.data)
         network = fit_network(recipe, dataset, notes)
+    start = open_start(recipe.weights, network) if recipe.weights else None
+    if start is not None:
+        dataset = normalised_as(dataset, start, notes)
     if recipe.quick:
         dataset = _few(dataset)
         notes.append(f"quick: {recipe.length} on at most {QUICK_IMAGES} images of each split; eval counts all of them")
     engine = resolve(recipe.engine)
     if isinstance(network, Foreign):
         engine = checked_engine(recipe, dataset, network, engine, notes)
-    return Plan(recipe, dataset, network, engine, tuple(notes))
+    return Plan(recipe, dataset, network, engine, tuple(notes), start)
 
 
 def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network | Foreign:
@@ -102,18 +103,9 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
 
 def make_model(plan: Plan, notes: list[str]) -> nn.Module:
     """The plan's network with its first weights: fresh ones, or those that the recipe starts from."""
-    recipe = plan.recipe
-    module = make_module(plan.network, recipe.seed)
-    if recipe.weights:
-        from_run = is_run(recipe.weights)
-        weights = open_subject(recipe.weights).module.state_dict() if from_run else read_weights(recipe.weights)
-        whose = load_weights(module, weights, recipe.weights, new_head=True)
-        notes.append(f"starts from {recipe.weights} ({whose})")
-    elif recipe.pretrained:
-        weights = _torchvision_weights(plan.network)
-        notes.append(
-            f"starts from torchvision's weights ({load_weights(module, weights, 'torchvision', new_head=True)})"
-        )
+    module = make_module(plan.network, plan.recipe.seed)
+    if plan.start is not None:
+        notes.append(load_start(module, plan.start))
     return module
 
 
@@ -146,13 +138,17 @@ def make_job(plan: Plan) -> Job:
 def records(plan: Plan) -> dict[str, Any]:
     """What a run directory keeps of a plan."""
     return {
-        "recipe": {"recipe": plan.recipe.to_json(), "engine": asdict(plan.engine)},
+        "recipe": {"recipe": plan.recipe.to_json(), "engine": asdict(plan.engine), **_start_record(plan)},
         "network": network_record(plan.network),
         "data": {"card": plan.dataset.card.to_json(), "options": plain(plan.recipe.data)},
         "split": plan.dataset.split,
         "preprocess": plan.dataset.preprocess.to_json(),
         "env": environment(),
     }
+
+
+def _start_record(plan: Plan) -> dict[str, Any]:
+    return {} if plan.start is None else {"start": plan.start.to_json()}
 
 
 def environment() -> dict[str, Any]:
@@ -265,17 +261,3 @@ def _trial(module: nn.Module, dataset: Dataset, engine: Engine) -> str | None:
         if found != (2, classes):
             return f"expected outputs of shape (2, {classes}) for 2 images, received {found} in {mode}"
     return None
-
-
-def _torchvision_weights(network: Network | Foreign) -> dict[str, Any]:
-    """torchvision's best weights for a network, downloaded into the cache and checked by their hash."""
-    name = network.name if isinstance(network, Network) else network.source.removeprefix(TORCHVISION)
-    try:
-        entries = list(get_model_weights(name))
-    except ValueError:
-        raise UsageError(f"torchvision has no weights for {name!r}; give a file with --weights") from None
-    folder = str(cache_folder() / "torchvision")
-    try:
-        return dict(entries[-1].get_state_dict(progress=False, check_hash=True, model_dir=folder))
-    except OSError as error:
-        raise UsageError(f"torchvision's weights for {name} could not be downloaded ({error})") from None

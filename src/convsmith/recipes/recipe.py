@@ -28,8 +28,7 @@ class Recipe:
     edits: tuple[str, ...] = option((), "changes to the network: drop_path=0.2")
     stem: Literal["auto", "small", "large"] = option("auto", "first layers for small images; auto: by the image size")
     init: str | None = option(None, "rule of initialisation; none: the network's own")
-    weights: str | None = option(None, "file or run to start from")
-    pretrained: bool = option(False, "start from torchvision's weights")
+    weights: str | None = option(None, "file, run or torchvision's entry (DEFAULT, IMAGENET1K_V1) to start from")
     data: DataOptions = option(DataOptions, "")
     augment: tuple[Augment, ...] = option((), "changes to training images: crop(4),flip")
     batch: int = option(128, "images in a step")
@@ -60,8 +59,6 @@ class Recipe:
             raise UsageError(f"label_smoothing: expected a share from 0 to below 1, received {self.label_smoothing}")
         if self.explosion < 0:
             raise UsageError(f"explosion: expected 0 or more, received {self.explosion}")
-        if self.weights and self.pretrained:
-            raise UsageError("weights and pretrained both say where to start from; give one")
 
     def edit(self, **values: Any) -> "Recipe":
         """A copy with fields set by name; dots are double underscores: `recipe.edit(optimiser__lr=0.1)`."""

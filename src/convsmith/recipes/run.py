@@ -30,7 +30,6 @@ from convsmith.training.engine import drift, resolve, using
 from convsmith.training.fit import fit, save_state
 from convsmith.training.interrupt import Interrupted
 from convsmith.training.job import Job, State, new_state, unpack
-from convsmith.training.optimise import make_optimiser
 from convsmith.training.progress import make_progress
 from convsmith.training.step import Exploded
 
@@ -94,7 +93,7 @@ def resume(
 def _begin(plan: Plan, module: nn.Module) -> tuple[State, Job]:
     model = plan.engine.place(module)
     job = make_job(plan)
-    return new_state(model, make_optimiser(model, plan.recipe.optimiser), plan.engine), job
+    return new_state(model, plan.recipe.optimiser, plan.engine), job
 
 
 def _go_on(
@@ -130,7 +129,7 @@ def _go_on(
         finally:
             progress.close()
         run.log(f"{how} at step {state.step}")
-        evaluations = evaluate_selected(run, plan, state.model)
+        evaluations = evaluate_selected(run, plan, state.kept)
         result = _result(run, job, state, how, evaluations)
         run.write_record("result", result)
         write_report(run, plan, evaluations, "finished")
@@ -184,7 +183,11 @@ def _extend(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
     schedule = recipe.schedule.kind
     say(
         f"extended from {before} to {recipe.length}; the {schedule} schedule goes on over the new length"
-        + ("" if schedule in ("constant", "plateau") else ", so the rate rises again to where that length has it")
+        + (
+            ""
+            if schedule in ("constant", "exponential", "plateau")
+            else ", so the rate rises again to where that length has it"
+        )
     )
     run.write_record("recipe", run.record("recipe") | {"recipe": recipe.to_json()})
     return True

@@ -13,12 +13,13 @@ from convsmith.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class Short:
-    """A short option: the recipe's field that it sets, and how."""
+    """A short option: the recipe's field that it sets, and how. A flag sets it to `constant` where it has one."""
 
     path: str
     metavar: str
     help: str
     form: Literal["value", "flag", "more", "epochs"] = "value"
+    constant: str | None = None
 
 
 SHORTHAND: Table[Short] = Table(
@@ -34,8 +35,8 @@ SHORTHAND: Table[Short] = Table(
         "device": Short("engine.device", "NAME", "auto, cpu, cuda or cuda:N"),
         "precision": Short("engine.precision", "NAME", "auto, fp32, bf16 or fp16"),
         "workers": Short("data.workers", "N", "processes that read images"),
-        "weights": Short("weights", "FILE|RUN", "start from these weights"),
-        "pretrained": Short("pretrained", "", "start from torchvision's weights", "flag"),
+        "weights": Short("weights", "FILE|RUN|NAME", "start from these weights; NAME: torchvision's, IMAGENET1K_V1"),
+        "pretrained": Short("weights", "", "start from torchvision's best weights", "flag", "DEFAULT"),
         "edit": Short("edits", "EDIT", "change the network: drop_path=0.2 (may be repeated)", "more"),
         "stem": Short("stem", "KIND", "first layers: auto, small or large"),
         "on_bad": Short("data.on_bad", "error|skip", "what to do with a broken image"),
@@ -64,11 +65,16 @@ def set_short(recipe: Recipe, name: str, value: Any) -> Recipe:
     if short.form == "more":
         texts = (value,) if isinstance(value, str) else tuple(value)
         return replace(recipe, edits=recipe.edits + texts)
+    if short.constant is not None:
+        return edit(recipe, short.path, short.constant) if value else recipe
     return edit(recipe, short.path, value)
 
 
 def set_fields(recipe: Recipe, values: Sequence[tuple[str, Any]]) -> Recipe:
     """The recipe with short options, and then any dotted fields, set."""
+    given = dict(values)
+    if given.get("weights") and given.get("pretrained"):
+        raise UsageError("weights and pretrained both say where to start from; give one")
     for name, value in values:
         if name in SHORTHAND:
             recipe = set_short(recipe, name, value)

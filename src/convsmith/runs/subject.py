@@ -18,6 +18,7 @@ from convsmith.nets.carry import carry
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign, check_unchanged, make
 from convsmith.nets.tree import MAIN
+from convsmith.runs.calibration import stored_temperature
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.network import network_of
@@ -25,7 +26,10 @@ from convsmith.runs.network import network_of
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained network with all that is needed to use it. `module` is in evaluation mode, on the processor."""
+    """A trained network with all that is needed to use it. `module` is in evaluation mode, on the processor.
+
+    Its outputs divided by `temperature` are what probabilities are made of; 1 where the run is not calibrated.
+    """
 
     run: RunDirectory
     module: nn.Module
@@ -34,6 +38,7 @@ class Subject:
     card: Card
     step: int
     warnings: tuple[str, ...]
+    temperature: float = 1.0
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -72,6 +77,7 @@ def open_subject(
         raise BadFile(run.path / "checkpoints", f"does not fit the run's network ({reason:.200})") from None
     if edits:
         network, module = _edited(network, module, edits)
+    temperature, notes = stored_temperature(run, saved.step, bool(edits))
     return Subject(
         run=run,
         module=module.eval(),
@@ -79,7 +85,8 @@ def open_subject(
         preprocess=Preprocess.from_json(run.record("preprocess")),
         card=Card.from_json(run.record("data")["card"]),
         step=saved.step,
-        warnings=saved.warnings,
+        warnings=(*saved.warnings, *notes),
+        temperature=temperature,
     )
 
 

@@ -12,6 +12,6 @@ from convsmith.nets.edits.size import channels, classes, main_head, size
 
 __all__ = [
     "NoChange", "act", "channels", "classes", "dilate", "drop_path", "dropconnect", "dropout", "edit_stages",
-    "fold_norm", "fully_convolutional", "linear_bottleneck", "low_rank", "main_head", "norm", "plain", "pool", "recorded",
-    "reparameterise", "se", "separable", "size",
+    "fold_norm", "fully_convolutional", "linear_bottleneck", "low_rank", "main_head", "norm", "plain", "pool",
+    "recorded", "reparameterise", "se", "separable", "size",
 ]  # fmt: skip

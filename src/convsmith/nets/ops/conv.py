@@ -128,8 +128,8 @@ class ConvTranspose(Leaf):
 class Linear(Leaf):
     """A fully connected layer on a vector, with `channels` outputs.
 
-    In training `dropconnect` zeroes each weight, not each value, with that probability (Wan et al. 2013), and scales the
-    rest to match. One draw serves the batch; the paper draws for each sample, which takes a matrix for each.
+    In training `dropconnect` zeroes each weight, not each value, with that probability, and scales the rest to match
+    (Wan et al. 2013). One draw serves the batch; the paper draws for each sample, which takes a matrix for each.
     """
 
     channels: int

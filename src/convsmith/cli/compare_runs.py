@@ -1,0 +1,182 @@
+"""`convsmith compare RUN RUN ...`."""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from convsmith.base.errors import UsageError
+from convsmith.cli.arguments import print_json, say
+from convsmith.cli.eval import evaluation_table
+from convsmith.cli.pictures import picture_file, write_picture
+from convsmith.nets.cost import cost
+from convsmith.nets.network import Network
+from convsmith.report.run_curves import Course, run_curves_svg
+from convsmith.report.text import count, short, table
+from convsmith.runs.directory import is_run, open_run
+from convsmith.runs.network import network_of
+from convsmith.training.options import EngineOptions
+
+_OF_NETWORKS = ("edit", "stem", "classes", "channels", "size", "input", "bars", "bubbles", "winners")
+_OF_RUNS = ("split", "data", "plot", "device")
+_SHARES = ("accuracy", "balanced_accuracy", "f1", "ece")
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a comparison of runs."""
+    group = parser.add_argument_group("options for runs")
+    group.add_argument("--split", choices=("train", "val", "test"), help="which images; none: test, else val")
+    group.add_argument("--data", metavar="NAME|PATH", help="other images than the runs' own")
+    group.add_argument("--plot", type=picture_file, metavar="FILE.svg", help="the courses of training over each other")
+    group.add_argument("--device", help="auto, cpu, cuda or cuda:N")
+
+
+def is_comparison_of_runs(values: argparse.Namespace) -> bool:
+    """Whether all that is named are runs; options of the other kind of comparison are refused."""
+    names = values.networks
+    runs = len(names) > 0 and all(is_run(name) for name in names)
+    given = [name for name in (_OF_NETWORKS if runs else _OF_RUNS) if getattr(values, name)]
+    if given:
+        what, kind = ("a run", "networks") if runs else ("a network", "runs")
+        named = next((name for name in names if is_run(name) == runs), "nothing")
+        raise UsageError(f"compare: --{given[0]} is for {kind}, and {named} is {what}" if names else _missing(given[0]))
+    return runs
+
+
+def _missing(option: str) -> str:
+    return f"compare: --{option} needs the runs to compare"
+
+
+def compare_runs(values: argparse.Namespace) -> int:
+    """Runs side by side: numbers, paired tests against the first, recipes, networks."""
+    paths = list(dict.fromkeys(values.networks))
+    if len(paths) < 2:
+        raise UsageError("compare: expected two runs or more; for a single one there is: convsmith eval")
+    for path in paths:
+        open_run(path)
+    comparing = import_module("convsmith.recipes.compare")
+    engine = EngineOptions(device=values.device or "auto")
+    compared = comparing.compare_runs(paths, split=values.split, source=values.data, engine=engine)
+    for evaluated in compared.evaluated:
+        for warning in evaluated.subject.warnings:
+            say(f"warning: {warning}")
+    names = _short_names(paths)
+    write_picture(values.plot, lambda: run_curves_svg(_courses(paths, names)))
+    if values.json:
+        print_json(_as_json(paths, compared, comparing))
+        return 0
+    parts = [_numbers(names, compared), _repeated(names, compared), _paired(names, compared)]
+    parts += [_recipes(names, compared), _networks(paths, names)]
+    print("\n\n".join(part for part in parts if part))
+    return 0
+
+
+def _short_names(paths: Sequence[str]) -> list[str]:
+    """The folders' own names, where these are not the same."""
+    names = [Path(path).resolve().name for path in paths]
+    return names if len(set(names)) == len(names) else list(paths)
+
+
+def _courses(paths: Sequence[str], names: Sequence[str]) -> list[Course]:
+    return [Course(name, open_run(path).metrics()) for path, name in zip(paths, names, strict=True)]
+
+
+def _numbers(names: Sequence[str], compared: Any) -> str:
+    images = {(e.split, e.result.count) for e in compared.evaluated}
+    where = ", ".join(f"{split}: {count(number)} images" for split, number in sorted(images))
+    return f"on {where}\n" + evaluation_table([(n, e.result) for n, e in zip(names, compared.evaluated, strict=True)])
+
+
+def _repeated(names: Sequence[str], compared: Any) -> str:
+    """Mean and standard deviation of runs that differ in nothing but the seed."""
+    parts: list[str] = []
+    for group in compared.repeats:
+        members = ", ".join(name for i, name in enumerate(names) if i in group.members)
+        rows = [(name, _shown(name, s.mean), _shown(name, s.deviation)) for name, s in group.numbers.items()]
+        heading = f"{len(group.members)} runs of one recipe with other seeds: {members}"
+        parts.append(heading + "\n" + table(("", "mean", "standard deviation"), rows, align="<>>"))
+    return "\n\n".join(parts)
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2%}" if name in _SHARES else f"{value:.4f}"
+
+
+def _paired(names: Sequence[str], compared: Any) -> str:
+    if compared.unpaired:
+        return f"no paired test: {compared.unpaired}"
+    rows = [
+        (
+            name,
+            f"{100 * p.difference:+.2f}",
+            f"{100 * p.interval[0]:+.2f} to {100 * p.interval[1]:+.2f}",
+            count(p.gained),
+            count(p.lost),
+            f"{p.p_value:.3g}",
+        )
+        for name, p in zip(names[1:], compared.pairs, strict=True)
+    ]
+    header = ("run", "points", "95% interval", "right here only", f"right in {names[0]} only", "p")
+    return (
+        f"accuracy against {names[0]}, image by image (interval: bootstrap over images; p: McNemar, exact)\n"
+        + table(header, rows, align="<>>>>>")
+    )
+
+
+def _recipes(names: Sequence[str], compared: Any) -> str:
+    if not compared.differences:
+        return "the recipes are the same"
+    rows = [(field, *map(_value, values)) for field, values in compared.differences.items()]
+    return "recipes differ in\n" + table(("field", *names), rows, align="<" * (len(names) + 1))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None else str(value)
+
+
+def _networks(paths: Sequence[str], names: Sequence[str]) -> str:
+    rows = []
+    for name, facts in zip(names, map(_network_facts, paths), strict=True):
+        params, macs = facts["params"], facts["macs"]
+        rows.append((
+            name,
+            facts["network"],
+            ", ".join(facts["edits"]) or "-",
+            "-" if params is None else count(params),
+            "-" if macs is None else short(macs),
+        ))  # fmt: skip
+    return table(("run", "network", "edits", "parameters", "MACs"), rows, align="<<<>>")
+
+
+def _network_facts(path: str) -> dict[str, Any]:
+    """What a run's network is and costs; a module that is no tree has no price without building it."""
+    network = network_of(open_run(path))
+    if not isinstance(network, Network):
+        return {"network": network.name, "edits": [], "params": None, "macs": None}
+    numbers = cost(network)
+    return {"network": network.name, "edits": list(network.edits), "params": numbers.params, "macs": numbers.macs}
+
+
+def _as_json(paths: Sequence[str], compared: Any, comparing: Any) -> dict[str, Any]:
+    runs = [
+        {"run": path, "split": e.split, "count": e.result.count, "step": e.subject.step}
+        | comparing.numbers_of(e.result)
+        | _network_facts(path)
+        for path, e in zip(paths, compared.evaluated, strict=True)
+    ]
+    repeats = [
+        {"runs": [paths[i] for i in group.members], **{name: vars(s) for name, s in group.numbers.items()}}
+        for group in compared.repeats
+    ]
+    pairs = [{"run": path, **vars(p)} for path, p in zip(paths[1:], compared.pairs, strict=False)]
+    return {
+        "runs": runs,
+        "repeats": repeats,
+        "paired": {"against": paths[0], "runs": pairs} if not compared.unpaired else {"reason": compared.unpaired},
+        "recipes": {field: list(values) for field, values in compared.differences.items()},
+    }

@@ -1,0 +1,3 @@
+"""What a run can be exported to, with the file that it makes in the run's `export` folder. No torch here."""
+
+FORMATS = {"onnx": "model.onnx", "torchvision": "torchvision.safetensors", "timm": "timm.safetensors"}
