@@ -187,6 +187,19 @@ def photo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return run, folder
 
 
+@pytest.fixture(scope="session")
+def digit_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """Three finished runs on the digits, for tests that only read them: two of one recipe, and one that learned less.
+
+    Their test split has 179 images, a prime number.
+    """
+    root = tmp_path_factory.mktemp("digit_runs")
+    words = ["train", "digits", "--epochs", "2", "--precision", "fp32", "--engine.threads", "1", "--quiet", "--json"]
+    for name, more in (("one", ["--seed", "0"]), ("two", ["--seed", "1"]), ("slow", ["--lr", "0.004"])):
+        assert main([*words, *more, "--out", str(root / name)]) == 0
+    return root / "one", root / "two", root / "slow"
+
+
 class Forks:
     """Commands in processes of their own, forked from one that has loaded torch, so that each starts at once."""
 

@@ -65,8 +65,8 @@ def test_all_networks_with_a_published_accuracy(command, here):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "compare: expected two networks or more; for a single one there is: convsmith show"),
-        (["alexnet"], "compare: expected two networks or more; for a single one there is: convsmith show"),
+        ([], "compare: expected two different networks or more; for a single one there is: convsmith show"),
+        (["alexnet"], "compare: expected two different networks or more; for a single one there is: convsmith show"),
         (["alexnet", "resmet*"], "unknown network 'resmet*'"),
         (
             ["alexnet", "vgg16", "--bars", "a.png"],

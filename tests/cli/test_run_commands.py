@@ -68,7 +68,7 @@ def test_edits_that_need_no_training_are_made_on_the_trained_network(command, ph
 @pytest.mark.parametrize(
     ("text", "code", "reason"),
     [
-        ("se=4", 1, "tensors no weights, the first 'stage1.unit1.branch.se.conv1.bias'; train it instead"),
+        ("se=4", 1, "has no weights for 12 tensors, the first 'stage1.unit1.branch.se.conv1.bias'; train it instead"),
         ("size=64", 2, "edit: size=64 changes the input or the outputs, which are the run's"),
         ("foldnorm", 2, "unknown edit 'foldnorm'; nearest: fold_norm"),
     ],

@@ -1,12 +1,14 @@
 """Edits with weights: what the network says after them is what it said before, or the best approximation."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from convsmith.base.errors import CheckFailed
 from convsmith.nets.build import build
 from convsmith.nets.carry import carry
-from convsmith.nets.ops import BatchNorm, Conv, ConvTranspose, Flatten, Linear
+from convsmith.nets.ops import Act, BatchNorm, Conv, ConvTranspose, Flatten, Linear
 from convsmith.nets.tree import IDENTITY, add, seq
 from convsmith.nets.zoo import edit, network
 
@@ -177,15 +179,62 @@ def test_edits_without_weights_keep_them(text):
     assert state.keys() == module.state_dict().keys()
 
 
+LEAVES = {
+    "act=silu": (Conv(4, 3, padding=1), Act("relu")),
+    "fold_norm": (seq(conv=Conv(4, 3), norm=BatchNorm()), Act("relu")),
+    "reparameterise": (add(a=Conv(3, 3, padding=1), b=Conv(3, 1)), Conv(4, 1)),
+    "low_rank=4": (Conv(4, 3), Conv(4, 3, padding=1)),
+    "dilate=1": (Conv(4, 3, 2, 1), Conv(4, 3, padding=1)),
+}
+
+
+@pytest.mark.parametrize("text", LEAVES)
+def test_stages_that_are_one_node_are_carried(text, one_stage):
+    first, second = LEAVES[text]
+    tree = replace(one_stage(first, (3, 9, 9)), stages=(("first", first), ("second", second)))
+    before, after = carried(tree, text)
+    assert {key.split(".")[0] for key in before.state_dict()} <= {"first", "second"}
+    x = image(tree)
+    if text in ("fold_norm", "reparameterise", "low_rank=4"):
+        torch.testing.assert_close(after(x), before(x), rtol=1e-4, atol=1e-5)
+    elif text == "dilate=1":
+        torch.testing.assert_close(after(x)[..., ::2, ::2], before(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vgg11", "alexnet", "squeezenet1_1", "googlenet"])
+def test_dilated_pooling_keeps_the_features_away_from_the_far_border(name):
+    tree = edit(network(name), "size=160")
+    last = tree.stages[-1][0]
+    stride = int(tree.trace().stages[last].field.jump[0]) // 2
+    before = trained(tree)
+    after, state = carry(tree, before.state_dict(), f"dilate={stride}")
+    dense = build(after).eval()
+    dense.load_state_dict(state)
+    x = torch.randn(1, *tree.input, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        old, new = before.features(x, [last])[last], dense.features(x, [last])[last]
+    torch.testing.assert_close(new[..., ::2, ::2][..., :1, :1], old[..., :1, :1], rtol=1e-3, atol=1e-4)
+    assert new.shape[-1] >= 2 * old.shape[-1] - 1
+
+
 def test_plain_leaves_the_shortcuts_weights_behind_but_renames_the_rest():
     with pytest.raises(
-        CheckFailed, match=r"the edit plain gives \d+ tensors no weights, the first 'stage1.unit1.conv1.weight'"
+        CheckFailed, match=r"the edit plain has no weights for \d+ tensors, the first 'stage1.unit1.conv1.weight'"
     ):
         carry(network("resnet18"), build(network("resnet18")).state_dict(), "plain")
 
 
-@pytest.mark.parametrize("text", ["se=16", "separable", "widen=2", "classes=3"])
-def test_edits_that_need_training_say_so(text):
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("se=16", "has no weights for 36 tensors"),
+        ("separable", "has no weights for"),
+        ("widen=2", "needs another shape for"),
+        ("classes=3", "needs another shape for 2 tensors, the first 'head.linear.bias'"),
+        ("norm=group", "leaves over 57 tensors"),
+    ],
+)
+def test_edits_that_need_training_say_what_is_lacking(text, what):
     tree = network("resnet20_cifar")
-    with pytest.raises(CheckFailed, match="train it instead"):
+    with pytest.raises(CheckFailed, match=f"{what}.*train it instead"):
         carry(tree, build(tree).state_dict(), text)

@@ -1,6 +1,7 @@
 """Edits that exchange layers: what they change, what it costs and what they refuse."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from convsmith.nets.ops import (
     AvgPool,
     BatchNorm,
     Conv,
+    ConvTranspose,
     Dropout,
     FractionalMaxPool,
     GroupNorm,
@@ -27,7 +29,7 @@ from convsmith.nets.ops import (
 )
 from convsmith.nets.pretrained import load_weights
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import Gate, Keep, walk
+from convsmith.nets.tree import Add, Gate, Keep, seq, walk
 from convsmith.nets.zoo import EDITS, edit, network, small_images
 
 
@@ -122,6 +124,8 @@ def test_squeeze_excite_closes_each_branch_and_costs_what_the_paper_says():
 def test_squeeze_excite_without_shortcuts_follows_each_activation_of_a_convolution():
     assert paths(edit(network("vgg16"), "se"), Gate)[:3] == ["stage1.se1", "stage1.se2", "stage2.se1"]
     assert len(paths(edit(network("vgg16_bn"), "se"), Gate)) == 13
+    units = [path for path, node in nodes(network("repvgg_a0"), Add) if path.startswith("stage")]
+    assert len(paths(edit(network("repvgg_a0"), "se"), Gate)) >= len(units) == 21
 
 
 def test_squeeze_excite_twice_changes_nothing_more():
@@ -356,6 +360,28 @@ def test_scaling_needs_a_rule_of_the_family(one_stage):
         edit(one_stage(Conv(4), (3, 8, 8), Conv(10, 1)), "widen=2")
 
 
+def test_scaling_after_the_resolution_was_scaled():
+    tree = edit(edit(network("resnet18"), "scale(1, 1, 2)"), "fully_convolutional")
+    assert edit(tree, "widen=2").input == Shape(3, (448, 448))
+    tree = edit(edit(network("efficientnet_b0"), "compound=1"), "classes=5")
+    assert edit(tree, "deepen=2").input == tree.input
+
+
+def test_scaling_of_a_tree_with_odd_numbers_says_which():
+    tree = replace(network("resnet18"), numbers={"foo": 1})
+    with pytest.raises(UnknownName, match="unknown number of the family resnet: 'foo'"):
+        edit(tree, "widen=2")
+    with pytest.raises(UsageError, match="widen: the numbers of resnet18 lack depths, block"):
+        edit(replace(tree, numbers={}), "widen=2")
+
+
+def test_dilation_behind_upsampling(one_stage):
+    tree = one_stage(seq(up=ConvTranspose(4, 2, 2), conv=Conv(4, 3, 2, 1), more=Conv(4, 3, 2, 1)), (3, 8, 8))
+    assert edit(tree, "dilate=1").trace().stages["stage1"].field.jump[0] <= 1
+    with pytest.raises(UsageError, match="positions lie 3 pixels apart, no multiple of 2"):
+        edit(one_stage(seq(a=Conv(4, 3, 3, 1), b=Conv(4, 3, 2, 1)), (3, 12, 12)), "dilate=2")
+
+
 def test_scaling_of_the_resolution_alone():
     tree = edit(network("resnet20_cifar"), "scale(resolution=1.5)")
     assert tree.input == Shape(3, (48, 48))
@@ -371,9 +397,12 @@ REFUSED = {
     "dilate=3": "dilate: expected an output stride of 1, 2, 4, 8, 16, ..., received 3",
     "low_rank=0": "low_rank: expected a ratio above 0, at most 4, received 0",
     "linear_bottleneck=0": "linear_bottleneck: expected a width of at least 1, received 0",
-    "widen=0": "widen: expected a factor above 0, received 0",
-    "deepen=-1": "deepen: expected a factor above 0, received -1",
-    "scale(resolution=0)": "scale: expected a resolution above 0, received 0",
+    "widen=0": "widen: expected a factor from 0.01 to 100, received 0",
+    "deepen=-1": "deepen: expected a factor from 0.01 to 100, received -1",
+    "deepen=1e9": "deepen: expected a factor from 0.01 to 100, received 1000000000.0",
+    "scale(resolution=0)": "scale: resolution: expected a factor from 0.01 to 100, received 0",
+    "scale(1, 1, 1e300)": "scale: resolution: expected a factor from 0.01 to 100, received 1e+300",
+    "compound=1e6": "compound: expected a coefficient from -20 to 20, received 1000000.0",
 }
 
 

@@ -131,9 +131,10 @@ def test_a_users_function_that_does_not_serve(function, text, user_file):
     assert str(error.value).startswith(text.format(path=path))
 
 
-def test_what_a_users_function_raises_is_theirs(user_file):
-    with pytest.raises(RuntimeError, match=r"of its own"):
+def test_what_a_users_function_raises_names_its_file_and_stays_the_cause(user_file):
+    with pytest.raises(BadFile, match=r"failing failed: RuntimeError: .*of its own") as error:
         open_network(f"{user_file(MODULE)}:failing")
+    assert isinstance(error.value.__cause__, RuntimeError)
 
 
 @pytest.mark.parametrize(

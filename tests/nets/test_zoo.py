@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from convsmith.base.errors import UnknownName, UsageError, WrongType
+from convsmith.base.errors import UnknownName, UsageError
 from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
@@ -168,7 +168,50 @@ def test_networks_for_cifar_answer_to_a_hundred_classes(name):
     assert tree.stages == ten.stages
 
 
-@pytest.mark.parametrize(("key", "value"), [("classes", "ten"), ("classes", 0), ("channels", 1.5), ("size", True)])
-def test_numbers_are_whole_and_positive(key, value):
-    with pytest.raises(WrongType, match=f"^resnet18: {key} is a whole number of at least 1, received {value!r}$"):
-        network("resnet18", **{key: value})
+WRONG_NUMBERS = {
+    ("resnet18", "classes", "ten"): "resnet18: classes: expected a whole number, received 'ten'",
+    ("resnet18", "classes", 0): "resnet18: classes is a whole number of at least 1, received 0",
+    ("resnet18", "channels", 1.5): "resnet18: channels: expected whole number, received 1.5",
+    ("resnet18", "size", True): "resnet18: size: expected whole number, received True",
+    ("resnet50", "block", "x"): "unknown value for resnet50: block: 'x'",
+    ("resnet50", "depths", (0, 0)): "resnet50: depths is a whole number of at least 1, received (0, 0)",
+    ("resnet50", "depths", 3): "resnet50: depths: expected a list of whole number, received 3",
+    ("mobilenet_v2", "width", "x"): "mobilenet_v2: width: expected a number, received 'x'",
+    ("efficientnet_b0", "depth", 1e9): "depth is 1000000000.0, expected a multiplier above 0, at most 1000",
+    ("resnet20_cifar", "depth", 10**9): "resnet20_cifar: depth is at most 10,000, received 1000000000",
+    ("nasnet_a_mobile", "cells", 0): "nasnet_a_mobile: cells is a whole number of at least 1, received 0",
+}
+
+
+@pytest.mark.parametrize("case", WRONG_NUMBERS)
+def test_numbers_are_what_the_family_declares(case):
+    name, key, value = case
+    with pytest.raises(UsageError) as error:
+        network(name, **{key: value})
+    assert str(error.value).startswith(WRONG_NUMBERS[case])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: edit("resnet18", "se"), lambda: cost("resnet18"), lambda: build("resnet18"),
+        lambda: edit(network("resnet18"), None), lambda: network(5), lambda: cost(network("lenet5"), 5),
+        lambda: cost(network("lenet5"), (1, True, 32)),
+    ],
+)  # fmt: skip
+def test_wrong_types_in_python_are_one_clear_error(call):
+    with pytest.raises(UsageError, match=r"expected .*, received |unknown network '5'"):
+        call()
+
+
+def test_a_single_name_is_taken_for_what_to_give_at():
+    model = build(network("lenet5"), seed=0)
+    _, found = model(torch.zeros(1, 1, 32, 32), at="stage1")
+    assert list(found) == ["stage1"]
+    assert list(model.features(torch.zeros(1, 1, 32, 32), at="stage2")) == ["stage2"]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\x1b[31mred", "two\nlines"])
+def test_a_name_is_printable(name):
+    with pytest.raises(UsageError, match="a network's name and edits are printable text"):
+        replace(network("lenet5"), name=name)

@@ -5,7 +5,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 from torch.nn import functional
 
-from convsmith.tasks.classify import Classify, wilson_interval
+from convsmith.tasks.classify import Classify, mean_outputs, wilson_interval
 
 
 def outputs(count, classes, seed=0):
@@ -63,6 +63,48 @@ def test_a_class_never_predicted_or_never_seen_counts_as_zero():
     assert result.confusion == ((1, 1, 0), (0, 0, 0), (1, 0, 0))
 
 
+@pytest.mark.parametrize("batch", [1, 7, 64, 211, 500])
+def test_each_of_a_prime_number_of_images_counts_once(batch):
+    logits, targets = outputs(211, 6)
+    tally = Classify(("a",) * 6, keep_outputs=True).tally("cpu")
+    for begin in range(0, 211, batch):
+        tally.update(logits[begin : begin + batch], targets[begin : begin + batch])
+    result, shares = tally.result(), logits.double().softmax(1).numpy()
+    called = logits.argmax(1)
+    expected = metrics.precision_recall_fscore_support(targets, called, average="macro")[:3]
+    assert (result.averages.precision, result.averages.recall, result.averages.f1) == pytest.approx(expected)
+    assert result.averages.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(targets, called))
+    assert result.auc == pytest.approx(metrics.roc_auc_score(targets, shares, multi_class="ovr"))
+    truth = np.eye(6)[targets]
+    assert result.brier == pytest.approx(((shares - truth) ** 2).sum(1).mean(), abs=1e-6)
+    assert sum(b.count for b in result.reliability()) == result.count == 211
+    assert result.right == tuple((called == targets).tolist())
+    assert np.array_equal(result.outputs, logits.numpy())
+
+
+def test_a_temperature_changes_probabilities_and_no_class():
+    logits, targets = outputs(211, 6)
+    # Two outputs that are next to each other, and the same when divided: the class is still that of the larger.
+    logits[0] = torch.tensor([1.0, torch.nextafter(torch.tensor(1.0), torch.tensor(2.0)), 0, 0, 0, 0])
+    plain, hot = (Classify(("a",) * 6, temperature=t, keep_outputs=True).tally("cpu") for t in (1.0, 3.0))
+    for tally in (plain, hot):
+        tally.update(logits, targets)
+    plain, hot = plain.result(), hot.result()
+    assert hot.predicted == plain.predicted == tuple(logits.argmax(1).tolist())
+    assert (hot.confusion, hot.top5, hot.averages) == (plain.confusion, plain.top5, plain.averages)
+    shares = (logits.double() / 3).softmax(1)
+    assert hot.loss == pytest.approx(metrics.log_loss(targets, shares), abs=1e-6)
+    assert hot.probability == pytest.approx(shares.max(1).values.tolist(), abs=1e-6)
+    assert hot.auc == pytest.approx(metrics.roc_auc_score(targets, shares, multi_class="ovr"))
+    assert np.array_equal(hot.outputs, plain.outputs)
+
+
+def test_the_mean_of_probabilities():
+    (one, _), (other, _) = outputs(23, 5), outputs(23, 5, seed=1)
+    mean = mean_outputs([(one.numpy(), 1.0), (other.numpy(), 2.0)]).softmax(1)
+    torch.testing.assert_close(mean, (one.double().softmax(1) + (other.double() / 2).softmax(1)) / 2)
+
+
 def test_batches_do_not_matter():
     logits, targets = outputs(100, 7)
     one, other = evaluated(logits, targets, 1), evaluated(logits, targets, 100)
@@ -113,6 +155,10 @@ def test_json_and_log_line():
         "score": result.accuracy, "accuracy": result.accuracy, "top5": 1.0, "loss": result.loss, "count": 20,
     }  # fmt: skip
     data = result.to_json()
-    assert data.keys() == {"accuracy", "top5", "loss", "count", "interval", "per_class", "confusion"}
+    assert list(data) == [
+        "accuracy", "top5", "loss", "count", "interval", "precision", "recall", "f1", "balanced_accuracy", "auc", "ece",
+        "brier", "per_class", "confusion",
+    ]  # fmt: skip
+    assert data["auc"] is None  # needs all outputs, which were not kept
     assert data["per_class"][0].keys() == {"label", "precision", "recall", "f1", "support"}
     assert np.sum(data["confusion"]) == 20

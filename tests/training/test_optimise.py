@@ -72,11 +72,13 @@ def test_rules_set_decay_and_rate_and_freeze_by_name():
     [
         (
             (Rule("nothing"),),
-            r"optimiser.rules: no parameter is left for 'nothing'; names are like 0.weight, 0.bias, 3.b",
+            r"optimiser.rules: no parameter is called 'nothing'; names are like 0.weight, 0.bias, 3.bias",
         ),
-        ((Rule("."), Rule("weight")), r"no parameter is left for 'weight'"),
+        ((Rule("."), Rule("weight")), r"no parameter is left for 'weight'; an earlier rule holds for 0.weight"),
         ((Rule(".", freeze=True),), "optimiser.rules: every parameter is frozen, so there is nothing to train"),
         ((Rule("("),), r"optimiser.rules: '\(' is no regular expression"),
+        ((Rule("*norm*"),), r"'\*norm\*' is no regular expression .* so 'norm' needs no stars"),
+        ((Rule("^0"), Rule("1.wieght")), "no parameter is called '1.wieght'; nearest: 1.weight"),
     ],
 )
 def test_rules_that_mean_nothing_are_errors(rules, message):

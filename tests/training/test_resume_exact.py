@@ -37,7 +37,12 @@ CASES = {
     "two workers": ["dropping", "--precision", "fp32", "--data.loader", "streaming", "--workers", "2"],
     "normalised": ["resnet8", "--edit", "drop_path=0.3", "--precision", "fp32"],
     "bf16": ["resnet8", "--edit", "drop_path=0.3", "--precision", "bf16"],
-}
+    "methods": [
+        "resnet8", "--edit", "drop_path=0.3", "--precision", "fp32", "--optimiser.kind", "muon",
+        "--optimiser.clip", "1", "--optimiser.accumulate", "2", "--optimiser.lookahead", "lookahead(5)",
+        "--optimiser.average", "ema(0.8)",
+    ],
+}  # fmt: skip
 PARAMETERS = [pytest.param(name, id=name, marks=[BF16] if name == "bf16" else []) for name in CASES]
 
 

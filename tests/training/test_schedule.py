@@ -1,6 +1,7 @@
 import math
 
 import pytest
+import torch
 
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
@@ -50,11 +51,49 @@ def test_after_the_warmup_the_fall_spans_what_is_left():
 
 
 def test_every_rate_lies_in_its_bounds():
-    for kind in ("constant", "step", "cosine", "linear"):
+    for kind in ("constant", "step", "exponential", "cosine", "linear", "one_cycle"):
         schedule = Schedule(
             kind=kind, warmup=Duration(1, "ep"), floor=0.01, at=(Duration(5, "ep"),) if kind == "step" else ()
         )
         assert all(0 < rate(schedule, step, SPAN) <= 1 for step in range(100))
+
+
+def test_exponential_falls_by_its_factor_after_each_period():
+    # The lectures' 0.9 for each epoch is the kind's own factor.
+    assert rates(0, 9, 10, 19, 20, 99, kind="exponential") == [
+        1,
+        1,
+        0.9,
+        0.9,
+        pytest.approx(0.81),
+        pytest.approx(0.9**9),
+    ]
+    # EfficientNet's 0.97 every 2.4 epochs.
+    efficient = {"kind": "exponential", "factor": 0.97, "every": Duration(2.4, "ep")}
+    assert rates(0, 23, 24, 47, 48, **efficient) == [1, 1, 0.97, 0.97, pytest.approx(0.97**2)]
+
+
+def test_one_cycle_is_torchs():
+    span = Span(steps_per_epoch=10, total_steps=100)
+    schedule = Schedule(kind="one_cycle", warmup=Duration(30, "%"), floor=0.01)
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    # torch ends its rise a step early, as it counts from the first step to the last one.
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=1.0, total_steps=101, pct_start=31 / 101, cycle_momentum=False, final_div_factor=4
+    )
+    for step in range(101):
+        assert rate(schedule, step, span) == pytest.approx(optimiser.param_groups[0]["lr"], abs=1e-12), step
+        optimiser.step()
+        if step < 100:
+            theirs.step()
+
+
+def test_a_low_rate_lasts_until_the_training_error_is_below_the_threshold():
+    at = (Duration(50, "%"),)
+    schedule = Schedule(kind="step", at=at, warmup_error=0.8)
+    assert [rate(schedule, step, SPAN, warmed=False) for step in (0, 49, 50)] == [0.1, 0.1, 0.1]
+    assert [rate(schedule, step, SPAN, warmed=True) for step in (0, 49, 50)] == [1, 1, 0.1]
+    assert rate(Schedule(warmup_error=0.8, warmup_rate=0.01), 5, SPAN, warmed=False) == 0.01
 
 
 def test_plateau_falls_by_the_drops():
@@ -97,6 +136,14 @@ def test_a_plateau_drops_after_its_patience_and_then_waits_again():
         ({"at": (Duration(5, "ep"),)}, "schedule.at belongs to the step schedule, not to cosine"),
         ({"factor": 0}, "schedule.factor: expected a number above 0 and at most 1, received 0"),
         ({"factor": 1.5}, "schedule.factor: expected a number above 0 and at most 1, received 1.5"),
+        ({"every": Duration(0, "ep")}, "schedule.every: expected more than nothing, received 0ep"),
+        ({"warmup_rate": 0.0}, "schedule.warmup_rate: expected a share above 0, at most 1, received 0.0"),
+        ({"warmup_error": 80.0}, "schedule.warmup_error: expected a share above 0, at most 1, received 80.0"),
+        (
+            {"warmup_error": 0.8, "warmup": Duration(1, "ep")},
+            "schedule.warmup and schedule.warmup_error both say how to begin; give one",
+        ),
+        ({"kind": "one_cycle"}, "schedule.warmup: one_cycle needs a length for its rise, such as 30%"),
         ({"floor": -0.1}, "schedule.floor: expected a share from 0 to 1, received -0.1"),
     ],
 )

@@ -18,6 +18,8 @@ class Call:
 
 def parse_call(text: str) -> Call:
     """Read `name`, `name(1, key=2)` or `name=1`; words that are not literals are taken as text."""
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"expected text such as drop_path=0.2, received {text!r:.60}")
     name, equals, value = text.partition("=")
     if equals and name.strip().isidentifier():
         return Call(name.strip(), tuple(_literal_text(part) for part in split_list(value)))

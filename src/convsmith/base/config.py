@@ -56,6 +56,11 @@ def read(kind: type[Record], data: Any, where: str = "") -> Record:
     return cast(Record, _read(kind, data, where or kind.__name__))
 
 
+def read_value(kind: Any, value: Any, where: str) -> Any:
+    """A single value as the type `kind` (a number, text, `Literal`, tuple, optional); errors begin with `where`."""
+    return _read(kind, value, where)
+
+
 def plain(value: Any) -> Any:
     """A record as JSON data; records of a union carry their `kind`."""
     if isinstance(value, Duration):

@@ -17,12 +17,12 @@ class Table(Mapping[str, Row], Generic[Row]):
         self._rows = dict(rows)
 
     def __getitem__(self, name: str) -> Row:
-        if name not in self._rows:
-            raise unknown(self.kind, name, self._rows)
+        if name not in self:
+            raise unknown(self.kind, str(name), self._rows)
         return self._rows[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._rows
+        return isinstance(name, str) and name in self._rows
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)

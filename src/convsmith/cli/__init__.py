@@ -29,7 +29,7 @@ VERBS: Table[str] = Table(
         "runs": "list the runs with state, accuracy and time",
         "eval": "accuracy, per-class numbers and confusion of a run",
         "predict": "what a run says about images",
-        "export": "write a run's network as ONNX, or its weights for torchvision and timm, checked",
+        "export": "a run as ONNX, or its weights for torchvision or timm",
         "reproduce": "the figures of the lectures, computed",
         "doctor": "this machine and installation",
     },

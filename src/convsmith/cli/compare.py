@@ -28,10 +28,10 @@ def run(words: Sequence[str]) -> int:
     if is_comparison_of_runs(values):
         return compare_runs(values)
     names = _names(values.networks)
+    if len(names) < 2 and (names or not values.winners):
+        raise UsageError("compare: expected two different networks or more; for a single one there is: convsmith show")
     if values.winners:
         write_picture(values.winners, lambda: winners_svg(_CONTEST, _CONTEST_NOTE, _entries(), HUMAN_ERROR))
-    if len(names) < 2 and (names or not values.winners):
-        raise UsageError("compare: expected two networks or more; for a single one there is: convsmith show")
     rows = [_row(opened(name, values), name, values) for name in names]
     write_picture(values.bars, lambda: totals_svg([_total(row) for row in rows]))
     if values.bubbles:
@@ -156,7 +156,7 @@ def _note(rows: Sequence[_Row]) -> str:
 
 
 _CONTEST = "ImageNet classification contest (ILSVRC)"
-_CONTEST_NOTE = "top-5 error on the test set, in percent; grey: before convolutional networks"
+_CONTEST_NOTE = "top-5 error on the test set, in percent; grey: no convolutional network"
 
 
 def _entries() -> list[Entry]:

@@ -17,7 +17,7 @@ def run(words: Sequence[str]) -> int:
     add_output(parser)
     values = parser.read(words)
     if values.edits:
-        return _list_edits(values.json)
+        return _list_edits(values.pattern, values.json)
     names = NETWORKS.matching(values.pattern) or NETWORKS.matching(f"*{values.pattern}*")
     if not names:
         raise unknown("network", values.pattern, NETWORKS)
@@ -34,9 +34,12 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def _list_edits(as_json: bool) -> int:
-    """Every edit with its arguments and what it does."""
-    rows = [{"edit": edit_usage(name), "does": (EDITS[name].__doc__ or "").splitlines()[0]} for name in EDITS]
+def _list_edits(pattern: str, as_json: bool) -> int:
+    """The edits whose name matches, with their arguments and what they do."""
+    names = EDITS.matching(pattern) or EDITS.matching(f"*{pattern}*")
+    if not names:
+        raise unknown("edit", pattern, EDITS)
+    rows = [{"edit": edit_usage(name), "does": (EDITS[name].__doc__ or "").splitlines()[0]} for name in names]
     if as_json:
         print_json(rows)
         return 0

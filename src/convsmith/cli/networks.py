@@ -44,12 +44,14 @@ def opened(name: str, values: argparse.Namespace) -> Network | Foreign:
     if values.input and (values.size or values.channels):
         raise UsageError("--input gives channels and size already; leave out --size and --channels")
     numbers = {k: v for k in ("classes", "channels") if (v := getattr(values, k)) is not None}
-    if is_run(name):
-        tree = network_of(open_run(name))
-        for key, count in numbers.items() if isinstance(tree, Network) else ():
-            tree = EDITS[key](tree, count)
-    else:
-        tree = open_network(name, **numbers)
+    tree = network_of(open_run(name)) if is_run(name) else open_network(name, **numbers)
+    if isinstance(tree, Network):
+        # A run's network, a tree from a file, and a function that takes no such number.
+        have = {"classes": tree.classes, "channels": tree.input.channels}
+        for key, count in numbers.items():
+            tree = tree if have[key] == count else EDITS[key](tree, count)
+    elif values.channels and name.startswith("torchvision:"):
+        raise UsageError(f"{name} is made for 3 channels and no tree; name ours without torchvision: to change them")
     if values.stem not in (None, "auto", "small", "large"):
         raise UsageError(f"stem: expected auto, small or large, received {values.stem!r}")
     if isinstance(tree, Foreign):

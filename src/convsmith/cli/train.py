@@ -17,6 +17,7 @@ from convsmith.cli.arguments import (
     recipe_words,
     say,
 )
+from convsmith.cli.repeat import check_repeat, train_repeatedly
 from convsmith.recipes.choose import choose
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND, epochs
@@ -42,6 +43,9 @@ def run(words: Sequence[str]) -> int:
     if values.resume:
         return _resume(values, fields)
     recipe = edited(choose(values.subject, values.data), values, fields)
+    check_repeat(values)
+    if values.repeat is not None:
+        return train_repeatedly(recipe, values, _silent if values.quiet else say)
     _check_out(values.out)
     # From here on torch is needed.
     if values.dry_run:
@@ -62,6 +66,8 @@ def _parser() -> Parser:
     parser.add_argument("subject", nargs="?", help="recipe, network, data, recipe.json or run; none: digits")
     add_short(parser, *SHORTHAND)
     parser.add_argument("--out", metavar="DIR", help="the run's directory; none: runs/<date>-<recipe>-<id>")
+    help = "train with N seeds into one folder, with mean and spread; the same command goes on where it was stopped"
+    parser.add_argument("--repeat", type=int, metavar="N", help=help)
     parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run in place")
     parser.add_argument("--allow-drift", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
@@ -72,7 +78,7 @@ def _parser() -> Parser:
 
 
 def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> int:
-    short = [name for name in (*SHORTHAND, "out", "dry_run") if name != "epochs"]
+    short = [name for name in (*SHORTHAND, "out", "dry_run", "repeat") if name != "epochs"]
     given = [repr(values.subject)] if values.subject else []
     given += ["--" + name.replace("_", "-") for name in short if getattr(values, name) not in (None, False)]
     given += ["--" + path for path, _ in fields]

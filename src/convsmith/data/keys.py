@@ -24,9 +24,30 @@ def fork(keys: Tensor, number: int) -> Tensor:
     return _mix(keys + _signed((number + 1) * _GOLDEN & _MASK))
 
 
+def forks(keys: Tensor, count: int) -> Tensor:
+    """int64 (N, count): in column j the keys of `fork(keys, j)`, for many random values of each sample."""
+    steps = torch.arange(1, count + 1, device=keys.device) * _signed(_GOLDEN)
+    return _mix(keys[:, None] + steps)
+
+
+def words(keys: Tensor, count: int) -> Tensor:
+    """int16 (N, count), even over all of its 65,536 values: four from each hash, where a sample needs thousands."""
+    return forks(keys, -(-count // 4)).view(torch.int16)[:, :count]
+
+
 def uniform(keys: Tensor) -> Tensor:
     """float32 in [0, 1), one for each key: its upper 24 bits."""
     return _shift(keys, 40).to(torch.float32) * 2.0**-24
+
+
+def between(keys: Tensor, low: float, high: float) -> Tensor:
+    """float64 in [low, high), one for each key."""
+    return low + uniform(keys).double() * (high - low)
+
+
+def normal(keys: Tensor) -> Tensor:
+    """float64, one for each key, normally distributed with deviation 1; at most 5.4 in size."""
+    return torch.special.ndtri(uniform(keys).double() + 2.0**-25)
 
 
 def integers(keys: Tensor, low: int, high: int) -> Tensor:

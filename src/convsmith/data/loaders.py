@@ -28,14 +28,15 @@ _decoded: "weakref.WeakKeyDictionary[Examples, dict[Any, Tensor]]" = weakref.Wea
 
 
 class Batch(NamedTuple):
-    """Images uint8 (N, C, H, W), targets int64 (N) and positions int64 (N), all on the loader's device.
+    """Images uint8 (N, C, H, W), and int64 (N) targets, positions and samples, all on the loader's device.
 
-    A position is the sample's place in the epoch's order (training), or its index in the split (evaluation).
+    A position is the sample's place in the epoch's order; `samples` are its index in the split, the same every epoch.
     """
 
     images: Tensor
     targets: Tensor
     positions: Tensor
+    samples: Tensor
 
 
 class Loader(Protocol):
@@ -141,7 +142,7 @@ class _Resident:
             begin, end = step * self.batch, min((step + 1) * self.batch, self.examples)
             picked = order[begin:end]
             positions = torch.arange(begin, end, device=picked.device)
-            yield Batch(self._images[picked], self._targets[picked], positions)
+            yield Batch(self._images[picked], self._targets[picked], positions, picked)
 
 
 class _Streaming:
@@ -174,7 +175,8 @@ class _Streaming:
             picked = order[begin : begin + self.batch]
             positions = torch.arange(begin, begin + len(picked), device=plan.device)
             moved = images.to(plan.device, non_blocking=True)
-            yield Batch(moved, self._targets[picked].to(plan.device, non_blocking=True), positions)
+            targets = self._targets[picked].to(plan.device, non_blocking=True)
+            yield Batch(moved, targets, positions, picked.to(plan.device, non_blocking=True))
 
 
 class _Decoding(Dataset[Any]):

@@ -160,11 +160,15 @@ def _read_grid(text: str, what: str) -> tuple:
     return numbers(values)
 
 
+MOST = 1000  # of a window, stride or padding that is written out
+
+
 def read_pair(text: str, what: str, least: int) -> Pair:
     """`2` for both axes, or `3,2` for rows and columns."""
     parts = text.replace("x", ",").split(",")
-    if len(parts) > 2 or not all(p.strip().isdecimal() and int(p) >= least for p in parts):
-        raise UsageError(f"{what}: expected a whole number of at least {least}, or two as in 3,2, received {text!r}")
+    fits = all(p.strip().isdecimal() and len(p.strip()) < 5 and least <= int(p) <= MOST for p in parts)
+    if len(parts) > 2 or not fits:
+        raise UsageError(f"{what}: expected a whole number from {least} to {MOST}, or two as in 3,2, received {text!r}")
     return int(parts[0]), int(parts[-1])
 
 

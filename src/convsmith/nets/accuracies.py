@@ -10,7 +10,9 @@ from convsmith.base.table import Table
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Single-crop accuracy in percent on ImageNet's 50,000 validation images, for crops of `size` pixels.
+    """Single-crop accuracy in percent on ImageNet's validation images (50,000 unless the source says otherwise).
+
+    `size` is the crop's, in pixels.
 
     `line` is the family whose networks a chart joins by a line.
     """
@@ -145,7 +147,10 @@ def _torchvision() -> dict[str, Accuracy]:
 
 _SE, _CHOLLET = "Hu et al. 2018, table 2", "Chollet 2017, table 1"
 _ZOPH = "Zoph et al. 2018, tables 2 and 3"
-_SZEGEDY, _HOWARD = "Szegedy et al. 2017, table 2", "Howard et al. 2017, table 6"
+_SZEGEDY, _HOWARD = (
+    "Szegedy et al. 2017, table 1: without the blacklisted validation images",
+    "Howard et al. 2017, table 6",
+)
 
 ACCURACIES: Table[Accuracy] = Table(
     "published accuracy",

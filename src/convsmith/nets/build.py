@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convsmith.base.errors import unknown
+from convsmith.base.errors import WrongType, unknown
 from convsmith.nets.init import initialise
 from convsmith.nets.layers import Concatenation, Keeping, Kept, Scale, Sequence, Sum, Unpooling, Using, Wiring
 from convsmith.nets.network import Network
@@ -47,12 +47,13 @@ class BuiltNetwork(nn.Module):
 
     def forward(self, x: Tensor, at: Collection[str] = ()) -> Any:
         """The main head's output; with `at`, also a dictionary of what was asked for."""
+        at = (at,) if isinstance(at, str) else at
         found = self._run(x, at, heads=True)
         return (found[MAIN], {name: found[name] for name in at}) if at else found[MAIN]
 
     def features(self, x: Tensor, at: Collection[str] | None = None) -> dict[str, Tensor]:
         """The outputs of the stages called `at` (all by default), without running the heads."""
-        names = [name for name, _ in self.tree.stages] if at is None else list(at)
+        names = [name for name, _ in self.tree.stages] if at is None else [at] if isinstance(at, str) else list(at)
         found = self._run(x, names, heads=False)
         return {name: found[name] for name in names}
 
@@ -61,16 +62,21 @@ class BuiltNetwork(nn.Module):
         ends = self.tree.trace().stages
         return [Feature(n, ends[n].shape.channels, ends[n].field.jump) for n, _ in self.tree.stages]
 
+    def _part(self, name: str, x: Tensor, kept: Kept) -> Tensor:
+        """The output of a stage or head, which may be a single operator."""
+        part = self.get_submodule(name)
+        return part(x, kept) if isinstance(part, Wiring) else part(x)
+
     def _run(self, x: Tensor, at: Collection[str], heads: bool) -> dict[str, Tensor]:
         kept = Kept(at)
         found: dict[str, Tensor] = {}
         for name, _ in self.tree.stages:
-            x = self.get_submodule(name)(x, kept)
+            x = self._part(name, x, kept)
             if name in at:
                 found[name] = x
         for name, _ in self.tree.heads if heads else ():
             if name == MAIN or name in at:
-                found[name] = self.get_submodule(name)(x, kept)
+                found[name] = self._part(name, x, kept)
         found |= {name: kept.values[name] for name in at if name in kept.values}
         for name in at:
             if name not in found:
@@ -85,17 +91,15 @@ def build(network: Network, *, seed: int | None = None, device: str | torch.devi
     With a `seed` the weights are a function of it and torch's global generator does not move. On the device "meta" no
     memory is taken and nothing is drawn.
     """
+    if not isinstance(network, Network):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise WrongType(f"expected a network, such as network('resnet18'), received {network!r:.60}")
     shapes = {step.path: step.x.shape for step in network.trace().steps}
     last_uses = _last_uses(network)
     meta = torch.device(device).type == "meta"
     # Drawn on the CPU, whatever the device: there a seed means the same weights everywhere.
     with _random(seed), torch.device("meta" if meta else "cpu"):
         parts = {name: _module(node, name, shapes, last_uses) for name, node in network.stages + network.heads}
-        # A stage may be a single leaf; the network calls every stage with the kept values.
-        children: dict[str, nn.Module] = {
-            n: m if isinstance(m, Wiring) else Sequence({"only": m}) for n, m in parts.items()
-        }
-        module = BuiltNetwork(network, children)
+        module = BuiltNetwork(network, parts)
         if not meta:
             initialise(module, network.init)
     return module.to(device)

@@ -11,6 +11,7 @@ from torch import Tensor
 from convsmith.base.calls import parse_call
 from convsmith.base.errors import CheckFailed
 from convsmith.nets.build import build
+from convsmith.nets.edits.convolutions import LINEAR_BOTTLENECK, LOW_RANK
 from convsmith.nets.edits.fold import branch_parts, merged
 from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm, Conv, ConvTranspose, Linear
@@ -43,11 +44,14 @@ def _kept(before: Network, after: Network, state: State) -> State:
 
 def _check(after: Network, state: State, text: str) -> None:
     wanted = {key: value.shape for key, value in build(after, device="meta").state_dict().items()}
-    odd = sorted(key for key in wanted.keys() | state.keys() if key not in state or state[key].shape != wanted.get(key))
-    if odd:
-        raise CheckFailed(
-            f"the edit {text} gives {len(odd)} tensors no weights, the first {odd[0]!r}; train it instead"
-        )
+    wrong = {
+        "has no weights for": sorted(wanted.keys() - state.keys()),
+        "leaves over": sorted(state.keys() - wanted.keys()),
+        "needs another shape for": sorted(k for k in wanted.keys() & state.keys() if state[k].shape != wanted[k]),
+    }
+    for what, keys in wrong.items():
+        if keys:
+            raise CheckFailed(f"the edit {text} {what} {len(keys)} tensors, the first {keys[0]!r}; train it instead")
 
 
 def _leaves(network: Network) -> list[tuple[str, Node]]:
@@ -138,7 +142,7 @@ def _identity(inputs: int, x: Shape, kernel: tuple[int, ...]) -> Tensor:
 
 def _low_rank(before: Network, after: Network, state: State) -> State:
     for path, node in _leaves(after):
-        if not isinstance(node, Seq) or [name for name, _ in node.children] != ["vertical", "horizontal"]:
+        if not isinstance(node, Seq) or tuple(name for name, _ in node.children) != LOW_RANK:
             continue
         if f"{path}.weight" not in state:
             continue
@@ -159,7 +163,7 @@ def _low_rank(before: Network, after: Network, state: State) -> State:
 
 def _linear_bottleneck(before: Network, after: Network, state: State) -> State:
     for path, node in _leaves(after):
-        if not isinstance(node, Seq) or [name for name, _ in node.children] != ["narrow", "wide"]:
+        if not isinstance(node, Seq) or tuple(name for name, _ in node.children) != LINEAR_BOTTLENECK:
             continue
         if f"{path}.weight" not in state:
             continue

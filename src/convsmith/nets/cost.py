@@ -72,6 +72,8 @@ class Cost:
 
 def cost(network: "Network", input: Sequence[int] | Shape | None = None) -> Cost:
     """Parameters, MACs, activations and receptive field of `network` for an input (channels, height, width)."""
+    if not hasattr(network, "trace"):
+        raise WrongType(f"expected a network, such as network('resnet18'), received {network!r:.60}")
     shape = network.input if input is None else as_shape(input)
     traced = network.trace(shape)
     others = {name for name, _ in network.heads if name != MAIN}
@@ -98,8 +100,9 @@ def as_shape(input: Sequence[int] | Shape) -> Shape:
     """(channels, height, width) as a `Shape`."""
     if isinstance(input, Shape):
         return input
-    if len(input) < 1 or not all(isinstance(n, int) and n > 0 for n in input):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise WrongType(f"expected an input shape such as (3, 224, 224), received {tuple(input)!r}")
+    given = tuple(input) if isinstance(input, Sequence) else ()  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not given or not all(type(n) is int and n > 0 for n in given):
+        raise WrongType(f"expected an input shape such as (3, 224, 224), received {input!r}")
     return Shape(input[0], tuple(input[1:]))
 
 

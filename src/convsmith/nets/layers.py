@@ -180,9 +180,11 @@ class PadSides(nn.Module):
 
     def __init__(self, amounts: tuple[int, ...], mode: str):
         super().__init__()
-        self.amounts, self.mode = amounts, "constant" if mode == "zero" else mode
+        self.amounts, self.mode = amounts, mode
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.mode in ("zero", "lowest"):
+            return nn.functional.pad(x, self.amounts, value=float("-inf") if self.mode == "lowest" else 0.0)
         return nn.functional.pad(x, self.amounts, self.mode)
 
     def extra_repr(self) -> str:

@@ -33,6 +33,8 @@ class Network:
     edits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.name.strip() or not all(text.isprintable() for text in (self.name, *self.edits)):
+            raise UsageError(f"a network's name and edits are printable text, received {self.name!r:.60}")
         names = [name for name, _ in self.stages + self.heads]
         for name in names:
             check_name(name)

@@ -10,7 +10,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from convsmith.base.errors import BadFile, MissingPath, UsageError, unknown
+from convsmith.base.errors import BadFile, ConvsmithError, MissingPath, UsageError, unknown
 from convsmith.base.files import read_json
 from convsmith.nets.network import Network
 from convsmith.nets.zoo import NETWORKS, network
@@ -99,7 +99,12 @@ def _from_file(file: str, function: str, numbers: dict[str, Any]) -> Network | F
     torch = sys.modules.get("torch")
     # What the user's function draws for first weights must not move the caller's generator.
     with torch.random.fork_rng(devices=[]) if torch else contextlib.nullcontext():
-        made = maker(**arguments)
+        try:
+            made = maker(**arguments)
+        except ConvsmithError:
+            raise
+        except Exception as error:
+            raise BadFile(path, f"{function} failed: {type(error).__name__}: {error}") from error
     if isinstance(made, Network):
         return made
     torch_module = sys.modules.get("torch.nn")

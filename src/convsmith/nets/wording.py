@@ -26,7 +26,7 @@ def across(value: Axes) -> str:
     """A size given once or per axis: `3x3`, `1x7`, `5-wide` along a single axis."""
     if isinstance(value, int):
         return f"{value}x{value}"
-    return "x".join(map(str, value)) if len(value) > 1 else f"{value[0]}-wide"
+    return f"{value[0]}-wide" if len(value) == 1 else "x".join(map(str, value))
 
 
 def leaf_words(leaf: Leaf) -> str:

@@ -2,11 +2,12 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_type_hints
 
 from convsmith.base.calls import Call, parse_call
+from convsmith.base.config import read_value
 from convsmith.base.errors import UsageError, WrongType, unknown
 from convsmith.base.table import Table
 from convsmith.nets import edits
@@ -106,18 +107,38 @@ def network(name: str, **numbers: Any) -> Network:
     `network("resnet50", classes=10)` is a tree: print it, price it, edit it, build it.
     """
     row = NETWORKS[name]
-    known = inspect.signature(row.family.build).parameters
-    for key in numbers:
-        if key not in known:
-            raise unknown(f"number of {name}:", key, known)
-    for key in ("classes", "channels", "size"):
-        if type(numbers.get(key, 1)) is not int or numbers.get(key, 1) < 1:
-            raise WrongType(f"{name}: {key} is a whole number of at least 1, received {numbers[key]!r}")
-    given = {**row.numbers, **numbers}
+    given = {**row.numbers, **checked_numbers(row.family, numbers, name)}
     tree = replace(row.family.build(**given), name=name, numbers=given)
     for text in row.edits:
         tree = edit(tree, text)
     return tree
+
+
+def checked_numbers(family: Family, numbers: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The numbers of a family as the types that its function declares; errors name the number that is wrong."""
+    known = inspect.signature(family.build).parameters
+    hints = get_type_hints(getattr(family.build, "func", family.build))
+    checked: dict[str, Any] = {}
+    for key, value in numbers.items():
+        if key not in known:
+            raise unknown(f"number of {name}:", key, known)
+        checked[key] = read_value(hints[key], value, f"{name}: {key}")
+        _check_range(f"{name}: {key}", key, checked[key])
+    return checked
+
+
+# Numbers that are at least 1, and those that count layers, which have a bound: a slip must not build for hours.
+_AT_LEAST_ONE, _LAYERS = ("classes", "channels", "size", "cells"), ("depth", "depths", "cells")
+MOST_LAYERS = 10_000
+
+
+def _check_range(where: str, key: str, value: Any) -> None:
+    numbers = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
+    for number in (n for n in numbers if isinstance(n, int) and not isinstance(n, bool)):
+        if number < 1 and (key in _AT_LEAST_ONE or isinstance(value, tuple)):
+            raise WrongType(f"{where} is a whole number of at least 1, received {value!r}")
+        if number > MOST_LAYERS and key in _LAYERS:
+            raise UsageError(f"{where} is at most {MOST_LAYERS:,}, received {value!r}")
 
 
 def siblings(name: str) -> list[str]:
@@ -154,7 +175,11 @@ def suit_images(network: Network, size: tuple[int, ...], stem: str) -> Network:
     family = FAMILIES.get(network.family)
     if stem == "small" or (stem == "auto" and gap and family is not None and family.small_images is not None):
         network = small_images(network)
-    return network if network.input.spatial == size else edits.size(network, *size)
+    if network.input.spatial == size:
+        return network
+    if len(size) != 2 and len(set(size)) > 1:
+        raise UsageError(f"size: {network.name} takes one size for all its axes, received {size}")
+    return edits.size(network, *(size if len(size) == 2 else size[:1]))
 
 
 def widen(network: Network, factor: float) -> Network:
@@ -172,8 +197,8 @@ def scale(network: Network, width: float = 1.0, depth: float = 1.0, resolution: 
 
     EfficientNet's compound rule takes width 1.1**phi, depth 1.2**phi and resolution 1.15**phi: the edit `compound`.
     """
-    if resolution <= 0:
-        raise UsageError(f"scale: expected a resolution above 0, received {resolution}")
+    for name, factor in (("width", width), ("depth", depth), ("resolution", resolution)):
+        _check_factor(f"scale: {name}", factor)
     after = network if width == 1 else _scaled(network, "widen", width)
     after = after if depth == 1 else _scaled(after, "deepen", depth)
     sizes = tuple(max(1, round(n * resolution)) for n in network.input.spatial)
@@ -181,8 +206,23 @@ def scale(network: Network, width: float = 1.0, depth: float = 1.0, resolution: 
     return edits.recorded(network, after, "scale", width, depth, resolution)
 
 
+def _resolution(call: Call) -> float:
+    """How many times as large an edit of numbers made the images."""
+    if call.name == "scale":
+        return dict(zip(("width", "depth", "resolution"), call.args, strict=False)).get("resolution", 1.0)
+    return 1.15 ** call.args[0] if call.name == "compound" else 1.0
+
+
+def _check_factor(what: str, factor: float) -> None:
+    """Refuse a factor that no network is made larger or smaller by."""
+    if not 0.01 <= factor <= 100:
+        raise UsageError(f"{what}: expected a factor from 0.01 to 100, received {factor}")
+
+
 def compound(network: Network, phi: float) -> Network:
     """`scale` by EfficientNet's compound rule: about 2**phi times the work (Tan and Le 2019, equation 3)."""
+    if not -20 <= phi <= 20:
+        raise UsageError(f"compound: expected a coefficient from -20 to 20, received {phi}")
     after = scale(network, 1.1**phi, 1.2**phi, 1.15**phi)
     return edits.recorded(network, replace(after, edits=network.edits), "compound", phi)
 
@@ -193,8 +233,7 @@ _OF_NUMBERS = ("widen", "deepen", "scale", "compound")
 
 def _scaled(network: Network, way: Literal["widen", "deepen"], factor: float) -> Network:
     """The network of its family's numbers, scaled, with its other edits."""
-    if factor <= 0:
-        raise UsageError(f"{way}: expected a factor above 0, received {factor}")
+    _check_factor(way, factor)
     family = FAMILIES.get(network.family)
     rule = getattr(family, way) if family else None
     if family is None or rule is None:
@@ -202,11 +241,14 @@ def _scaled(network: Network, way: Literal["widen", "deepen"], factor: float) ->
         raise UsageError(f"{way}: the family {network.family!r} has no rule for it; these have: {having}")
     defaults = {p.name: p.default for p in inspect.signature(family.build).parameters.values()}
     numbers = {name: value for name, value in defaults.items() if value is not inspect.Parameter.empty}
-    numbers |= network.numbers
+    numbers |= checked_numbers(family, network.numbers, f"the family {family.name}")
+    missing = [name for name in defaults if name not in numbers]
+    if missing:
+        raise UsageError(f"{way}: the numbers of {network.name} lack {', '.join(missing)}")
     now = _rebuilt(network, family, numbers)
     if (now.stages, now.heads) != (network.stages, network.heads):
         raise UsageError(f"{way}: {network.name} was changed by other means than its edits; {way} it before that")
-    return _rebuilt(network, family, rule(numbers, factor))
+    return _rebuilt(network, family, checked_numbers(family, rule(numbers, factor), way))
 
 
 def _rebuilt(network: Network, family: Family, numbers: dict[str, Any]) -> Network:
@@ -214,8 +256,12 @@ def _rebuilt(network: Network, family: Family, numbers: dict[str, Any]) -> Netwo
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", edits.NoChange)
         for text in network.edits:
-            if parse_call(text).name not in _OF_NUMBERS:
+            call = parse_call(text)
+            if call.name not in _OF_NUMBERS:
                 tree = edit(tree, text)
+            else:
+                sizes = tuple(max(1, round(n * _resolution(call))) for n in tree.input.spatial)
+                tree = replace(tree, input=replace(tree.input, spatial=sizes))
     return replace(tree, input=network.input, edits=network.edits)
 
 
@@ -252,6 +298,8 @@ EDITS: Table[Edit] = Table(
 
 def edit(network: Network, text: str) -> Network:
     """Apply an edit written as text: `drop_path=0.2`, `classes(10)`, `plain`."""
+    if not isinstance(network, Network):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise WrongType(f"expected a network, such as network('resnet18'), received {network!r:.60}")
     call = parse_call(text)
     function = EDITS[call.name]
     _check_arguments(call, function)

@@ -20,6 +20,7 @@ from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import evaluation_loader, training_loader
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.sources import KNOWN
+from convsmith.data.suit import suit_augments
 from convsmith.nets import edits
 from convsmith.nets.network import Network
 from convsmith.nets.source import TORCHVISION, Foreign, open_network
@@ -74,6 +75,8 @@ def prepare(recipe: Recipe) -> Plan:
     if recipe.quick:
         dataset = _few(dataset)
         notes.append(f"quick: {recipe.length} on at most {QUICK_IMAGES} images of each split; eval counts all of them")
+    augment = suit_augments(recipe.augment, dataset.train, dataset.preprocess, workers=recipe.data.workers)
+    recipe = replace(recipe, augment=augment)
     engine = resolve(recipe.engine)
     if isinstance(network, Foreign):
         engine = checked_engine(recipe, dataset, network, engine, notes)

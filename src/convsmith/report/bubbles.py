@@ -128,7 +128,9 @@ def _names(bubbles: Sequence[_Bubble], across: float, down: float) -> list[str]:
             if away:
                 near = min(max(b.x, box[0]), box[2]), min(max(b.y, box[1]), box[3])
                 parts.append(svg.line(b.x, b.y, *near, stroke=svg.MUTED, stroke_width=0.8))
-            parts.append(svg.label(box[0], box[3] - 2, b.point.name, font_size=_LETTER))
+            # A rim in the card's colour parts the name from lines behind it.
+            rim = {"paint_order": "stroke", "stroke": svg.CARD, "stroke_width": 3, "stroke_linejoin": "round"}
+            parts.append(svg.label(box[0], box[3] - 2, b.point.name, font_size=_LETTER, **rim))
     return parts
 
 

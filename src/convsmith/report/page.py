@@ -6,6 +6,7 @@ from typing import Any
 
 from convsmith.report import sections
 from convsmith.report.curves import curves_svg
+from convsmith.report.reliability import Reliability, reliability_svg
 from convsmith.report.sections import Mistake
 from convsmith.report.style import CSS
 from convsmith.report.svg import escape
@@ -45,6 +46,7 @@ class RunReport:
     confusion: Sequence[Sequence[int]] | None = None
     labels: Sequence[str] = ()
     per_class: Sequence[sections.PerClass] = ()
+    reliability: Reliability | None = None
     mistakes: tuple[Mistake, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
@@ -88,7 +90,12 @@ def _cards(report: RunReport) -> list[tuple[str, str, str]]:
         ("curves", "Training", curves),
         ("confusion", "Confusion", confusion),
         ("classes", "Per class", sections.per_class(report.per_class)),
+        ("calibration", "Calibration", _calibration(report.reliability)),
         ("mistakes", "Mistakes", sections.mistakes(report.mistakes) if evaluated or report.mistakes else ""),
         ("recipe", "Recipe", sections.settings("recipe", "Recipe", report.recipe)),
         ("environment", "Environment", sections.settings("environment", "Environment", report.environment)),
     ]
+
+
+def _calibration(reliability: Reliability | None) -> str:
+    return sections.drawing("calibration", "Calibration", reliability_svg([reliability])) if reliability else ""

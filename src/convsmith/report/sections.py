@@ -68,6 +68,11 @@ def picture(ident: str, title: str, drawing: str) -> str:
     return _card(_scroll(drawing, title, "wide"), ident=ident, title=title)
 
 
+def drawing(ident: str, title: str, drawing: str) -> str:
+    """A drawing that fits a narrow screen."""
+    return _card(_scroll(drawing, title, "square"), ident=ident, title=title)
+
+
 def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], split: str) -> str:
     """The matrix beside its largest errors."""
     drawing = _scroll(confusion_svg(matrix, labels), "Confusion matrix", "square")

@@ -1,12 +1,16 @@
 """Classification: one label for each image."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from convsmith.tasks.metrics import BINS, Averages, Bin, area_under_curve, averages, calibration_error, reliability
 
 TOP = 5
 
@@ -26,7 +30,10 @@ class ClassResult:
 class Classification:
     """The numbers of an evaluation. `confusion[i][j]` counts images of class i that were called j.
 
-    `sample_loss`, `predicted`, `probability` and `true_probability` hold a value for each image, in the split's order.
+    `sample_loss`, `predicted`, `right`, `probability` and `true_probability` hold a value for each image, in the
+    split's order. `brier` is the mean squared distance of the probabilities from the truth (Brier 1950; 0 to 2). `auc`
+    needs all probabilities, and is None without them; `outputs` (N, classes) are the network's own, not divided by a
+    temperature.
     """
 
     accuracy: float
@@ -34,12 +41,25 @@ class Classification:
     loss: float
     count: int
     interval: tuple[float, float]
+    averages: Averages
+    auc: float | None
+    brier: float
     per_class: tuple[ClassResult, ...]
     confusion: tuple[tuple[int, ...], ...]
     sample_loss: tuple[float, ...]
     predicted: tuple[int, ...]
+    right: tuple[bool, ...]
     probability: tuple[float, ...]
     true_probability: tuple[float, ...]
+    outputs: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    def reliability(self, bins: int = BINS) -> tuple[Bin, ...]:
+        """How often the network is right in each stretch of its confidence."""
+        return reliability(self.probability, self.right, bins)
+
+    def ece(self, bins: int = BINS) -> float:
+        """The expected calibration error."""
+        return calibration_error(self.reliability(bins))
 
     def summary(self) -> dict[str, Any]:
         """The numbers of a log line; `score` is the accuracy."""
@@ -52,13 +72,17 @@ class Classification:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """What `eval --json` prints."""
+        """What a run's result holds, and `eval --json` prints."""
         return {
             "accuracy": self.accuracy,
             "top5": self.top5,
             "loss": self.loss,
             "count": self.count,
             "interval": list(self.interval),
+            **asdict(self.averages),
+            "auc": self.auc,
+            "ece": self.ece(),
+            "brier": self.brier,
             "per_class": [vars(c) for c in self.per_class],
             "confusion": [list(row) for row in self.confusion],
         }
@@ -66,10 +90,16 @@ class Classification:
 
 @dataclass(frozen=True)
 class Classify:
-    """The task: cross entropy, with `label_smoothing` in training only (Szegedy et al. 2016, section 7)."""
+    """The task: cross entropy, with `label_smoothing` in training only (Szegedy et al. 2016, section 7).
+
+    An evaluation divides the outputs by `temperature` before they become probabilities. With `keep_outputs` its result
+    holds them, and the numbers that need them all at once.
+    """
 
     labels: tuple[str, ...]
     label_smoothing: float = 0.0
+    temperature: float = 1.0
+    keep_outputs: bool = False
 
     @property
     def guess_loss(self) -> float:
@@ -77,34 +107,39 @@ class Classify:
         return math.log(len(self.labels))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean cross entropy of outputs (N, classes) and targets (N,)."""
+        """The mean cross entropy of outputs (N, classes) and targets: classes (N,) or their shares (N, classes)."""
         return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """How many of the batch have their largest output at the target."""
+        """How many of the batch have their largest output at the target, or at the class with the largest share."""
+        if targets.ndim == 2:
+            targets = targets.argmax(dim=1)
         return (outputs.argmax(dim=1) == targets).sum()
 
     def tally(self, device: str) -> "ClassificationTally":
         """An empty tally."""
-        return ClassificationTally(self.labels, device)
+        return ClassificationTally(self.labels, device, self.temperature, self.keep_outputs)
 
 
 class ClassificationTally:
     """Sums of an evaluation. They stay on the device until `result`."""
 
-    def __init__(self, labels: tuple[str, ...], device: str):
-        self.labels = labels
+    def __init__(self, labels: tuple[str, ...], device: str, temperature: float = 1.0, keep_outputs: bool = False):
+        self.labels, self.temperature, self.keep_outputs = labels, temperature, keep_outputs
         count = len(labels)
         self.confusion = torch.zeros(count * count, dtype=torch.int64, device=device)
         self.top5 = torch.zeros((), dtype=torch.int64, device=device)
-        self.samples: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self.samples: list[tuple[Tensor, ...]] = []
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Count a batch: outputs (N, classes), targets (N,)."""
-        log_probability = functional.log_softmax(outputs, dim=1)
-        losses = -log_probability.gather(1, targets[:, None]).squeeze(1)
-        best, predicted = log_probability.max(dim=1)
-        self.samples.append((losses, predicted, best.exp(), (-losses).exp()))
+        # Classes are ranked by the outputs themselves: divided, close ones may become equal.
+        predicted = outputs.argmax(dim=1)
+        logarithms = functional.log_softmax(outputs / self.temperature, dim=1)
+        chosen, true = (logarithms.gather(1, of[:, None]).squeeze(1) for of in (predicted, targets))
+        squared = logarithms.exp().square().sum(dim=1) - 2 * true.exp() + 1
+        kept = (outputs,) if self.keep_outputs else ()
+        self.samples.append((-true, predicted, targets, chosen.exp(), true.exp(), squared, *kept))
         count = len(self.labels)
         self.confusion += torch.bincount(targets * count + predicted, minlength=count * count)
         top = outputs.topk(min(TOP, count), dim=1).indices
@@ -112,22 +147,40 @@ class ClassificationTally:
 
     def result(self) -> Classification:
         """The numbers over everything counted."""
-        losses, predicted, probability, true_probability = (torch.cat(s).cpu() for s in zip(*self.samples, strict=True))
+        losses, predicted, targets, probability, true_probability, squared, *kept = (
+            torch.cat(s).cpu() for s in zip(*self.samples, strict=True)
+        )
         confusion = self.confusion.view(len(self.labels), -1).cpu()
         count, right = int(confusion.sum()), int(confusion.diagonal().sum())
+        outputs = kept[0] if kept else None
         return Classification(
             accuracy=right / count,
             top5=int(self.top5) / count,
             loss=losses.double().mean().item(),
             count=count,
             interval=wilson_interval(right, count),
+            averages=averages(confusion.numpy()),
+            auc=None if outputs is None else self._area(outputs, targets),
+            brier=squared.double().mean().item(),
             per_class=_per_class(self.labels, confusion),
             confusion=tuple(tuple(row) for row in confusion.tolist()),
             sample_loss=tuple(losses.tolist()),
             predicted=tuple(predicted.tolist()),
+            right=tuple((predicted == targets).tolist()),
             probability=tuple(probability.tolist()),
             true_probability=tuple(true_probability.tolist()),
+            outputs=None if outputs is None else outputs.numpy(),
         )
+
+    def _area(self, outputs: Tensor, targets: Tensor) -> float | None:
+        probabilities = (outputs.double() / self.temperature).softmax(dim=1)
+        return area_under_curve(probabilities.numpy(), targets.numpy())
+
+
+def mean_outputs(members: Sequence[tuple[np.ndarray, float]]) -> Tensor:
+    """Outputs whose softmax is the mean of the members' probabilities: each outputs (N, classes), temperature."""
+    logarithms = [functional.log_softmax(torch.from_numpy(o).double() / t, dim=1) for o, t in members]
+    return torch.logsumexp(torch.stack(logarithms), dim=0) - math.log(len(members))
 
 
 def wilson_interval(right: int, count: int, z: float = 1.959964) -> tuple[float, float]:

@@ -1,24 +1,30 @@
 """Edits that exchange convolutions and linear layers: dilated, separable, of low rank, fully convolutional."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from convsmith.base.errors import UsageError
 from convsmith.nets.edits.record import edit_stages, recorded, shapes
 from convsmith.nets.network import Network
-from convsmith.nets.ops import AdaptiveAvgPool, AvgPool, Conv, Flatten, Linear, MaxPool
+from convsmith.nets.ops import AdaptiveAvgPool, AvgPool, Conv, Flatten, Linear, MaxPool, Pad
 from convsmith.nets.shape import Shape
 from convsmith.nets.sizes import per_axis
 from convsmith.nets.tree import MAIN, Node, Seq, rewrite, seq, walk
 
 Sizes = tuple[int, ...]
 
+# The children that take the place of a layer, by which its weights are mapped.
+LOW_RANK = ("vertical", "horizontal")
+LINEAR_BOTTLENECK = ("narrow", "wide")
+
 
 def dilate(network: Network, output_stride: int) -> Network:
-    """Features one `output_stride`-th of the image's size: later strides become 1, later kernels are dilated instead.
+    """Features one `output_stride`-th of the image's size: later strides become 1, later windows are dilated instead.
 
-    Every kernel keeps the places in the image that it saw (Yu and Koltun 2016; Chen et al. 2018, section 3.1), with the
-    weights as they are. Pooling layers lose their stride but are not dilated.
+    Every window keeps the places in the image that it saw, with the weights as they are (Yu and Koltun 2016; Chen et
+    al. 2018, section 3.1): away from the far border the features are the old ones with more between them. Only average
+    pooling that is dilated is not: it stays dense.
     """
     if output_stride < 1 or output_stride & (output_stride - 1):
         raise UsageError(f"dilate: expected an output stride of 1, 2, 4, 8, 16, ..., received {output_stride}")
@@ -28,24 +34,47 @@ def dilate(network: Network, output_stride: int) -> Network:
         if not isinstance(node, Conv | MaxPool | AvgPool):
             return node
         x = steps[path].x
-        jumps = [int(jump) for jump in x.field.jump]
-        kernel, stride, padding = (per_axis(v, x.shape) for v in (node.kernel, node.stride, node.padding))
+        jumps = [max(1, int(jump)) for jump in x.field.jump]
+        if any(jump > output_stride and jump % output_stride for jump in jumps):
+            raise UsageError(f"dilate: at {path} positions lie {jumps[0]} pixels apart, no multiple of {output_stride}")
+        stride = per_axis(node.stride, x.shape)
         kept = tuple(min(s, max(1, output_stride // j)) for s, j in zip(stride, jumps, strict=True))
+        rates = tuple(max(1, j // output_stride) for j in jumps)
         if isinstance(node, Conv):
-            rates = [max(1, j // output_stride) if k > 1 else 1 for j, k in zip(jumps, kernel, strict=True)]
-            dilation = per_axis(node.dilation, x.shape)
-            wider = tuple(d * rate for d, rate in zip(dilation, rates, strict=True))
-            padding = tuple(p * rate for p, rate in zip(padding, rates, strict=True))
-            _check_kept_size(path, kernel, padding, wider, stride, kept)
-            return replace(node, stride=_one(kept), dilation=_one(wider), padding=_one(padding))
-        if kept == stride:
-            return node
-        # A window without stride keeps the size only if it is odd and padded on both sides.
-        odd = tuple(k if s == t else k + 1 - k % 2 for k, s, t in zip(kernel, stride, kept, strict=True))
-        sides = tuple(p if s == t else k // 2 for p, k, s, t in zip(padding, odd, stride, kept, strict=True))
-        return replace(node, kernel=_one(odd), stride=_one(kept), padding=_one(sides), ceil=False)
+            return _dilated_conv(path, node, x.shape, kept, rates)
+        return _dilated_pool(node, x.shape, kept, rates)
 
     return recorded(network, edit_stages(network, change), "dilate", output_stride)
+
+
+def _dilated_conv(path: str, node: Conv, x: Shape, stride: Sizes, rates: Sizes) -> Conv:
+    kernel, padding, dilation = (per_axis(v, x) for v in (node.kernel, node.padding, node.dilation))
+    rates = tuple(rate if k > 1 else 1 for rate, k in zip(rates, kernel, strict=True))
+    wider = tuple(d * rate for d, rate in zip(dilation, rates, strict=True))
+    padding = tuple(p * rate for p, rate in zip(padding, rates, strict=True))
+    _check_kept_size(path, kernel, padding, wider, per_axis(node.stride, x), stride)
+    return replace(node, stride=_one(stride), dilation=_one(wider), padding=_one(padding))
+
+
+def _dilated_pool(node: MaxPool | AvgPool, x: Shape, stride: Sizes, rates: Sizes) -> Node:
+    """The pooling with another stride and, for the maximum, dilation; without stride it is padded to keep the size."""
+    kernel, before, old = (per_axis(v, x) for v in (node.kernel, node.padding, node.stride))
+    if (stride == old and max(rates) == 1) or max(kernel) == 1:
+        return replace(node, stride=_one(stride))
+    if stride == old and isinstance(node, MaxPool):
+        padding = tuple(p * rate for p, rate in zip(before, rates, strict=True))
+        # Where torch takes no padding beyond half of the kernel, it stands before the pooling.
+        pool = replace(node, padding=0, dilation=_one(rates), ceil=False)
+        return seq(pad=Pad(_one(padding), _one(padding), "lowest"), pool=pool) if any(padding) else pool
+    if stride == old:
+        return node
+    spread = rates if isinstance(node, MaxPool) else (1,) * len(rates)
+    first = tuple(p * rate for p, rate in zip(before, spread, strict=True))
+    last = tuple((k - 1) * rate - p for k, rate, p in zip(kernel, spread, first, strict=True))
+    if isinstance(node, MaxPool):
+        pool = replace(node, stride=_one(stride), padding=0, dilation=_one(spread), ceil=False)
+        return seq(pad=Pad(_one(first), _one(last), "lowest"), pool=pool)
+    return seq(pad=Pad(_one(first), _one(last)), pool=replace(node, stride=_one(stride), padding=0, ceil=False))
 
 
 def _check_kept_size(path: str, kernel: Sizes, padding: Sizes, dilation: Sizes, stride: Sizes, kept: Sizes) -> None:
@@ -67,17 +96,12 @@ def separable(network: Network) -> Network:
 
     The first convolution stays, and so do grouped and 1x1 ones.
     """
-    inputs = {path: x for path, (x, _) in shapes(network).items()}
-    first = next((p for name, root in network.stages for p, n in walk(root, name) if isinstance(n, Conv)), None)
 
-    def change(path: str, node: Node) -> Node:
-        if not _dense(node, inputs.get(path)) or path == first or not isinstance(node, Conv):
-            return node
-        channels = inputs[path].channels
-        depthwise = replace(node, channels=channels, groups=channels, bias=False)
+    def split(node: Conv, x: Shape) -> Seq:
+        depthwise = replace(node, channels=x.channels, groups=x.channels, bias=False)
         return seq(depthwise=depthwise, pointwise=Conv(node.channels, bias=node.bias))
 
-    return recorded(network, edit_stages(network, change), "separable")
+    return recorded(network, _without_dense(network, split), "separable")
 
 
 def low_rank(network: Network, ratio: float = 0.5) -> Network:
@@ -87,27 +111,35 @@ def low_rank(network: Network, ratio: float = 0.5) -> Network:
     """
     if not 0 < ratio <= 4:
         raise UsageError(f"low_rank: expected a ratio above 0, at most 4, received {ratio}")
-    inputs = {path: x for path, (x, _) in shapes(network).items()}
-    first = next((p for name, root in network.stages for p, n in walk(root, name) if isinstance(n, Conv)), None)
 
-    def change(path: str, node: Node) -> Node:
-        if not _dense(node, inputs.get(path)) or path == first or not isinstance(node, Conv):
-            return node
-        x = inputs[path]
+    def split(node: Conv, x: Shape) -> Seq:
         sizes = (per_axis(v, x) for v in (node.kernel, node.stride, node.padding, node.dilation))
         (kv, kh), (sv, sh), (pv, ph), (dv, dh) = sizes
         rank = max(1, min(round(ratio * node.channels), x.channels * kv, node.channels * kh))
-        return seq(
-            vertical=Conv(rank, (kv, 1), (sv, 1), (pv, 0), (dv, 1), bias=False),
-            horizontal=Conv(node.channels, (1, kh), (1, sh), (0, ph), (1, dh), bias=node.bias),
-        )
+        first = Conv(rank, (kv, 1), (sv, 1), (pv, 0), (dv, 1), bias=False)
+        second = Conv(node.channels, (1, kh), (1, sh), (0, ph), (1, dh), bias=node.bias)
+        return seq(**dict(zip(LOW_RANK, (first, second), strict=True)))
 
-    return recorded(network, edit_stages(network, change), "low_rank", ratio)
+    return recorded(network, _without_dense(network, split), "low_rank", ratio)
 
 
-def _dense(node: Node, x: Shape | None) -> bool:
-    """Whether a node is an ungrouped convolution over two axes, each longer than one."""
-    if not isinstance(node, Conv) or x is None or len(x.spatial) != 2:
+def _without_dense(network: Network, split: Callable[[Conv, Shape], Seq]) -> Network:
+    """The network with each dense convolution over two axes but the first replaced by `split` of it and its input."""
+    inputs = {path: x for path, (x, _) in shapes(network).items()}
+    convs = (path for name, root in network.stages for path, node in walk(root, name) if isinstance(node, Conv))
+    first = next(convs, None)
+
+    def change(path: str, node: Node) -> Node:
+        if path == first or not isinstance(node, Conv) or not _dense(node, inputs.get(path)):
+            return node
+        return split(node, inputs[path])
+
+    return edit_stages(network, change)
+
+
+def _dense(node: Conv, x: Shape | None) -> bool:
+    """Whether a convolution is ungrouped and over two axes, its kernel longer than one along each."""
+    if x is None or len(x.spatial) != 2:
         return False
     return node.groups == 1 and min(per_axis(node.kernel, x)) > 1
 
@@ -128,7 +160,7 @@ def linear_bottleneck(network: Network, width: int) -> Network:
         inputs, outputs = sizes[path]
         if width * (inputs + outputs) >= inputs * outputs:
             return node
-        return seq(narrow=Linear(width, bias=False), wide=node)
+        return seq(**dict(zip(LINEAR_BOTTLENECK, (Linear(width, bias=False), node), strict=True)))
 
     heads[MAIN] = rewrite(heads[MAIN], change, MAIN)
     return recorded(network, replace(network, heads=tuple(heads.items())), "linear_bottleneck", width)

@@ -68,7 +68,8 @@ def _units(network: Network) -> list[str]:
 def se(network: Network, ratio: int = 16) -> Network:
     """Squeeze and excitation: each residual branch ends with a gate of 1/`ratio` of its channels (Hu et al. 2018).
 
-    In a network without residual sums each convolution's activation is followed by one. Units that have a gate keep it.
+    In a network without residual sums each activation of a convolution (or of a sum of some) is followed by one. Units
+    that have a gate keep it.
     """
     if ratio < 1:
         raise UsageError(f"se: expected a ratio of at least 1, received {ratio}")
@@ -92,7 +93,7 @@ def se(network: Network, ratio: int = 16) -> Network:
         convolved = False
         for name, child in node.children:
             children.append((name, child))
-            convolved |= isinstance(child, Conv)
+            convolved |= isinstance(child, Conv) or (isinstance(child, Add) and _has_conv(child))
             if convolved and isinstance(child, Act):
                 width = channels[f"{path}.{name}"]
                 children.append((name.replace("act", "se", 1), squeeze_excite(width, max(1, width // ratio))))
@@ -100,6 +101,10 @@ def se(network: Network, ratio: int = 16) -> Network:
         return Seq(tuple(children))
 
     return recorded(network, edit_stages(network, with_branch if units else with_gates), "se", ratio)
+
+
+def _has_conv(node: Node) -> bool:
+    return any(isinstance(inner, Conv) for _, inner in walk(node))
 
 
 def _before_drop_path(branch: Node, gate: Gate) -> Seq:

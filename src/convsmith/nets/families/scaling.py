@@ -11,10 +11,10 @@ from convsmith.nets.tree import Node, rewrite, walk
 
 
 def check_multipliers(**multipliers: float) -> None:
-    """Refuse a multiplier of width or depth that is not a number above 0."""
+    """Refuse a multiplier of width or depth that is not a number above 0, at most 1000."""
     for name, value in multipliers.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise UsageError(f"{name} is {value}, expected a multiplier above 0, such as 0.5")
+        if not 0 < value <= 1000:
+            raise UsageError(f"{name} is {value}, expected a multiplier above 0, at most 1000, such as 0.5")
 
 
 def repeats(count: int, depth: float) -> int:

@@ -58,12 +58,13 @@ class PadChannels(Leaf):
 class Pad(Leaf):
     """Positions added at the near (`before`) and far (`after`) end of each axis; a negative number takes them away.
 
-    What is added is zero, or with `mode` the image mirrored at its edge ("reflect") or its edge repeated ("replicate").
+    What is added is zero, or with `mode` the image mirrored at its edge ("reflect"), its edge repeated ("replicate"),
+    or a number so low that max pooling never takes it ("lowest").
     """
 
     before: Axes
     after: Axes
-    mode: Literal["zero", "reflect", "replicate"] = "zero"
+    mode: Literal["zero", "lowest", "reflect", "replicate"] = "zero"
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         return tuple(Window(1, 1, before) for before in per_axis(self.before, x))

@@ -47,10 +47,21 @@ class _Pool(Leaf):
 
 @dataclass(frozen=True, slots=True)
 class MaxPool(_Pool):
-    """The largest value in each window."""
+    """The largest value in each window, whose positions lie `dilation` apart."""
+
+    dilation: Axes = 1
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        sizes = (per_axis(v, x) for v in (self.kernel, self.stride, self.padding, self.dilation))
+        return tuple(Window((k - 1) * d + 1, s, p) for k, s, p, d in zip(*sizes, strict=True))
+
+    def output(self, x: Shape) -> Shape:
+        at_least(1, dilation=self.dilation)
+        return _Pool.output(self, x)
 
     def torch(self, x: Shape) -> TorchCall:
-        return self._call(x, "MaxPool")
+        call = self._call(x, "MaxPool")
+        return TorchCall(call.path, call.arguments | {"dilation": per_axis(self.dilation, x)})
 
 
 @dataclass(frozen=True, slots=True)

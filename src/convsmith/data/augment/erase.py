@@ -1,0 +1,40 @@
+"""Parts of the image are covered."""
+
+import torch
+from torch import Tensor
+
+from convsmith.data import keys as counter
+from convsmith.data.augment.geometry import corner, random_shapes
+from convsmith.data.options import Erase
+
+
+def cutout(images: Tensor, keys: Tensor, size: int, fill: Tensor) -> Tensor:
+    """Cover a square of side `size` around a random pixel of uint8 (N, C, H, W) with `fill` (uint8, C)."""
+    height, width = images.shape[2:]
+    top = counter.integers(counter.fork(keys, 0), 0, height) - size // 2
+    left = counter.integers(counter.fork(keys, 1), 0, width) - size // 2
+    inside = rectangles(top, left, top + size, left + size, (height, width))
+    return torch.where(inside, fill.view(1, -1, 1, 1), images)
+
+
+def erase(images: Tensor, keys: Tensor, step: Erase, fill: Tensor) -> Tensor:
+    """Cover a random rectangle inside uint8 (N, C, H, W) with `fill` (uint8, C) or with random pixels."""
+    height, width = images.shape[2:]
+    tall, wide = random_shapes(counter.fork(keys, 0), (height, width), step.low, step.high, step.aspect)
+    top = corner(counter.fork(keys, 1), height - tall)
+    left = corner(counter.fork(keys, 2), width - wide)
+    inside = rectangles(top, left, top + tall, left + wide, (height, width))
+    inside &= (counter.uniform(counter.fork(keys, 3)) < step.probability).view(-1, 1, 1, 1)
+    cover = fill.view(1, -1, 1, 1)
+    if step.fill == "noise":
+        cover = counter.words(counter.fork(keys, 4), images[0].numel()).view(images.shape).to(torch.uint8)
+    return torch.where(inside, cover, images)
+
+
+def rectangles(top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
+    """bool (N, 1, H, W): true from `top` to before `bottom` and from `left` to before `right`, each int64 (N)."""
+    y = torch.arange(size[0], device=top.device)
+    x = torch.arange(size[1], device=top.device)
+    rows = (y >= top[:, None]) & (y < bottom[:, None])
+    columns = (x >= left[:, None]) & (x < right[:, None])
+    return (rows[:, :, None] & columns[:, None, :])[:, None]

@@ -1,0 +1,167 @@
+"""Flips, shifts and windows: pixels move, and only scaling makes new values."""
+
+import torch
+from torch import Tensor
+
+from convsmith.base.errors import UsageError
+from convsmith.data import keys as counter
+from convsmith.data.augment.resample import filtered, scaling
+from convsmith.data.options import Crop, ResizedCrop, ScaleCrop
+
+# How often a window of a random shape is drawn until one fits.
+_TRIES = 10
+
+
+def flip(images: Tensor, keys: Tensor, probability: float) -> Tensor:
+    """Mirror left and right those images whose key says so."""
+    return _where(counter.uniform(keys) < probability, images.flip(-1), images)
+
+
+def vertical_flip(images: Tensor, keys: Tensor, probability: float) -> Tensor:
+    """Mirror top and bottom those images whose key says so."""
+    return _where(counter.uniform(keys) < probability, images.flip(-2), images)
+
+
+def alternating_flip(images: Tensor, keys: Tensor, epoch: int) -> Tensor:
+    """Mirror left and right half of the images in epoch 0, then each image every second epoch.
+
+    `keys` must be those of the samples in epoch 0, so that a sample has the same key in every epoch.
+    """
+    return _where((counter.uniform(keys) < 0.5) ^ (epoch % 2 == 1), images.flip(-1), images)
+
+
+def crop(images: Tensor, keys: Tensor, step: Crop, size: tuple[int, int], fill: Tensor) -> Tensor:
+    """Pad (N, C, H, W) on every side, then cut a window of `size` (height, width) whose corner the key tells.
+
+    `fill` (uint8, C) is the padding of mode zero: the rounded mean, which normalisation maps to (nearly) zero, as
+    papers pad after it.
+    """
+    canvas = _pad(images, step, fill)
+    rows, columns = canvas.shape[2] - size[0] + 1, canvas.shape[3] - size[1] + 1
+    if rows < 1 or columns < 1:
+        raise UsageError(f"crop: cannot cut {size} from images of {tuple(images.shape[2:])} padded by {step.padding}")
+    if rows == columns == 1:
+        return canvas
+    return _random_windows(canvas, keys, size)
+
+
+def translate(images: Tensor, keys: Tensor, pixels: int, fill: Tensor) -> Tensor:
+    """Shift (N, C, H, W) by up to `pixels` along each axis; `fill` (uint8, C) comes into sight."""
+    if pixels == 0:
+        return images
+    return _random_windows(_pad(images, Crop(pixels), fill), keys, (images.shape[2], images.shape[3]))
+
+
+def scale_crop(images: Tensor, keys: Tensor, step: ScaleCrop, size: tuple[int, int]) -> Tensor:
+    """Scale the shorter side to a random length of the step's range, then cut `size` at random.
+
+    Done in one go: the window that the final size covers in the unscaled image is scaled, its sides whole pixels.
+    """
+    short = min(images.shape[2:])
+    lengths = counter.integers(counter.fork(keys, 0), step.low, step.high + 1)
+    sides = [
+        (goal * short / lengths.double()).round().long().clamp(1, side)
+        for goal, side in zip(size, images.shape[2:], strict=True)
+    ]
+    return _scaled_windows(images, counter.fork(keys, 1), sides[0], sides[1], size)
+
+
+def resized_crop(images: Tensor, keys: Tensor, step: ResizedCrop, size: tuple[int, int]) -> Tensor:
+    """Cut a window of a random area and aspect ratio and scale it to `size`.
+
+    Where none that was drawn fits, it is the largest of an allowed aspect (as torchvision's RandomResizedCrop).
+    """
+    rows, columns = images.shape[2:]
+    height, width = random_shapes(counter.fork(keys, 0), (rows, columns), step.low, step.high, step.aspect)
+    empty = height == 0
+    height = torch.where(empty, min(rows, round(columns * step.aspect)), height)
+    width = torch.where(empty, min(columns, round(rows * step.aspect)), width)
+    return _scaled_windows(images, counter.fork(keys, 1), height, width, size)
+
+
+def centre(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """The middle of (N, C, H, W), of `size`, as `preprocess.centre` cuts it; the batch itself if it has that size."""
+    if tuple(images.shape[2:]) == tuple(size):
+        return images
+    top, left = (round((have - want) / 2) for have, want in zip(images.shape[2:], size, strict=True))
+    return images[:, :, top : top + size[0], left : left + size[1]]
+
+
+def random_shapes(keys: Tensor, size: tuple[int, int], low: float, high: float, aspect: float) -> tuple[Tensor, Tensor]:
+    """Heights and widths (int64, N) of windows that fit into `size`: area even in [low, high), log aspect even.
+
+    The first of ten draws that fits and is not empty; 0 by 0 where none does.
+    """
+    total = size[0] * size[1]
+    area = total * counter.between(counter.forks(counter.fork(keys, 0), _TRIES), low, high)
+    # In float64, so that devices whose exp and log differ in the last bit find the same whole pixels.
+    ratio = aspect ** counter.between(counter.forks(counter.fork(keys, 1), _TRIES), -1, 1)
+    heights, widths = (area / ratio).sqrt().round().long(), (area * ratio).sqrt().round().long()
+    fits = (heights >= 1) & (heights <= size[0]) & (widths >= 1) & (widths <= size[1])
+    first = fits.int().argmax(1, keepdim=True)
+    height, width = (torch.where(fits, found, 0).gather(1, first).squeeze(1) for found in (heights, widths))
+    return height, width
+
+
+def resized(
+    images: Tensor, corners: tuple[Tensor, Tensor], sides: tuple[Tensor, Tensor], size: tuple[int, int]
+) -> Tensor:
+    """The windows at `corners` (top, left) of `sides` (height, width), each int64 (N), scaled to `size`."""
+    rows = scaling(corners[0], sides[0], images.shape[2], size[0])
+    columns = scaling(corners[1], sides[1], images.shape[3], size[1])
+    return filtered(images, rows, columns)
+
+
+def _where(chosen: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    return torch.where(chosen.view(-1, 1, 1, 1), yes, no)
+
+
+def _scaled_windows(images: Tensor, keys: Tensor, height: Tensor, width: Tensor, size: tuple[int, int]) -> Tensor:
+    top = corner(counter.fork(keys, 0), images.shape[2] - height)
+    left = corner(counter.fork(keys, 1), images.shape[3] - width)
+    return resized(images, (top, left), (height, width), size)
+
+
+def corner(keys: Tensor, room: Tensor) -> Tensor:
+    """int64 (N), each even in [0, room]."""
+    return (counter.uniform(keys).double() * (room + 1)).long()
+
+
+def _pad(images: Tensor, step: Crop, fill: Tensor) -> Tensor:
+    count, channels, height, width = images.shape
+    pad = step.padding
+    if pad == 0:
+        return images
+    canvas = fill.view(1, channels, 1, 1).repeat(count, 1, height + 2 * pad, width + 2 * pad)
+    canvas[:, :, pad : pad + height, pad : pad + width] = images
+    if step.mode == "reflect":
+        if pad >= min(height, width):
+            raise UsageError(f"crop: a reflection of {pad} pixels needs larger images than {height}x{width}")
+        _mirror(canvas, 3, pad)
+        _mirror(canvas, 2, pad)
+    return canvas
+
+
+def _mirror(canvas: Tensor, axis: int, pad: int) -> None:
+    """Fill both borders along `axis` with the pixels beside them, the edge itself not repeated."""
+    end = canvas.shape[axis] - pad
+    canvas.narrow(axis, 0, pad).copy_(canvas.narrow(axis, pad + 1, pad).flip(axis))
+    canvas.narrow(axis, end, pad).copy_(canvas.narrow(axis, end - 1 - pad, pad).flip(axis))
+
+
+def _random_windows(canvas: Tensor, keys: Tensor, size: tuple[int, int]) -> Tensor:
+    top = counter.integers(counter.fork(keys, 0), 0, canvas.shape[2] - size[0] + 1)
+    left = counter.integers(counter.fork(keys, 1), 0, canvas.shape[3] - size[1] + 1)
+    return _windows(canvas, top, left, size)
+
+
+def _windows(canvas: Tensor, top: Tensor, left: Tensor, size: tuple[int, int]) -> Tensor:
+    count, channels, height, width = canvas.shape
+    canvas = canvas.contiguous()
+    plane = height * width
+    # A view of the window at every corner, as one long row: picking windows then copies whole rows of pixels and
+    # needs one index per image, which took half the time of the best indexing by pixels.
+    corners = canvas.numel() - (channels - 1) * plane - (size[0] - 1) * width - size[1] + 1
+    windows = canvas.as_strided((corners, channels, *size), (1, plane, width, 1))
+    begins = torch.arange(count, device=canvas.device) * (channels * plane)
+    return windows.index_select(0, begins + top * width + left)

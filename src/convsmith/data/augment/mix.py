@@ -1,0 +1,103 @@
+"""Mixing of pairs of images and of their labels: the one augmentation that depends on the batch.
+
+Which image is the partner depends on what else is in the batch; whether and by how much a sample is mixed does not.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from convsmith.data import keys as counter
+from convsmith.data.augment.erase import rectangles
+from convsmith.data.options import MIXING, Augment, Cutmix, Mixup
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What was mixed: sample i is `shares[i]` (float32, N) itself, and the rest is sample `partners[i]` (int64, N)."""
+
+    partners: Tensor
+    shares: Tensor
+
+
+def mix(
+    images: Tensor, augments: tuple[Augment, ...], seed: int, epoch: int, positions: Tensor
+) -> tuple[Tensor, tuple[Mixture, ...]]:
+    """The batch uint8 (N, C, H, W) after the mixing ones of `augments`, and what they did, for `mixed_targets`."""
+    mixtures: list[Mixture] = []
+    for draw, step in enumerate(augments):
+        if isinstance(step, MIXING):
+            images, mixture = mix_once(images, counter.keys(seed, epoch, positions, draw), step)
+            mixtures.append(mixture)
+    return images, tuple(mixtures)
+
+
+def mix_once(images: Tensor, keys: Tensor, step: Mixup | Cutmix) -> tuple[Tensor, Mixture]:
+    """One mixing: the images, and who was mixed with whom by how much."""
+    partners = draw_partners(counter.fork(keys, 0))
+    shares = symmetric_beta(counter.fork(keys, 1), step.alpha)
+    chosen = counter.uniform(counter.fork(keys, 2)) < step.probability
+    shares = torch.where(chosen, shares, 1.0)
+    if isinstance(step, Mixup):
+        images, shares = mixup(images, partners, shares)
+    else:
+        images, shares = cutmix(images, partners, shares, counter.fork(keys, 3))
+    return images, Mixture(partners, shares.float())
+
+
+def mixed_targets(targets: Tensor, mixtures: tuple[Mixture, ...], classes: int) -> Tensor:
+    """Labels int64 (N) as they are if nothing was mixed, else float32 (N, classes): the share of each class."""
+    if not mixtures:
+        return targets
+    soft = one_hot(targets, classes).float()
+    for mixture in mixtures:
+        shares = mixture.shares[:, None]
+        soft = shares * soft + (1 - shares) * soft[mixture.partners]
+    return soft
+
+
+def draw_partners(keys: Tensor) -> Tensor:
+    """int64 (N): each sample's partner, the next one in a random ring through the batch; itself where it is alone."""
+    ring = keys.argsort()
+    return torch.empty_like(ring).scatter_(0, ring, ring.roll(-1))
+
+
+def symmetric_beta(keys: Tensor, alpha: float) -> Tensor:
+    """float64 (N) from Beta(alpha, alpha), for alpha 0 always 1.
+
+    With u and v even in (0, 1), cos(2 pi v) sqrt(1 - u^(1/alpha)) / sqrt(cos^2(2 pi v) + u^(1/alpha) sin^2(2 pi v)) is
+    2 Beta - 1: Bailey's (1994) polar method for Student's t with 2 alpha degrees of freedom, of which the symmetric
+    beta distribution is a function.
+    """
+    if alpha == 0:
+        return torch.ones_like(keys, dtype=torch.float64)
+    power = (counter.uniform(counter.fork(keys, 0)).double() + 2.0**-25) ** (1 / alpha)
+    turn = (counter.uniform(counter.fork(keys, 1)).double() + 2.0**-25) * (2 * torch.pi)
+    cosine = turn.cos()
+    away = cosine * (1 - power).sqrt() / (cosine.square() + power * turn.sin().square()).sqrt()
+    return (1 + away) / 2
+
+
+def mixup(images: Tensor, partners: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """`shares` (N) of each image plus the rest of its partner, rounded to whole levels; and the shares."""
+    own = shares.float().view(-1, 1, 1, 1)
+    mixed = (images * own).add_(images.index_select(0, partners) * (1 - own)).round_().clamp_(0, 255).to(torch.uint8)
+    return mixed, shares
+
+
+def cutmix(images: Tensor, partners: Tensor, shares: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Images with a rectangle of their partner of 1 - `shares` (N) of the area, cut off at the borders.
+
+    The second value is the share of an image's own pixels that are left.
+    """
+    height, width = images.shape[2:]
+    root = (1 - shares).clamp(min=0).sqrt()
+    y, x = (counter.integers(counter.fork(keys, i), 0, side) for i, side in enumerate((height, width)))
+    tall, wide = (root * height).long(), (root * width).long()
+    top, left = (y - tall // 2).clamp(min=0), (x - wide // 2).clamp(min=0)
+    bottom, right = (y - tall // 2 + tall).clamp(max=height), (x - wide // 2 + wide).clamp(max=width)
+    inside = rectangles(top, left, bottom, right, (height, width))
+    left_over = 1 - (bottom - top) * (right - left) / (height * width)
+    return torch.where(inside, images.index_select(0, partners), images), left_over

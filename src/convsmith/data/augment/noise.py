@@ -1,0 +1,49 @@
+"""Noise in the pixels, and blur."""
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from convsmith.data import keys as counter
+from convsmith.data.augment.resample import filtered, gaussian
+from convsmith.data.augment.warp import REACH
+from convsmith.data.options import Blur
+
+
+def noise(images: Tensor, keys: Tensor, deviation: float) -> Tensor:
+    """Add Gaussian noise of `deviation` (1 is white) to every value of uint8 (N, C, H, W).
+
+    The values are the quantiles of 65,536 equal shares: no further than 4.3 deviations.
+    """
+    size = images[0].numel()
+    drawn = _quantiles(images.device)[counter.words(keys, size).int() + 32768]
+    changed = drawn.mul_(deviation * 255).view(images.shape).add_(images)
+    return changed.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def pixel_flip(images: Tensor, keys: Tensor, share: float) -> Tensor:
+    """Turn each pixel of uint8 (N, C, H, W), all channels at once, into its negative with probability `share`."""
+    count, _, height, width = images.shape
+    chosen = counter.words(keys, height * width).int() + 32768 < round(share * 65536)
+    return torch.where(chosen.view(count, 1, height, width), ~images, images)
+
+
+def blur(images: Tensor, keys: Tensor, step: Blur) -> Tensor:
+    """Smooth uint8 (N, C, H, W) by Gaussians of random width, mirrored at the borders."""
+    sigmas = counter.between(counter.fork(keys, 0), step.low, step.high)
+    chosen = counter.uniform(counter.fork(keys, 1)) < step.probability
+    return blurred(images, torch.where(chosen, sigmas, 0.0), math.ceil(REACH * step.high))
+
+
+def blurred(images: Tensor, sigmas: Tensor, radius: int) -> Tensor:
+    """uint8 (N, C, H, W) smoothed by Gaussians of `sigmas` pixels (N) that reach `radius` pixels."""
+    rows, columns = (gaussian(sigmas, side, min(radius, side - 1)) for side in images.shape[2:])
+    return filtered(images, rows, columns)
+
+
+@cache
+def _quantiles(device: torch.device) -> Tensor:
+    """float32 (65536): the normal distribution's quantiles in the middle of as many equal shares."""
+    return torch.special.ndtri((torch.arange(65536, dtype=torch.float64) + 0.5) / 65536).float().to(device)

@@ -1,0 +1,168 @@
+"""The operations of the augmentation policies, each sample with its own magnitude, and their ranges as data.
+
+They do what torchvision's do (shears are about the top left corner, factors are 1 + magnitude), up to two levels apart
+where values are rounded.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tv
+
+from convsmith.data.augment import colour
+from convsmith.data.augment.warp import Mode, inverse, linear, mapped
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Span:
+    """What the lowest and the highest magnitude mean: `signed`, of either sign; `unit`, as a share of what."""
+
+    first: float = 0.0
+    last: float = 0.0
+    signed: bool = False
+    unit: str = ""
+
+
+Space = dict[str, Span]
+
+
+def _space(
+    shear: float, shift: Span, rotate: float, factor: float, posterize: tuple[int, int], **others: Span
+) -> Space:
+    """A space of operations, `identity` always the last."""
+    factors = Span(0, factor, True)
+    return {
+        "shear_x": Span(0, shear, True),
+        "shear_y": Span(0, shear, True),
+        "translate_x": shift,
+        "translate_y": shift,
+        "rotate": Span(0, rotate, True),
+        "brightness": factors,
+        "saturation": factors,
+        "contrast": factors,
+        "sharpness": factors,
+        "posterize": Span(*posterize),
+        "solarize": Span(256, 0),
+        "autocontrast": Span(),
+        "equalize": Span(),
+        **others,
+        "identity": Span(),
+    }
+
+
+# Cubuk et al. 2019, table 6, and Cubuk et al. 2020; posterize and translate as torchvision reads them.
+_SHIFT = Span(0, 150 / 331, True, "side")
+AUTOAUGMENT = _space(0.3, _SHIFT, 30, 0.9, (8, 4), invert=Span())
+RANDAUGMENT = _space(0.3, _SHIFT, 30, 0.9, (8, 4))
+# Müller and Hutter 2021, table 1, column "wide".
+TRIVIALAUGMENT = _space(0.99, Span(0, 32, True), 135, 0.99, (8, 2))
+# Hendrycks et al. 2020, section 3, with the four operations that its test set of corruptions also has.
+AUGMIX = _space(0.3, Span(0, 1 / 3, True, "side"), 30, 0.9, (4, 0))
+
+
+def magnitudes(space: Space, bins: int, size: Size, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What each magnitude of each operation is for images of `size` (height, width): float64 (operations, bins).
+
+    The second tensor, bool (operations), says which are of either sign.
+    """
+    return _magnitudes(tuple(space.items()), bins, size, device)
+
+
+@cache
+def _magnitudes(
+    space: tuple[tuple[str, Span], ...], bins: int, size: Size, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    rows: list[Tensor] = []
+    for name, span in space:
+        side = size[1] if name.endswith("_x") else size[0]
+        scale = side if span.unit == "side" else 1
+        rows.append(torch.linspace(span.first * scale, span.last * scale, bins, dtype=torch.float64))
+    signed = torch.tensor([span.signed for _, span in space])
+    return torch.stack(rows).to(device), signed.to(device)
+
+
+def apply(images: Tensor, names: tuple[str, ...], numbers: Tensor, amounts: Tensor, fill: Tensor, mode: Mode) -> Tensor:
+    """Each sample of uint8 (N, C, H, W) after the operation `names[numbers[i]]` with magnitude `amounts[i]`.
+
+    Samples of one operation are worked on together.
+    """
+    order = numbers.argsort(stable=True)
+    counts = torch.bincount(numbers, minlength=len(names)).tolist()
+    # index_select copies whole images, where indexing goes pixel by pixel.
+    images, amounts = images.index_select(0, order), amounts[order]
+    done = [
+        OPERATIONS[name](part, amount, fill, mode)
+        for name, count, part, amount in zip(names, counts, images.split(counts), amounts.split(counts), strict=True)
+        if count
+    ]
+    return torch.cat(done).index_select(0, order.argsort())
+
+
+def _map(images: Tensor, forward: Tensor, shift: Tensor | None, fill: Tensor, mode: Mode) -> Tensor:
+    return mapped(images, inverse(forward, shift), fill, mode)
+
+
+def _shear(images: Tensor, amounts: Tensor, fill: Tensor, mode: Mode, along: int) -> Tensor:
+    forward = torch.eye(2, dtype=torch.float64, device=images.device).repeat(len(images), 1, 1)
+    forward[:, along, 1 - along] = -amounts
+    # About the corner: the centre moves, by as much as half the other side is slanted.
+    shift = torch.zeros(len(images), 2, dtype=torch.float64, device=images.device)
+    shift[:, along] = -amounts * images.shape[2 + along] / 2
+    return _map(images, forward, shift, fill, mode)
+
+
+def _shift(images: Tensor, amounts: Tensor, fill: Tensor, mode: Mode, along: int) -> Tensor:
+    forward = torch.eye(2, dtype=torch.float64, device=images.device).repeat(len(images), 1, 1)
+    shift = torch.zeros(len(images), 2, dtype=torch.float64, device=images.device)
+    shift[:, along] = amounts.trunc()
+    return _map(images, forward, shift, fill, mode)
+
+
+def sharpness(images: Tensor, factors: Tensor) -> Tensor:
+    """Away from (above 1) or towards a smoothed image; the border stays as it is."""
+    if min(images.shape[2:]) <= 2:
+        return images
+    # Pillow's SMOOTH: each pixel five times, its eight neighbours once. Sums of whole numbers are exact in float32.
+    values = images.float()
+    rows = values[:, :, :-2] + values[:, :, 1:-1] + values[:, :, 2:]
+    around = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+    smooth = around.add_(values[:, :, 1:-1, 1:-1], alpha=4).div_(13).round_()
+    result = images.clone()
+    result[:, :, 1:-1, 1:-1] = colour.blend(images[:, :, 1:-1, 1:-1], smooth, factors)
+    return result
+
+
+def posterize(images: Tensor, bits: Tensor) -> Tensor:
+    """Keep the `bits` (N) upper bits."""
+    masks = 256 - 2 ** (8 - bits.round().long())
+    return images & masks.to(torch.uint8).view(-1, 1, 1, 1)
+
+
+def solarize(images: Tensor, thresholds: Tensor) -> Tensor:
+    """The negative of every value from the threshold (N) on."""
+    return torch.where(images >= thresholds.view(-1, 1, 1, 1), ~images, images)
+
+
+# Each takes uint8 (N, C, H, W), magnitudes (float64, N), the fill (uint8, C) and how to look up between pixels.
+OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, Mode], Tensor]] = {
+    "identity": lambda images, amounts, fill, mode: images,
+    "shear_x": lambda images, amounts, fill, mode: _shear(images, amounts, fill, mode, 0),
+    "shear_y": lambda images, amounts, fill, mode: _shear(images, amounts, fill, mode, 1),
+    "translate_x": lambda images, amounts, fill, mode: _shift(images, amounts, fill, mode, 0),
+    "translate_y": lambda images, amounts, fill, mode: _shift(images, amounts, fill, mode, 1),
+    "rotate": lambda images, amounts, fill, mode: _map(images, linear(amounts), None, fill, mode),
+    "brightness": lambda images, amounts, fill, mode: colour.brightness(images, 1 + amounts.float()),
+    "saturation": lambda images, amounts, fill, mode: colour.saturation(images, 1 + amounts.float()),
+    "contrast": lambda images, amounts, fill, mode: colour.contrast(images, 1 + amounts.float()),
+    "sharpness": lambda images, amounts, fill, mode: sharpness(images, 1 + amounts.float()),
+    "posterize": lambda images, amounts, fill, mode: posterize(images, amounts),
+    "solarize": lambda images, amounts, fill, mode: solarize(images, amounts),
+    "autocontrast": lambda images, amounts, fill, mode: tv.autocontrast(images),
+    "equalize": lambda images, amounts, fill, mode: tv.equalize(images),
+    "invert": lambda images, amounts, fill, mode: ~images,
+}

@@ -1,0 +1,118 @@
+"""Rotation, affine maps and smooth warping: every pixel is looked up at a place between the pixels.
+
+A map says for each pixel of the result where in the image it comes from, in pixels from the centre.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from convsmith.data import keys as counter
+from convsmith.data.augment.resample import gaussian
+from convsmith.data.options import Affine, Elastic
+
+Mode = Literal["bilinear", "nearest"]
+# A Gaussian ends at three deviations.
+REACH = 3
+
+
+def rotate(images: Tensor, keys: Tensor, degrees: float, fill: Tensor) -> Tensor:
+    """Turn (N, C, H, W) counter-clockwise by an angle of up to `degrees` either way; `fill` is uint8 (C)."""
+    angles = counter.between(keys, -degrees, degrees)
+    return mapped(images, inverse(linear(angles)), fill) if degrees else images
+
+
+def affine(images: Tensor, keys: Tensor, step: Affine, fill: Tensor) -> Tensor:
+    """Turn, scale, shear and shift (N, C, H, W), each by its own draw."""
+    height, width = images.shape[2:]
+    draws = [counter.between(counter.fork(keys, i), -1, 1) for i in range(6)]
+    forward = linear(draws[0] * step.degrees, 1 + draws[1] * step.scale, draws[2] * step.shear, draws[3] * step.shear)
+    shift = torch.stack((draws[4] * (step.translate * width), draws[5] * (step.translate * height)), 1)
+    if not (step.degrees or step.translate or step.scale or step.shear):
+        return images
+    return mapped(images, inverse(forward, shift), fill)
+
+
+def elastic(images: Tensor, keys: Tensor, step: Elastic, fill: Tensor) -> Tensor:
+    """Shift every pixel of (N, C, H, W) by smoothed noise."""
+    if step.pixels == 0:
+        return images
+    return displaced(images, smooth_shifts(keys, images.shape[2:], step), fill)
+
+
+def smooth_shifts(keys: Tensor, size: tuple[int, ...], step: Elastic) -> Tensor:
+    """float64 (N, H, W, 2): a shift (right, down) in pixels for each pixel, of the step's deviation away from edges."""
+    height, width = size
+    noise = counter.words(keys, 2 * height * width).double().view(-1, 2, height, width) / (65536 / math.sqrt(12))
+    rows, columns = (_smoothing(step.sigma, side, keys.device) for side in size)
+    # One matrix for all samples. In float64: what differs in its last bit by the batch's size does not reach a pixel.
+    smooth = rows @ noise @ columns.T
+    middle = rows[height // 2].square().sum().sqrt() * columns[width // 2].square().sum().sqrt()
+    return (smooth * (step.pixels / middle)).permute(0, 2, 3, 1)
+
+
+def linear(
+    degrees: Tensor, scale: Tensor | float = 1.0, shear_x: Tensor | float = 0.0, shear_y: Tensor | float = 0.0
+) -> Tensor:
+    """float64 (N, 2, 2): shear along y, then x, then turn counter-clockwise, then scale; all angles in degrees."""
+    turn, x, y = (torch.deg2rad(torch.as_tensor(a, device=degrees.device)) for a in (degrees, shear_x, shear_y))
+    cosine, sine, x, y = turn.cos(), turn.sin(), x.tan(), y.tan()
+    # Rows of pixels are counted downwards, so that a counter-clockwise turn has its minus below.
+    first = torch.stack((cosine - sine * y, sine - x * (cosine - sine * y)), -1)
+    second = torch.stack((-sine - cosine * y, cosine + x * (sine + cosine * y)), -1)
+    return torch.stack((first, second), 1) * torch.as_tensor(scale, device=degrees.device).view(-1, 1, 1)
+
+
+def inverse(forward: Tensor, shift: Tensor | None = None) -> Tensor:
+    """The map (N, 2, 3) that undoes "times `forward` (N, 2, 2), plus `shift` (N, 2), (right, down)"."""
+    (a, b), (c, d) = (row.unbind(1) for row in forward.unbind(1))
+    back = torch.stack((torch.stack((d, -b), 1), torch.stack((-c, a), 1)), 1) / (a * d - b * c).view(-1, 1, 1)
+    if shift is None:
+        return torch.cat((back, torch.zeros_like(back[:, :, :1])), 2)
+    return torch.cat((back, -(back * shift[:, None]).sum(2, keepdim=True)), 2)
+
+
+def mapped(images: Tensor, maps: Tensor, fill: Tensor, mode: Mode = "bilinear") -> Tensor:
+    """uint8 (N, C, H, W) looked up by affine `maps` (float64, N, 2, 3); `fill` (uint8, C) lies outside."""
+    x, y = _centred(images)
+    # Written out: a matrix product may add in another order for another size of the batch.
+    m = maps[:, :, :, None, None]
+    across = _shares(m[:, 0, 0] * x, images.shape[3]) + _shares(m[:, 0, 1] * y + m[:, 0, 2], images.shape[3])
+    down = _shares(m[:, 1, 0] * x, images.shape[2]) + _shares(m[:, 1, 1] * y + m[:, 1, 2], images.shape[2])
+    return _looked_up(images, across, down, fill, mode)
+
+
+def displaced(images: Tensor, shifts: Tensor, fill: Tensor) -> Tensor:
+    """uint8 (N, C, H, W), each pixel looked up `shifts` (float64, N, H, W, 2: right, down) pixels away."""
+    x, y = _centred(images)
+    across = _shares(x + shifts[..., 0], images.shape[3])
+    return _looked_up(images, across, _shares(y + shifts[..., 1], images.shape[2]), fill, "bilinear")
+
+
+def _shares(pixels: Tensor, side: int) -> Tensor:
+    """Distances from the centre as shares of half the side, float32: what grid_sample wants."""
+    return (pixels / (side / 2)).float()
+
+
+def _looked_up(images: Tensor, across: Tensor, down: Tensor, fill: Tensor, mode: Mode) -> Tensor:
+    outside = fill.view(1, -1, 1, 1).float()
+    # Zeros beyond the border of "image minus fill" are the fill, blended at the border as the pixels are.
+    grid = torch.stack((across, down), 3)
+    found = grid_sample(images.float().sub_(outside), grid, mode, "zeros", align_corners=False)
+    return found.add_(outside).round_().to(torch.uint8)
+
+
+def _centred(images: Tensor) -> tuple[Tensor, Tensor]:
+    """float64 x (1, W) and y (H, 1): the pixels' distances from the centre."""
+    height, width = images.shape[2:]
+    x = torch.arange(width, dtype=torch.float64, device=images.device) - (width - 1) / 2
+    y = torch.arange(height, dtype=torch.float64, device=images.device) - (height - 1) / 2
+    return x[None], y[:, None]
+
+
+def _smoothing(sigma: float, side: int, device: torch.device) -> Tensor:
+    sigmas = torch.tensor([sigma], dtype=torch.float64, device=device)
+    return gaussian(sigmas, side, min(math.ceil(REACH * sigma), side - 1))[0]

@@ -1,0 +1,135 @@
+"""Augmentations suited to a data set: checked before anything runs, and given the numbers that its images hold.
+
+No torch here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import ceil
+from typing import get_args
+
+import numpy as np
+
+from convsmith.base.config import kind_of
+from convsmith.base.errors import UsageError
+from convsmith.data.decoding import CHUNK, SAMPLE, SAMPLE_RESIZED, decode_stack, final_size
+from convsmith.data.examples import Examples, spread
+from convsmith.data.options import (
+    MIXING,
+    Augment,
+    Augmix,
+    Autoaugment,
+    ColourJitter,
+    Crop,
+    Cutout,
+    Lighting,
+    Randaugment,
+    ResizedCrop,
+    ScaleCrop,
+    Translate,
+    Trivialaugment,
+)
+from convsmith.data.preprocess import Preprocess
+
+# Those that have no meaning for grey images, or change colours among other things.
+COLOUR_ONLY = (Lighting, Autoaugment, Randaugment, Trivialaugment, Augmix)
+
+Size = tuple[int, int]
+
+
+def suit_augments(
+    augments: tuple[Augment, ...],
+    train: Examples,
+    preprocess: Preprocess,
+    *,
+    workers: int = 2,
+    soft_targets: bool = True,
+) -> tuple[Augment, ...]:
+    """The augmentations as a run on these training images uses them: lighting gets its basis.
+
+    `soft_targets` says whether the task takes shares of classes. Raises UsageError for what cannot be done.
+    """
+    check_augments(augments, preprocess, soft_targets=soft_targets)
+    if not any(isinstance(step, Lighting) and not step.deviations for step in augments):
+        return augments
+    deviations, components = principal_colours(_chunks(train, preprocess, workers))
+    basis = {"deviations": deviations, "components": components}
+    return tuple(
+        replace(step, **basis) if isinstance(step, Lighting) and not step.deviations else step for step in augments
+    )
+
+
+def check_augments(augments: tuple[Augment, ...], preprocess: Preprocess, *, soft_targets: bool = True) -> None:
+    """UsageError where a step cannot work on images as `preprocess` gives them, in the order of the steps."""
+    size = final_size(preprocess, margin=True)
+    mixing = ""
+    for step in augments:
+        name = kind_of(type(step))
+        if isinstance(step, MIXING):
+            mixing = name
+            if not soft_targets:
+                raise UsageError(f"{name}: it gives images shares of two classes, and this task takes a single one")
+        elif mixing:
+            raise UsageError(f"{name} comes after {mixing}: mixing is always last; write {name} before {mixing}")
+        if preprocess.channels == 1:
+            _check_grey(step, name)
+        _check_size(step, name, size, preprocess.size)
+        if isinstance(step, Crop | ScaleCrop | ResizedCrop):
+            size = preprocess.size
+
+
+def principal_colours(stacks: Iterable[np.ndarray]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The principal components of the pixels of stacks of images, uint8 (n, 3, H, W): a basis for `Lighting`.
+
+    Deviations along the components, the largest first, on a scale of 0 to 1; and the components one after another,
+    each of length 1 with its largest part positive. The paper says "eigenvalues" of the covariance, which grow with
+    the square of the scale of the pixels; the numbers that have been used with it since are square roots, as here.
+    """
+    count, total, products = 0, np.zeros(3), np.zeros((3, 3))
+    for stack in stacks:
+        pixels = stack.transpose(1, 0, 2, 3).reshape(3, -1).astype(np.float64) / 255
+        count, total, products = count + pixels.shape[1], total + pixels.sum(axis=1), products + pixels @ pixels.T
+    mean = total / count
+    variances, columns = np.linalg.eigh(products / count - np.outer(mean, mean))
+    components = columns.T[::-1]
+    largest = np.abs(components).argmax(axis=1)
+    components = components * np.sign(components[np.arange(3), largest])[:, None]
+    deviations = np.sqrt(np.maximum(variances[::-1], 0))
+    return tuple(round(float(d), 6) for d in deviations), tuple(round(float(c), 6) for c in components.ravel())
+
+
+def _chunks(examples: Examples, preprocess: Preprocess, workers: int) -> Iterable[np.ndarray]:
+    chosen = spread(len(examples), SAMPLE_RESIZED if preprocess.resize else SAMPLE)
+    for begin in range(0, len(chosen), CHUNK):
+        yield decode_stack(examples, chosen[begin : begin + CHUNK], preprocess, workers)
+
+
+def _check_grey(step: Augment, name: str) -> None:
+    if isinstance(step, ColourJitter) and (step.saturation or step.hue):
+        raise UsageError(
+            f"{name}: these images are grey, without saturation and hue; mend with {name}(saturation=0, hue=0)"
+        )
+    if isinstance(step, COLOUR_ONLY):
+        working = ", ".join(kind_of(kind) for kind in get_args(Augment) if kind not in COLOUR_ONLY)
+        raise UsageError(f"{name}: it changes colours, and these images are grey; on grey images work {working}")
+
+
+def _check_size(step: Augment, name: str, size: Size, goal: Size) -> None:
+    """What a step says about images of `size` (height, width), of which `goal` is wanted."""
+    images = f"images of {size[0]}x{size[1]} pixels"
+    if isinstance(step, Crop):
+        if step.mode == "reflect" and step.padding >= min(size):
+            raise UsageError(f"{name}: a reflection of {step.padding} pixels needs more than {images}")
+        if any(have + 2 * step.padding < want for have, want in zip(size, goal, strict=True)):
+            raise UsageError(f"{name}: cannot cut {goal[0]}x{goal[1]} from {images} padded by {step.padding}")
+    if isinstance(step, ScaleCrop):
+        least = ceil(max(want * min(size) / have for have, want in zip(size, goal, strict=True)))
+        if step.low < least:
+            raise UsageError(
+                f"{name}: {goal[0]}x{goal[1]} pixels do not fit into images whose shorter side is {step.low}; "
+                f"mend with low of at least {least}"
+            )
+    if isinstance(step, Translate) and step.pixels >= min(size):
+        raise UsageError(f"{name}: a shift by {step.pixels} pixels moves {images} out of sight")
+    if isinstance(step, Cutout) and step.size > min(size):
+        raise UsageError(f"{name}: a square of {step.size} pixels is larger than {images}")

@@ -1,0 +1,94 @@
+"""One recipe with several seeds."""
+
+import json
+import statistics
+
+import pytest
+
+from convsmith.base.errors import UsageError
+from convsmith.recipes import repeat as repeating
+from convsmith.recipes.choose import choose, run_recipe
+from convsmith.recipes.repeat import repeat
+from convsmith.recipes.run import train
+from convsmith.training.interrupt import Interrupted
+
+
+@pytest.fixture
+def recipe():
+    return choose("digits", None).edit(quick=True, seed=4, engine__threads=1, engine__precision="fp32")
+
+
+def quietly(recipe, count, out):
+    return repeat(recipe, count, out=out, quiet=True, say=lambda text: None)
+
+
+def test_runs_differ_in_the_seed_and_are_those_of_train(recipe, tmp_path):
+    found = quietly(recipe, 3, tmp_path / "set")
+    runs = found.summary["runs"]
+    assert [(run["run"], run["seed"]) for run in runs] == [("seed4", 4), ("seed5", 5), ("seed6", 6)]
+    assert [run_recipe(tmp_path / "set" / run["run"]).seed for run in runs] == [4, 5, 6]
+    alone = train(recipe.edit(seed=5), out=tmp_path / "alone", quiet=True).result
+    assert runs[1]["test"]["loss"] == alone["metrics"]["test"]["loss"]
+    for split in ("val", "test"):
+        for number in ("accuracy", "loss", "ece"):
+            values = [run[split][number] for run in runs]
+            over = found.summary["over_runs"][split][number]
+            assert over == {"mean": statistics.fmean(values), "deviation": statistics.stdev(values)}
+    assert json.loads((tmp_path / "set" / "summary.json").read_text()) == found.summary
+
+
+def test_the_same_command_goes_on_where_it_was_stopped(recipe, tmp_path, monkeypatch):
+    whole = quietly(recipe, 3, tmp_path / "whole").summary
+
+    def stopped(recipe, **options):
+        if recipe.seed == 5:
+            raise Interrupted("stopped")
+        return train(recipe, **options)
+
+    monkeypatch.setattr(repeating, "train", stopped)
+    with pytest.raises(Interrupted):
+        quietly(recipe, 3, tmp_path / "set")
+    first = (tmp_path / "set" / "seed4" / "result.json").read_bytes()
+    monkeypatch.undo()
+    again = quietly(recipe, 3, tmp_path / "set").summary
+    assert again == whole
+    assert (tmp_path / "set" / "seed4" / "result.json").read_bytes() == first
+    assert len(quietly(recipe, 4, tmp_path / "set").summary["runs"]) == 4
+
+
+def test_a_folder_of_something_else_is_refused(recipe, tmp_path):
+    with pytest.raises(UsageError, match="repeat: expected at least 2 runs, received 1"):
+        quietly(recipe, 1, tmp_path / "set")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="full: expected a new or empty folder, or one of the same repetition"):
+        quietly(recipe, 2, tmp_path / "full")
+    (tmp_path / "full" / "notes.txt").unlink()
+    (tmp_path / "full" / "summary.json").write_text('{"recipe": {}}')
+    with pytest.raises(UsageError, match="full: holds runs of another recipe or first seed"):
+        quietly(recipe, 2, tmp_path / "full")
+
+
+def test_by_the_command(command, refused, here):
+    words = ["train", "digits", "--quick", "--repeat", "2", "--quiet"]
+    answer = command(*words, "--out", "set")
+    lines = answer.out.splitlines()
+    assert (answer.code, answer.err) == (0, "")
+    assert [line.split()[0] for line in lines[2:5]] == ["seed0", "seed1", "mean"]
+    assert lines[5].startswith("standard deviation  ")
+    assert lines[-1] == "next     convsmith compare set/seed0 set/seed1"
+    found = command(*words, "--out", "set", "--json").json
+    assert list(found) == ["folder", "recipe", "runs", "over_runs"]
+    assert command("runs", "set", "--json").json[0]["run"] == "set/seed0"
+    for more, message in (
+        (["--repeat", "1"], "train: --repeat must be at least 2, received 1"),
+        (["--repeat", "few"], "train: argument --repeat: invalid int value: 'few'"),
+        (["--repeat", "2", "--dry-run"], "train: --dry-run is of one run; leave out --repeat"),
+        (["--repeat", "2", "--out", "set", "--lr", "3"], "set: holds runs of another recipe or first seed"),
+    ):
+        assert refused("train", "digits", "--quick", "--quiet", *more).startswith(message)
+    # What is found wrong by the first run leaves nothing behind: `refused` compares the folder before and after.
+    nothing = ["--repeat", "2", "--edit", "no_such_edit"]
+    assert refused("train", "digits", "--quick", "--quiet", *nothing).startswith("unknown edit 'no_such_edit'")
+    assert "no_such_edit" in refused("train", "digits", "--quick", "--quiet", *nothing, "--out", "new/inside")
+    assert "--repeat cannot be given" in refused("train", "--resume", "set/seed0", "--repeat", "2")

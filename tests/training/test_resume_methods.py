@@ -1,0 +1,120 @@
+"""A run with any method of optimisation that dies and is resumed ends with the bits of one that did not."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.run import resume, train
+from convsmith.runs.checkpoints import load_checkpoint
+from convsmith.runs.directory import RunDirectory
+from convsmith.training import fit
+from convsmith.training.interrupt import Interrupted
+from convsmith.training.job import new_state, pack, unpack
+from convsmith.training.optimisers import OPTIMISERS
+from convsmith.training.options import Optimiser
+
+TIMES = {"seconds", "images_per_second", "data_wait"}
+EVERYTHING = {
+    "optimiser__clip": 0.5, "optimiser__accumulate": 2, "optimiser__sam": 0.05, "optimiser__lookahead": "lookahead(5)",
+    "optimiser__average": "ema(0.8, '30%')",
+}  # fmt: skip
+CASES: dict[str, dict[str, Any]] = {
+    **{kind: {"optimiser__kind": kind, "optimiser__lr": 0.01} for kind in OPTIMISERS if kind != "sgd"},
+    "layout": {"optimiser__kind": "muon", "optimiser__lr": 0.01, "engine__channels_last": False},
+    "rules": {
+        "optimiser__rules": "rule('norm|bias', weight_decay=0),rule('^out', lr=2),rule('^features.1', freeze=True)"
+    },
+    "clip": {"optimiser__clip": 0.3},
+    "accumulate": {"optimiser__accumulate": 3},
+    "sam": {"optimiser__sam": 0.1},
+    "lookahead": {"optimiser__lookahead": "lookahead(4, 0.5)"},
+    "ema": {"optimiser__average": "ema(0.9)"},
+    "late ema": {"optimiser__average": "ema(0.9, '60%')"},
+    "swa": {"optimiser__average": "swa('30%', '1ep')"},
+    "swa within epochs": {"optimiser__average": "swa('20%', '4steps')"},
+    "everything": {**EVERYTHING, "optimiser__kind": "muon", "optimiser__lr": 0.01},
+    "everything with swa": {**EVERYTHING, "optimiser__kind": "lamb", "optimiser__average": "swa('30%', '5steps')"},
+    "exponential": {"schedule__kind": "exponential"},
+    "one cycle": {"schedule__kind": "one_cycle", "schedule__warmup": "30%"},
+    "warm-up by error": {"schedule__warmup_error": 0.62, "schedule__kind": "constant"},
+    "plateau": {"schedule__kind": "plateau", "schedule__patience": "1ep", "optimiser__lr": 0.5, "explosion": 0},
+}
+
+
+@pytest.fixture
+def recipe(modules, pictures):
+    """A plain module with a norm and dropout on 48 images: 6 steps an epoch, a checkpoint after every two."""
+    return Recipe(network=f"{modules}:make").edit(
+        data__source=str(pictures), length="4ep", batch=8, augment="crop(2),flip", engine__precision="fp32",
+        engine__threads=1, checkpoint_every="2steps", optimiser__lr=0.05,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def dying(monkeypatch):
+    """`dying(9)`: the process dies at the beginning of that step, with nothing more written."""
+    honest = fit.train_step
+
+    def at(moment: int | None) -> None:
+        def step(state, batch, job):
+            if state.step == moment:
+                raise KeyboardInterrupt
+            honest(state, batch, job)
+
+        monkeypatch.setattr(fit, "train_step", step)
+
+    return at
+
+
+def outcome(run: RunDirectory) -> dict[str, Any]:
+    """Everything of a finished run that must not depend on interruptions."""
+    saved = load_checkpoint(run)
+    state = {key: value for key, value in saved.meta["state"].items() if key not in ("seconds", "busy")}
+    return {
+        "tensors": {**saved.model, **saved.state},
+        "best": load_checkpoint(run, "best").model,
+        "state": state,
+        "metrics": [{key: value for key, value in row.items() if key not in TIMES} for row in run.metrics()],
+        "result": run.record("result")["metrics"],
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_that_died_twice_ends_with_the_same_bits(case, recipe, dying, tmp_path):
+    recipe = recipe.edit(**CASES[case])
+    expected = outcome(train(recipe, out=tmp_path / "straight", quiet=True).run)
+    died = tmp_path / "died"
+    dying(9)  # in the second epoch, a step after a checkpoint
+    with pytest.raises(Interrupted):
+        train(recipe, out=died, quiet=True)
+    dying(17)
+    with pytest.raises(Interrupted):
+        resume(died, quiet=True)
+    dying(None)
+    received = outcome(resume(died, quiet=True).run)
+    for kind in ("tensors", "best"):
+        mine, theirs = received.pop(kind), expected.pop(kind)
+        assert mine.keys() == theirs.keys()
+        assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
+    assert received == expected
+
+
+def test_the_warm_up_by_error_of_that_case_ends_within_the_run(recipe, tmp_path):
+    rows = train(recipe.edit(**CASES["warm-up by error"]), out=tmp_path / "run", quiet=True).run.metrics()
+    low = [row["lr"] == pytest.approx(0.005) for row in rows]
+    ended = [1 - row["train_accuracy"] < 0.62 for row in rows].index(True)
+    assert 0 < ended + 1 < len(rows)
+    assert low == [True] * (ended + 1) + [False] * (len(rows) - ended - 1)
+
+
+def test_checkpoints_from_before_there_were_averages_are_read(recipe):
+    from convsmith.recipes.prepare import make_model, prepare
+
+    plan = prepare(recipe)
+    states = [new_state(make_model(plan, []), Optimiser(), plan.engine) for _ in range(2)]
+    model, tensors, data = pack(states[0])
+    del tensors["sums.norm"], data["averaged"], data["warmed"]
+    unpack(states[1], model, tensors, data | {"step": 7})
+    assert (states[1].step, states[1].warmed) == (7, False)
