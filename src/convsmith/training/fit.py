@@ -2,19 +2,24 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
+from convsmith.data.augment import augment, normalise
 from convsmith.runs.checkpoints import save_checkpoint
 from convsmith.runs.directory import RunDirectory
+from convsmith.training.average import refresh_statistics
 from convsmith.training.evaluate import evaluate
 from convsmith.training.interrupt import Interrupted, Request, stop_requests
-from convsmith.training.job import Job, State, Sums, pack
+from convsmith.training.job import LIVE, Job, State, Sums, pack
+from convsmith.training.options import Swa
 from convsmith.training.progress import Progress
-from convsmith.training.schedule import plateaued, rate, watched
-from convsmith.training.step import Exploded, train_step
+from convsmith.training.rules import set_training
+from convsmith.training.schedule import plateaued, watched
+from convsmith.training.step import Exploded, learning_rate, train_step
 
 
 @dataclass
@@ -41,7 +46,6 @@ def fit(
     written, and `Exploded` with the last checkpoint as it was. Torch's global generator is left as it was found.
     """
     devices = [torch.device(job.engine.device)] if job.engine.device != "cpu" else []
-    state.model.train()
     with torch.random.fork_rng(devices=devices), stop_requests() as request:
         while state.step < job.span.total_steps:
             # Only where an epoch has ended: a run resumed in the middle of one decides when the straight one does.
@@ -60,6 +64,7 @@ def _train_epoch(
     beat: Callable[[int, int], None],
 ) -> None:  # fmt: skip
     """Steps until the epoch (or the run) ends; state.sums holds what a checkpoint in its middle had counted."""
+    set_training(state.model)
     epoch, start = divmod(state.step, job.span.steps_per_epoch)
     every = job.checkpoint_every.steps(job.span.steps_per_epoch, job.span.total_steps)
     batches = job.training.epoch(epoch, start)
@@ -96,15 +101,21 @@ def _finish_epoch(
     row = {
         "epoch": epoch,
         "step": state.step,
-        "lr": job.optimiser.lr * rate(job.schedule, state.step - 1, span, state.plateau.drops),
+        "lr": learning_rate(state, job, state.step - 1),
         "train_loss": state.sums.loss.item() / state.sums.images,
         "train_accuracy": state.sums.correct.item() / state.sums.images,
     }
+    if job.optimiser.clip is not None:
+        row["gradient_norm"] = state.sums.norm.item() * job.training.batch / state.sums.images
+    threshold = job.schedule.warmup_error
+    state.warmed = state.warmed or (threshold is not None and 1 - row["train_accuracy"] < threshold)
     every = job.evaluate_every.steps(span.steps_per_epoch, span.total_steps)
     last = state.step >= span.total_steps
     best = False
     if job.validation is not None and (last or state.step % every < span.steps_per_epoch):
-        summary = evaluate(state.model, job.validation, job.task, job.preprocess, job.engine).summary()
+        if state.kept is not state.model and isinstance(job.optimiser.average, Swa):
+            refresh_statistics(state.kept, _training_inputs(job))
+        summary = evaluate(state.kept, job.validation, job.task, job.preprocess, job.engine).summary()
         if not math.isfinite(summary["loss"]):
             raise Exploded(
                 f"step {state.step} (epoch {epoch}): the validation loss is {summary['loss']:.4g}; mend with a lower "
@@ -129,6 +140,13 @@ def _finish_epoch(
     due = every <= span.steps_per_epoch or state.step % every < span.steps_per_epoch
     if best or last or due or request.made or _should_stop(job, state):
         save_state(job, state, run, best)
+
+
+def _training_inputs(job: Job) -> Iterator[Tensor]:
+    """The first epoch's images (N, C, H, W) as evaluation would see them."""
+    for batch in job.training.epoch(0):
+        images = augment(batch.images, (), job.seed, 0, batch.positions, job.preprocess)
+        yield normalise(images, job.preprocess, memory_format=job.engine.memory_format)
 
 
 def epoch_line(row: dict[str, object], epochs: int) -> str:
@@ -170,7 +188,8 @@ def _note_time(state: State, clock: Clock) -> None:
 def save_state(job: Job, state: State, run: RunDirectory, best: bool) -> None:
     """Write a checkpoint of the state; weights that hold what is no number are refused with `Exploded`."""
     model, tensors, data = pack(state)
-    broken = next((name for name, tensor in model.items() if not bool(tensor.isfinite().all())), None)
+    weights = model | {name: tensor for name, tensor in tensors.items() if name.startswith(LIVE)}
+    broken = next((name for name, tensor in weights.items() if not bool(tensor.isfinite().all())), None)
     if broken is not None:
         raise Exploded(f"step {state.step}: {broken} holds values that are no numbers; no checkpoint was written of it")
     meta = {"state": data, "metrics_length": run.metrics_length()}

@@ -6,13 +6,17 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from convsmith.base.durations import Duration
+from convsmith.base.errors import UsageError
 from convsmith.data.loaders import Loader
 from convsmith.data.options import Augment
 from convsmith.data.preprocess import Preprocess
+from convsmith.training.average import make_average
 from convsmith.training.engine import Engine
-from convsmith.training.optimise import optimiser_state, restore_optimiser
+from convsmith.training.lookahead import slow_weights
+from convsmith.training.optimise import make_optimiser, optimiser_state, restore_optimiser
 from convsmith.training.options import EarlyStopping, Optimiser, Schedule
 from convsmith.training.schedule import Span, Watch
 
@@ -41,6 +45,11 @@ class Task(Protocol):
     """What is learned: a loss, a count of what was right, and an evaluation."""
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        ...
+
+    @property
     def guess_loss(self) -> float:
         """The loss of an answer that knows nothing."""
         ...
@@ -56,6 +65,11 @@ class Task(Protocol):
     def tally(self, device: str) -> Tally:
         """An empty tally."""
         ...
+
+
+# How a checkpoint calls what is neither the model's nor, with `::` in its name, the optimiser's.
+SUMS = ("loss", "correct", "norm")
+SLOW, LIVE = "slow/", "live/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,18 +95,18 @@ class Job:
 
 @dataclass
 class Sums:
-    """Training loss and hits since the last log line, in float64 on the device."""
+    """Training loss, hits and lengths of gradients since the last log line, in float64 on the device."""
 
     loss: Tensor
     correct: Tensor
+    norm: Tensor
     images: int = 0
 
     @staticmethod
     def zero(device: str) -> "Sums":
         """Nothing counted yet."""
-        return Sums(
-            torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.float64, device=device)
-        )
+        loss, correct, norm = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(3))
+        return Sums(loss, correct, norm)
 
 
 @dataclass
@@ -100,6 +114,7 @@ class State:
     """Where a run stands. `best` is the summary of the best evaluation so far.
 
     `seconds` is wall time over all sessions, `busy` the part spent in training steps and waiting for their data.
+    `slow` are lookahead's weights by name; `warmed` says that the training error was below the schedule's threshold.
     """
 
     model: nn.Module
@@ -114,19 +129,45 @@ class State:
     seconds: float = 0.0
     busy: float = 0.0
     images: int = 0
+    warmed: bool = False
+    average: AveragedModel | None = None
+    slow: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    @property
+    def kept(self) -> nn.Module:
+        """The model to evaluate and to keep: the average where there is one and it has begun."""
+        if self.average is None or self.average.n_averaged == 0:
+            return self.model
+        return self.average.module
 
 
-def new_state(model: nn.Module, optimiser: torch.optim.Optimizer, engine: Engine) -> State:
+def new_state(model: nn.Module, options: Optimiser, engine: Engine) -> State:
     """The state before the first step."""
+    if options.sam is not None and engine.precision == "fp16":
+        raise UsageError("optimiser.sam: its two gradients cannot share fp16's loss scaling; use --precision fp32")
     device = torch.device(engine.device).type
-    scaler = torch.amp.GradScaler(device, enabled=engine.precision == "fp16")
-    return State(model, optimiser, scaler, Sums.zero(engine.device))
+    optimiser = make_optimiser(model, options)
+    return State(
+        model,
+        optimiser,
+        torch.amp.GradScaler(device, enabled=engine.precision == "fp16"),
+        Sums.zero(engine.device),
+        average=make_average(model, options.average),
+        slow=slow_weights(model) if options.lookahead else {},
+    )
 
 
 def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
-    """The state as tensors of the model, tensors of the rest, and JSON data."""
+    """The state as tensors of the model to use, tensors of the rest, and JSON data.
+
+    Where weights are averaged the model is their average, and the weights that training goes on with are in the rest.
+    """
+    model = state.kept
     tensors = optimiser_state(state.optimiser, state.model)
-    tensors |= {"sums.loss": state.sums.loss, "sums.correct": state.sums.correct}
+    tensors |= {f"sums.{name}": getattr(state.sums, name) for name in SUMS}
+    tensors |= {SLOW + name: value for name, value in state.slow.items()}
+    if model is not state.model:
+        tensors |= {LIVE + name: value for name, value in state.model.state_dict().items()}
     data = {
         "step": state.step,
         "first_loss": state.first_loss,
@@ -137,24 +178,38 @@ def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, 
         "seconds": state.seconds,
         "busy": state.busy,
         "images": state.images,
+        "warmed": state.warmed,
+        "averaged": 0 if state.average is None else int(state.average.n_averaged),
         "scaler": state.scaler.state_dict(),
     }
-    return dict(state.model.state_dict()), tensors, data
+    return dict(model.state_dict()), tensors, data
 
 
 def unpack(state: State, model: Mapping[str, Tensor], tensors: Mapping[str, Tensor], data: Mapping[str, Any]) -> None:
-    """Put what `pack` gave back into a new state."""
+    """Put what `pack` gave back into a new state; what runs of before did not have stays as it is."""
+    if state.average is not None and data.get("averaged"):
+        state.average.module.load_state_dict(dict(model))
+        state.average.n_averaged.fill_(data["averaged"])
+        model = _under(LIVE, tensors)
     state.model.load_state_dict(dict(model))
-    sums = {key: tensors[key].to(state.sums.loss.device) for key in ("sums.loss", "sums.correct")}
-    state.sums = Sums(sums["sums.loss"], sums["sums.correct"], data["sums_images"])
-    rest = {key: value for key, value in tensors.items() if key not in sums}
-    restore_optimiser(state.optimiser, state.model, rest)
+    for name, value in _under(SLOW, tensors).items():
+        state.slow[name].copy_(value)
+    for name, value in _under("sums.", tensors).items():
+        setattr(state.sums, name, value.to(state.sums.loss.device))
+    restore_optimiser(state.optimiser, state.model, {key: tensors[key] for key in tensors if "::" in key})
+    state.sums.images = data["sums_images"]
     state.step, state.first_loss = data["step"], data["first_loss"]
     state.stopping, state.plateau = _watch(data["stopping"]), _watch(data["plateau"])
     state.best, state.seconds = data["best"], data["seconds"]
     state.busy, state.images = data["busy"], data["images"]
+    state.warmed = data.get("warmed", False)
     if data["scaler"]:
         state.scaler.load_state_dict(data["scaler"])
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _watch_data(watch: Watch) -> dict[str, Any]:

@@ -1,44 +1,27 @@
-"""The optimiser of a module, with its rules by parameter name, and its state as named tensors."""
+"""The optimiser of a module, its learning rate, and its state as named tensors."""
 
-import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from convsmith.base.errors import BadFile, UsageError
-from convsmith.training.options import Optimiser, Rule
+from convsmith.base.errors import BadFile
+from convsmith.training.optimisers import OPTIMISERS
+from convsmith.training.options import Optimiser
+from convsmith.training.rules import grouped
 
 # What a group multiplies the run's learning rate by; torch keeps unknown entries of a group untouched.
 MULTIPLIER = "lr_multiplier"
+STEP = "step"
 
 
 def make_optimiser(module: nn.Module, options: Optimiser) -> torch.optim.Optimizer:
-    """SGD over the module's parameters; the first rule that a name matches holds, each rule must match something."""
-    unused = set(range(len(options.rules)))
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in module.named_parameters():
-        index, rule = _rule(name, options.rules)
-        if rule is not None:
-            unused.discard(index)
-            if rule.freeze:
-                parameter.requires_grad_(False)
-                continue
-        decay = options.weight_decay if rule is None or rule.weight_decay is None else rule.weight_decay
-        multiplier = 1.0 if rule is None or rule.lr is None else rule.lr
-        if parameter.requires_grad:
-            groups.setdefault((decay, multiplier), []).append(parameter)
-    if unused:
-        patterns = ", ".join(repr(options.rules[i].pattern) for i in sorted(unused))
-        raise UsageError(f"optimiser.rules: no parameter is left for {patterns}; names are like {_examples(module)}")
-    if not groups:
-        raise UsageError("optimiser.rules: every parameter is frozen, so there is nothing to train")
-    return torch.optim.SGD(
-        [{"params": p, "weight_decay": decay, MULTIPLIER: m} for (decay, m), p in groups.items()],
-        lr=options.lr,
-        momentum=options.momentum,
-        nesterov=options.nesterov,
-    )
+    """The optimiser of the module's parameters; raises UsageError for a rule that matches nothing."""
+    groups = [
+        {"params": parameters, "weight_decay": decay, MULTIPLIER: multiplier}
+        for decay, multiplier, parameters in grouped(module, options.rules, options.weight_decay)
+    ]
+    return OPTIMISERS[options.kind](groups, options)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
@@ -66,21 +49,10 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, module: nn.Module, state
         if name not in parameters:
             raise BadFile("state.safetensors", f"holds {key!r}, which is no parameter of the network")
         parameter = parameters[name]
-        if value.shape == parameter.shape:
+        if entry == STEP:  # torch keeps it on the processor, whatever the device
+            value = value.clone()
+        elif value.shape == parameter.shape:
             value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        else:
+            value = value.to(parameter.device)
         optimiser.state[parameter][entry] = value
-
-
-def _rule(name: str, rules: tuple[Rule, ...]) -> tuple[int, Rule | None]:
-    for i, rule in enumerate(rules):
-        try:
-            if re.search(rule.pattern, name):
-                return i, rule
-        except re.error as error:
-            raise UsageError(f"optimiser.rules: {rule.pattern!r} is no regular expression ({error})") from None
-    return -1, None
-
-
-def _examples(module: nn.Module) -> str:
-    names = [name for name, _ in module.named_parameters()]
-    return ", ".join(names[:2] + names[-1:])

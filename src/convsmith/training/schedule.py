@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from convsmith.base.durations import Duration
 from convsmith.training.options import Schedule
 
 
@@ -24,23 +25,48 @@ class Watch:
     drops: int = 0
 
 
-def rate(schedule: Schedule, step: int, span: Span, drops: int = 0) -> float:
-    """The share of the peak learning rate that optimiser step `step` (from 0) uses; `drops` is a plateau's count."""
-    warmup = schedule.warmup.steps(span.steps_per_epoch, span.total_steps)
+ONE_CYCLE_START = 1 / 25  # of the peak, as in Smith and Topin 2017 and torch's OneCycleLR
+
+
+def rate(schedule: Schedule, step: int, span: Span, drops: int = 0, warmed: bool = True) -> float:
+    """The share of the peak learning rate that optimiser step `step` (from 0) uses.
+
+    `drops` is a plateau's count; `warmed` says whether the training error was ever below the schedule's threshold.
+    """
+    if schedule.warmup_error is not None and not warmed:
+        return schedule.warmup_rate
+    warmup = _steps(schedule.warmup, span)
     if step < warmup:
+        if schedule.kind == "one_cycle":
+            return ONE_CYCLE_START + (1 - ONE_CYCLE_START) * (1 - _half_cosine(step / warmup))
         return (step + 1) / (warmup + 1)
+    done = min(1.0, (step - warmup) / max(1, span.total_steps - warmup))
     match schedule.kind:
         case "constant":
             return 1.0
         case "step":
-            passed = sum(step >= d.steps(span.steps_per_epoch, span.total_steps) for d in schedule.at)
-            return schedule.factor**passed
+            return _factor(schedule) ** sum(step >= _steps(moment, span) for moment in schedule.at)
+        case "exponential":
+            return _factor(schedule) ** (step // _steps(schedule.every, span))
         case "plateau":
-            return schedule.factor**drops
-        case "cosine" | "linear":
-            done = (step - warmup) / max(1, span.total_steps - warmup)
-            left = (1 + math.cos(math.pi * min(done, 1.0))) / 2 if schedule.kind == "cosine" else 1 - min(done, 1.0)
-            return schedule.floor + (1 - schedule.floor) * left
+            return _factor(schedule) ** drops
+        case "cosine" | "one_cycle":
+            return schedule.floor + (1 - schedule.floor) * _half_cosine(done)
+        case "linear":
+            return schedule.floor + (1 - schedule.floor) * (1 - done)
+
+
+def _steps(duration: Duration, span: Span) -> int:
+    return duration.steps(span.steps_per_epoch, span.total_steps)
+
+
+def _factor(schedule: Schedule) -> float:
+    return schedule.factor if schedule.factor is not None else 0.9 if schedule.kind == "exponential" else 0.1
+
+
+def _half_cosine(done: float) -> float:
+    """From 1 at 0 to 0 at 1."""
+    return (1 + math.cos(math.pi * done)) / 2
 
 
 def watched(watch: Watch, loss: float, step: int, smoothing: float) -> Watch:
@@ -53,7 +79,6 @@ def watched(watch: Watch, loss: float, step: int, smoothing: float) -> Watch:
 
 def plateaued(watch: Watch, schedule: Schedule, step: int, span: Span) -> Watch:
     """The watch after a fall of the rate, where the loss has not improved for the schedule's patience."""
-    patience = schedule.patience.steps(span.steps_per_epoch, span.total_steps)
-    if schedule.kind == "plateau" and step - watch.best_step >= patience:
+    if schedule.kind == "plateau" and step - watch.best_step >= _steps(schedule.patience, span):
         return replace(watch, drops=watch.drops + 1, best_step=step)
     return watch

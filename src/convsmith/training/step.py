@@ -5,9 +5,12 @@ import hashlib
 import torch
 
 from convsmith.base.errors import ConvsmithError
-from convsmith.data.augment import augment, normalise
+from convsmith.data.augment import augment, mix, mixed_targets, normalise
 from convsmith.data.loaders import Batch
+from convsmith.training.average import is_due
+from convsmith.training.gradient import backward, clip, sharpest
 from convsmith.training.job import Job, State
+from convsmith.training.lookahead import look_ahead
 from convsmith.training.optimise import set_rate
 from convsmith.training.schedule import rate
 
@@ -17,26 +20,47 @@ class Exploded(ConvsmithError, ArithmeticError):
 
 
 def train_step(state: State, batch: Batch, job: Job) -> None:
-    """Take one step on a batch: augment, forward, check, backward, update."""
+    """Take one step on a batch: augment, forward, backward, check, update."""
     epoch = state.step // job.span.steps_per_epoch
     # Dropout and its kin draw from the global generator: seeded by the step, there is no generator state to save.
     torch.manual_seed(step_seed(job.seed, state.step))
-    images = augment(batch.images, job.augment, job.seed, epoch, batch.positions, job.preprocess)
+    images = augment(
+        batch.images, job.augment, job.seed, epoch, batch.positions, job.preprocess, samples=batch.samples
+    )
+    images, mixtures = mix(images, job.augment, job.seed, epoch, batch.positions)
     inputs = normalise(images, job.preprocess, memory_format=job.engine.memory_format)
-    with job.engine.autocast():
-        outputs = state.model(inputs)
-    outputs = outputs.float()
-    loss = job.task.loss(outputs, batch.targets)
+    targets = mixed_targets(batch.targets, mixtures, len(job.task.labels))
+    loss, correct = backward(state, inputs, targets, job)
     check_loss(state, loss.item(), job)
-    state.scaler.scale(loss).backward()
-    set_rate(state.optimiser, job.optimiser.lr * rate(job.schedule, state.step, job.span, state.plateau.drops))
+    if job.optimiser.sam is not None:
+        with sharpest(state.model, job.optimiser.sam):
+            torch.manual_seed(step_seed(job.seed, state.step))
+            backward(state, inputs, targets, job)
+    if job.optimiser.clip is not None:
+        state.sums.norm += clip(state, job.optimiser.clip)
+    set_rate(state.optimiser, learning_rate(state, job, state.step))
     state.scaler.step(state.optimiser)
     state.scaler.update()
     state.optimiser.zero_grad(set_to_none=True)
-    state.sums.loss += loss.detach() * len(batch.targets)
-    state.sums.correct += job.task.correct(outputs.detach(), batch.targets)
-    state.sums.images += len(batch.targets)
     state.step += 1
+    follow(state, job)
+    state.sums.loss += loss * len(batch.targets)
+    state.sums.correct += correct
+    state.sums.images += len(batch.targets)
+
+
+def learning_rate(state: State, job: Job, step: int) -> float:
+    """The learning rate of step `step` (from 0), before any rule's multiplier."""
+    return job.optimiser.lr * rate(job.schedule, step, job.span, state.plateau.drops, state.warmed)
+
+
+def follow(state: State, job: Job) -> None:
+    """What follows the weights after a step: lookahead, then their average."""
+    options = job.optimiser
+    if options.lookahead is not None:
+        look_ahead(state.model, state.slow, state.step, options.lookahead)
+    if state.average is not None and options.average is not None and is_due(options.average, state.step, job.span):
+        state.average.update_parameters(state.model)
 
 
 def check_loss(state: State, loss: float, job: Job) -> None:

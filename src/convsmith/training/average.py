@@ -1,0 +1,64 @@
+"""Averages of the weights over a run, which are then what is evaluated and kept: exponential (EMA) or plain (SWA)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
+from torch.optim.swa_utils import AveragedModel
+
+from convsmith.training.options import Ema, Swa
+from convsmith.training.rules import set_training
+from convsmith.training.schedule import Span
+
+# torch's operations on lists of tensors, one launch for all of them on a GPU; its type stubs leave them out.
+foreach: Any = torch
+
+
+def make_average(model: nn.Module, options: Ema | Swa | None) -> AveragedModel | None:
+    """The average of a model's weights, of nothing yet; it becomes the weights that it is first given."""
+    if options is None:
+        return None
+
+    def blend(averages: Any, values: Any, count: Any) -> None:
+        share = 1 - options.decay if isinstance(options, Ema) else 1 / (int(count) + 1)
+        if averages[0].is_floating_point():
+            foreach._foreach_lerp_(averages, values, share)
+        else:  # counts of batches are no weights
+            foreach._foreach_copy_(averages, values)
+
+    with torch.no_grad():
+        return AveragedModel(model, multi_avg_fn=torch.no_grad()(blend), use_buffers=True)
+
+
+def is_due(options: Ema | Swa, step: int, span: Span) -> bool:
+    """Whether the weights after `step` steps belong to the average; the last ones of a run always do."""
+    start = options.start.steps(span.steps_per_epoch, span.total_steps)
+    if isinstance(options, Ema):
+        return step > start
+    every = options.every.steps(span.steps_per_epoch, span.total_steps)
+    return (step > start and step % every == 0) or step == span.total_steps
+
+
+def refresh_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> None:
+    """Give batch norms the mean statistics of all `inputs` (N, C, H, W), which no weights of the run ever saw.
+
+    Norms of frozen parts keep theirs; everything else is as in evaluation. The model is left in evaluation mode.
+    """
+    set_training(model)
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats]
+    model.eval()
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch then takes the plain mean over the batches
+        norm.train()
+    with torch.no_grad():
+        for batch in inputs:
+            model(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()

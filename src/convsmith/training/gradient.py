@@ -1,0 +1,69 @@
+"""The gradient that a step takes: of a batch whole or in parts, at the weights or at worse ones nearby, clipped."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convsmith.training.job import Job, State
+
+# torch's operations on lists of tensors, one launch for all of them on a GPU; its type stubs leave them out.
+foreach: Any = torch
+
+
+def backward(state: State, inputs: Tensor, targets: Tensor, job: Job) -> tuple[Tensor, Tensor]:
+    """Add the gradient of the batch's mean loss to the parameters; gives that loss and how many were right.
+
+    The batch goes through the network in `optimiser.accumulate` parts. Without norms over the batch that is the
+    gradient of the whole. Inputs (N, C, H, W); both numbers stay on the device.
+    """
+    parts = job.optimiser.accumulate
+    losses: list[Tensor] = []
+    correct: list[Tensor] = []
+    for part, wanted in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
+        with job.engine.autocast():
+            outputs = state.model(part)
+        outputs = outputs.float()
+        loss = job.task.loss(outputs, wanted)
+        if len(part) < len(inputs):
+            loss = loss * (len(part) / len(inputs))
+        state.scaler.scale(loss).backward()
+        losses.append(loss.detach())
+        correct.append(job.task.correct(outputs.detach(), wanted))
+    return sum(losses[1:], losses[0]), sum(correct[1:], correct[0])
+
+
+@contextlib.contextmanager
+def sharpest(model: nn.Module, distance: float) -> Iterator[None]:
+    """Weights moved by `distance` up their gradient, which is then cleared; afterwards the weights are as they were.
+
+    Sharpness-aware minimisation (Foret et al. 2021, algorithm 1): the gradient that is taken inside is the step's.
+    Statistics of norms see a batch once: they too are put back.
+    """
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    moving = [*parameters, *model.buffers()]
+    with torch.no_grad():
+        kept = [tensor.clone() for tensor in moving]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        length = torch.nn.utils.get_total_norm(gradients)
+        foreach._foreach_add_(parameters, foreach._foreach_mul(gradients, distance / (length + 1e-12)))
+    model.zero_grad(set_to_none=True)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(moving, kept, strict=True):
+                tensor.copy_(value)
+
+
+def clip(state: State, length: float) -> Tensor:
+    """Scale the gradient down to `length` where it is longer; gives the length that it had, on the device.
+
+    The length is that of all parameters' gradients as one vector (Pascanu et al. 2013). Where fp16 overflowed, which
+    skips the step, it counts as 0.
+    """
+    state.scaler.unscale_(state.optimiser)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), length)
+    return torch.where(norm.isfinite(), norm, 0.0)
