@@ -17,9 +17,9 @@ HEAD = """# The zoo
 
 <!-- written by docs/zoo_table.py -->
 
-{count} networks of {families} families. Parameters and multiply-accumulates (MACs) are those of the stages and the main head for the
-input shown; auxiliary heads, which only training runs, are counted apart. Tests compare every number with the source named,
-and the outputs with those of torchvision or timm, given the same weights, where the column says so.
+{count} networks of {families} families. Parameters and multiply-accumulates (MACs) are those of the stages and the main
+head for the input shown; auxiliary heads, which only training runs, are counted apart. Tests compare every number with
+the source named, and the outputs with those of torchvision or timm, given the same weights, where the column says so.
 
 | network | year | parameters | MACs | input | source of the numbers | outputs equal |
 |---|---|---|---|---|---|---|
@@ -41,7 +41,8 @@ def _row(name: str, source: str, peers: dict[str, str]) -> str:
     peer = peers.get(name, "torchvision" if source.startswith("torchvision") else "")
     peer = "as its siblings" if name in LARGE else peer
     shape = "x".join(map(str, numbers.input))
-    return f"| `{name}` | {NETWORKS[name].year} | {numbers.params:,}{extra} | {numbers.macs:,} | {shape} | {source} | {peer} |\n"
+    cells = (f"`{name}`", NETWORKS[name].year, f"{numbers.params:,}{extra}", f"{numbers.macs:,}", shape, source, peer)
+    return "| " + " | ".join(map(str, cells)) + " |\n"
 
 
 def _peers() -> dict[str, str]:

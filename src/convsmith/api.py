@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from convsmith.base.errors import UsageError, unknown
 from convsmith.data.preprocess import Preprocess
@@ -115,7 +115,8 @@ class Pretrained:
             raise UsageError(f"the last layer is new (the weights are for other classes); train it first: {_RETRAIN}")
         if self.preprocess is None:
             raise UsageError("an image has 1 or 3 channels; call the module on tensors of your own")
-        return _predicted(self.subject, pictures, top, device)
+        # Labels and preprocessing, which the subject need not have, are there.
+        return _predicted(cast(Predictor, self.subject), pictures, top, device)
 
 
 def pretrained(

@@ -1,6 +1,5 @@
 """`show`: tables, JSON, pictures and what it refuses."""
 
-
 import pytest
 
 from convsmith.nets.cost import cost

@@ -169,7 +169,7 @@ def test_an_edit_that_changes_nothing_warns_in_one_line(command, here):
         (["--edit", "widden=2"], "unknown edit 'widden'; nearest: widen"),
         (
             ["--quiet", "--optimiser.rules", "rule(nothing, lr=1)"],
-            "optimiser.rules: no parameter is left for 'nothing'",
+            "optimiser.rules: no parameter is called 'nothing'; names are like",
         ),
         (["--data", "nowhere"], "no such path, and no data set of this name: 'nowhere'; "),
         (["--data", "cifar"], "no such path, and no data set of this name: 'cifar'; nearest names: cifar10, cifar100"),

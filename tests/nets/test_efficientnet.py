@@ -145,5 +145,5 @@ def test_the_form_for_small_images_ends_at_4x4_with_the_same_weights(name):
 
 
 def test_an_unknown_form_is_named():
-    with pytest.raises(UnknownName, match=r"^unknown form of EfficientNet v2 'xl'; "):
+    with pytest.raises(UnknownName, match=r"^unknown value for efficientnet_v2_s: form: 'xl'; "):
         network("efficientnet_v2_s", form="xl")

@@ -331,7 +331,7 @@ def test_fractional_pooling_is_random_in_training_and_fixed_in_evaluation(one_st
 
 def test_dropconnect_drops_weights_in_training_only(one_stage):
     module = build(one_stage(Linear(1, bias=False, dropconnect=0.25), (400,)))
-    nn.init.ones_(module.stage1.only.weight)
+    nn.init.ones_(module.stage1.weight)
     x = torch.ones(3, 400)
     torch.manual_seed(0)
     values = torch.stack([module(x)[:, 0] for _ in range(500)])

@@ -49,7 +49,7 @@ def test_a_depthwise_convolution_has_one_filter_of_one_channel_for_each(one_stag
     }
     # A multiplier of 2: each channel has two filters.
     doubled = build(one_stage(Conv(24, 3, padding=1, groups=12, bias=False), (12, 9, 9)), device="meta")
-    assert tuple(doubled.state_dict()["stage1.only.weight"].shape) == (24, 1, 3, 3)
+    assert tuple(doubled.state_dict()["stage1.weight"].shape) == (24, 1, 3, 3)
 
 
 @pytest.mark.parametrize(("channels", "expand", "side"), [(16, 6, 14), (32, 6, 7), (24, 4, 28)])
@@ -271,14 +271,16 @@ def test_widening_gives_the_narrower_rows():
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mnasnet1_0"])
-@pytest.mark.parametrize(("number", "value"), [("width", 0), ("width", -1.0), ("depth", 0.0), ("depth", float("nan"))])
+@pytest.mark.parametrize(("number", "value"), [("width", 0.0), ("width", -1.0), ("depth", 0.0), ("width", 1e4)])
 def test_a_multiplier_is_above_zero(name, number, value):
-    with pytest.raises(UsageError, match=rf"^{number} is {value}, expected a multiplier above 0, such as 0\.5$"):
+    with pytest.raises(
+        UsageError, match=rf"^{number} is {value}, expected a multiplier above 0, at most 1000, such as 0\.5$"
+    ):
         network(name, **{number: value})
 
 
 def test_an_unknown_form_or_activation_is_named():
-    with pytest.raises(UnknownName, match=r"^unknown form of MobileNet v3 'tiny'; "):
+    with pytest.raises(UnknownName, match=r"^unknown value for mobilenet_v3_large: form: 'tiny'; known: large, small$"):
         network("mobilenet_v3_large", form="tiny")
     with pytest.raises(UsageError, match=r"^stem\.act: unknown activation 'rleu'; nearest: relu"):
         network("mobilenet_v1", act="rleu").trace()

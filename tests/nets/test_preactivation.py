@@ -162,7 +162,7 @@ WRONG = {
     ("preresnet164_cifar", "depth", 111): r"has 9n \+ 2 layers \(11, 20, 29, \.\.\.\), received depth 111",
     ("preresnet110_cifar", "depth", 111): r"has 6n \+ 2 layers \(8, 14, 20, \.\.\.\), received depth 111",
     ("wrn28_10_cifar", "depth", 26): r"a wide ResNet has 6n \+ 4 layers \(10, 16, 22, 28, \.\.\.\), received depth 26",
-    ("wrn28_10_cifar", "widening", 0): r"widening is 0, expected a factor above 0, such as 10",
+    ("wrn28_10_cifar", "widening", 0): r"widening is 0.0, expected a factor above 0, such as 10",
 }
 
 

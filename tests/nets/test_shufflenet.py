@@ -173,5 +173,5 @@ def test_numbers_that_do_not_fit_are_refused():
         UsageError, match=r"^widths are \(48, 97, 192\), expected even numbers: a unit works on halves$"
     ):
         network("shufflenet_v2_x0_5", widths=(48, 97, 192))
-    with pytest.raises(UsageError, match=r"^width is -2, expected a multiplier above 0"):
+    with pytest.raises(UsageError, match=r"^width is -2.0, expected a multiplier above 0"):
         network("shufflenet_v1_x1_0_g3", width=-2)

@@ -43,6 +43,10 @@ def run(words: Sequence[str]) -> int:
         print_json(export.to_json())
     elif values.to == "onnx":
         _print_onnx(export)
+        if subject.temperature != 1:
+            print(
+                f"  logits are not divided by the run's temperature {subject.temperature:.4g}, which the metadata has"
+            )
     else:
         _print_weights(export)
     return 0

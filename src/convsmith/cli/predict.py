@@ -32,6 +32,8 @@ def run(words: Sequence[str]) -> int:
     subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
+    if subject.temperature != 1 and not values.quiet:
+        say(f"probabilities are calibrated: the outputs are divided by {subject.temperature:.4g}")
     engine = engines.resolve(EngineOptions(device=values.device))
     with engines.using(engine):
         predictions = predicting.predict(subject, files, engine, values.top)

@@ -62,6 +62,7 @@ def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: flo
     """Write the network as ONNX with a free batch size, run it on real images, and say how far it is from ours.
 
     Input `images`: float32 (N, C, H, W), normalised as the metadata's preprocessing record says; output `logits`.
+    A calibrated run's logits are not divided: the metadata has its temperature, 1 where it has none.
     Raises `CheckFailed` above `tolerance`, and then leaves no file.
     """
     onnx, runtime = _libraries()
@@ -139,6 +140,7 @@ def _metadata(subject: Subject) -> dict[str, str]:
         "network": subject.network.to_json() if isinstance(subject.network, Network) else {"name": name},
         "run": subject.run.path.name,
         "step": subject.step,
+        "temperature": subject.temperature,
     }
     return {METADATA_KEY: json.dumps(record)}
 

@@ -66,22 +66,27 @@ class Predictor(Protocol):
     def labels(self) -> Sequence[str]: ...
     @property
     def channels_last(self) -> bool: ...
+    @property
+    def temperature(self) -> float: ...
 
 
 def predict(subject: Predictor, pictures: Iterable[Picture], engine: Engine, top: int = 5) -> Iterator[Prediction]:
-    """Predictions in order, batch by batch; a picture that cannot be read has its error instead of classes."""
+    """Predictions in order, batch by batch; a picture that cannot be read has its error instead of classes.
+
+    Probabilities are those of the outputs divided by the subject's temperature; classes are ranked by the outputs.
+    """
     engine = replace(engine, channels_last=subject.channels_last)
     module = engine.place(subject.module)
     for group in _batches(pictures):
         loaded = [_load(picture, subject) for picture in group]
         arrays = [array for array in loaded if not isinstance(array, str)]
-        rows = iter(_probabilities(module, arrays, engine)) if arrays else iter(())
+        rows = iter(_outputs(module, arrays, engine)) if arrays else iter(())
         for picture, array in zip(group, loaded, strict=True):
             name = str(picture) if isinstance(picture, str | Path) else "image"
             if isinstance(array, str):
                 yield Prediction(name, (), array)
             else:
-                yield Prediction(name, _top(next(rows), subject.labels, top))
+                yield Prediction(name, _top(next(rows), subject, top))
 
 
 def expand(names: Sequence[str]) -> list[Path]:
@@ -120,12 +125,15 @@ def _load(picture: Picture, subject: Predictor) -> np.ndarray | str:
         return str(error)
 
 
-def _probabilities(module: torch.nn.Module, arrays: list[np.ndarray], engine: Engine) -> list[torch.Tensor]:
+def _outputs(module: torch.nn.Module, arrays: list[np.ndarray], engine: Engine) -> list[torch.Tensor]:
     inputs = torch.from_numpy(np.stack(arrays)).to(engine.device).contiguous(memory_format=engine.memory_format)
     with torch.no_grad():
-        return list(module(inputs).float().softmax(dim=1).cpu())
+        return list(module(inputs).float().cpu())
 
 
-def _top(row: torch.Tensor, labels: tuple[str, ...], count: int) -> tuple[Guess, ...]:
-    values, indices = row.topk(min(count, len(labels)))
-    return tuple(Guess(labels[i], v) for v, i in zip(values.tolist(), indices.tolist(), strict=True))
+def _top(outputs: torch.Tensor, subject: Predictor, count: int) -> tuple[Guess, ...]:
+    probabilities = (outputs / subject.temperature).softmax(dim=0)
+    best = outputs.topk(min(count, len(subject.labels))).indices
+    return tuple(
+        Guess(subject.labels[int(i)], p) for i, p in zip(best.tolist(), probabilities[best].tolist(), strict=True)
+    )

@@ -44,6 +44,11 @@ class Pretrained:
         """The memory layout of its images; a tree takes either."""
         return False
 
+    @property
+    def temperature(self) -> float:
+        """What outputs are divided by for probabilities: published weights come without a calibration."""
+        return 1.0
+
 
 def load_pretrained(
     name: str, *, classes: int | None = None, channels: int | None = None, weights: str | Path = BEST

@@ -24,9 +24,7 @@ def train_step(state: State, batch: Batch, job: Job) -> None:
     epoch = state.step // job.span.steps_per_epoch
     # Dropout and its kin draw from the global generator: seeded by the step, there is no generator state to save.
     torch.manual_seed(step_seed(job.seed, state.step))
-    images = augment(
-        batch.images, job.augment, job.seed, epoch, batch.positions, job.preprocess, samples=batch.samples
-    )
+    images = augment(batch.images, job.augment, job.seed, epoch, batch.positions, job.preprocess, samples=batch.samples)
     images, mixtures = mix(images, job.augment, job.seed, epoch, batch.positions)
     inputs = normalise(images, job.preprocess, memory_format=job.engine.memory_format)
     targets = mixed_targets(batch.targets, mixtures, len(job.task.labels))
