@@ -282,5 +282,5 @@ def test_a_multiplier_is_above_zero(name, number, value):
 def test_an_unknown_form_or_activation_is_named():
     with pytest.raises(UnknownName, match=r"^unknown value for mobilenet_v3_large: form: 'tiny'; known: large, small$"):
         network("mobilenet_v3_large", form="tiny")
-    with pytest.raises(UsageError, match=r"^stem\.act: unknown activation 'rleu'; nearest: relu"):
+    with pytest.raises(UsageError, match=r"^unknown value for mobilenet_v1: act: 'rleu'; nearest: relu"):
         network("mobilenet_v1", act="rleu").trace()

@@ -24,6 +24,7 @@ from convsmith.data.suit import suit_augments
 from convsmith.nets import edits
 from convsmith.nets.network import Network
 from convsmith.nets.source import TORCHVISION, Foreign, open_network
+from convsmith.nets.tree import MAIN
 from convsmith.nets.zoo import edit, suit_images
 from convsmith.recipes.recipe import QUICK_IMAGES, Recipe, quickened
 from convsmith.recipes.start import Start, load_start, normalised_as, open_start
@@ -31,6 +32,7 @@ from convsmith.runs.directory import open_run
 from convsmith.runs.network import network_record
 from convsmith.runs.subject import make_module
 from convsmith.tasks.classify import Classify
+from convsmith.tasks.losses import class_weights
 from convsmith.training.engine import Engine, resolve
 from convsmith.training.job import Job
 from convsmith.training.schedule import Span
@@ -120,7 +122,7 @@ def make_job(plan: Plan) -> Job:
     )
     total = recipe.length.steps(training.steps)
     return Job(
-        task=Classify(data.card.classes, recipe.label_smoothing),
+        task=make_task(recipe, data),
         training=training,
         validation=evaluation_loader(data.val, data.preprocess, recipe.data, batch=EVALUATION_BATCH, device=device),
         preprocess=data.preprocess,
@@ -135,7 +137,27 @@ def make_job(plan: Plan) -> Job:
         checkpoint_every=recipe.checkpoint_every,
         keep=recipe.keep,
         explosion=recipe.explosion,
+        auxiliary=auxiliary_heads(plan.network) if recipe.loss.auxiliary else (),
+        auxiliary_weight=recipe.loss.auxiliary,
     )
+
+
+def make_task(recipe: Recipe, data: Dataset) -> Classify:
+    """What is learned, with the classes' weights by the counts of the training images."""
+    classes, options = data.card.classes, recipe.loss
+    weights: tuple[float, ...] = ()
+    if options.class_weights is not None:
+        counts = np.bincount(data.train.labels, minlength=len(classes)).tolist()
+        weights = class_weights(options.class_weights, counts, options.beta)
+    return Classify(classes, recipe.label_smoothing, options=options, class_weights=weights)
+
+
+def auxiliary_heads(network: Network | Foreign) -> tuple[str, ...]:
+    """The heads that answer the main head's question elsewhere in the network: those with an output of its shape."""
+    if isinstance(network, Foreign) or len(network.heads) == 1:
+        return ()
+    ends = network.trace().stages
+    return tuple(name for name, _ in network.heads if name != MAIN and ends[name].shape == ends[MAIN].shape)
 
 
 def records(plan: Plan) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from convsmith.base.config import option
 from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.base.files import read_json
-from convsmith.data.options import Augment, DataOptions
+from convsmith.data.options import MIXING, Augment, DataOptions
 from convsmith.data.sources import KNOWN
 from convsmith.nets.zoo import NETWORKS
+from convsmith.tasks.options import Loss
 from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, Schedule
 
 SCHEMA = 1
@@ -35,6 +36,7 @@ class Recipe:
     length: Duration = option(Duration(10, "ep"), "how long to train")
     seed: int = option(0, "seed of initialisation, order, augmentation and dropout")
     label_smoothing: float = option(0.0, "share of the target spread over all classes")
+    loss: Loss = option(Loss, "")
     optimiser: Optimiser = option(Optimiser, "")
     schedule: Schedule = option(Schedule, "")
     early_stopping: EarlyStopping = option(EarlyStopping, "")
@@ -57,6 +59,14 @@ class Recipe:
                 raise UsageError(f"{name}: expected more than nothing, received {getattr(self, name)}")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label_smoothing: expected a share from 0 to below 1, received {self.label_smoothing}")
+        if self.loss.kind == "hinge":
+            mixing = next((kind_of(type(step)) for step in self.augment if isinstance(step, MIXING)), None)
+            if self.label_smoothing or mixing:
+                culprit = mixing and f"augment's {mixing}" or f"label_smoothing {self.label_smoothing:g}"
+                raise UsageError(
+                    f"loss.kind hinge: expected one class for each image, received shares of several by {culprit}; "
+                    "leave it out (--label_smoothing 0), or take another loss"
+                )
         if self.explosion < 0:
             raise UsageError(f"explosion: expected 0 or more, received {self.explosion}")
 

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from convsmith.tasks.losses import LOSSES, shares
 from convsmith.tasks.metrics import BINS, Averages, Bin, area_under_curve, averages, calibration_error, reliability
+from convsmith.tasks.options import Loss
 
 TOP = 5
 
@@ -90,8 +92,9 @@ class Classification:
 
 @dataclass(frozen=True)
 class Classify:
-    """The task: cross entropy, with `label_smoothing` in training only (Szegedy et al. 2016, section 7).
+    """The task: training has the loss that `options` say, with `label_smoothing`; an evaluation the cross entropy.
 
+    In training an image counts by its class where there are `class_weights`, mixed images by their classes' shares.
     An evaluation divides the outputs by `temperature` before they become probabilities. With `keep_outputs` its result
     holds them, and the numbers that need them all at once.
     """
@@ -100,15 +103,26 @@ class Classify:
     label_smoothing: float = 0.0
     temperature: float = 1.0
     keep_outputs: bool = False
+    options: Loss = Loss()
+    class_weights: tuple[float, ...] = ()
 
     @property
     def guess_loss(self) -> float:
-        """The cross entropy of equal probabilities for all classes."""
-        return math.log(len(self.labels))
+        """The training loss of an output of 0 for every class, of images of the class that counts most."""
+        guess = LOSSES[self.options.kind].guess(len(self.labels), self.options)
+        return guess * max(self.class_weights, default=1.0)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean cross entropy of outputs (N, classes) and targets: classes (N,) or their shares (N, classes)."""
-        return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
+        """The mean training loss of outputs (N, classes) and targets: classes (N,) or their shares (N, classes).
+
+        With class weights too it is divided by the number of images, so that parts of a batch add up to the whole.
+        """
+        if self.options.kind == "cross_entropy" and not self.class_weights:
+            return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
+        each = LOSSES[self.options.kind].each(outputs, targets, self.label_smoothing, self.options)
+        if self.class_weights:
+            each = each * (shares(targets, outputs) @ outputs.new_tensor(self.class_weights))
+        return each.mean()
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """How many of the batch have their largest output at the target, or at the class with the largest share."""

@@ -16,6 +16,7 @@ foreach: Any = torch
 def backward(state: State, inputs: Tensor, targets: Tensor, job: Job) -> tuple[Tensor, Tensor]:
     """Add the gradient of the batch's mean loss to the parameters; gives that loss and how many were right.
 
+    Auxiliary heads add their losses, each times `job.auxiliary_weight` (Szegedy et al. 2015, section 5).
     The batch goes through the network in `optimiser.accumulate` parts. Without norms over the batch that is the
     gradient of the whole. Inputs (N, C, H, W); both numbers stay on the device.
     """
@@ -24,9 +25,12 @@ def backward(state: State, inputs: Tensor, targets: Tensor, job: Job) -> tuple[T
     correct: list[Tensor] = []
     for part, wanted in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
         with job.engine.autocast():
-            outputs = state.model(part)
+            outputs, others = state.model(part, at=job.auxiliary) if job.auxiliary else (state.model(part), {})
         outputs = outputs.float()
         loss = job.task.loss(outputs, wanted)
+        if others:
+            added = sum(job.task.loss(other.float(), wanted) for other in others.values())
+            loss = loss + job.auxiliary_weight * added
         if len(part) < len(inputs):
             loss = loss * (len(part) / len(inputs))
         state.scaler.scale(loss).backward()

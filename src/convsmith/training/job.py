@@ -74,7 +74,7 @@ SLOW, LIVE = "slow/", "live/"
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A run's parts and rules."""
+    """A run's parts and rules. The loss of each of the heads `auxiliary` is added times `auxiliary_weight`."""
 
     task: Task
     training: Loader
@@ -91,6 +91,13 @@ class Job:
     checkpoint_every: Duration
     keep: int
     explosion: float
+    auxiliary: tuple[str, ...]
+    auxiliary_weight: float
+
+    @property
+    def guess_loss(self) -> float:
+        """The training loss of an answer that knows nothing, auxiliary heads counted in."""
+        return self.task.guess_loss * (1 + self.auxiliary_weight * len(self.auxiliary))
 
 
 @dataclass

@@ -68,7 +68,7 @@ def check_loss(state: State, loss: float, job: Job) -> None:
     """
     if state.first_loss is None and loss == loss:
         state.first_loss = loss
-    first = max(state.first_loss or 0.0, job.task.guess_loss)
+    first = max(state.first_loss or 0.0, job.guess_loss)
     limit = job.explosion * first if job.explosion else float("inf")
     if loss == loss and loss <= limit and loss != float("inf"):
         return
