@@ -135,3 +135,20 @@ def test_averages_go_to_json_and_back():
 
     assert recipe_from_json(recipe.to_json()) == recipe
     assert recipe.to_json()["optimiser"]["average"] == {"kind": "swa", "start": "60%", "every": "2ep"}
+
+
+def test_norms_that_evaluation_does_not_run_keep_their_statistics():
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.idle = torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2)
+            self.idle.running_mean.fill_(3)
+
+        def forward(self, x):
+            return self.used(x)
+
+    model, batches = Two(), [torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+    refresh_statistics(model, batches)
+    assert model.idle.running_mean.tolist() == [3, 3]
+    mean = torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0)
+    torch.testing.assert_close(model.used.running_mean, mean)

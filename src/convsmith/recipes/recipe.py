@@ -60,15 +60,18 @@ class Recipe:
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label_smoothing: expected a share from 0 to below 1, received {self.label_smoothing}")
         if self.loss.kind == "hinge":
-            mixing = next((kind_of(type(step)) for step in self.augment if isinstance(step, MIXING)), None)
-            if self.label_smoothing or mixing:
-                culprit = mixing and f"augment's {mixing}" or f"label_smoothing {self.label_smoothing:g}"
-                raise UsageError(
-                    f"loss.kind hinge: expected one class for each image, received shares of several by {culprit}; "
-                    "leave it out (--label_smoothing 0), or take another loss"
-                )
+            self._check_whole_labels()
         if self.explosion < 0:
             raise UsageError(f"explosion: expected 0 or more, received {self.explosion}")
+
+    def _check_whole_labels(self) -> None:
+        spreading = ["label_smoothing"] if self.label_smoothing else []
+        spreading += [config.kind_of(type(step)) for step in self.augment if isinstance(step, MIXING)]
+        if spreading:
+            raise UsageError(
+                "loss.kind hinge: expected one class for each image, received shares of several by "
+                f"{', '.join(spreading)}; leave that out (--label_smoothing 0, another --augment) or take another loss"
+            )
 
     def edit(self, **values: Any) -> "Recipe":
         """A copy with fields set by name; dots are double underscores: `recipe.edit(optimiser__lr=0.1)`."""

@@ -29,7 +29,7 @@ def cross_entropy(outputs: Tensor, targets: Tensor, smoothing: float, options: L
 
 
 def binary_cross_entropy(outputs: Tensor, targets: Tensor, smoothing: float, options: Loss) -> Tensor:
-    """The mean over the classes of each one's cross entropy against the rest (Wightman et al. 2021, section 4)."""
+    """The mean over the classes of each one's cross entropy against the rest (Wightman et al. 2021)."""
     wanted = smoothed(targets, outputs, smoothing)
     return functional.binary_cross_entropy_with_logits(outputs, wanted, reduction="none").mean(dim=1)
 
@@ -76,7 +76,7 @@ def class_weights(kind: ClassWeights, counts: Sequence[int], beta: float) -> tup
 
     balanced: n / (k * count) for n images of k classes, as scikit-learn has it: a class counts the same whatever its
     size. effective: in proportion to (1 - beta) / (1 - beta ** count), with mean 1 over the classes (Cui et al. 2019,
-    equation 2).
+    section 4).
     """
     present = [count for count in counts if count]
     if kind == "balanced":

@@ -15,7 +15,7 @@ class Loss:
     """What training makes small; evaluations always say the cross entropy.
 
     cross_entropy: of the softmax; bce: binary cross entropy of each class against the rest, the mean over the classes
-    (Wightman et al. 2021, section 4); focal: the cross entropy times (1 - p) ** gamma (Lin et al. 2017, equation 4,
+    (Wightman et al. 2021); focal: the cross entropy times (1 - p) ** gamma (Lin et al. 2017, equation 4,
     here of the softmax); hinge: how far the true class is not 1 above the best of the others (Crammer and Singer 2001).
     """
 
@@ -26,7 +26,8 @@ class Loss:
     )
     beta: float = option(0.999, "effective: an image counts (1 - beta) / (1 - beta ** count), scaled to mean 1 a class")
     auxiliary: float = option(
-        0.3, "share of each auxiliary head's loss, added in training (0.3: GoogLeNet; 0.4: NASNet's code); 0: not run"
+        0.3,
+        "share of auxiliary heads' losses in training: 0.3 GoogLeNet's, 0.4 Inception-v3's and NASNet's code; 0: none",
     )
 
     def __post_init__(self) -> None:

@@ -44,7 +44,8 @@ def is_due(options: Ema | Swa, step: int, span: Span) -> bool:
 def refresh_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> None:
     """Give batch norms the mean statistics of all `inputs` (N, C, H, W), which no weights of the run ever saw.
 
-    Norms of frozen parts keep theirs; everything else is as in evaluation. The model is left in evaluation mode.
+    Norms of frozen parts keep theirs, and so do those that evaluation does not run (of auxiliary heads). Everything else
+    is as in evaluation, and the model is left in evaluation mode.
     """
     set_training(model)
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats]
@@ -52,6 +53,7 @@ def refresh_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> None:
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
+    before = [{key: value.clone() for key, value in norm.state_dict().items()} for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # torch then takes the plain mean over the batches
@@ -59,6 +61,8 @@ def refresh_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> None:
     with torch.no_grad():
         for batch in inputs:
             model(batch)
-    for norm, momentum in zip(norms, momenta, strict=True):
+    for norm, momentum, state in zip(norms, momenta, before, strict=True):
         norm.momentum = momentum
+        if norm.num_batches_tracked is not None and not norm.num_batches_tracked.item():
+            norm.load_state_dict(state)
     model.eval()
