@@ -44,8 +44,8 @@ def is_due(options: Ema | Swa, step: int, span: Span) -> bool:
 def refresh_statistics(model: nn.Module, inputs: Iterable[Tensor]) -> None:
     """Give batch norms the mean statistics of all `inputs` (N, C, H, W), which no weights of the run ever saw.
 
-    Norms of frozen parts keep theirs, and so do those that evaluation does not run (of auxiliary heads). Everything else
-    is as in evaluation, and the model is left in evaluation mode.
+    Norms of frozen parts keep theirs, and so do those that evaluation does not run (of auxiliary heads). Everything
+    else is as in evaluation, and the model is left in evaluation mode.
     """
     set_training(model)
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats]
