@@ -150,7 +150,8 @@ def test_without_auxiliary_heads_nothing_is_kept_for_them():
 
 def test_an_image_too_small_for_an_auxiliary_head_says_how_to_leave_it_out():
     with pytest.raises(
-        UsageError, match=r"^aux1\.conv2: .*; the edit main_head leaves out aux1, which only training uses$"
+        UsageError,
+        match=r"^aux1\.conv2: .*; the edit main_head leaves out aux1, which only training uses; the size 299 works$",
     ):
         edit(network("inception_v3"), "size=224")
     assert edit(edit(network("inception_v3"), "main_head"), "size=224").classes == 1000
@@ -423,6 +424,9 @@ def test_a_size_too_small_for_the_strides_says_where():
         edit(network("alexnet"), "size=48")
     with pytest.raises(UsageError, match=r"^stage4\.pool: a pooling layer spans 2 positions and receives 1"):
         edit(network("vgg11"), "size=15")
+    with pytest.raises(UsageError, match=r"; the size 63 works$"):
+        edit(network("alexnet"), "size=20")
+    assert edit(network("alexnet"), "size=63").classes == 1000
 
 
 def test_small_images_then_edits():

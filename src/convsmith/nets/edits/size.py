@@ -61,5 +61,39 @@ def size(network: Network, height: int, width: int | None = None) -> Network:
         raise UsageError(f"size: {network.name} takes vectors, which have no size")
     if min(shape.spatial) < 1:
         raise UsageError(f"size: expected at least 1, received {min(shape.spatial)}")
+    _check_fits(network, shape)
     args = shape.spatial if axes == 2 else (height,)
     return recorded(network, replace(network, input=shape), "size", *args)
+
+
+_LARGEST = 4096  # of the sizes that are tried to find one that works
+
+
+def _check_fits(network: Network, shape: Shape) -> None:
+    """Refuse a size that the network cannot take, with the smallest larger one that it can."""
+    try:
+        network.trace(shape)
+    except UsageError as error:
+        works = _smallest(network, max(shape.spatial))
+        raise UsageError(f"{error}" + (f"; the size {works} works" if works else "")) from None
+
+
+def _smallest(network: Network, side: int) -> int | None:
+    """The smallest size above `side` that the network takes, by doubling and halving; None where there is none."""
+
+    def fits(size: int) -> bool:
+        try:
+            network.trace(Shape(network.input.channels, (size,) * len(network.input.spatial)))
+        except UsageError:
+            return False
+        return True
+
+    low, high = side, 2 * side
+    while not fits(high):
+        low, high = high, 2 * high
+        if low > _LARGEST:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
