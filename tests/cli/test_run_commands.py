@@ -3,6 +3,7 @@
 import csv
 import json
 
+import onnx
 import pytest
 
 
@@ -63,6 +64,14 @@ def test_edits_that_need_no_training_are_made_on_the_trained_network(command, ph
     files = sorted(photo_run[1].rglob("*.png"))[:2]
     a, b = (command("predict", photo_run[0], *files, "--json", *more).json for more in ((), ("--edit", "fold_norm")))
     assert [p["top"][0]["label"] for p in a] == [p["top"][0]["label"] for p in b]
+
+
+def test_export_of_the_folded_network(command, photo_run, tmp_path):
+    answer = command("export", photo_run[0], "--edit", "fold_norm", "--out", tmp_path / "folded.onnx", "--json")
+    assert answer.code == 0
+    operators = {node.op_type for node in onnx.load(tmp_path / "folded.onnx").graph.node}
+    assert "Conv" in operators
+    assert "BatchNormalization" not in operators
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from convsmith.cli.arguments import Parser, add_output, print_json, say
+from convsmith.cli.arguments import Parser, add_edit, add_output, print_json, say
 from convsmith.deploy.formats import FORMATS
 from convsmith.report.text import size
 
@@ -26,10 +26,11 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument(
         "--tolerance", type=float, default=1e-4, help="largest difference, relative to the largest output"
     )
+    add_edit(parser)
     parser.add_argument("--quiet", action="store_true", help="no notes")
     add_output(parser)
     values = parser.read(words)
-    subject = import_module("convsmith.runs.subject").open_subject(values.run)
+    subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
     _, examples = import_module("convsmith.recipes.evaluate").own_split(subject, "val", values.data)
