@@ -52,6 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cs.train("digits", quick=True, quiet=True, out=folder / "run")
     recipe = cs.Recipe().edit(data__size=32).to_json()
     (folder / "recipe.json").write_text(json.dumps(recipe))
+    # Written by one command of a page and read by the next, which another process may run.
+    (folder / "my_tree.json").write_text(json.dumps(cs.network("resnet20_cifar").to_json()))
     return folder
 
 
