@@ -27,7 +27,7 @@ from torchvision.transforms import AutoAugmentPolicy, InterpolationMode, v2
 from convsmith.base.calls import split_list
 from convsmith.base.config import kind_of, read
 from convsmith.data.augment import augment, mix, normalise
-from convsmith.data.options import MIXING, Augment
+from convsmith.data.augmentations import MIXING, Augment
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.suit import principal_colours
 from convsmith.nets.build import build

@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from convsmith.base.config import read
 from convsmith.data.augment import augment, mix
-from convsmith.data.options import MIXING, Augment
+from convsmith.data.augmentations import MIXING, Augment
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.suit import principal_colours
 

@@ -6,7 +6,6 @@ torchvision's weights. Imports happen at first use.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,16 +42,22 @@ __all__ = [
     "build", "cost", "edit", "load", "network", "pretrained", "resume", "train",
 ]  # fmt: skip
 
-try:
-    __version__ = version("convsmith")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "0+unknown"
-
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _PUBLIC:
         raise AttributeError(f"module 'convsmith' has no attribute {name!r}; it has {', '.join(_PUBLIC)}")
     return getattr(import_module(_PUBLIC[name]), name)
+
+
+def _version() -> str:
+    # Its library takes longer to load than all else here.
+    metadata = import_module("importlib.metadata")
+    try:
+        return metadata.version("convsmith")
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -10,8 +10,8 @@ from torchvision.transforms.v2 import functional as tv
 from convsmith.base.errors import UsageError
 from convsmith.data.augment import colour
 from convsmith.data.augment.colour import colour_jitter, lighting
+from convsmith.data.augmentations import ColourJitter, Lighting
 from convsmith.data.keys import between, fork, forks, keys, normal
-from convsmith.data.options import ColourJitter, Lighting
 
 BASIS = Lighting(0.1, (0.4, 0.1, 0.03), (0.6, 0.6, 0.52915, 0.7, 0.0, -0.7, 0.4, -0.8, 0.4))
 

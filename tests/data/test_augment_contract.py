@@ -10,7 +10,7 @@ from sklearn.datasets import load_sample_image
 from convsmith.base import config
 from convsmith.base.errors import UsageError
 from convsmith.data.augment import STEPS, augment, mix
-from convsmith.data.options import (
+from convsmith.data.augmentations import (
     MIXING,
     Affine,
     AlternatingFlip,

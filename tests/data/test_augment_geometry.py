@@ -21,8 +21,8 @@ from convsmith.data.augment.geometry import (
     vertical_flip,
 )
 from convsmith.data.augment.warp import affine, displaced, inverse, linear, mapped, rotate, smooth_shifts
+from convsmith.data.augmentations import Affine, AlternatingFlip, Elastic, ResizedCrop, ScaleCrop
 from convsmith.data.keys import between, epoch_order, fork, integers, keys, uniform
-from convsmith.data.options import Affine, AlternatingFlip, Elastic, ResizedCrop, ScaleCrop
 from convsmith.data.preprocess import Preprocess
 
 FILL = torch.tensor([125, 123, 114], dtype=torch.uint8)

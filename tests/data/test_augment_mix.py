@@ -6,8 +6,8 @@ from scipy.stats import beta, kstest
 
 from convsmith.data.augment import Mixture, mix, mixed_targets
 from convsmith.data.augment.mix import cutmix, draw_partners, mix_once, mixup, symmetric_beta
+from convsmith.data.augmentations import Cutmix, Flip, Mixup
 from convsmith.data.keys import fork, integers, keys
-from convsmith.data.options import Cutmix, Flip, Mixup
 from convsmith.tasks.classify import Classify
 
 

@@ -9,8 +9,8 @@ from torchvision.transforms.v2 import functional as tv
 
 from convsmith.data.augment.erase import cutout, erase
 from convsmith.data.augment.noise import blur, blurred, noise, pixel_flip
+from convsmith.data.augmentations import Blur, Erase
 from convsmith.data.keys import between, fork, forks, integers, keys, normal, uniform, words
-from convsmith.data.options import Blur, Erase
 
 FILL = torch.tensor([125, 123, 114], dtype=torch.uint8)
 

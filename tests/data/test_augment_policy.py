@@ -17,8 +17,8 @@ from convsmith.data.augment.operations import (
 )
 from convsmith.data.augment.policies import POLICIES
 from convsmith.data.augment.policy import augmix, autoaugment, randaugment, trivialaugment
+from convsmith.data.augmentations import Augmix, Autoaugment, Randaugment
 from convsmith.data.keys import fork, forks, integers, keys, uniform
-from convsmith.data.options import Augmix, Autoaugment, Randaugment
 
 BLACK = torch.zeros(3, dtype=torch.uint8)
 FILL = torch.tensor([125, 123, 114], dtype=torch.uint8)

@@ -9,8 +9,7 @@ from sklearn.datasets import load_sample_image
 from sklearn.decomposition import PCA
 
 from convsmith.base.errors import UsageError
-from convsmith.data.examples import ArrayExamples
-from convsmith.data.options import (
+from convsmith.data.augmentations import (
     Augment,
     Augmix,
     Autoaugment,
@@ -27,6 +26,7 @@ from convsmith.data.options import (
     Translate,
     Trivialaugment,
 )
+from convsmith.data.examples import ArrayExamples
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.suit import check_augments, principal_colours, suit_augments
 

@@ -7,8 +7,8 @@ import torch
 from convsmith.base.errors import UsageError
 from convsmith.data import preprocess as reference
 from convsmith.data.augment import augment, centre, crop, flip, normalise
+from convsmith.data.augmentations import Augment, Crop, Flip
 from convsmith.data.keys import epoch_order, fork, integers, keys, uniform
-from convsmith.data.options import Augment, Crop, Flip
 from convsmith.data.preprocess import Preprocess
 
 RECORD = Preprocess(size=(32, 32), mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))

@@ -12,7 +12,7 @@ from PIL import Image
 from convsmith.base.errors import MissingPath
 from convsmith.data.check import CheckReport, Finding, check_path
 from convsmith.data.options import DataOptions
-from convsmith.data.sources import open_path, open_source
+from convsmith.data.sources.opening import open_path, open_source
 from convsmith.data.stats import stats
 
 Writer = Callable[..., Path]

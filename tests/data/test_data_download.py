@@ -14,8 +14,8 @@ import pytest
 from convsmith.base.errors import BadFile
 from convsmith.data.options import DataOptions
 from convsmith.data.sources import download as downloads
-from convsmith.data.sources import open_source
 from convsmith.data.sources.download import Download, unpack
+from convsmith.data.sources.opening import open_source
 
 Writer = Callable[..., Path]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from convsmith.base.errors import BadFile, MissingExtra
 from convsmith.data.options import DataOptions
-from convsmith.data.sources import describe, open_path, open_source
+from convsmith.data.sources.opening import describe, open_path, open_source
 
 Writer = Callable[..., Path]
 

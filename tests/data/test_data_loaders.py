@@ -11,11 +11,12 @@ import torch
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.data import loaders
 from convsmith.data.augment import augment
+from convsmith.data.augmentations import Crop, Flip
 from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.decoding import decode_stack
 from convsmith.data.keys import epoch_order
 from convsmith.data.loaders import Batch, decode_all, evaluation_loader, training_loader
-from convsmith.data.options import Crop, DataOptions, Flip
+from convsmith.data.options import DataOptions
 
 RESIDENT = DataOptions(loader="resident")
 STREAMING = DataOptions(loader="streaming", workers=0)

@@ -9,8 +9,9 @@ import pytest
 
 from convsmith.base import config
 from convsmith.base.errors import UsageError
+from convsmith.data.augmentations import Augment, Crop, Flip
 from convsmith.data.card import Card
-from convsmith.data.options import Augment, Crop, DataOptions, Flip, split_shares
+from convsmith.data.options import DataOptions, split_shares
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from convsmith.data.decoding import decode_stack, find_bad, mean_and_std
 from convsmith.data.examples import FileExamples, from_arrays
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, decode, load, normalise, preprocess_for, to_size
-from convsmith.data.sources import open_source
+from convsmith.data.sources.opening import open_source
 
 RGB = Preprocess(size=(4, 4), mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
 GREY = Preprocess(size=(4, 4), mode="L", mean=(0.5,), std=(0.5,))

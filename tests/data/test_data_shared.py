@@ -9,7 +9,7 @@ from convsmith.base.errors import BadFile
 from convsmith.data.dataset import open_data
 from convsmith.data.decoding import decode_stack, mean_and_std
 from convsmith.data.options import DataOptions
-from convsmith.data.sources import open_path
+from convsmith.data.sources.opening import open_path
 
 
 def test_mnist(shared_data: Path) -> None:

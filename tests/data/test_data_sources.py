@@ -11,9 +11,9 @@ from sklearn.datasets import load_digits
 
 from convsmith.base.errors import BadFile, MissingPath
 from convsmith.data.options import DataOptions
-from convsmith.data.sources import describe, open_path, open_source
 from convsmith.data.sources.idx import read_idx
 from convsmith.data.sources.names import class_names
+from convsmith.data.sources.opening import describe, open_path, open_source
 
 Writer = Callable[..., Path]
 

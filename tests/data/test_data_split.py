@@ -14,7 +14,8 @@ from convsmith.base.errors import BadFile, MissingPath, UsageError
 from convsmith.data.examples import FileExamples, from_arrays, spread
 from convsmith.data.groups import group_names
 from convsmith.data.options import DataOptions
-from convsmith.data.sources import Source, open_path, open_source
+from convsmith.data.sources.opening import open_path, open_source
+from convsmith.data.sources.source import Source
 from convsmith.data.split import Skipped, apportion, division_from_record, grouped, split_source, stratified
 
 Writer = Callable[..., Path]

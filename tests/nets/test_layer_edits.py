@@ -7,11 +7,10 @@ import pytest
 import torch
 import torchvision.models as peers
 
-from convsmith.base.errors import UnknownName, UsageError
+from convsmith.base.errors import NoChange, UnknownName, UsageError
 from convsmith.nets import edits
 from convsmith.nets.build import build
 from convsmith.nets.cost import cost
-from convsmith.nets.edits import NoChange
 from convsmith.nets.network import Network
 from convsmith.nets.ops import (
     Act,

@@ -7,7 +7,7 @@ import pytest
 
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import preprocess_for
-from convsmith.data.sources import open_source
+from convsmith.data.sources.opening import open_source
 from convsmith.nets.build import build
 from convsmith.nets.pretrained import load_weights
 from convsmith.nets.zoo import network

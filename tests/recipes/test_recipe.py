@@ -6,7 +6,7 @@ import pytest
 from convsmith.base.config import options
 from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile, UsageError
-from convsmith.data.options import Crop, Flip
+from convsmith.data.augmentations import Crop, Flip
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.recipe import Recipe, recipe_from_file, recipe_from_json
 from convsmith.recipes.shorthand import SHORTHAND, set_fields, set_short

@@ -81,3 +81,7 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:
     else:
         hint = f"known: {', '.join(names[:8])}, ... ({len(names)} in all)"
     return UnknownName(f"unknown {kind} {name!r}; {hint}")
+
+
+class NoChange(UserWarning):
+    """An edit found nothing to change."""

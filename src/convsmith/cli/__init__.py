@@ -10,9 +10,8 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from convsmith.base.errors import ConvsmithError, unknown
+from convsmith.base.errors import ConvsmithError, NoChange, unknown
 from convsmith.base.table import Table
-from convsmith.nets.edits import NoChange
 from convsmith.report.text import clean
 
 # Verb to its line of help; the file of a verb has its name.

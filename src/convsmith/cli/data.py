@@ -7,7 +7,7 @@ from convsmith.base.errors import unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
 from convsmith.data.check import check_path
 from convsmith.data.options import DataOptions
-from convsmith.data.sources import KNOWN, describe, open_source
+from convsmith.data.sources.opening import KNOWN, describe, open_source
 from convsmith.data.stats import stats
 from convsmith.report.text import count, table
 

@@ -100,7 +100,7 @@ def _dry_run(recipe: Recipe, values: argparse.Namespace) -> int:
     preparing = import_module("convsmith.recipes.prepare")
     plan = preparing.prepare(recipe)
     card = plan.dataset.card
-    for note in (f"data {card.name}: {import_module('convsmith.data.sources').describe(card)}", *plan.notes):
+    for note in (f"data {card.name}: {import_module('convsmith.data.sources.opening').describe(card)}", *plan.notes):
         say(note)
     expected = import_module("convsmith.recipes.estimate").estimate(plan)
     if values.json:

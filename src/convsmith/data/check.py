@@ -16,8 +16,8 @@ from convsmith.data.examples import Examples, FileExamples
 from convsmith.data.images import NotAnImage, orientation
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, decode
-from convsmith.data.sources import KNOWN, open_source, recognise
 from convsmith.data.sources.folder import Layout, scan
+from convsmith.data.sources.opening import KNOWN, open_source, recognise
 
 Kind = Literal["broken", "not_an_image", "odd", "duplicate", "leak", "empty_class"]
 _FATAL = ("broken", "not_an_image", "leak")

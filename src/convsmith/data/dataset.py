@@ -8,7 +8,8 @@ from convsmith.data.decoding import find_bad, mean_and_std
 from convsmith.data.examples import Examples
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, preprocess_for
-from convsmith.data.sources import Source, open_source
+from convsmith.data.sources.opening import open_source
+from convsmith.data.sources.source import Source
 from convsmith.data.split import Skipped, division_from_record, split_source
 
 

@@ -11,7 +11,7 @@ from convsmith.data.examples import ArrayExamples, EncodedExamples, Examples, Fi
 from convsmith.data.images import upright_size
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import preprocess_for
-from convsmith.data.sources import Source
+from convsmith.data.sources.source import Source
 
 _SAMPLE = 2_000
 _IMBALANCE = 10

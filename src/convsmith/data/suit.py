@@ -12,9 +12,7 @@ import numpy as np
 
 from convsmith.base.config import kind_of
 from convsmith.base.errors import UsageError
-from convsmith.data.decoding import CHUNK, SAMPLE, SAMPLE_RESIZED, decode_stack, final_size
-from convsmith.data.examples import Examples, spread
-from convsmith.data.options import (
+from convsmith.data.augmentations import (
     MIXING,
     Augment,
     Augmix,
@@ -29,6 +27,8 @@ from convsmith.data.options import (
     Translate,
     Trivialaugment,
 )
+from convsmith.data.decoding import CHUNK, SAMPLE, SAMPLE_RESIZED, decode_stack, final_size
+from convsmith.data.examples import Examples, spread
 from convsmith.data.preprocess import Preprocess
 
 # Those that have no meaning for grey images, or change colours among other things.

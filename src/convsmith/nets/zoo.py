@@ -8,7 +8,7 @@ from typing import Any, Literal, cast, get_type_hints
 
 from convsmith.base.calls import Call, parse_call
 from convsmith.base.config import read_value
-from convsmith.base.errors import UsageError, WrongType, unknown
+from convsmith.base.errors import NoChange, UsageError, WrongType, unknown
 from convsmith.base.table import Table
 from convsmith.nets import edits
 from convsmith.nets.families import (
@@ -254,7 +254,7 @@ def _scaled(network: Network, way: Literal["widen", "deepen"], factor: float) ->
 def _rebuilt(network: Network, family: Family, numbers: dict[str, Any]) -> Network:
     tree = replace(family.build(**numbers), name=network.name, numbers=numbers)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", edits.NoChange)
+        warnings.simplefilter("ignore", NoChange)
         for text in network.edits:
             call = parse_call(text)
             if call.name not in _OF_NUMBERS:

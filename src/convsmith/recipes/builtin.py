@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from convsmith.base.durations import Duration
 from convsmith.base.table import Table
-from convsmith.data.options import Crop, DataOptions, Flip
+from convsmith.data.augmentations import Crop, Flip
+from convsmith.data.options import DataOptions
 from convsmith.recipes.recipe import Recipe
 from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, Schedule
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile, MissingPath, unknown
 from convsmith.base.files import read_json
-from convsmith.data.options import Crop, Flip
-from convsmith.data.sources import KNOWN, open_path
+from convsmith.data.augmentations import Crop, Flip
+from convsmith.data.sources.opening import KNOWN, open_path
 from convsmith.nets.cost import cost
 from convsmith.nets.source import is_network_name
 from convsmith.nets.zoo import NETWORKS, network

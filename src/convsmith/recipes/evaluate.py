@@ -16,7 +16,7 @@ from convsmith.data.examples import Examples
 from convsmith.data.loaders import evaluation_loader
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess
-from convsmith.data.sources import open_source
+from convsmith.data.sources.opening import open_source
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.prepare import EVALUATION_BATCH, Plan, reopen_data
 from convsmith.runs.calibration import RECORD as CALIBRATION

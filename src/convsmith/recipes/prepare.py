@@ -19,7 +19,7 @@ from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import evaluation_loader, training_loader
 from convsmith.data.preprocess import Preprocess
-from convsmith.data.sources import KNOWN
+from convsmith.data.sources.opening import KNOWN
 from convsmith.data.suit import suit_augments
 from convsmith.nets import edits
 from convsmith.nets.network import Network

@@ -9,8 +9,9 @@ from convsmith.base.config import option
 from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.base.files import read_json
-from convsmith.data.options import MIXING, Augment, DataOptions
-from convsmith.data.sources import KNOWN
+from convsmith.data.augmentations import MIXING, Augment
+from convsmith.data.options import DataOptions
+from convsmith.data.sources.names import SETS
 from convsmith.nets.zoo import NETWORKS
 from convsmith.tasks.options import Loss
 from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, Schedule
@@ -109,7 +110,7 @@ def recipe_from_file(path: Path) -> Recipe:
 
 def _relative(text: str, folder: Path) -> str:
     """A path stated in a file as seen from here; a known name, and what is no path there, stays."""
-    if text in KNOWN or text in NETWORKS:
+    if text in SETS or text in NETWORKS:
         return text
     file, colon, function = text.partition(":")
     stated = folder / file

@@ -12,7 +12,7 @@ from torch import nn
 from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.data.loaders import steps_in_epoch
-from convsmith.data.sources import describe
+from convsmith.data.sources.opening import describe
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.estimate import estimate, is_long
 from convsmith.recipes.evaluate import evaluate_selected

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from convsmith.report import svg
+from convsmith.report.axis import Axis
 
 _WIDTH, _PLOT_TOP, _PLOT_HEIGHT, _RATE_GAP, _RATE_HEIGHT = 980.0, 62.0, 220.0, 22.0, 34.0
 _LEFT, _RIGHT, _MOST_POINTS = 58.0, 142.0, 600
@@ -14,24 +14,6 @@ _COLOURS = {"train": "#2563eb", "val": "#d9480f"}
 _NAMES = {"train": "train", "val": "validation"}
 
 Points = list[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """One direction of a plot: the values at its ends and where on the picture these lie."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def place(self, value: float) -> float:
-        low, high = self.low, self.high
-        if self.log:
-            low, high, value = math.log(low), math.log(high), math.log(value)
-        share = (value - low) / (high - low) if high > low else 0.5
-        return self.start + (self.end - self.start) * share
 
 
 def curves_svg(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -48,7 +30,7 @@ def curves_svg(rows: Sequence[Mapping[str, Any]]) -> str:
     parts: list[str] = []
     for i, (what, lines) in enumerate(panels):
         ends = [x for points in lines.values() for x, _ in points]
-        across = _Axis(min(ends), max(ends), i * room + _LEFT, (i + 1) * room - _RIGHT)
+        across = Axis(min(ends), max(ends), i * room + _LEFT, (i + 1) * room - _RIGHT)
         parts += _panel(what, lines, across, key)
         parts += _rate_strip(rate, across) if rate else []
         parts += _x_axis(across, key, height - 48)
@@ -95,7 +77,7 @@ def _thinned(points: Points) -> Points:
     return sorted(kept)
 
 
-def _panel(what: str, lines: dict[str, Points], across: _Axis, key: str) -> list[str]:
+def _panel(what: str, lines: dict[str, Points], across: Axis, key: str) -> list[str]:
     """One plot: title with the best value, grid, lines, and their names at their ends."""
     up, marks = _up_axis(what, [y for points in lines.values() for _, y in points])
     name = what.capitalize() + (" (logarithmic)" if up.log else "")
@@ -115,11 +97,11 @@ def _panel(what: str, lines: dict[str, Points], across: _Axis, key: str) -> list
     return parts + _end_labels(what, lines, across, up)
 
 
-def _up_axis(what: str, values: list[float]) -> tuple[_Axis, list[float]]:
+def _up_axis(what: str, values: list[float]) -> tuple[Axis, list[float]]:
     """The vertical axis and its marks; a loss that falls through more than a factor of 30 is drawn logarithmic."""
     low, high, bottom = min(values), max(values), _PLOT_TOP + _PLOT_HEIGHT
     if what == "loss" and low > 0 and high / low >= 30:
-        axis = _Axis(low / 1.15, high * 1.15, bottom, _PLOT_TOP, log=True)
+        axis = Axis(low / 1.15, high * 1.15, bottom, _PLOT_TOP, log=True)
         return axis, svg.log_ticks(axis.low, axis.high)
     if what == "loss" and low > 0 and (low < high * 0.6 or low == high):
         low = 0.0
@@ -128,10 +110,10 @@ def _up_axis(what: str, values: list[float]) -> tuple[_Axis, list[float]]:
     marks = svg.ticks(low, high, 5)
     if what == "accuracy":
         marks = [mark for mark in marks if 0 <= mark <= 1] or [0.0, 1.0]
-    return _Axis(min(low, marks[0]), max(high, marks[-1]), bottom, _PLOT_TOP), marks
+    return Axis(min(low, marks[0]), max(high, marks[-1]), bottom, _PLOT_TOP), marks
 
 
-def _curve(points: Points, across: _Axis, up: _Axis, colour: str, kind: str) -> str:
+def _curve(points: Points, across: Axis, up: Axis, colour: str, kind: str) -> str:
     """A line through the points, with dots while these are few."""
     places = [(across.place(x), up.place(y)) for x, y in points]
     style = {"stroke": colour, "fill": "none", "stroke_width": 2, "stroke_linejoin": "round", "stroke_linecap": "round"}
@@ -146,7 +128,7 @@ def _curve(points: Points, across: _Axis, up: _Axis, colour: str, kind: str) -> 
     return drawn
 
 
-def _end_labels(what: str, lines: dict[str, Points], across: _Axis, up: _Axis) -> list[str]:
+def _end_labels(what: str, lines: dict[str, Points], across: Axis, up: Axis) -> list[str]:
     """The name and last value of each line at its end, moved apart where they would cover each other."""
     ends = sorted((up.place(points[-1][1]), name) for name, points in lines.items())
     places = [y for y, _ in ends]
@@ -165,12 +147,12 @@ def _shown(what: str, value: float) -> str:
     return f"{value:.1%}" if what == "accuracy" else f"{value:.3g}"
 
 
-def _rate_strip(rate: Points, across: _Axis) -> list[str]:
+def _rate_strip(rate: Points, across: Axis) -> list[str]:
     """The learning rate as a thin filled strip on the same horizontal axis."""
     inside = [(x, y) for x, y in rate if across.low <= x <= across.high] or rate[-1:]
     bottom = _PLOT_TOP + _PLOT_HEIGHT + _RATE_GAP + _RATE_HEIGHT
     highest = max(y for _, y in inside)
-    up = _Axis(0.0, highest if highest > 0 else 1.0, bottom, bottom - _RATE_HEIGHT)
+    up = Axis(0.0, highest if highest > 0 else 1.0, bottom, bottom - _RATE_HEIGHT)
     places = [(across.place(x), up.place(max(0.0, y))) for x, y in inside]
     if len(places) == 1:
         places = [(across.start, places[0][1]), (across.end, places[0][1])]
@@ -185,7 +167,7 @@ def _rate_strip(rate: Points, across: _Axis) -> list[str]:
     ]
 
 
-def _x_axis(across: _Axis, key: str, bottom: float) -> list[str]:
+def _x_axis(across: Axis, key: str, bottom: float) -> list[str]:
     marks = [mark for mark in svg.ticks(across.low, across.high, 6) if across.low <= mark <= across.high]
     if across.high == across.low:
         marks = [across.low]

@@ -10,8 +10,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
+from convsmith.data.augmentations import Augment
 from convsmith.data.loaders import Loader
-from convsmith.data.options import Augment
 from convsmith.data.preprocess import Preprocess
 from convsmith.training.average import make_average
 from convsmith.training.engine import Engine

@@ -25,7 +25,7 @@ from convsmith.data.augment.noise import blur, noise, pixel_flip
 from convsmith.data.augment.normalisation import mean_colour, normalise
 from convsmith.data.augment.policy import augmix, autoaugment, randaugment, trivialaugment
 from convsmith.data.augment.warp import affine, elastic, rotate
-from convsmith.data.options import (
+from convsmith.data.augmentations import (
     MIXING,
     Affine,
     AlternatingFlip,

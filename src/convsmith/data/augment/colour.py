@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convsmith.base.errors import UsageError
 from convsmith.data import keys as counter
-from convsmith.data.options import ColourJitter, Lighting
+from convsmith.data.augmentations import ColourJitter, Lighting
 
 # Red, green and blue in a grey value, of 65,536: ITU-R 601-2 as Pillow has it. The sums are exact in float32.
 _GREY = (19595, 38470, 7471)

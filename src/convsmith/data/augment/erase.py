@@ -5,7 +5,7 @@ from torch import Tensor
 
 from convsmith.data import keys as counter
 from convsmith.data.augment.geometry import corner, random_shapes
-from convsmith.data.options import Erase
+from convsmith.data.augmentations import Erase
 
 
 def cutout(images: Tensor, keys: Tensor, size: int, fill: Tensor) -> Tensor:

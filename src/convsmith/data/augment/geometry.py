@@ -6,7 +6,7 @@ from torch import Tensor
 from convsmith.base.errors import UsageError
 from convsmith.data import keys as counter
 from convsmith.data.augment.resample import filtered, scaling
-from convsmith.data.options import Crop, ResizedCrop, ScaleCrop
+from convsmith.data.augmentations import Crop, ResizedCrop, ScaleCrop
 
 # How often a window of a random shape is drawn until one fits.
 _TRIES = 10

@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from convsmith.data import keys as counter
 from convsmith.data.augment.erase import rectangles
-from convsmith.data.options import MIXING, Augment, Cutmix, Mixup
+from convsmith.data.augmentations import MIXING, Augment, Cutmix, Mixup
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 from convsmith.data import keys as counter
 from convsmith.data.augment.resample import filtered, gaussian
 from convsmith.data.augment.warp import REACH
-from convsmith.data.options import Blur
+from convsmith.data.augmentations import Blur
 
 
 def noise(images: Tensor, keys: Tensor, deviation: float) -> Tensor:

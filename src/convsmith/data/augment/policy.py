@@ -12,7 +12,7 @@ from convsmith.data import keys as counter
 from convsmith.data.augment.operations import AUGMIX, AUTOAUGMENT, RANDAUGMENT, TRIVIALAUGMENT, Space, apply, magnitudes
 from convsmith.data.augment.policies import POLICIES
 from convsmith.data.augment.warp import Mode
-from convsmith.data.options import Augmix, Autoaugment, Randaugment
+from convsmith.data.augmentations import Augmix, Autoaugment, Randaugment
 
 _AUTO_BINS, _BINS, _MIX_BINS, _DEPTH = 10, 31, 10, 3
 

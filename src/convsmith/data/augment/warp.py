@@ -12,7 +12,7 @@ from torch.nn.functional import grid_sample
 
 from convsmith.data import keys as counter
 from convsmith.data.augment.resample import gaussian
-from convsmith.data.options import Affine, Elastic
+from convsmith.data.augmentations import Affine, Elastic
 
 Mode = Literal["bilinear", "nearest"]
 # A Gaussian ends at three deviations.

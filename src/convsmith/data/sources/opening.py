@@ -9,6 +9,7 @@ from convsmith.base.errors import BadFile, MissingPath, nearest
 from convsmith.base.table import Table
 from convsmith.data.card import Card
 from convsmith.data.options import DataOptions
+from convsmith.data.sources import names
 from convsmith.data.sources.cifar import download_cifar, is_cifar10, is_cifar100, open_cifar10, open_cifar100
 from convsmith.data.sources.digits import open_digits
 from convsmith.data.sources.download import download
@@ -55,13 +56,19 @@ def _open_cifar(name: str, opener: Callable[[Path, Origin], Source]) -> Source:
 
 KNOWN: Table[Callable[[], Source]] = Table(
     "data set",
-    {
-        "digits": open_digits,
-        "mnist": _open_mnist,
-        "fashion_mnist": _open_fashion_mnist,
-        "cifar10": partial(_open_cifar, "cifar10", open_cifar10),
-        "cifar100": partial(_open_cifar, "cifar100", open_cifar100),
-    },
+    dict(
+        zip(
+            names.SETS,
+            (
+                open_digits,
+                _open_mnist,
+                _open_fashion_mnist,
+                partial(_open_cifar, "cifar10", open_cifar10),
+                partial(_open_cifar, "cifar100", open_cifar100),
+            ),
+            strict=True,
+        )
+    ),
 )
 
 

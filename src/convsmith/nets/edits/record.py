@@ -5,13 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from convsmith.base.calls import format_call
+from convsmith.base.errors import NoChange
 from convsmith.nets.network import Network
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import Add, Node, Seq, rewrite
-
-
-class NoChange(UserWarning):
-    """An edit found nothing to change."""
 
 
 def edit_stages(network: Network, change: Callable[[str, Node], Node]) -> Network:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Literal
 
-from convsmith.nets.families.residual import wider_stages
+from convsmith.nets.families.scaling import wider_stages
 from convsmith.nets.family import Family, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm, Conv, LocalResponseNorm, MaxPool

@@ -1,6 +1,6 @@
 """Small networks of CS231n and of its in-browser library ConvNetJS, for CIFAR-10."""
 
-from convsmith.nets.families.residual import wider_stages
+from convsmith.nets.families.scaling import wider_stages
 from convsmith.nets.family import Family, Numbers, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Flatten, Linear, MaxPool

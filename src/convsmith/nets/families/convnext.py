@@ -1,6 +1,7 @@
 """ConvNeXt (Liu et al. 2022)."""
 
-from convsmith.nets.families.residual import deeper_stages, small_stem, wider_stages
+from convsmith.nets.families.residual import small_stem
+from convsmith.nets.families.scaling import deeper_stages, wider_stages
 from convsmith.nets.family import Family, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Act, AdaptiveAvgPool, Affine, Conv, DropPath, Flatten, LayerNorm, Linear

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.families.residual import deeper_stages, small_stem
+from convsmith.nets.families.residual import small_stem
+from convsmith.nets.families.scaling import deeper_stages
 from convsmith.nets.family import Family, Numbers, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import AvgPool, BatchNorm, Dropout, MaxPool

@@ -12,7 +12,7 @@ from convsmith.nets.families.inception import (
     split,
     valid,
 )
-from convsmith.nets.families.residual import deeper_stages
+from convsmith.nets.families.scaling import deeper_stages
 from convsmith.nets.family import Family, Renaming, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, MaxPool, Scale

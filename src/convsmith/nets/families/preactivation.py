@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.families.residual import deeper_stages, small_stem, wider_stages
+from convsmith.nets.families.residual import small_stem
+from convsmith.nets.families.scaling import deeper_stages, wider_stages
 from convsmith.nets.family import Family, Numbers, Renaming, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm, Conv, MaxPool

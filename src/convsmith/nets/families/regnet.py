@@ -4,7 +4,8 @@ import math
 from itertools import groupby
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.families.residual import residual_stage, without_early_strides
+from convsmith.nets.families.residual import residual_stage
+from convsmith.nets.families.scaling import without_early_strides
 from convsmith.nets.family import Family, Numbers, Renaming, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm

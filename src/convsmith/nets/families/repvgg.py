@@ -2,7 +2,8 @@
 
 from itertools import count
 
-from convsmith.nets.families.residual import deeper_stages, residual_stage, without_early_strides
+from convsmith.nets.families.residual import residual_stage
+from convsmith.nets.families.scaling import deeper_stages, without_early_strides
 from convsmith.nets.family import Family, Numbers, Renaming, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm

@@ -153,16 +153,6 @@ def wider(numbers: Numbers, factor: float) -> Numbers:
     return {**numbers, "base_width": max(1, round(numbers["base_width"] * factor))}
 
 
-def wider_stages(numbers: Numbers, factor: float) -> Numbers:
-    """`factor` times the width of the stages, not of the stem."""
-    return {**numbers, "widths": tuple(max(1, round(width * factor)) for width in numbers["widths"])}
-
-
-def deeper_stages(numbers: Numbers, factor: float) -> Numbers:
-    """`factor` times the units of each stage, at least one."""
-    return {**numbers, "depths": tuple(max(1, round(depth * factor)) for depth in numbers["depths"])}
-
-
 def deeper(layers: int, others: int) -> Scale:
     """The rule for depths of `layers` * n + `others`: n is multiplied, and is at least one."""
 
@@ -171,14 +161,3 @@ def deeper(layers: int, others: int) -> Scale:
         return {**numbers, "depth": layers * max(1, round(n * factor)) + others}
 
     return rule
-
-
-def without_early_strides(network: Network) -> Network:
-    """The network for images of about 32 pixels: the stem and the first stage keep the size, so that 32 ends at 4."""
-
-    def change(path: str, node: Node) -> Node:
-        return replace(node, stride=1) if isinstance(node, Conv) else node
-
-    first, second, *others = network.stages
-    kept = tuple((name, rewrite(stage, change)) for name, stage in (first, second))
-    return replace(network, stages=(*kept, *others))

@@ -14,14 +14,13 @@ from convsmith.nets.families.residual import (
     bottleneck,
     cifar_stem,
     deeper,
-    deeper_stages,
     imagenet_stem,
     residual_stages,
     small_stem,
     wider,
-    wider_stages,
     with_biases,
 )
+from convsmith.nets.families.scaling import deeper_stages, wider_stages
 from convsmith.nets.family import Family, Numbers, Renaming, Row
 from convsmith.nets.network import Network
 from convsmith.nets.shape import Shape

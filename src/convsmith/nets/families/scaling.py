@@ -1,4 +1,4 @@
-"""What the families for small machines share: multipliers of width and depth, and their form for small images."""
+"""How families are scaled, by multipliers or stage by stage, and lose the first strides for small images."""
 
 import math
 from dataclasses import replace
@@ -44,3 +44,24 @@ def without_first_strides(network: Network) -> Network:
         return replace(node, stride=1) if path in strided[:2] and isinstance(node, Conv) else node
 
     return replace(network, stages=tuple((name, rewrite(stage, change, name)) for name, stage in network.stages))
+
+
+def wider_stages(numbers: Numbers, factor: float) -> Numbers:
+    """`factor` times the width of the stages, not of the stem."""
+    return {**numbers, "widths": tuple(max(1, round(width * factor)) for width in numbers["widths"])}
+
+
+def deeper_stages(numbers: Numbers, factor: float) -> Numbers:
+    """`factor` times the units of each stage, at least one."""
+    return {**numbers, "depths": tuple(max(1, round(depth * factor)) for depth in numbers["depths"])}
+
+
+def without_early_strides(network: Network) -> Network:
+    """The network for images of about 32 pixels: the stem and the first stage keep the size, so that 32 ends at 4."""
+
+    def change(path: str, node: Node) -> Node:
+        return replace(node, stride=1) if isinstance(node, Conv) else node
+
+    first, second, *others = network.stages
+    kept = tuple((name, rewrite(stage, change)) for name, stage in (first, second))
+    return replace(network, stages=(*kept, *others))

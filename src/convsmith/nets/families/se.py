@@ -1,13 +1,8 @@
 """Networks with squeeze and excitation (Hu et al. 2018): other families with the edit `se`, and SENet-154."""
 
-from convsmith.nets.families.residual import (
-    assembled,
-    deeper_stages,
-    imagenet_stem,
-    residual_stages,
-    small_stem,
-)
+from convsmith.nets.families.residual import assembled, imagenet_stem, residual_stages, small_stem
 from convsmith.nets.families.resnet import IMAGENET, RESNET, RESNET_CIFAR, SENET_NAMES, imagenet_numbers
+from convsmith.nets.families.scaling import deeper_stages
 from convsmith.nets.families.vgg import VGG
 from convsmith.nets.family import Family, Numbers, Row
 from convsmith.nets.network import Network

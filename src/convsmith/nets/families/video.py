@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from convsmith.nets.families.residual import deeper_stages, wider_stages
+from convsmith.nets.families.scaling import deeper_stages, wider_stages
 from convsmith.nets.family import Family, Renaming, Row
 from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm, Conv, MaxPool
