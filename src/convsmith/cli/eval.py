@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import astuple
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
@@ -180,7 +181,7 @@ def _numbers(result: Any, bins: int) -> dict[str, Any]:
 
 
 def _reliability(name: str, result: Any, bins: int) -> Reliability:
-    return Reliability(name, [astuple(b) for b in result.reliability(bins)], result.ece(bins))
+    return Reliability(Path(name).name, [astuple(b) for b in result.reliability(bins)], result.ece(bins))
 
 
 def _fraction(value: float | None) -> str:

@@ -146,8 +146,11 @@ def _totals(numbers: Cost) -> str:
     return "\n".join(f"{name:<16}{value:>16}  {what}" for name, value, what in rows)
 
 
-def _differences(name: str) -> list[dict[str, Any]]:
-    """The siblings of a network of the zoo with what they cost more, each as it stands there."""
+def _differences(network: Network | Foreign) -> list[dict[str, Any]]:
+    """The siblings of a network of the zoo with what they cost more; an edited one has none to be compared with."""
+    name = network.name
+    if name not in NETWORKS or network != zoo_network(name):
+        return []
     own = cost(zoo_network(name))
     found: list[dict[str, Any]] = []
     for other in siblings(name):
@@ -164,12 +167,12 @@ def _differences(name: str) -> list[dict[str, Any]]:
 
 
 def _siblings(network: Network | Foreign) -> list[str]:
-    if network.name not in NETWORKS or not siblings(network.name):
-        return []
     rows = [
         (row["network"], _signed(row["more_params"], count), _signed(row["more_macs"], short), row["note"])
-        for row in _differences(network.name)
+        for row in _differences(network)
     ]
+    if not rows:
+        return []
     lines = table(("siblings", "parameters", "MACs", "what they are"), rows, align="<>><").splitlines()
     return ["", *lines]
 
@@ -185,7 +188,7 @@ def _as_json(network: Network | Foreign, numbers: Cost) -> dict[str, Any]:
         "stages": [_stage_json(row) for row in summarise(network, numbers)] if tree else [],
         "units": [_stage_json(row) for row in units(network, numbers)] if tree else [],
         "layers": [_layer_json(layer) for layer in numbers.layers],
-        "siblings": _differences(network.name) if network.name in NETWORKS else [],
+        "siblings": _differences(network),
     }
 
 
