@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from convsmith.cli import main
 
 # As the command sets it for itself: two test processes on two cores would else starve each other.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# What commands keep for later must not come from, or lie with, what the user of this machine has.
+_CACHE = tempfile.TemporaryDirectory(prefix="convsmith-tests-")
+os.environ["CONVSMITH_CACHE"] = _CACHE.name
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LABELS = ("bent", "flat", "round")
@@ -211,9 +215,9 @@ class Forks:
             [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
-    def start(self, *words: object) -> "Fork":
+    def start(self, *words: object, environment: dict[str, str] | None = None) -> "Fork":
         """Start a command in a process group of its own."""
-        pid = self.ask("start", [str(word) for word in words], str(self.log))
+        pid = self.ask("start", [str(word) for word in words], str(self.log), environment or {})
         return Fork(self, pid)
 
     def ask(self, *question: object) -> Any:
@@ -228,7 +232,7 @@ class Forks:
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         self.server.stdin.close()
-        self.server.wait(10)
+        self.server.wait(60)
         self.server.stdout.close()
 
 

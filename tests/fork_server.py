@@ -1,6 +1,7 @@
 """Runs convsmith commands in forked children; torch is loaded once, here, before any child.
 
-Reads JSON lines: ["start", words, log file] answers a process number, ["poll", number] its exit status or null.
+Reads JSON lines: ["start", words, log file, environment] answers a process number, ["poll", number] its exit status or
+null.
 """
 
 import json
@@ -13,12 +14,13 @@ import convsmith.recipes.run  # noqa: F401 - torch, torchvision and all of train
 from convsmith.cli import main
 
 
-def start(words: list[str], log: str) -> int:
+def start(words: list[str], log: str, environment: dict[str, str]) -> int:
     """A child in its own process group that runs the command and writes what it says to the end of a file."""
     pid = os.fork()
     if pid:
         return pid
     os.setpgid(0, 0)
+    os.environ.update(environment)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)

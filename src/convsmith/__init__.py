@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convsmith.api import Pretrained as Pretrained
     from convsmith.api import Run as Run
+    from convsmith.api import finetune as finetune
     from convsmith.api import load as load
     from convsmith.api import pretrained as pretrained
     from convsmith.api import resume as resume
@@ -30,6 +31,7 @@ _PUBLIC = {
     "cost": "convsmith.nets.cost",
     "Recipe": "convsmith.recipes.recipe",
     "train": "convsmith.api",
+    "finetune": "convsmith.api",
     "resume": "convsmith.api",
     "load": "convsmith.api",
     "Run": "convsmith.api",
@@ -39,7 +41,7 @@ _PUBLIC = {
 
 __all__ = [
     "Network", "Pretrained", "Recipe", "Run",
-    "build", "cost", "edit", "load", "network", "pretrained", "resume", "train",
+    "build", "cost", "edit", "finetune", "load", "network", "pretrained", "resume", "train",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The Python calls: `train`, `load` and what a `Run` can do."""
+"""The Python calls: `train`, `finetune`, `load` and what a `Run` can do."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -7,18 +7,23 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from convsmith.base.errors import UsageError, unknown
+from convsmith.data.examples import Examples
 from convsmith.data.preprocess import Preprocess
+from convsmith.data.views import read_views
+from convsmith.deploy.engines.names import AUTO
 from convsmith.deploy.exchange import WeightsFile, export_weights
 from convsmith.deploy.formats import FORMATS
 from convsmith.deploy.onnx import Export, export_onnx
-from convsmith.deploy.predict import Picture, Prediction, Predictor, expand, predict
+from convsmith.deploy.predict import Picture, Prediction, Predictor, choose_runner, expand, predict
 from convsmith.nets.build import BuiltNetwork
 from convsmith.recipes.choose import choose
 from convsmith.recipes.evaluate import Evaluated, Split, evaluate_run, own_split
+from convsmith.recipes.finetune import FineTuning, Mode, finetuning_recipe
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import resume as resume_run
 from convsmith.recipes.run import train as train_recipe
 from convsmith.recipes.shorthand import set_fields
+from convsmith.recipes.transfer import finetune as run_finetuning
 from convsmith.report.curves import curves_svg
 from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.pretrained import Pretrained as PretrainedSubject
@@ -55,13 +60,21 @@ class Run:
         """The network with its weights, preprocessing and labels."""
         return open_subject(self.path)
 
-    def evaluate(self, split: Split | None = None, data: str | None = None) -> Evaluated:
-        """Accuracy and more on one of the run's own splits, or on other `data`."""
-        return evaluate_run(self.path, split=split, source=data)
+    def evaluate(self, split: Split | None = None, data: str | None = None, views: str = "") -> Evaluated:
+        """Accuracy and more on one of the run's own splits, or on other `data`; `views` as in `eval --views`."""
+        return evaluate_run(self.path, split=split, source=data, views=views)
 
-    def predict(self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto") -> list[Prediction]:
-        """The most probable classes of images: a path, folder, pattern, Pillow image, array, or a list of these."""
-        return _predicted(self.subject(), pictures, top, device)
+    def predict(
+        self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto", views: str = "",
+        engine: str = AUTO,
+    ) -> list[Prediction]:  # fmt: skip
+        """The most probable classes of images: a path, folder, pattern, Pillow image, array, or a list of these.
+
+        With `views` (`"ten_crop"`) probabilities are the mean over several views of an image. `engine` as in
+        `predict --engine`.
+        """
+        subject = self.subject()
+        return _predicted(subject, pictures, top, device, views, engine, lambda: own_split(subject, "val")[1])
 
     def export(
         self, path: str | Path | None = None, to: Literal["onnx", "torchvision", "timm"] = "onnx"
@@ -109,14 +122,17 @@ class Pretrained:
         """The names of the classes, in the order of the outputs; None where the last layer is new."""
         return self.subject.labels
 
-    def predict(self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto") -> list[Prediction]:
+    def predict(
+        self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto", views: str = "",
+        engine: str = AUTO,
+    ) -> list[Prediction]:  # fmt: skip
         """The most probable classes of images, as `Run.predict`."""
         if self.labels is None:
             raise UsageError(f"the last layer is new (the weights are for other classes); train it first: {_RETRAIN}")
         if self.preprocess is None:
             raise UsageError("an image has 1 or 3 channels; call the module on tensors of your own")
         # Labels and preprocessing, which the subject need not have, are there.
-        return _predicted(cast(Predictor, self.subject), pictures, top, device)
+        return _predicted(cast(Predictor, self.subject), pictures, top, device, views, engine)
 
 
 def pretrained(
@@ -145,6 +161,32 @@ def train(
     return Run(outcome.run)
 
 
+def finetune(
+    start: str | Path,
+    *,
+    data: str | Path,
+    mode: Mode | None = None,
+    at: str | None = None,
+    unfreeze: int | None = None,
+    decay: float | None = None,
+    classifier: Literal["linear", "logistic"] | None = None,
+    out: str | Path | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> Run:
+    """Learn the images of `data` from trained weights, as `convsmith finetune` does: `finetune(run, data="photos/")`.
+
+    `start` is a run, or a network with `weights=` or `pretrained=True`. Without a `mode` ("probe", "partial", "full")
+    the images choose what learns. `options` are those of `train`.
+    """
+    tuning = FineTuning(mode, at, unfreeze, decay, classifier)
+    weights = options.get("weights") or ("DEFAULT" if options.get("pretrained") else None)
+    recipe = finetuning_recipe(str(start), str(data), tuning, weights and str(weights))
+    recipe = set_fields(recipe, [(name.replace("__", "."), value) for name, value in options.items()])
+    outcome, _ = run_finetuning(recipe, tuning, out=Path(out) if out else None, quiet=quiet, say=_say(quiet))
+    return Run(outcome.run)
+
+
 def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False) -> Run:
     """Continue an interrupted run in place."""
     return Run(resume_run(path, quiet=quiet, allow_drift=allow_drift, say=_say(quiet)).run)
@@ -155,7 +197,10 @@ def _say(quiet: bool) -> Callable[[str], None]:
     return lambda text: None if quiet else print(text, file=sys.stderr)
 
 
-def _predicted(subject: Predictor, pictures: Picture | Iterable[Picture], top: int, device: str) -> list[Prediction]:
+def _predicted(
+    subject: Predictor, pictures: Picture | Iterable[Picture], top: int, device: str, views: str, name: str,
+    validation: Callable[[], Examples] | None = None,
+) -> list[Prediction]:  # fmt: skip
     single = isinstance(pictures, str | Path) or not isinstance(pictures, Iterable) or hasattr(pictures, "shape")
     items: list[Any] = [pictures] if single else list(pictures)  # type: ignore[arg-type]
     files: list[Picture] = []
@@ -163,7 +208,9 @@ def _predicted(subject: Predictor, pictures: Picture | Iterable[Picture], top: i
         files += expand([str(item)]) if isinstance(item, str | Path) else [item]
     engine = resolve(EngineOptions(device=device))
     with using(engine):
-        return list(predict(subject, files, engine, top))
+        looks = read_views(views)
+        runner = choose_runner(name, subject, files, engine, looks, validation)
+        return list(predict(subject, files, engine, top, looks, runner=runner))
 
 
 def load(path: str | Path) -> Run:

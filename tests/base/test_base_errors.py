@@ -12,6 +12,8 @@ from convsmith.base.errors import (
     ConvsmithError,
     MissingExtra,
     MissingPath,
+    ProcessFailed,
+    Told,
     UnknownName,
     UsageError,
     WrongType,
@@ -27,6 +29,8 @@ CASES = [
     (MissingPath("text"), FileNotFoundError, 2, "text"),
     (BadFile("a/b.json", "is cut"), ValueError, 1, "a/b.json: is cut"),
     (CheckFailed("text"), ValueError, 1, "text"),
+    (ProcessFailed("text", 2), RuntimeError, 2, "text"),
+    (Told("text"), RuntimeError, 1, "text"),
     (
         MissingExtra("onnx", "deploy"),
         ImportError,

@@ -17,7 +17,7 @@ from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND
 
 SOURCE = str(Path(convsmith.__file__).parents[1])
-MOST = 25
+MOST = 28
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",)])
@@ -111,6 +111,8 @@ FREE = [
     ["train", "--batch", "many"],
     ["train", "--optimiser.momentun", "1"],
     ["eval", "--nonsense"],
+    ["finetune", "resnet18", "--data", "nowhere"],
+    ["finetune", "resnet18", "--weights", "a.pth", "--data", "nowhere", "--at", "stage9"],
     ["predict"],
     ["nonsense"],
 ]
@@ -157,11 +159,35 @@ def test_the_command_as_a_process(tmp_path):
 def test_every_recipe_is_explained(command):
     listed = command("recipes", "--json").json
     assert [row["name"] for row in listed] == list(RECIPES)
-    assert all(row.keys() == {"name", "recipe", "about"} for row in listed)
-    assert all(name in command("recipes").out for name in RECIPES)
+    assert all(row.keys() == {"name", "group", "run_by_us", "recipe", "sources", "about"} for row in listed)
+    text = command("recipes").out
+    assert all(re.search(rf"^  {name} .* {r'[+]' if RECIPES[name].was_run else ' '}  ", text, re.M) for name in RECIPES)
+    assert "\nCIFAR-100\n  plain20-cifar100 " in text
+    assert f"{len(RECIPES)} recipes; + was run by us to its end, the others never" in text
     for name in RECIPES:
         text = command("recipes", name).out
         assert text == command("recipes", "show", name).out
-        assert "* differs from the default of a recipe" in text
-        assert re.search(rf"^name +{name} +\*", text, re.MULTILINE)
+        assert RECIPES[name].about in text
+        assert re.search(rf"^name +{name} ", text, re.MULTILINE)
+        assert "\nas in every recipe that does not say otherwise:\n" in text
     assert command("recipes", "digits", "--json").json == RECIPES["digits"]().to_json()
+
+
+def test_a_recipes_values_are_shown_with_their_source(command):
+    text = command("recipes", "resnet50-16ep-imagenet").out
+    rules = r"rule(pattern='norm', weight_decay=0.0)"
+    assert re.search(rf"^optimiser.rules +{re.escape(rules)} +rn50_16_epochs.yaml +exceptions", text, re.MULTILINE)
+    grown = "progressive(first=0.625, last=0.75, start='11ep', end='13ep')"
+    assert re.search(rf"^resize +{re.escape(grown)} +rn50_16_epochs.yaml ", text, re.MULTILINE)
+    assert re.search(r"^seed +0 +seed of", text, re.MULTILINE)
+
+
+def test_recipes_by_pattern(command, refused):
+    names = [row["name"] for row in command("recipes", "*cifar100*", "--json").json]
+    assert names == [name for name in RECIPES if name.endswith("cifar100")]
+    assert len(names) == 22
+    text = command("recipes", "imagenet").out
+    assert text.count("\n  ") == 12
+    assert f"\n12 of {len(RECIPES)} recipes; " in text
+    assert "; nearest: resnet20-cifar10-fast, " in refused("recipes", "resnet20-cifar10-faster")
+    assert refused("recipes", "show", "*").startswith("unknown recipe '*'")

@@ -115,7 +115,7 @@ def test_doctor_names_what_is_missing(command, monkeypatch):
         (["runs", "nowhere"], "nowhere: no such folder"),
         (["data", "chekc", "digits"], "unknown action of data: 'chekc'; nearest: check"),
         (["data", "stats", "nowhere"], "no such path, and no data set of this name: 'nowhere'"),
-        (["recipes", "digit"], "unknown recipe 'digit'; nearest: digits"),
+        (["recipes", "digist"], "unknown recipe 'digist'; nearest: digits"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

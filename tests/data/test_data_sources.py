@@ -175,3 +175,16 @@ def test_names_of_known_sets() -> None:
     assert class_names("cifar10", 10)[0] == "airplane"
     assert class_names("cifar10", 12) == tuple(str(i) for i in range(12))
     assert class_names("cifar10", 2) == ("0", "1")
+
+
+def test_the_digits_are_those_that_scikit_learn_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.datasets import load_digits
+
+    from convsmith.data.sources import digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    read = digits._stored()
+    assert np.array_equal(read[0], pixels)
+    assert np.array_equal(read[1], labels)
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    assert all(np.array_equal(one, other) for one, other in zip(digits._stored(), read, strict=True))

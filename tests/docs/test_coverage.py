@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from convsmith.cli import VERBS, main
+from convsmith.experiments.entries import EXPERIMENTS
 from convsmith.lectures.coverage import REMARK, SECTIONS, covered, page
 from convsmith.lectures.entries import ENTRIES
 
@@ -55,7 +56,7 @@ def test_a_named_command_works(command, capsys, tmp_path, monkeypatch):
 
 
 def test_named_entries_are_there():
-    assert {c.split()[2] for c in COMMANDS if c.split()[1] == "reproduce"} <= set(ENTRIES)
+    assert {c.split()[2] for c in COMMANDS if c.split()[1] == "reproduce"} <= {*ENTRIES, *EXPERIMENTS}
 
 
 def test_states():

@@ -11,21 +11,46 @@ from PIL import Image
 
 import convsmith as cs
 from convsmith.cli import main
+from convsmith.cli.arguments import Parser, add_short
+from convsmith.cli.fields import edited, recipe_words
+from convsmith.experiments.entries import EXPERIMENTS
+from convsmith.recipes.shorthand import SHORTHAND
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# What other libraries call it, in the first column, and we, in the second.
+COMING_FROM = sorted((ROOT / "docs" / "coming_from").glob("*.md"))
 # The names of runs, as the pages print them; one quick run stands for all.
 RUN = re.compile(r"runs/\d{4}-\d\d-\d\d-digits-[0-9a-f]{6}|\bRUN\b")
 # Data that a test cannot have, with what stands in for it.
-STAND_INS = {"resnet20-cifar10-fast": ["--data", "photos/", "--size", "32"], "lenet5-mnist": ["--data", "digits"]}
+STAND_INS = {
+    "cifar10-speed-small": ["--data", "photos/", "--size", "32"],
+    "resnet20-cifar10-fast": ["--data", "photos/", "--size", "32"],
+    "lenet5-mnist": ["--data", "digits"],
+}
 
 
 def commands(page: Path) -> list[str]:
     """The lines of a page that begin with the command, in blocks of code and in tables."""
     text = page.read_text()
     blocks = re.findall(r"^    (convsmith .*)$", text, re.MULTILINE)
-    table = re.findall(r"^\| `(convsmith [^`]*)` \|", text, re.MULTILINE)
+    column = r"\|.*\| " if page in COMING_FROM else r"\| "
+    table = re.findall(rf"^{column}`(convsmith [^`]*)`", text, re.MULTILINE)
     return [c for c in blocks + table if "..." not in c]
+
+
+def every_command() -> dict[str, Path]:
+    """What is to be run, with the first page that has it; another run of the same kind is the same command."""
+    found: dict[str, Path] = {}
+    for page in PAGES:
+        for command in commands(page):
+            found.setdefault(RUN.sub("RUN", command), page)
+    return found
+
+
+def option_cells(page: Path) -> list[str]:
+    """The options for `train` in a page's tables, where a bar is written with a backslash."""
+    return [cell.replace("\\|", "|") for cell in re.findall(r"^\|.*\| `(--[^`]*)` \|", page.read_text(), re.MULTILINE)]
 
 
 def python_blocks(page: Path) -> list[str]:
@@ -44,11 +69,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image.save(folder / "photos" / label / f"patient{i}.jpg")
     for name in ("photo.png", "photo.jpg"):
         Image.fromarray(random.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / name)
-    (folder / "my_net.py").write_text(
-        "from torch import nn\n\n\ndef make(classes=10, channels=3):\n"
-        "    pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes)\n"
-        "    return nn.Sequential(nn.Conv2d(channels, 8, 3), *pooled)\n"
-    )
+    for code in python_blocks(ROOT / "docs" / "own.md"):
+        name = re.match(r"# (\w+\.py)\n", code)
+        assert name is not None
+        (folder / name[1]).write_text(code)
+    files = [f"photos/{label}/patient{i}.jpg" for i in range(20) for label in ("cat", "dog", "owl")]
+    labels = [f"{file},{file.split('/')[1]}" for file in files]
+    (folder / "labels.csv").write_text("\n".join(["image,label", *labels]))
+    tags = [f"{file},{i % 2},{int(i % 3 == 0)},{int(i % 5 > 0)}" for i, file in enumerate(files)]
+    (folder / "tags.csv").write_text("\n".join(["image,indoors,dark,close", *tags]))
+    (folder / "weights.json").write_text('{"cat": 1, "dog": 1, "owl": 4}')
     cs.train("digits", quick=True, quiet=True, out=folder / "run")
     recipe = cs.Recipe().edit(data__size=32).to_json()
     (folder / "recipe.json").write_text(json.dumps(recipe))
@@ -57,20 +87,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("page", "command"), [pytest.param(p, c, id=f"{p.stem}: {c}") for p in PAGES for c in commands(p)]
-)
+@pytest.mark.parametrize("command", [pytest.param(c, id=f"{p.stem}: {c}") for c, p in every_command().items()])
 def test_command_of_the_documents(
-    page: Path, command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
     words = shlex.split(RUN.sub("run", command), comments=True)[1:]
-    if words[0] == "train" and "--resume" not in words:
+    if words[0] in ("train", "finetune") and "--resume" not in words:
         words += ["--quick", "--quiet"]
         words += STAND_INS.get(words[1], [])
         if "photos/" in words:
             words += ["--batch", "8"]
-    status = main(words)
+    if words[0] == "reproduce" and words[1:2] and words[1] in EXPERIMENTS:
+        words += ["--quick", "--quiet", "--data", "digits", "--size", "8"]
+    try:
+        status = main(words)
+    except SystemExit as left:  # of --help
+        status = left.code
     assert status == 0, capsys.readouterr().err
 
 
@@ -80,6 +113,19 @@ def test_command_of_the_documents(
 def test_python_of_the_documents(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     exec(compile(code, "document", "exec"), {"__name__": "document"})
+
+
+@pytest.mark.parametrize(
+    "options", [pytest.param(cell, id=f"{p.stem}: {cell}") for p in COMING_FROM for cell in option_cells(p)]
+)
+def test_options_for_those_who_come_from_elsewhere_are_ours(options: str) -> None:
+    rest, fields = recipe_words(shlex.split(options))
+    parser = Parser("train", "")
+    add_short(parser, *SHORTHAND)
+    recipe = edited(cs.Recipe(), parser.read(rest), fields)
+    assert recipe != cs.Recipe() or "--seed 0" in options
+    for edit in recipe.edits:
+        assert cs.edit(cs.network("vgg16_bn" if edit.startswith("dropout") else "resnet18"), edit).edits == (edit,)
 
 
 def test_pages_have_commands() -> None:

@@ -27,7 +27,7 @@ def test_ours_is_correct_and_every_difference_has_its_reason(name):
 
 def test_the_checks_of_layers_leave_the_global_generator_alone():
     before = torch.random.get_rng_state()
-    for entry in TOPICS["how layers behave"].values():
+    for entry in [*TOPICS["how layers behave"].values(), *TOPICS["how networks learn, in NumPy"].values()]:
         entry.given(entry.compute)
     assert torch.equal(torch.random.get_rng_state(), before)
 

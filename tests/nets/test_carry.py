@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from convsmith.base.errors import CheckFailed
+from convsmith.base.errors import CheckFailed, UsageError
 from convsmith.nets.build import build
 from convsmith.nets.carry import carry
 from convsmith.nets.ops import Act, BatchNorm, Conv, ConvTranspose, Flatten, Linear
@@ -238,3 +238,45 @@ def test_edits_that_need_training_say_what_is_lacking(text, what):
     tree = network("resnet20_cifar")
     with pytest.raises(CheckFailed, match=f"{what}.*train it instead"):
         carry(tree, build(tree).state_dict(), text)
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("resnet20_cifar", ("size=8",)),
+        ("resnet20_b_cifar", ("size=8", "se=4")),
+        ("preresnet110_cifar", ("deepen=0.17", "size=8")),
+        ("plain20_cifar", ("size=8",)),
+        ("mobilenet_v2", ("size=32",)),
+        ("vgg11_bn_cifar", ()),
+        ("resnet20_cifar", ("size=8", "norm=none")),
+    ],
+)
+def test_identity_layers_keep_the_outputs_and_learn(name, start):
+    tree = network(name, classes=10)
+    for text in start:
+        tree = edit(tree, text)
+    before, after = carried(tree, "identity_layers=2")
+    x = image(tree)
+    with torch.no_grad():
+        assert torch.equal(after(x), before(x))
+    new = [key for key in after.state_dict() if "identity" in key and key.endswith("weight")]
+    assert len(new) >= 2
+    after.train()(x).square().sum().backward()
+    gradients = dict(after.named_parameters())
+    for layer in ("identity1.", "identity2."):
+        assert any(gradients[key].grad.abs().max() > 0 for key in new if layer in key)
+
+
+def test_identity_layers_can_be_added_again():
+    tree = network("plain20_cifar")
+    once = edit(edit(tree, "identity_layers=1"), "identity_layers=2")
+    names = [name for name, _ in dict(once.stages)["stage1"].children]
+    assert names[-6:] == [f"identity{kind}{i}" for i in (1, 2, 3) for kind in ("", "_act")]
+
+
+def test_identity_layers_that_cannot_be():
+    with pytest.raises(UsageError, match=r"lenet5 has neither residual units .* --edit act=relu"):
+        edit(network("lenet5"), "identity_layers")
+    with pytest.raises(UsageError, match="expected at least 1 layer for each stage, received 0"):
+        edit(network("resnet18"), "identity_layers=0")

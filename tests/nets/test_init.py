@@ -36,7 +36,17 @@ def seeded():
 
 
 def test_every_rule_has_its_variance():
-    assert VARIANCE.keys() == INITS.keys()
+    assert VARIANCE.keys() | {"dirac"} == INITS.keys()
+
+
+def test_dirac_passes_the_inputs_on_and_leaves_the_rest_to_torch():
+    layer = nn.Sequential(nn.Conv2d(64, 256, 3, padding=1))
+    initialise(layer, "dirac")
+    images = torch.randn(2, 64, 5, 5)
+    with torch.no_grad():
+        assert torch.equal(nn.functional.conv2d(images, layer[0].weight, padding=1)[:, :64], images)
+    rest = layer[0].weight[64:]
+    assert rest.var().item() == pytest.approx(VARIANCE["torch"], rel=0.02)
 
 
 @pytest.mark.parametrize("name", VARIANCE)

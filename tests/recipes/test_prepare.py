@@ -176,7 +176,8 @@ def test_the_estimate_comes_from_a_few_steps_and_changes_nothing(trees, shared_p
     expected = estimate(fitted)
     assert torch.equal(before, torch.random.get_rng_state())
     assert expected.steps == 10
-    assert expected.seconds == pytest.approx(10 * 48 / expected.images_per_second)
+    # The steps, and the evaluations.
+    assert expected.seconds > 10 * 48 / expected.images_per_second
     assert expected.seconds < 30
     weights = sum(t.numel() * t.element_size() for t in make_model(fitted, []).state_dict().values())
     assert weights * 3 < expected.disk_bytes < weights * 3 * 2.1

@@ -13,6 +13,7 @@ from convsmith.nets.pretrained import load_weights
 from convsmith.nets.zoo import network
 from convsmith.recipes.evaluate import evaluate_examples
 from convsmith.runs.weights import load_weights as read_weights
+from convsmith.tasks.classify import Classify
 from convsmith.training.engine import resolve
 from convsmith.training.options import EngineOptions
 
@@ -32,6 +33,7 @@ def test_a_public_resnet20_scores_as_published():
     source = open_source(options)
     preprocess = replace(preprocess_for(source.card, options, (MEAN, STD)), mean=MEAN, std=STD)
     engine = resolve(EngineOptions(device="cpu"))
-    result = evaluate_examples(module, source.splits["train"], source.card.classes, preprocess, options, engine)
+    task = Classify(source.card.classes)
+    result = evaluate_examples(module, source.splits["train"], task, preprocess, options, engine)
     assert result.count == 10_000
     assert round(result.accuracy, 4) == 0.8103

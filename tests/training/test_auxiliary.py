@@ -137,10 +137,10 @@ def test_a_run_that_dies_ends_with_the_bits_of_one_that_did_not(recipe, options,
     straight = train(recipe, out=tmp_path / "straight", quiet=True).run
     honest = fit.train_step
 
-    def dying(state, batch, job):
+    def dying(state, batch, job, asked):
         if state.step == 9:
             raise KeyboardInterrupt
-        honest(state, batch, job)
+        return honest(state, batch, job, asked)
 
     monkeypatch.setattr(fit, "train_step", dying)
     with pytest.raises(Interrupted):

@@ -15,6 +15,8 @@ from convsmith.recipes.run import train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
 from convsmith.tasks.classify import Classify
+from convsmith.training import step as steps
+from convsmith.training.distributed import ALONE
 from convsmith.training.evaluate import evaluate
 from convsmith.training.step import Exploded, step_seed
 
@@ -42,6 +44,8 @@ def test_step_seeds_differ_and_fit_torch():
 
 
 def test_training_moves_no_generator_of_the_caller(recipe, tmp_path):
+    import rich.style  # noqa: F401  (scikit-learn imports it, and it draws a number when it is loaded)
+
     torch.manual_seed(11)
     np.random.seed(11)
     random.seed(11)
@@ -152,13 +156,28 @@ def test_a_loss_that_explodes_stops_before_the_update(value, said, recipe, poiso
     assert saved.model.keys() == load_checkpoint(straight.run).model.keys()
 
 
+@pytest.mark.parametrize("value", [float("nan"), -1e6], ids=["nan", "far"])
+def test_on_a_gpu_some_steps_pass_before_the_loss_is_looked_at(value, recipe, poisoned, tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "LOOK_EVERY", {"cpu": 4})
+    path = tmp_path / "run"
+    poisoned(9, value)
+    message = (
+        r"step 12 \(epoch 2\): the training loss is .*; looked at every 4 steps, of which this one was not taken. Mend"
+    )
+    with pytest.raises(Exploded, match=message):
+        train(recipe.edit(schedule__kind="constant"), out=path, quiet=True)
+    saved = load_checkpoint(open_run(path))
+    assert saved.step < 9
+    assert all(bool(torch.isfinite(value.double()).all()) for value in saved.model.values())
+
+
 def test_the_weights_are_untouched_by_the_step_that_exploded(recipe, poisoned, tmp_path):
     from convsmith.recipes import run as running
     from convsmith.training.step import train_step
 
     poisoned(2, float("nan"))
     plan = prepare(recipe)
-    state, job = running._begin(plan, running.make_model(plan, []))
+    state, job = running._state_and_job(plan, running.make_model(plan, []), ALONE)
     state.model.train()
     first, second, *_ = job.training.epoch(0)
     train_step(state, first, job)

@@ -36,6 +36,8 @@ CASES: dict[str, dict[str, Any]] = {
     "swa within epochs": {"optimiser__average": "swa('20%', '4steps')"},
     "everything": {**EVERYTHING, "optimiser__kind": "muon", "optimiser__lr": 0.01},
     "everything with swa": {**EVERYTHING, "optimiser__kind": "lamb", "optimiser__average": "swa('30%', '5steps')"},
+    "growing images": {"resize": "progressive(0.5, 1.0, '10%', '70%', 2)"},
+    "compiled": {"engine__compile": "on"},
     "exponential": {"schedule__kind": "exponential"},
     "one cycle": {"schedule__kind": "one_cycle", "schedule__warmup": "30%"},
     "warm-up by error": {"schedule__warmup_error": 0.62, "schedule__kind": "constant"},
@@ -58,10 +60,10 @@ def dying(monkeypatch):
     honest = fit.train_step
 
     def at(moment: int | None) -> None:
-        def step(state, batch, job):
+        def step(state, batch, job, asked):
             if state.step == moment:
                 raise KeyboardInterrupt
-            honest(state, batch, job)
+            return honest(state, batch, job, asked)
 
         monkeypatch.setattr(fit, "train_step", step)
 

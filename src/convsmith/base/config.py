@@ -214,6 +214,13 @@ def _read_union(kind: Any, value: Any, where: str) -> Any:
     raise WrongType(f"{where}: expected {type_name(kind)}, received {value!r}")
 
 
+def _gathered(record: type, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of a record whose only field is a list as one: `multi_scale(224, 256)`."""
+    hints = [_hints(record)[f.name] for f in dc.fields(record)]
+    alone = len(hints) == 1 and get_origin(hints[0]) is tuple
+    return (args,) if alone and args and not isinstance(args[0], tuple | list) else args
+
+
 def _read_record(kinds: type | tuple[type, ...], value: Any, where: str) -> Any:
     """One of `kinds`, told by its tag; text is read as a call: `crop(4)`."""
     union = {kind_of(k): k for k in (kinds if isinstance(kinds, tuple) else (kinds,))}
@@ -224,9 +231,10 @@ def _read_record(kinds: type | tuple[type, ...], value: Any, where: str) -> Any:
         if call.name not in union:
             raise unknown(where.split("[")[0], call.name, union)
         names = [f.name for f in dc.fields(union[call.name])]
-        if len(call.args) > len(names):
-            raise UsageError(f"{where}: {call.name} takes at most {len(names)} arguments, received {len(call.args)}")
-        value = {"kind": call.name, **dict(zip(names, call.args, strict=False)), **dict(call.kwargs)}
+        args = _gathered(union[call.name], call.args)
+        if len(args) > len(names):
+            raise UsageError(f"{where}: {call.name} takes at most {len(names)} arguments, received {len(args)}")
+        value = {"kind": call.name, **dict(zip(names, args, strict=False)), **dict(call.kwargs)}
     if not isinstance(value, dict):
         raise WrongType(f"{where}: expected {' or '.join(union)}, received {value!r}")
     data = dict(cast("dict[str, Any]", value))

@@ -63,6 +63,18 @@ class MissingExtra(ConvsmithError, ImportError):
         return type(self), (self.library, self.extra)
 
 
+class ProcessFailed(ConvsmithError, RuntimeError):
+    """One of several processes failed, or answers no more; `exit_code` is that of the error behind it."""
+
+    def __init__(self, message: str, exit_code: int = 1):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Told(ProcessFailed):
+    """Why all processes end; another one has said it to the user already."""
+
+
 def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     """The `count` names most like `name`, the best first; names that begin with it count as near."""
     names = list(names)

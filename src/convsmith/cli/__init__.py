@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from convsmith.base.errors import ConvsmithError, NoChange, unknown
+from convsmith.base.errors import ConvsmithError, NoChange, ProcessFailed, Told, unknown
+from convsmith.base.processes import part
 from convsmith.base.table import Table
 from convsmith.report.text import clean
 
@@ -25,11 +26,13 @@ VERBS: Table[str] = Table(
         "recipes": "list the recipes, or explain one",
         "data": "check a data set's files, or its statistics",
         "train": "train a network, by a recipe or on your own images",
+        "finetune": "learn other images from trained weights",
         "runs": "list the runs with state, accuracy and time",
         "eval": "accuracy, averages, calibration and confusion of runs",
         "predict": "what a run says about images",
         "export": "a run as ONNX, or its weights for torchvision or timm",
         "reproduce": "the figures of the lectures, computed",
+        "bench": "how fast this machine runs a network, engine by engine",
         "doctor": "this machine and installation",
     },
 )
@@ -40,7 +43,9 @@ SYNONYMS = {
     "fit": "train", "resume": "train",
     "infer": "predict", "classify": "predict",
     "diff": "compare", "recipe": "recipes", "run": "runs", "ls": "runs", "dataset": "data", "env": "doctor",
+    "transfer": "finetune", "probe": "finetune",
     "lectures": "reproduce", "figures": "reproduce",
+    "benchmark": "bench", "speed": "bench",
     "lint": "review", "critique": "review",
 }  # fmt: skip
 
@@ -58,10 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words[0] in ("-V", "--version"):
             print(import_module("convsmith").__version__)
             return 0
+        if part().size > 1:
+            # DistributedDataParallel has a warning for each process about a choice that was made on purpose.
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        if not part().leads:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - of several processes the first one speaks
         verb = SYNONYMS.get(words[0], words[0])
         if verb not in VERBS:
             raise unknown("verb", words[0], [*VERBS, *SYNONYMS])
-        if verb != words[0]:
+        if verb != words[0] and part().leads:
             print(f"({words[0]} is convsmith {verb})", file=sys.stderr)
         if words[0] == "resume" and "--resume" not in words:
             words.insert(1, "--resume")
@@ -69,8 +79,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             warnings.simplefilter("always", NoChange)
             return import_module(f"convsmith.cli.{verb}").run(words[1:])
+    except Told as error:
+        return error.exit_code
     except ConvsmithError as error:
-        print(f"convsmith: {_line(error)}", file=sys.stderr)
+        if _speaks() or isinstance(error, ProcessFailed):
+            print(f"convsmith: {_line(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as stop:
         print(f"convsmith: {_line(stop) or 'stopped'}", file=sys.stderr)
@@ -81,6 +94,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _speaks() -> bool:
+    """Whether this process says what all of them find; one that cannot tell which it is says so itself."""
+    try:
+        return part().leads
+    except ConvsmithError:
+        return True
+
+
 def _line(message: object) -> str:
     """A message on one line: those of other people's code may have several, names of files anything at all."""
     return clean(" ".join(line.strip() for line in str(message).splitlines()))
@@ -88,6 +109,8 @@ def _line(message: object) -> str:
 
 def _show_warning(message: Warning | str, *place: object) -> None:
     """A warning is for whoever gave the command, to whom the place in the source says nothing."""
+    if not _speaks():
+        return
     print(f"warning: {_line(message)}", file=sys.stderr)
 
 

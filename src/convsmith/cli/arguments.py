@@ -1,16 +1,13 @@
-"""Reading a verb's words: argparse with one-line errors, and the recipe's fields as options."""
+"""Reading a verb's words: argparse with one-line errors. The fields of a recipe as options are in fields.py."""
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from convsmith.base.config import options as recipe_options
 from convsmith.base.errors import UsageError, nearest
-from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.shorthand import SHORTHAND, set_fields
+from convsmith.recipes.shorthand import SHORTHAND
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,47 +63,15 @@ def add_edit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--edit", action="append", default=[], metavar="EDIT", help=help)
 
 
+def add_views(parser: argparse.ArgumentParser) -> None:
+    """`--views`: several views of an image, whose probabilities are averaged."""
+    help = "the mean over several views of an image: mirror, ten_crop, 'translate(1),mirror', ... (docs/eval.md)"
+    parser.add_argument("--views", default="", metavar="VIEWS", help=help)
+
+
 def add_output(parser: argparse.ArgumentParser) -> None:
     """`--json`, which every verb has."""
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")
-
-
-def recipe_words(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Split off the options that name a field of a recipe: `--optimiser.lr 0.1`, `--label_smoothing=0.1`."""
-    fields = {path for path, *_ in recipe_options(Recipe())} - set(SHORTHAND)
-    rest: list[str] = []
-    found: list[tuple[str, str]] = []
-    iterator = iter(words)
-    for word in iterator:
-        name, equals, value = word.removeprefix("--").partition("=")
-        path = name.replace("-", "_")
-        if not word.startswith("--") or (path not in fields and "." not in path):
-            rest.append(word)
-            continue
-        if not equals:
-            value = next(iterator, None)
-            if value is None or (value.startswith("--") and not re.match(r"-?\d", value)):
-                raise UsageError(f"--{name} needs a value")
-        found.append((path, value))
-    return rest, found
-
-
-def edited(recipe: Recipe, values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> Recipe:
-    """The recipe with what was given on the command line, short options and dotted ones in any order."""
-    short = [(name, getattr(values, name, None)) for name in SHORTHAND]
-    return set_fields(recipe, [*((name, value) for name, value in short if value is not None), *fields])
-
-
-def all_fields() -> str:
-    """Every field of a recipe as an option, for `--help-all`."""
-    from convsmith.base.config import plain
-
-    lines: list[str] = []
-    for path, kind, value, help in recipe_options(Recipe()):
-        shown = plain(value)
-        default = ",".join(map(str, shown)) if isinstance(shown, list) else "none" if shown is None else shown
-        lines.append(f"  --{path} ({kind}; {default})".ljust(58) + f" {help}")
-    return "\n".join(["every field of a recipe is an option (type; default):", "", *lines])
 
 
 def print_json(data: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import print_json, say
 from convsmith.cli.eval import evaluation_table
+from convsmith.cli.numbers import is_labelling
 from convsmith.cli.pictures import picture_file, write_picture
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
@@ -20,7 +21,7 @@ from convsmith.training.options import EngineOptions
 
 _OF_NETWORKS = ("edit", "stem", "classes", "channels", "size", "input", "bars", "bubbles", "winners")
 _OF_RUNS = ("split", "data", "plot", "device")
-_SHARES = ("accuracy", "balanced_accuracy", "f1", "ece")
+_SHARES = ("accuracy", "balanced_accuracy", "f1", "ece", "map", "micro_f1", "hamming")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +84,7 @@ def _courses(paths: Sequence[str], names: Sequence[str]) -> list[Course]:
 
 
 def _numbers(names: Sequence[str], compared: Any) -> str:
-    images = {(e.split, e.result.count) for e in compared.evaluated}
+    images = {(e.split, len(e.examples)) for e in compared.evaluated}
     where = ", ".join(f"{split}: {count(number)} images" for split, number in sorted(images))
     return f"on {where}\n" + evaluation_table([(n, e.result) for n, e in zip(names, compared.evaluated, strict=True)])
 
@@ -119,10 +120,11 @@ def _paired(names: Sequence[str], compared: Any) -> str:
         )
         for name, p in zip(names[1:], compared.pairs, strict=True)
     ]
+    exact = is_labelling(compared.evaluated[0].result)
+    what = "images with exactly their labels" if exact else "accuracy"
     header = ("run", "points", "95% interval", "right here only", f"right in {names[0]} only", "p")
-    return (
-        f"accuracy against {names[0]}, image by image (interval: bootstrap over images; p: McNemar, exact)\n"
-        + table(header, rows, align="<>>>>>")
+    return f"{what} against {names[0]}, image by image (interval: bootstrap over images; p: McNemar, exact)\n" + table(
+        header, rows, align="<>>>>>"
     )
 
 
@@ -164,7 +166,7 @@ def _network_facts(path: str) -> dict[str, Any]:
 
 def _as_json(paths: Sequence[str], compared: Any, comparing: Any) -> dict[str, Any]:
     runs = [
-        {"run": path, "split": e.split, "count": e.result.count, "step": e.subject.step}
+        {"run": path, "split": e.split, "count": len(e.examples), "step": e.subject.step}
         | comparing.numbers_of(e.result)
         | _network_facts(path)
         for path, e in zip(paths, compared.evaluated, strict=True)

@@ -1,33 +1,39 @@
-"""`convsmith data check|stats PATH`."""
+"""`convsmith data check|stats PATH`, `convsmith data cache`."""
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 
-from convsmith.base.errors import unknown
+from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.data.cache import clear_stored, decoded_folder, list_stored
 from convsmith.data.check import check_path
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import KNOWN, describe, open_source
 from convsmith.data.stats import stats
-from convsmith.report.text import count, table
+from convsmith.report.text import clean, count, size, table
 
 SHOWN = 40
 
 
 def run(words: Sequence[str]) -> int:
-    """Check every file of a data set, or print its statistics."""
+    """Check every file of a data set, print its statistics, or list and clear the decoded images that are kept."""
     parser = Parser(
-        "data", "check: open every file; list what is broken, odd, or in two splits. stats: counts, sizes, advice."
+        "data",
+        "check: open every file; list what is broken, odd, or in two splits. stats: counts, sizes, advice. "
+        "cache: the decoded images that are kept on the disk.",
     )
-    parser.add_argument("what", help="check or stats")
-    parser.add_argument("source", help=f"a path, or one of {', '.join(KNOWN)}")
+    parser.add_argument("what", help="check, stats or cache")
+    parser.add_argument("source", nargs="?", help=f"a path, or one of {', '.join(KNOWN)}; of cache: list or clear")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="files opened at once")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_output(parser)
     values = parser.read(words)
-    actions = {"check": _check, "stats": _stats}
+    actions = {"check": _check, "stats": _stats, "cache": _cache}
     if values.what not in actions:
         raise unknown("action of data:", values.what, actions)
+    if values.source is None and values.what != "cache":
+        raise UsageError(f"data {values.what}: expected a path, or one of {', '.join(KNOWN)}")
     return actions[values.what](values)
 
 
@@ -68,10 +74,48 @@ def _stats(values) -> int:
         print(f"... and {len(rows) - SHOWN} classes more (all with --json)")
     print()
     for key, value in numbers.items():
-        if key not in ("name", "kind", "splits", "classes", "warnings") and value not in (None, [], {}, ""):
+        if key not in ("name", "kind", "splits", "classes", "lighting", "warnings", "advice") and value not in (
+            None,
+            [],
+            {},
+            "",
+        ):
             print(f"{key.replace('_', ' '):<16} {_text(value)}")
+    print()
+    for line in numbers["advice"]:
+        print(line)
     for warning in numbers.get("warnings", ()):
         print(f"warning: {warning}")
+    return 0
+
+
+def _cache(values) -> int:
+    actions = ("list", "clear")
+    action = values.source or "list"
+    if action not in actions:
+        raise unknown("action of data cache:", action, actions)
+    folder = decoded_folder()
+    if action == "clear":
+        freed = clear_stored()
+        if values.json:
+            print_json({"folder": str(folder), "freed_bytes": freed})
+        else:
+            print(f"freed {size(freed)} in {folder}")
+        return 0
+    entries = list_stored()
+    if values.json:
+        print_json({"folder": str(folder), "entries": [entry.to_json() for entry in entries]})
+        return 0
+    days = [time.strftime("%Y-%m-%d", time.localtime(entry.used)) for entry in entries]
+    rows = [
+        (clean(e.source, 40), e.split, count(e.images), "x".join(map(str, e.size)), size(e.bytes), day)
+        for e, day in zip(entries, days, strict=True)
+    ]
+    if rows:
+        print(table(("data", "split", "images", "pixels", "on disk", "last used"), rows, align="<<>>>>"))
+    print(
+        f"{size(sum(entry.bytes for entry in entries))} in {folder}" + (" (data cache clear frees it)" if rows else "")
+    )
     return 0
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
-from convsmith.cli.arguments import Parser, add_edit, add_output, print_json, say
+from convsmith.cli.arguments import Parser, add_edit, add_output, add_views, print_json, say
+from convsmith.cli.numbers import CLASSES, fraction, is_classification, other_table, print_other
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
+from convsmith.data.views import price, read_views, views_text
 from convsmith.report.reliability import Reliability, reliability_svg
 from convsmith.report.text import count, interval, percent, table
 from convsmith.runs.directory import open_run
 from convsmith.training.options import EngineOptions
 
-CLASSES = 40
 CONFUSED = 8
 ENSEMBLE = "ensemble"
 
@@ -31,6 +32,10 @@ def run(words: Sequence[str]) -> int:
     rows = [(path, e.result) for path, e in zip(values.runs, evaluated, strict=True)]
     if values.ensemble:
         rows.append((ENSEMBLE, evaluating.ensemble(evaluated)))
+    if values.plot:
+        choice = import_module("convsmith.recipes.task_choice")
+        for name, result in rows:
+            choice.as_classification(result, f"{name}: a reliability diagram")
     write_picture(values.plot, lambda: reliability_svg([_reliability(name, r, values.bins) for name, r in rows]))
     if values.json:
         print_json(_as_json(evaluated, rows, values))
@@ -48,6 +53,7 @@ def _parser() -> Parser:
     parser.add_argument("--split", choices=("train", "val", "test"), help="which images; none: test, else val")
     parser.add_argument("--data", metavar="NAME|PATH", help="other images than the run's own")
     parser.add_argument("--checkpoint", choices=("selected", "last", "best"), default="selected", help="which weights")
+    add_views(parser)
     parser.add_argument("--ensemble", action="store_true", help="the mean of the runs' probabilities as well")
     parser.add_argument("--calibrate", action="store_true", help="fit a temperature on val, and keep it in the run")
     parser.add_argument("--bins", type=int, default=15, metavar="N", help="stretches of confidence for the ECE (15)")
@@ -69,13 +75,14 @@ def _check(values: argparse.Namespace) -> None:
         raise UsageError(f"eval: --bins must be at least 1, received {values.bins}")
     if values.ensemble and len(values.runs) < 2:
         raise UsageError("eval: --ensemble needs two runs or more")
+    values.views = read_views(values.views)
     twice = next((path for n, path in enumerate(values.runs) if path in values.runs[:n]), None)
     if twice is not None:
         raise UsageError(f"eval: {twice} is named twice")
     if values.calibrate:
         if len(values.runs) > 1:
             raise UsageError("eval: --calibrate takes one run")
-        given = [f"--{n}" for n in ("split", "data", "ensemble", "edit", "plot") if getattr(values, n)]
+        given = [f"--{n}" for n in ("split", "data", "views", "ensemble", "edit", "plot") if getattr(values, n)]
         if given or values.checkpoint != "selected":
             raise UsageError(
                 f"eval: {(given or ['--checkpoint'])[0]} cannot be given with --calibrate, which fits the run's own "
@@ -90,6 +97,7 @@ def _evaluate(evaluating: Any, path: str, values: argparse.Namespace) -> Any:
         source=values.data,
         checkpoint=values.checkpoint,
         edits=values.edit,
+        views=values.views,
         engine=EngineOptions(device=values.device),
     )
     for warning in () if values.quiet else evaluated.subject.warnings:
@@ -98,7 +106,9 @@ def _evaluate(evaluating: Any, path: str, values: argparse.Namespace) -> Any:
 
 
 def evaluation_table(rows: Sequence[tuple[str, Any]], bins: int = 15) -> str:
-    """A row for each name with its `Classification`."""
+    """A row for each name with its evaluation."""
+    if not all(is_classification(result) for _, result in rows):
+        return other_table(rows)
     cells = [
         (
             name,
@@ -106,7 +116,7 @@ def evaluation_table(rows: Sequence[tuple[str, Any]], bins: int = 15) -> str:
             interval(*r.interval),
             percent(r.averages.balanced_accuracy),
             percent(r.averages.f1),
-            _fraction(r.auc),
+            fraction(r.auc),
             f"{r.loss:.4f}",
             f"{r.brier:.4f}",
             percent(r.ece(bins)),
@@ -119,22 +129,40 @@ def evaluation_table(rows: Sequence[tuple[str, Any]], bins: int = 15) -> str:
 
 def _where(evaluated: Sequence[Any]) -> str:
     """What the rows of a table were evaluated on: one line where it is the same for all."""
-    places = list(dict.fromkeys((e.split, e.result.count) for e in evaluated))
+    places = list(dict.fromkeys((e.split, len(e.examples)) for e in evaluated))
+    seen = list(dict.fromkeys(_views(e) for e in evaluated if e.views))
+    through = "".join(f"\nviews {text}" for text in seen)
     if len(places) == 1:
-        return f"on {places[0][0]}: {count(places[0][1])} images each"
-    return "\n".join(f"{e.subject.run.path} on {e.split}: {count(e.result.count)} images" for e in evaluated)
+        return f"on {places[0][0]}: {count(places[0][1])} images each{through}"
+    lines = (f"{e.subject.run.path} on {e.split}: {count(len(e.examples))} images" for e in evaluated)
+    return "\n".join(lines) + through
+
+
+def _views(evaluated: Any) -> str:
+    """The views with their price."""
+    cost = price(evaluated.views, evaluated.subject.preprocess)
+    return (
+        f"{views_text(evaluated.views)}: {count(cost.views)} of each image, {cost.pixels:g} times the pixels; "
+        "the mean of their probabilities"
+    )
 
 
 def _print_one(name: str, evaluated: Any, bins: int) -> None:
     result, subject = evaluated.result, evaluated.subject
-    right, means = round(result.accuracy * result.count), result.averages
     calibrated = f", temperature {subject.temperature:.3g}" if subject.temperature != 1 else ""
-    print(f"{name} on {evaluated.split}: {count(result.count)} images, weights of step {subject.step}{calibrated}")
+    images = count(len(evaluated.examples))
+    print(f"{name} on {evaluated.split}: {images} images, weights of step {subject.step}{calibrated}")
+    if evaluated.views:
+        print(f"views     {_views(evaluated)}")
+    if not is_classification(result):
+        print_other(result)
+        return
+    right, means = round(result.accuracy * result.count), result.averages
     print(f"accuracy  {result.accuracy:.2%}  ({count(right)} right; 95% interval {interval(*result.interval)})")
     print(f"top 5     {result.top5:.2%}")
     print(f"balanced  {means.balanced_accuracy:.2%}  (mean recall of the classes)")
     print(f"means     precision {percent(means.precision)}, recall {percent(means.recall)}, F1 {percent(means.f1)}")
-    print(f"AUC       {_fraction(result.auc)}  (each class against the rest, mean)")
+    print(f"AUC       {fraction(result.auc)}  (each class against the rest, mean)")
     print(f"loss      {result.loss:.4f}")
     print(f"Brier     {result.brier:.4f}")
     print(f"ECE       {result.ece(bins):.2%}  (expected calibration error, {bins} bins)")
@@ -167,7 +195,9 @@ def _print_confused(result: Any) -> None:
 def _as_json(evaluated: Sequence[Any], rows: Sequence[tuple[str, Any]], values: argparse.Namespace) -> Any:
     """One object for one run, else a list of them; with an ensemble its `members` and itself."""
     members = [
-        _numbers(result, values.bins) | {"split": e.split, "step": e.subject.step, "temperature": e.subject.temperature}
+        _numbers(result, values.bins)
+        | {"split": e.split, "step": e.subject.step, "temperature": e.subject.temperature}
+        | _views_json(e)
         for e, (_, result) in zip(evaluated, rows, strict=False)
     ]
     if len(rows) == 1:
@@ -176,16 +206,21 @@ def _as_json(evaluated: Sequence[Any], rows: Sequence[tuple[str, Any]], values: 
     return {"members": members, ENSEMBLE: _numbers(rows[-1][1], values.bins)} if values.ensemble else members
 
 
+def _views_json(evaluated: Any) -> dict[str, Any]:
+    if not evaluated.views:
+        return {}
+    cost = price(evaluated.views, evaluated.subject.preprocess)
+    return {"views": views_text(evaluated.views), "views_of_an_image": cost.views, "pixels": cost.pixels}
+
+
 def _numbers(result: Any, bins: int) -> dict[str, Any]:
+    if not is_classification(result):
+        return result.to_json() if hasattr(result, "to_json") else result.summary()
     return result.to_json() | {"ece": result.ece(bins), "reliability": [vars(b) for b in result.reliability(bins)]}
 
 
 def _reliability(name: str, result: Any, bins: int) -> Reliability:
     return Reliability(Path(name).name, [astuple(b) for b in result.reliability(bins)], result.ece(bins))
-
-
-def _fraction(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _calibrate(values: argparse.Namespace) -> int:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from convsmith.base.errors import unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
-from convsmith.nets.cost import cost
-from convsmith.nets.zoo import EDITS, NETWORKS, edit_usage, network
+from convsmith.nets.prices import Price, prices
+from convsmith.nets.zoo import EDITS, NETWORKS, edit_usage
 from convsmith.report.text import count, short, table
 
 
@@ -21,7 +21,8 @@ def run(words: Sequence[str]) -> int:
     names = NETWORKS.matching(values.pattern) or NETWORKS.matching(f"*{values.pattern}*")
     if not names:
         raise unknown("network", values.pattern, NETWORKS)
-    rows = [_row(name) for name in names]
+    counted = prices(names)
+    rows = [_row(name, counted[name]) for name in names]
     if values.json:
         print_json([{k: v for k, v in row.items() if k != "note"} for row in rows])
         return 0
@@ -48,15 +49,14 @@ def _list_edits(pattern: str, as_json: bool) -> int:
     return 0
 
 
-def _row(name: str) -> dict:
-    tree, row = network(name), NETWORKS[name]
-    numbers = cost(tree)
+def _row(name: str, price: Price) -> dict:
+    row = NETWORKS[name]
     return {
         "name": name,
-        "family": tree.family,
+        "family": price.family,
         "year": row.year,
-        "params": numbers.params,
-        "macs": numbers.macs,
-        "input": list(numbers.input),
+        "params": price.params,
+        "macs": price.macs,
+        "input": list(price.input),
         "note": row.note,
     }

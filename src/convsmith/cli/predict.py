@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from convsmith.base.errors import UsageError
-from convsmith.cli.arguments import Parser, add_edit, add_output, print_json, say
+from convsmith.cli.arguments import Parser, add_edit, add_output, add_views, print_json, say
+from convsmith.data.views import read_views
+from convsmith.deploy.engines.names import AUTO, ENGINES, check_engine
 from convsmith.report.text import percent
 from convsmith.training.options import EngineOptions
 
@@ -17,7 +19,14 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("run", help="a run's directory")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders (searched through) or patterns")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="classes for each image (5)")
+    help = "several labels an image: the least probability of those that are said (0.5)"
+    parser.add_argument("--threshold", type=float, metavar="P", help=help)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    help = f"what computes: auto (few pictures: the network as it is), {', '.join(ENGINES)} (docs/speed.md)"
+    parser.add_argument("--engine", default=AUTO, metavar="NAME", help=help)
+    help = "auto (bf16 where the machine has it and predictions stay), fp32 or bf16"
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"), help=help)
+    add_views(parser)
     add_edit(parser)
     parser.add_argument("--csv", action="store_true", help="print CSV, a row for each file and class")
     parser.add_argument("--quiet", action="store_true", help="no notes")
@@ -27,6 +36,9 @@ def run(words: Sequence[str]) -> int:
         raise UsageError(f"predict: --top must be at least 1, received {values.top}")
     if values.csv and values.json:
         raise UsageError("predict: choose one of --csv and --json")
+    if values.engine != AUTO:
+        check_engine(values.engine)
+    views = read_views(values.views)
     engines, predicting = import_module("convsmith.training.engine"), import_module("convsmith.deploy.predict")
     files = predicting.expand(values.images)
     subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
@@ -34,9 +46,14 @@ def run(words: Sequence[str]) -> int:
         say(f"warning: {warning}")
     if subject.temperature != 1 and not values.quiet:
         say(f"probabilities are calibrated: the outputs are divided by {subject.temperature:.4g}")
-    engine = engines.resolve(EngineOptions(device=values.device))
+    engine = engines.resolve(EngineOptions(device=values.device, precision=values.precision))
     with engines.using(engine):
-        predictions = predicting.predict(subject, files, engine, values.top)
+        runner = predicting.choose_runner(
+            values.engine, subject, files, engine, views,
+            validation=lambda: import_module("convsmith.recipes.evaluate").own_split(subject, "val")[1],
+            say=(lambda text: None) if values.quiet else say,
+        )  # fmt: skip
+        predictions = predicting.predict(subject, files, engine, values.top, views, values.threshold, runner)
         if values.json:
             found = list(predictions)
             print_json([p.to_json() for p in found])
@@ -52,8 +69,9 @@ def _print_csv(predictions):
     writer.writerow(("file", "rank", "label", "probability", "error"))
     found = []
     for p in predictions:
-        rows = [(rank, g.label, f"{g.probability:.6f}", "") for rank, g in enumerate(p.top, 1)]
-        writer.writerows((p.file, *row) for row in rows or [("", "", "", p.error)])
+        said = p.top if p.labels is None else p.labels
+        rows = [(rank, g.label, f"{g.probability:.6f}", "") for rank, g in enumerate(said, 1)]
+        writer.writerows((p.file, *row) for row in rows or [("", "", "", p.error or "")])
         found.append(p)
     return found
 
@@ -62,5 +80,7 @@ def _print_line(p):
     if p.error:
         print(f"convsmith: {p.error}", file=sys.stderr)
     else:
-        print(f"{p.file}: " + ", ".join(f"{g.label} {percent(g.probability)}" for g in p.top), flush=True)
+        said, nearest = p.top if p.labels is None else p.labels, p.top[0]
+        none = f"none of the classes (nearest: {nearest.label} {percent(nearest.probability)})"
+        print(f"{p.file}: {', '.join(f'{g.label} {percent(g.probability)}' for g in said) or none}", flush=True)
     return p

@@ -1,65 +1,107 @@
-"""`convsmith recipes [show] [NAME]`."""
+"""`convsmith recipes [show] [NAME|PATTERN]`."""
 
-import inspect
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from functools import reduce
+from typing import Any
 
-from convsmith.base.config import options, plain
+from convsmith.base.calls import format_call
+from convsmith.base.config import kind_of, options
+from convsmith.base.durations import Duration
+from convsmith.base.errors import unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
-from convsmith.recipes.builtin import RECIPES
+from convsmith.recipes.builtin import RECIPES, BuiltIn
 from convsmith.recipes.recipe import Recipe
 from convsmith.report.text import table
 
+RUN = "+"
+
 
 def run(words: Sequence[str]) -> int:
-    """List the recipes, or explain one."""
+    """List the recipes, all or those whose name matches, or explain one."""
     parser = Parser("recipes", "List the recipes, or explain one field by field.")
-    parser.add_argument("name", nargs="?", help="the recipe to explain")
+    parser.add_argument("name", nargs="?", help="recipe to explain, or a pattern in quotes, such as '*cifar100*'")
     add_output(parser)
-    values = parser.read([w for i, w in enumerate(words) if not (i == 0 and w == "show")])
-    if values.name:
-        return _explain(values.name, values.json)
-    rows = [
-        (name, make().network, make().data.source, str(make().length), _first_line(name))
-        for name, make in RECIPES.items()
-    ]
+    show = list(words[:1]) == ["show"]
+    values = parser.read(words[1:] if show else words)
+    if values.name in RECIPES or (show and values.name):
+        return _explain(RECIPES[values.name], values.json)
+    names = _matching(values.name or "*")
     if values.json:
-        print_json(
-            [{"name": name, "recipe": make().to_json(), "about": _about(name)} for name, make in RECIPES.items()]
-        )
+        print_json([_as_json(RECIPES[name]) for name in names])
         return 0
-    print(table(("recipe", "network", "data", "length", "what it is"), rows, align="<<<><"))
+    print(_listing([RECIPES[name] for name in names]))
     return 0
 
 
-def _explain(name: str, as_json: bool) -> int:
-    recipe = RECIPES[name]()
+def _matching(pattern: str) -> list[str]:
+    names = RECIPES.matching(pattern) or RECIPES.matching(f"*{pattern}*")
+    if not names:
+        raise unknown("recipe", pattern, RECIPES)
+    return names
+
+
+def _listing(entries: Sequence[BuiltIn]) -> str:
+    """One table, its rows under the names of their groups."""
+    rows = [
+        ("  " + entry().name, entry().network, str(entry().length), RUN if entry.was_run else "", entry.title)
+        for entry in entries
+    ]
+    head, rule, *lines = table(("  recipe", "network", "length", "", "what it is"), rows, align="<<><<").split("\n")
+    parts = [head, rule]
+    group = ""
+    for entry, line in zip(entries, lines, strict=True):
+        parts += [entry.group] if entry.group != group else []
+        parts.append(line)
+        group = entry.group
+    count = (
+        f"{len(entries)} of {len(RECIPES)} recipes; " if len(entries) < len(RECIPES) else f"{len(RECIPES)} recipes; "
+    )
+    parts.append(
+        f"\n{count}{RUN} was run by us to its end, the others never. "
+        "convsmith recipes NAME explains one, with what its source reports"
+    )
+    return "\n".join(parts)
+
+
+def _as_json(entry: BuiltIn) -> dict[str, Any]:
+    return {
+        "name": entry().name,
+        "group": entry.group,
+        "run_by_us": entry.was_run,
+        "recipe": entry().to_json(),
+        "sources": dict(entry.sources),
+        "about": entry.about,
+    }
+
+
+def _explain(entry: BuiltIn, as_json: bool) -> int:
     if as_json:
-        print_json(recipe.to_json())
+        print_json(entry().to_json())
         return 0
-    print(f"{name}\n\n{_about(name)}\n")
-    usual = {path: value for path, _, value, _ in options(Recipe())}
-    rows = []
-    for path, _, value, help in options(recipe):
-        mark = "*" if value != usual[path] else ""
-        rows.append((path, _text(value), mark, help))
-    print(table(("field", "value", "", "what it is"), rows, align="<<<<"))
-    print("\n* differs from the default of a recipe. Each field is an option: --field VALUE")
+    print(f"{entry().name}\n\n{entry.about}\n")
+    usual: list[tuple[str, ...]] = []
+    own: list[tuple[str, ...]] = []
+    for path, _, default, help in options(Recipe()):
+        value = reduce(getattr, path.split("."), entry())
+        source = entry.source(path)
+        if value != default or source:
+            own.append((path, _text(value), source, help))
+        else:
+            usual.append((path, _text(value), help))
+    print(table(("field", "value", "source", "what it is"), own, align="<<<<"))
+    print("\nas in every recipe that does not say otherwise:\n")
+    print(table(("field", "value", "what it is"), usual, align="<<<"))
+    print("\nEach field is an option: --field VALUE. Where no source stands, the value is our choice.")
     return 0
 
 
-def _text(value: object) -> str:
-    data = plain(value)
-    if isinstance(data, list):
-        return ",".join(_text(item) for item in data) or "none"
-    if isinstance(data, dict):
-        rest = ", ".join(f"{k}={v}" for k, v in data.items() if k != "kind")
-        return f"{data.get('kind', '')}({rest})"
-    return "none" if data is None else str(data)
-
-
-def _about(name: str) -> str:
-    return inspect.getdoc(RECIPES[name]) or ""
-
-
-def _first_line(name: str) -> str:
-    return _about(name).split("\n")[0]
+def _text(value: Any) -> str:
+    """A value as an option takes it; of a record what differs from its defaults."""
+    if isinstance(value, tuple):
+        return ",".join(map(_text, value)) or "none"
+    if is_dataclass(value) and not isinstance(value, Duration):
+        changed = {f.name: v for f in fields(value) if (v := getattr(value, f.name)) != f.default}
+        named = {name: str(v) if isinstance(v, Duration) else v for name, v in changed.items()}
+        return format_call(kind_of(type(value)), (), named)
+    return "none" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""`convsmith train ... --repeat N`: the runs of several seeds and what they have in common."""
+"""`convsmith train ... --repeat N` and `--kfold K`: the runs of several seeds or folds and what they have in common."""
 
 import argparse
 from collections.abc import Callable
@@ -9,40 +9,63 @@ from typing import Any
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import print_json
 from convsmith.recipes.recipe import Recipe
-from convsmith.report.text import table
+from convsmith.report.text import count, interval, table
 
 _SPLITS = {"val": "validation", "test": "test"}
 
 
 def check_repeat(values: argparse.Namespace) -> None:
     """Refuse what cannot be repeated."""
-    if values.repeat is not None and values.repeat < 2:
-        raise UsageError(f"train: --repeat must be at least 2, received {values.repeat}")
-    if values.repeat is not None and values.dry_run:
-        raise UsageError("train: --dry-run is of one run; leave out --repeat")
+    for name, what in (("repeat", "runs"), ("kfold", "folds")):
+        number = getattr(values, name)
+        if number is not None and number < 2:
+            raise UsageError(f"train: --{name} must be at least 2, received {number}")
+        if number is not None and values.dry_run:
+            raise UsageError(f"train: --dry-run is of one run; leave out --{name}, which makes {number} {what}")
+    if values.repeat is not None and values.kfold is not None:
+        raise UsageError("train: --repeat and --kfold both say what the runs of a folder are; give one")
 
 
 def train_repeatedly(recipe: Recipe, values: argparse.Namespace, say: Callable[[str], None]) -> int:
-    """Train with several seeds and print each run, the mean and the standard deviation."""
-    repeating = import_module("convsmith.recipes.repeat")
+    """Train with several seeds, or on folds, and print each run, the mean and the standard deviation."""
     out = Path(values.out) if values.out else None
-    repeated = repeating.repeat(recipe, values.repeat, out=out, quiet=values.quiet, say=say)
+    if values.kfold is not None:
+        crossing = import_module("convsmith.recipes.kfold")
+        found = crossing.cross_validate(recipe, values.kfold, out=out, quiet=values.quiet, say=say)
+    else:
+        repeating = import_module("convsmith.recipes.repeat")
+        found = repeating.repeat(recipe, values.repeat, out=out, quiet=values.quiet, say=say)
     if values.json:
-        print_json({"folder": str(repeated.folder), **repeated.summary})
+        print_json({"folder": str(found.folder), **found.summary})
         return 0
-    over = repeated.summary["over_runs"]
-    rows = [(run["run"], *(f"{run[split]['accuracy']:.2%}" for split in over)) for run in repeated.summary["runs"]]
+    over = found.summary["over_runs"]
+    score = next(name for name in ("accuracy", "map", "loss") if name in next(iter(over.values())))
+    rows = [(run["run"], *(_shown(run[split][score], score) for split in over)) for run in found.summary["runs"]]
     for name in ("mean", "deviation"):
         label = "standard deviation" if name == "deviation" else name
-        rows.append((label, *(_percent(over[split]["accuracy"][name]) for split in over)))
-    header = ("accuracy", *(_SPLITS[split] for split in over))
+        rows.append((label, *(_shown(over[split][score][name], score) for split in over)))
+    header = ({"map": "mAP"}.get(score, score), *(_SPLITS[split] for split in over))
     print(table(header, rows, align="<" + ">" * len(over)))
-    print(f"folder   {repeated.folder}")
-    print(f"summary  {repeated.folder / repeating.SUMMARY}")
-    runs = " ".join(str(repeated.folder / run["run"]) for run in repeated.summary["runs"])
-    print(f"next     convsmith compare {runs}")
+    _print_out_of_fold(found.summary)
+    print(f"folder   {found.folder}")
+    print(f"summary  {found.folder / 'summary.json'}")
+    runs = [str(found.folder / run["run"]) for run in found.summary["runs"]]
+    if values.kfold is None:
+        print(f"next     convsmith compare {' '.join(runs)}")
+    else:
+        print(f"next     convsmith eval {runs[0]} --split val")
     return 0
 
 
-def _percent(value: Any) -> str:
-    return "-" if value is None else f"{value:.2%}"
+def _print_out_of_fold(summary: dict[str, Any]) -> None:
+    if "out_of_fold" in summary:
+        numbers = summary["out_of_fold"]
+        right = round(numbers["accuracy"] * numbers["count"])
+        print(
+            f"out of fold  {numbers['accuracy']:.2%}  ({count(right)} of {count(numbers['count'])} images, each by the "
+            f"run that did not train on it; 95% interval {interval(*numbers['interval'])})"
+        )
+
+
+def _shown(value: Any, score: str) -> str:
+    return "-" if value is None else f"{value:.4f}" if score == "loss" else f"{value:.2%}"

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from convsmith.base.errors import UsageError, unknown
+from convsmith.cli import experiments
 from convsmith.cli.arguments import Parser, add_output, print_json
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
+from convsmith.experiments.entries import EXPERIMENTS
 from convsmith.lectures.answer import Answer, answers, reasons, text
 from convsmith.lectures.entries import ENTRIES, TOPICS
 from convsmith.lectures.entry import Entry
@@ -22,14 +24,18 @@ EXAMPLES = """examples:
   convsmith reproduce 'inception*'
   convsmith reproduce convolution-example --input "1 2 3; 4 5 6; 7 8 9" --kernel "1 0; 0 -1" --padding 2
   convsmith reproduce kernel-gallery --plot kernels.svg
+  convsmith reproduce degradation --help
 """
 
 
 def run(words: Sequence[str]) -> int:
-    """List the figures of the lectures, or compute some and lay them beside what is printed."""
+    """List what can be reproduced; compute figures and lay them beside what is printed, or train an experiment."""
+    if any(word in EXPERIMENTS for word in words):
+        return experiments.run(words)
     parser = Parser("reproduce", "The lectures' figures, computed: what is printed, what is right, why they differ.")
     parser.epilog = EXAMPLES
-    parser.add_argument("entries", nargs="*", metavar="ENTRY", help="name, pattern such as 'vgg*', or all")
+    help = "name, pattern such as 'vgg*', or all (figures only); or the name of one experiment, with options of its own"
+    parser.add_argument("entries", nargs="*", metavar="ENTRY", help=help)
     _add_operands(parser)
     parser.add_argument("--image", metavar="FILE", help="your photograph for the gallery of kernels")
     parser.add_argument("--plot", type=picture_file, metavar="FILE.svg", help="draw the entry")
@@ -60,8 +66,13 @@ def chosen(words: Sequence[str]) -> list[str]:
     found: set[str] = set()
     for word in words:
         names = list(ENTRIES) if word == "all" else ENTRIES.matching(word)
+        if not names and (trained := EXPERIMENTS.matching(word)):
+            known = ", ".join(trained)
+            raise UsageError(
+                f"reproduce: {word!r} matches no figure; experiments train, so one is named in full: {known}"
+            )
         if not names:
-            raise unknown("entry", word, [*ENTRIES, "all"])
+            raise unknown("entry", word, [*ENTRIES, *EXPERIMENTS, "all"])
         found |= set(names)
     return [name for name in ENTRIES if name in found]
 
@@ -113,12 +124,15 @@ def _draw(names: Sequence[str], own: Operands | None, values: argparse.Namespace
 
 def _list(as_json: bool) -> None:
     if as_json:
-        print_json([_head(name) for name in ENTRIES])
+        print_json([*(_head(name) for name in ENTRIES), *experiments.heads()])
         return
     for topic, group in TOPICS.items():
         print(f"{topic}\n")
         print("\n".join(f"  {name:<26} {entry.title}" for name, entry in group.items()) + "\n")
+    print(f"{experiments.TOPIC}\n")
+    print("\n".join(f"  {name:<26} {experiment.title}" for name, experiment in EXPERIMENTS.items()) + "\n")
     print(f"{len(ENTRIES)} entries; convsmith reproduce NAME computes one, convsmith reproduce all every one")
+    print(f"{len(EXPERIMENTS)} experiments; convsmith reproduce NAME --dry-run says what one takes")
 
 
 def _head(name: str) -> dict[str, Any]:

@@ -7,21 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
-from convsmith.cli.arguments import (
-    Parser,
-    add_output,
-    add_short,
-    all_fields,
-    edited,
-    print_json,
-    recipe_words,
-    say,
-)
+from convsmith.base.processes import part, restarts
+from convsmith.cli.arguments import Parser, add_output, add_short, print_json, say
+from convsmith.cli.fields import all_fields, edited, recipe_words
+from convsmith.cli.numbers import score_line
 from convsmith.cli.repeat import check_repeat, train_repeatedly
 from convsmith.recipes.choose import choose
-from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND, epochs
-from convsmith.report.text import count, duration, interval
+from convsmith.report.text import count, duration
+from convsmith.training.track import check_track
 
 EXAMPLES = """examples:
   convsmith train                                    LeNet-5 on handwritten digits
@@ -40,22 +34,26 @@ def run(words: Sequence[str]) -> int:
         print(all_fields())
         return 0
     values = parser.read(rest)
+    check_processes(values)
     if values.resume:
-        return _resume(values, fields)
+        return _resume(values, fields, words)
     recipe = edited(choose(values.subject, values.data), values, fields)
     check_repeat(values)
-    if values.repeat is not None:
-        return train_repeatedly(recipe, values, _silent if values.quiet else say)
-    _check_out(values.out)
+    check_track(recipe.track)
+    if values.repeat is not None or values.kfold is not None:
+        return train_repeatedly(recipe, values, silent if values.quiet else say)
+    check_out(values.out)
     # From here on torch is needed.
+    if values.nproc is not None and values.nproc > 1:
+        return import_module("convsmith.training.launch").launch("train", words, values.nproc)
     if values.dry_run:
-        return _dry_run(recipe, values)
+        return dry_run(import_module("convsmith.recipes.prepare").prepare(recipe), values.json)
     running = import_module("convsmith.recipes.run")
     quiet = values.quiet
     outcome = running.train(
-        recipe, out=Path(values.out) if values.out else None, quiet=quiet, say=_silent if quiet else say
+        recipe, out=Path(values.out) if values.out else None, quiet=quiet, say=silent if quiet else say
     )
-    return _finish(outcome, values.json)
+    return finish(outcome, values.json)
 
 
 def _parser() -> Parser:
@@ -66,10 +64,15 @@ def _parser() -> Parser:
     parser.add_argument("subject", nargs="?", help="recipe, network, data, recipe.json or run; none: digits")
     add_short(parser, *SHORTHAND)
     parser.add_argument("--out", metavar="DIR", help="the run's directory; none: runs/<date>-<recipe>-<id>")
-    help = "train with N seeds into one folder, with mean and spread; the same command goes on where it was stopped"
+    help = (
+        "train with N seeds (or with --kfold K on K folds) into one folder, with mean and spread; the same command "
+        "goes on where it was stopped"
+    )
     parser.add_argument("--repeat", type=int, metavar="N", help=help)
+    parser.add_argument("--kfold", type=int, metavar="K", help=argparse.SUPPRESS)  # said beside --repeat
     parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run in place")
     parser.add_argument("--allow-drift", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--nproc", type=int, metavar="N", help="train in N processes of this machine, by torchrun")
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--help-all", action="store_true", help="every field of a recipe as an option")
@@ -77,8 +80,20 @@ def _parser() -> Parser:
     return parser
 
 
-def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> int:
-    short = [name for name in (*SHORTHAND, "out", "dry_run", "repeat") if name != "epochs"]
+def check_processes(values: argparse.Namespace) -> None:
+    """Refuse a number of processes that cannot be, or what works in one process only."""
+    several = values.nproc if values.nproc is not None else part().size
+    if several < 1:
+        raise UsageError(f"train: --nproc must be at least 1, received {values.nproc}")
+    if values.nproc is not None and part().size > 1:
+        raise UsageError(f"train: torchrun has started {part().size} processes already; leave out --nproc")
+    given = [name for name in ("repeat", "kfold", "dry_run") if getattr(values, name) not in (None, False)]
+    if several > 1 and given:
+        raise UsageError(f"train: --{given[0].replace('_', '-')} works in one process, received {several}")
+
+
+def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]], words: Sequence[str]) -> int:
+    short = [name for name in (*SHORTHAND, "out", "dry_run", "repeat", "kfold") if name != "epochs"]
     given = [repr(values.subject)] if values.subject else []
     given += ["--" + name.replace("_", "-") for name in short if getattr(values, name) not in (None, False)]
     given += ["--" + path for path, _ in fields]
@@ -88,42 +103,42 @@ def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> in
             f"For another course: convsmith train {values.resume} --OPTIONS"
         )
     length = None if values.epochs is None else epochs(values.epochs)
+    if values.nproc is not None and values.nproc > 1:
+        return import_module("convsmith.training.launch").launch("train", words, values.nproc)
     running = import_module("convsmith.recipes.run")
     outcome = running.resume(
         values.resume, length=length, allow_drift=values.allow_drift, quiet=values.quiet,
-        say=_silent if values.quiet else say,
+        say=silent if values.quiet else say,
     )  # fmt: skip
-    return _finish(outcome, values.json)
+    return finish(outcome, values.json)
 
 
-def _dry_run(recipe: Recipe, values: argparse.Namespace) -> int:
-    preparing = import_module("convsmith.recipes.prepare")
-    plan = preparing.prepare(recipe)
-    card = plan.dataset.card
+def dry_run(plan: Any, as_json: bool) -> int:
+    """Say what a run of the plan would take."""
+    card, recipe = plan.dataset.card, plan.recipe
     for note in (f"data {card.name}: {import_module('convsmith.data.sources.opening').describe(card)}", *plan.notes):
         say(note)
-    expected = import_module("convsmith.recipes.estimate").estimate(plan)
-    if values.json:
-        print_json({"recipe": plan.recipe.to_json(), "estimate": vars(expected)})
+    steps = recipe.solver == "steps"
+    expected = import_module("convsmith.recipes.estimate").estimate(plan) if steps else None
+    if as_json:
+        print_json({"recipe": recipe.to_json(), "estimate": expected and vars(expected)})
         return 0
-    print(f"{plan.recipe.name}: {plan.network.name} on {plan.dataset.card.name}, {plan.recipe.length}")
-    print(expected.text())
+    print(f"{recipe.name}: {plan.network.name} on {card.name}, {recipe.length if steps else 'logistic regression'}")
+    print(expected.text() if expected else f"each of {count(len(plan.dataset.train))} images goes through it once")
     return 0
 
 
-def _finish(outcome: Any, as_json: bool) -> int:
+def finish(outcome: Any, as_json: bool, **more: Any) -> int:
+    """Print what a finished run has become; `more` goes into the JSON."""
     result, run = outcome.result, outcome.run
     if as_json:
-        print_json({"run": str(run.path), **result})
+        print_json({"run": str(run.path), **more, **result})
         return 0
-    for split, name in (("val", "validation"), ("test", "test")):
-        numbers = result["metrics"][split]
-        if numbers:
-            right = round(numbers["accuracy"] * numbers["count"])
-            print(
-                f"{name + ' accuracy':<20} {numbers['accuracy']:.2%}  "
-                f"({count(right)} of {count(numbers['count'])} images; 95% interval {interval(*numbers['interval'])})"
-            )
+    _print_accuracies(result["metrics"])
+    if "views" in result:
+        seen = result["views"]
+        print(f"through {seen['of_an_image']} views of an image ({seen['views']}), the mean of their probabilities")
+        _print_accuracies(seen["metrics"])
     what = "stopped early after" if result["ended"] == "stopped early" else "trained"
     epochs = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
     print(f"{what} {epochs} in {duration(result['seconds'])}; {_images(run)}")
@@ -132,9 +147,16 @@ def _finish(outcome: Any, as_json: bool) -> int:
     print(f"next    convsmith predict {run.path} IMAGE...")
     print(f"        convsmith eval {run.path}")
     print(f"        convsmith export {run.path} --to onnx")
-    if run.record("data")["card"]["kind"] != "folder":
+    if run.record("data")["card"]["kind"] not in ("folder", "table"):
         print("        convsmith train --data photos/     (your own images, one folder for each class)")
     return 0
+
+
+def _print_accuracies(metrics: Any) -> None:
+    for split, name in (("val", "validation"), ("test", "test")):
+        numbers = metrics[split]
+        if numbers:
+            print(score_line(name, numbers))
 
 
 def _images(run: Any) -> str:
@@ -146,10 +168,12 @@ def _images(run: Any) -> str:
     return f"the images of {card['name']} are {stored} pixels{enlarged}"
 
 
-def _check_out(out: str | None) -> None:
+def check_out(out: str | None) -> None:
     """Refuse a taken directory before the seconds that torch takes to load."""
+    if restarts() or not part().leads:
+        return  # it may be of this very command; whether it is the run says
     if out and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
         raise UsageError(f"{out}: holds something already; choose another --out, or continue a run with --resume {out}")
 
 
-def _silent(text: str) -> None: ...
+def silent(text: str) -> None: ...

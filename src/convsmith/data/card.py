@@ -11,7 +11,8 @@ class Card:
     """Facts of a source as stored, before any split of ours.
 
     `size` is (height, width) in pixels, None where images differ; `counts` and `class_counts` are per stored split;
-    `fingerprint` is a SHA-256 that is the same on every machine and wherever the files lie.
+    `fingerprint` is a SHA-256 that is the same on every machine and wherever the files lie; `multilabel` says that an
+    image may have several of the classes, or none.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Card:
     source: str
     fingerprint: str
     notes: tuple[str, ...] = ()
+    multilabel: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The card as JSON data."""
@@ -40,12 +42,15 @@ class Card:
             "source": self.source,
             "fingerprint": self.fingerprint,
             "notes": list(self.notes),
+            "multilabel": self.multilabel,
         }
 
     @staticmethod
     def from_json(data: Any) -> "Card":
         """The card that `to_json` wrote; missing, unknown or misshapen fields are named."""
         names = list(Card.__dataclass_fields__)
+        if isinstance(data, dict):
+            data = {"multilabel": False, **data}  # cards of before do not say so
         if not isinstance(data, dict) or set(data) != set(names):
             given = sorted(data) if isinstance(data, dict) else repr(data)
             raise UsageError(f"data card: expected the fields {', '.join(names)}, received {given}")
@@ -62,6 +67,7 @@ class Card:
                 source=str(data["source"]),
                 fingerprint=str(data["fingerprint"]),
                 notes=tuple(str(note) for note in data["notes"]),
+                multilabel=bool(data["multilabel"]),
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise UsageError(f"data card: a field has the wrong type ({error})") from None

@@ -18,9 +18,12 @@ from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, decode
 from convsmith.data.sources.folder import Layout, scan
 from convsmith.data.sources.opening import KNOWN, open_source, recognise
+from convsmith.data.sources.rows import read_rows
+from convsmith.data.sources.source import SPLITS
+from convsmith.data.sources.table import is_table
 
-Kind = Literal["broken", "not_an_image", "odd", "duplicate", "leak", "empty_class"]
-_FATAL = ("broken", "not_an_image", "leak")
+Kind = Literal["broken", "not_an_image", "odd", "duplicate", "leak", "empty_class", "missing", "table"]
+_FATAL = ("broken", "not_an_image", "leak", "missing", "table")
 _LARGE, _SMALL, _ASPECT = 50_000_000, 8, 10
 _FORMAT_OF = {"jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF", "pgm": "PPM"}
 _ODD_MODES = {
@@ -46,7 +49,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found in how many files; `ok` is false where a file is broken, no image, or in two splits."""
+    """What was found in how many files; `ok` is false where one is missing, broken, no image, or in two splits.
+
+    A wrong row of a table of labels spoils it too.
+    """
 
     files: int
     findings: tuple[Finding, ...]
@@ -91,7 +97,33 @@ def _contents(text: str) -> tuple[dict[str, Examples], list[Finding]]:
             return _layout(path, scan(path))
         except BadFile as error:
             return {}, [Finding(error.path, "broken", str(error).removeprefix(f"{error.path}: "))]
+    if text not in KNOWN and is_table(path):
+        return _table(path)
     return dict(open_source(DataOptions(source=text)).splits), []
+
+
+def _table(path: Path) -> tuple[dict[str, Examples], list[Finding]]:
+    """The images of the rows that are right, and what is wrong with the others and with the whole."""
+    try:
+        table = read_rows(path)
+    except BadFile as error:
+        return {}, [Finding(error.path, "broken", error.problem)]
+    findings = [Finding(f"{path}, line {p.line}", p.kind, p.detail) for p in table.problems]
+    findings += [Finding(str(path), "odd", f"column {name!r} is left out") for name in table.unused]
+    if not table.problems:
+        try:
+            source = open_source(DataOptions(source=str(path)))
+        except BadFile as error:
+            findings.append(Finding(error.path, "table", error.problem))
+        else:
+            card = source.card
+            counts = zip(card.classes, card.class_counts["train"], strict=True)
+            empty = [Finding(str(path), "empty_class", f"{name}: no training image") for name, n in counts if not n]
+            return dict(source.splits), findings + empty
+    files = {split: tuple(row.file for row in table.rows if row.split == split) for split in SPLITS}
+    return {
+        split: FileExamples(path.parent, names, np.zeros(len(names), np.int64)) for split, names in files.items()
+    }, findings
 
 
 def _layout(root: Path, layout: Layout) -> tuple[dict[str, Examples], list[Finding]]:

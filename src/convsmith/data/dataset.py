@@ -8,6 +8,7 @@ from convsmith.data.decoding import find_bad, mean_and_std
 from convsmith.data.examples import Examples
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, preprocess_for
+from convsmith.data.restrict import of_classes
 from convsmith.data.sources.opening import open_source
 from convsmith.data.sources.source import Source
 from convsmith.data.split import Skipped, division_from_record, split_source
@@ -24,6 +25,15 @@ class Dataset:
     test: Examples | None
     split: dict[str, Any]
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What the options leave out of the source, as notes."""
+        classes, images = self.split.get("classes"), self.split.get("images")
+        notes = [f"only the classes {', '.join(classes)}"] if classes else []
+        if images:
+            notes.append(f"only {images['count']:,} of {images['of']:,} training images")
+        return tuple(notes)
+
 
 def open_data(
     options: DataOptions, *, split: dict[str, Any] | None = None, preprocess: Preprocess | None = None
@@ -34,13 +44,15 @@ def open_data(
     recorded. Raises UsageError where a given split was made of other counts than the source has.
     """
     source = open_source(options)
+    if options.classes:
+        source = of_classes(source, options.classes)
     if split is not None:
         division = division_from_record(source, split)
     else:
         division = split_source(source, options, _skipped(source, options) if options.on_bad == "skip" else ())
     if preprocess is None:
         preprocess = _neutral(source.card, options)
-        mean, std = mean_and_std(division.train, preprocess, options.workers)
+        mean, std = mean_and_std(division.train, preprocess, options.workers, options.cache)
         preprocess = replace(preprocess, mean=mean, std=std)
     return Dataset(source.card, preprocess, division.train, division.val, division.test, division.record)
 
@@ -50,7 +62,7 @@ def _skipped(source: Source, options: DataOptions) -> list[Skipped]:
     return [
         Skipped(split, index, file, problem)
         for split, examples in source.splits.items()
-        for index, file, problem in find_bad(examples, record, options.workers)
+        for index, file, problem in find_bad(examples, record, options.workers, options.cache)
     ]
 
 

@@ -1,36 +1,39 @@
 """Decoding many examples at once, by threads (Pillow decodes outside Python's lock). No torch here."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
 from convsmith.base.errors import BadFile
+from convsmith.data.cache import KEPT, DecodedCache, Use, open_cache
 from convsmith.data.examples import ArrayExamples, Examples, spread
-from convsmith.data.preprocess import Preprocess, decode, to_size
+from convsmith.data.preprocess import Preprocess, centre, decode, final_size, to_size
 
 # How many images the mean and deviation of a training split are measured on: more where none is resampled.
 SAMPLE, SAMPLE_RESIZED = 10_000, 2_000
 _STD_FLOOR = 1e-3
 CHUNK = 64
+Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def final_size(record: Preprocess, margin: bool) -> tuple[int, int]:
-    """Height and width of a decoded image: the crop's, or with `margin` what random crops are cut from."""
-    return (record.resize, record.resize) if margin and record.resize else record.size
 
 
 def decode_one(examples: Examples, i: int, record: Preprocess, margin: bool = False) -> np.ndarray:
     """Example `i` as uint8 (H, W, C) of the final size; BadFile names its file."""
-    return to_size(decode(examples.read(i), record, examples.name(i)), record, margin)
+    return to_size(decode(examples.read(i, record.least), record, examples.name(i)), record, margin)
 
 
 def decode_stack(
-    examples: Examples, indices: Sequence[int] | np.ndarray, record: Preprocess, workers: int, margin: bool = False
+    examples: Examples,
+    indices: Sequence[int] | np.ndarray,
+    record: Preprocess,
+    workers: int,
+    margin: bool = False,
+    cache: DecodedCache | None = None,
 ) -> np.ndarray:
-    """The examples at `indices` as uint8 (n, C, H, W), in that order."""
+    """The examples at `indices` as uint8 (n, C, H, W), in that order; what `cache` lacks is decoded and put there."""
     height, width = final_size(record, margin)
     if isinstance(examples, ArrayExamples) and examples.images.shape[1:] == (height, width, record.channels):
         return np.ascontiguousarray(examples.stack(indices).transpose(0, 3, 1, 2))
@@ -38,21 +41,42 @@ def decode_stack(
 
     def fill(begin: int) -> None:
         for place in range(begin, min(begin + CHUNK, len(indices))):
-            out[place] = decode_one(examples, int(indices[place]), record, margin).transpose(2, 0, 1)
+            _fill(out[place], examples, int(indices[place]), record, margin, cache)
 
     for _ in each_chunk(fill, range(0, len(indices), CHUNK), workers):
         pass
     return out
 
 
-def find_bad(examples: Examples, record: Preprocess, workers: int) -> list[tuple[int, str, str]]:
+def _fill(
+    out: np.ndarray, examples: Examples, i: int, record: Preprocess, margin: bool, cache: DecodedCache | None
+) -> None:
+    """Put example `i` into `out`, uint8 (C, H, W), from the cache if it is there."""
+    if cache is None or not isinstance(examples, KEPT):
+        out[:] = decode_one(examples, i, record, margin).transpose(2, 0, 1)
+        return
+    whole = out if out.shape == cache.shape else np.empty(cache.shape, np.uint8)
+    number, stamp = examples.number(i), examples.stamp(i)
+    if not cache.read(number, stamp, whole):
+        whole[:] = decode_one(examples, i, record, cache.margin).transpose(2, 0, 1)
+        cache.write(number, stamp, whole)
+    if whole is not out:
+        out[:] = centre(whole.transpose(1, 2, 0), record.size).transpose(2, 0, 1)
+
+
+def find_bad(examples: Examples, record: Preprocess, workers: int, use: Use = "off") -> list[tuple[int, str, str]]:
     """Every example that cannot be decoded: its index, its name and what is wrong with it."""
+    cache, _ = open_cache(examples, record, False, use)
+    size = final_size(record, False)
 
     def look(begin: int) -> list[tuple[int, str, str]]:
         found: list[tuple[int, str, str]] = []
         for i in range(begin, min(begin + CHUNK, len(examples))):
             try:
-                decode(examples.read(i), record, examples.name(i))
+                if cache is None:
+                    decode(examples.read(i, record.least), record, examples.name(i))
+                else:
+                    _fill(np.empty((record.channels, *size), np.uint8), examples, i, record, False, cache)
             except BadFile as error:
                 found.append((i, error.path, str(error).removeprefix(f"{error.path}: ")))
         return found
@@ -60,7 +84,9 @@ def find_bad(examples: Examples, record: Preprocess, workers: int) -> list[tuple
     return [bad for found in each_chunk(look, range(0, len(examples), CHUNK), workers) for bad in found]
 
 
-def mean_and_std(examples: Examples, record: Preprocess, workers: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def mean_and_std(
+    examples: Examples, record: Preprocess, workers: int, use: Use = "off"
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel over pixels, on a scale of 0 to 1, in float64.
 
     Measured on a spread of images: 10,000, or 2,000 where they are resampled. The mean and std of `record` play no
@@ -68,8 +94,9 @@ def mean_and_std(examples: Examples, record: Preprocess, workers: int) -> tuple[
     """
     chosen = spread(len(examples), SAMPLE_RESIZED if record.resize else SAMPLE)
     counts = np.zeros((record.channels, 256), np.int64)
+    cache, _ = open_cache(examples, record, False, use)
     for begin in range(0, len(chosen), 256):
-        pixels = decode_stack(examples, chosen[begin : begin + 256], record, workers)
+        pixels = decode_stack(examples, chosen[begin : begin + 256], record, workers, cache=cache)
         for channel in range(record.channels):
             counts[channel] += np.bincount(pixels[:, channel].ravel(), minlength=256)
     values = np.arange(256) / 255
@@ -92,3 +119,21 @@ def each_chunk(work: Callable[[int], Result], begins: range, workers: int) -> It
             # What is still queued would only delay the error.
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """The results of `work` in order, the next ones computed by threads while one is used; none ahead of 0 workers."""
+    if workers < 1:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        begun: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                begun.append(pool.submit(work, item))
+                if len(begun) > workers:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,7 +1,8 @@
 """Examples: labels with a way to read the image that each belongs to. No torch here."""
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,12 +12,22 @@ from PIL import Image
 from convsmith.data.images import open_header, open_image
 
 
+@dataclass(frozen=True)
+class StoredSplit:
+    """What examples are some of: the name and fingerprint of their source, the split there, and how many it has."""
+
+    source: str
+    fingerprint: str
+    split: str
+    count: int
+
+
 class Examples(Protocol):
     """An ordered set of labelled images; nothing is decoded before `read`."""
 
     @property
     def labels(self) -> np.ndarray:
-        """The classes, int64, of shape (N,)."""
+        """The classes, int64 of shape (N,); where an image may have several, 0 or 1 for each, uint8 (N, classes)."""
         ...
 
     def __len__(self) -> int: ...
@@ -29,8 +40,11 @@ class Examples(Protocol):
         """Where example `i` lies within its set, with slashes: the same wherever the set itself lies."""
         ...
 
-    def read(self, i: int) -> Image.Image | np.ndarray:
-        """The image of example `i`: decoded by Pillow, or uint8 of shape (H, W, C). Raises BadFile."""
+    def read(self, i: int, least: int | None = None) -> Image.Image | np.ndarray:
+        """The image of example `i`: decoded by Pillow, or uint8 of shape (H, W, C). Raises BadFile.
+
+        A JPEG may come smaller, with its shorter side no less than `least` (`open_image`).
+        """
         ...
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "Examples":
@@ -57,7 +71,7 @@ class ArrayExamples:
     def place(self, i: int) -> str:
         return self.name(i)
 
-    def read(self, i: int) -> np.ndarray:
+    def read(self, i: int, least: int | None = None) -> np.ndarray:
         return self.images[self.numbers[i]]
 
     def stack(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -71,11 +85,13 @@ class ArrayExamples:
 
 @dataclass(frozen=True, eq=False)
 class FileExamples:
-    """Examples that are one file each, their paths relative to `root`."""
+    """Examples that are one file each, their paths relative to `root`; `numbers` are their places in `stored`."""
 
     root: Path
     files: tuple[str, ...]
     labels: np.ndarray
+    numbers: np.ndarray | None = None
+    stored: StoredSplit | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -86,8 +102,20 @@ class FileExamples:
     def place(self, i: int) -> str:
         return self.files[i]
 
-    def read(self, i: int) -> Image.Image:
-        return open_image(self.root / self.files[i], self.name(i))
+    def read(self, i: int, least: int | None = None) -> Image.Image:
+        return open_image(self.root / self.files[i], self.name(i), least)
+
+    def number(self, i: int) -> int:
+        """The place of example `i` in the stored split."""
+        return i if self.numbers is None else int(self.numbers[i])
+
+    def stamp(self, i: int) -> tuple[int, int]:
+        """Size and time of change of the file, by which a later change of it is noticed; zeros where it is gone."""
+        try:
+            status = os.stat(self.root / self.files[i])
+        except OSError:
+            return 0, 0
+        return status.st_size, status.st_mtime_ns
 
     def header(self, i: int) -> Image.Image:
         """The image with its pixels not yet decoded."""
@@ -95,7 +123,9 @@ class FileExamples:
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "FileExamples":
         picked = np.asarray(indices, dtype=np.int64)
-        return FileExamples(self.root, tuple(self.files[i] for i in picked), self.labels[picked])
+        numbers = None if self.numbers is None else self.numbers[picked]
+        files = tuple(self.files[i] for i in picked)
+        return replace(self, files=files, labels=self.labels[picked], numbers=numbers)
 
 
 @dataclass(frozen=True)
@@ -115,6 +145,7 @@ class EncodedExamples:
     labels: np.ndarray
     origin: str
     numbers: np.ndarray
+    stored: StoredSplit | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -133,8 +164,16 @@ class EncodedExamples:
         begin, end = self.encoded.offsets[self.numbers[i] : self.numbers[i] + 2]
         return self.encoded.data[begin:end].tobytes()
 
-    def read(self, i: int) -> Image.Image:
-        return open_image(self.content(i), self.name(i))
+    def read(self, i: int, least: int | None = None) -> Image.Image:
+        return open_image(self.content(i), self.name(i), least)
+
+    def number(self, i: int) -> int:
+        """The place of example `i` in the stored split."""
+        return int(self.numbers[i])
+
+    def stamp(self, i: int) -> tuple[int, int]:
+        """The length of the encoded image; the fingerprint of the source covers every byte of it."""
+        return int(np.diff(self.encoded.offsets[self.numbers[i] : self.numbers[i] + 2])[0]), 0
 
     def header(self, i: int) -> Image.Image:
         """The image with its pixels not yet decoded."""
@@ -142,7 +181,13 @@ class EncodedExamples:
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "EncodedExamples":
         picked = np.asarray(indices, dtype=np.int64)
-        return EncodedExamples(self.encoded, self.labels[picked], self.origin, self.numbers[picked])
+        return replace(self, labels=self.labels[picked], numbers=self.numbers[picked])
+
+
+def images_of_classes(labels: np.ndarray, classes: int) -> tuple[int, ...]:
+    """How many images each class has; of several labels an image counts for each of its own."""
+    counts = np.bincount(labels, minlength=classes) if labels.ndim == 1 else labels.sum(axis=0, dtype=np.int64)
+    return tuple(int(count) for count in counts)
 
 
 def from_arrays(images: np.ndarray, labels: np.ndarray, origin: str) -> ArrayExamples:

@@ -42,9 +42,11 @@ class NotAnImage(BadFile):
     """A file whose content is none of the image formats that are read."""
 
 
-def open_image(content: Path | bytes, name: str) -> Image.Image:
+def open_image(content: Path | bytes, name: str, least: int | None = None) -> Image.Image:
     """The image in a file or in bytes, its first frame fully decoded; `name` is what errors call it.
 
+    With `least` a JPEG is decoded at 1/2, 1/4 or 1/8 of its size where its shorter side then still has so many pixels:
+    the decoder leaves out work, and the pixels are close to those of a full decoding that is scaled, not equal.
     The limit is Pillow's: above 178,956,970 pixels an image is taken for a decompression bomb and refused.
     """
     if isinstance(content, Path):
@@ -54,6 +56,8 @@ def open_image(content: Path | bytes, name: str) -> Image.Image:
     try:
         # Only TIFF warns here; holding the lock for every format would keep threads from decoding side by side.
         with quiet() if image.format == "TIFF" else nullcontext():
+            if least is not None:
+                image.draft(None, (least, least))
             image.load()
     except FAILURES as error:
         raise BadFile(name, f"the image is cut short or damaged ({_reason(error)}); replace or remove it") from None

@@ -3,12 +3,14 @@
 The hash is splitmix64 (Steele, Lea, Flood 2014): 64-bit arithmetic that wraps around, here on int64 tensors.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _MASK = 2**64 - 1
-_ORDER = -1
+_ORDER, _PLACES = -1, -2
 
 
 def keys(seed: int, epoch: int, positions: Tensor, draw: int) -> Tensor:
@@ -60,6 +62,25 @@ def epoch_order(count: int, seed: int, epoch: int, device: torch.device | str = 
     positions = torch.arange(count, dtype=torch.int64, device=device)
     # splitmix64 maps different positions to different hashes, so there are no ties to break.
     return torch.argsort(keys(seed, epoch, positions, _ORDER))
+
+
+def sampled_order(labels: Tensor, counts: Sequence[int], seed: int, epoch: int) -> Tensor:
+    """An epoch in which class j is seen `counts[j]` times: indices of the examples in random order, int64.
+
+    `labels` are int64 (N,). The images of a class take turns: in an epoch none is seen twice more often than another,
+    and which of them are left out, or seen once more, is drawn anew in each.
+    """
+    order = epoch_order(len(labels), seed, epoch, labels.device)
+    grouped = order[torch.argsort(labels[order], stable=True)]
+    tallies = torch.bincount(labels, minlength=len(counts)).tolist()
+    found = torch.cat(
+        [
+            members[torch.arange(count, device=labels.device) % max(1, len(members))]
+            for members, count in zip(grouped.split(tallies), counts, strict=True)
+        ]
+    )
+    places = torch.arange(len(found), dtype=torch.int64, device=labels.device)
+    return found[torch.argsort(keys(seed, epoch, places, _PLACES))]
 
 
 def _mix(x: Tensor) -> Tensor:

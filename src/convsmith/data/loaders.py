@@ -6,20 +6,24 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from convsmith.base.errors import BadFile, UsageError
-from convsmith.data.decoding import decode_stack, final_size
+from convsmith.base.processes import WHOLE, Part
+from convsmith.data.cache import KEPT, DecodedCache, open_cache
+from convsmith.data.decoding import ahead, decode_stack
 from convsmith.data.examples import Examples
-from convsmith.data.keys import epoch_order
+from convsmith.data.keys import epoch_order, sampled_order
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import Preprocess, final_size
+from convsmith.data.split import apportion
 
 # 'auto' keeps sets of up to this many decoded bytes in memory.
 RESIDENT_BYTES = 2_000_000_000
@@ -30,6 +34,7 @@ _decoded: "weakref.WeakKeyDictionary[Examples, dict[Any, Tensor]]" = weakref.Wea
 class Batch(NamedTuple):
     """Images uint8 (N, C, H, W), and int64 (N) targets, positions and samples, all on the loader's device.
 
+    Where an image may have several labels, targets are uint8 (N, classes), 0 or 1.
     A position is the sample's place in the epoch's order; `samples` are its index in the split, the same every epoch.
     """
 
@@ -40,15 +45,30 @@ class Batch(NamedTuple):
 
 
 class Loader(Protocol):
-    """Batches of one split: `examples` in an epoch, in `steps` batches of `batch`."""
+    """Batches of one split: `examples` in an epoch, in `steps` batches of `batch`, over all processes."""
 
     examples: int
     steps: int
     batch: int
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from number `start` on; those before it are not read."""
+        """The batches of an epoch from number `start` on, or this process's part of them; no others are read."""
         ...
+
+
+def class_counts(examples: Examples, sampling: str) -> list[int] | None:
+    """How often an epoch has each class, as many as there are examples in all; None for every example once.
+
+    In proportion to images ** 0 (balanced) or images ** 0.5 (square_root; Mahajan et al. 2018; Kang et al. 2020,
+    equation 1).
+    """
+    if sampling == "natural":
+        return None
+    if examples.labels.ndim != 1:
+        raise UsageError(f"sampling {sampling}: images with several labels each belong to no one class; use natural")
+    counts = np.bincount(examples.labels)
+    weights = np.where(counts > 0, counts ** (0.0 if sampling == "balanced" else 0.5), 0.0)
+    return apportion(len(examples), (weights / weights.sum()).tolist())
 
 
 def steps_in_epoch(count: int, batch: int) -> int:
@@ -64,19 +84,32 @@ def training_loader(
     batch: int,
     seed: int,
     device: torch.device | str = "cpu",
+    part: Part = WHOLE,
 ) -> Loader:
     """Shuffled batches of one size: the last, partial one is dropped, and `batch` is at most the number of examples.
 
-    Images keep the margin that random crops need where the record has one (`resize` above `size`).
+    How often a class is seen is by `options.sampling`; an epoch stays as long as it is. Images keep the margin that
+    random crops need where the record has one (`resize` above `size`). Of several processes
+    each gets its slice of every batch.
     """
     _check(examples, batch)
+    if min(batch, len(examples)) < part.size:
+        raise UsageError(
+            f"batch: each of {part.size} processes takes a slice of it, so expected at least {part.size} images, "
+            f"received {min(batch, len(examples))}; mend with --batch {part.size} or fewer processes"
+        )
+
+    seen = class_counts(examples, options.sampling)
+    labels = torch.from_numpy(examples.labels)
 
     def order(epoch: int, device: torch.device) -> Tensor:
-        return epoch_order(len(examples), seed, epoch, device)
+        if seen is None:
+            return epoch_order(len(examples), seed, epoch, device)
+        return sampled_order(labels.to(device), seen, seed, epoch)
 
     steps = steps_in_epoch(len(examples), batch)
     batch = min(batch, len(examples))
-    plan = _Plan(examples, preprocess, True, batch, steps, torch.device(device), order)
+    plan = _Plan(examples, preprocess, True, batch, steps, torch.device(device), order, part)
     return _choose(plan, options)
 
 
@@ -87,26 +120,34 @@ def evaluation_loader(
     *,
     batch: int,
     device: torch.device | str = "cpu",
+    part: Part = WHOLE,
 ) -> Loader:
-    """Every example once, in order, at its final size; the last batch is smaller where it must be."""
+    """Every example once, in order, at its final size; the last batch is smaller where it must be.
+
+    Of several processes each gets whole batches in turn.
+    """
     _check(examples, batch)
 
     def order(epoch: int, device: torch.device) -> Tensor:
         return torch.arange(len(examples), device=device)
 
     batch = min(batch, len(examples))
-    plan = _Plan(examples, preprocess, False, batch, -(-len(examples) // batch), torch.device(device), order)
+    plan = _Plan(examples, preprocess, False, batch, -(-len(examples) // batch), torch.device(device), order, part)
     return _choose(plan, options)
 
 
-def decode_all(examples: Examples, preprocess: Preprocess, workers: int, margin: bool = False) -> Tensor:
+def decode_all(
+    examples: Examples, preprocess: Preprocess, workers: int, margin: bool = False, cache: DecodedCache | None = None
+) -> Tensor:
     """Every example decoded, uint8 (N, C, H, W); the same tensor again for the same examples, size and mode."""
-    cache = _decoded.setdefault(examples, {})
+    decoded = _decoded.setdefault(examples, {})
     height, width = final_size(preprocess, margin)
-    key = (preprocess.exif, preprocess.mode, preprocess.resize, preprocess.interpolation, height, width)
-    if key not in cache:
-        cache[key] = torch.from_numpy(decode_stack(examples, range(len(examples)), preprocess, workers, margin))
-    return cache[key]
+    how = (preprocess.exif, preprocess.mode, preprocess.resize, preprocess.interpolation, preprocess.decoding)
+    key = (*how, height, width)
+    if key not in decoded:
+        stack = decode_stack(examples, range(len(examples)), preprocess, workers, margin, cache)
+        decoded[key] = torch.from_numpy(stack)
+    return decoded[key]
 
 
 @dataclass(frozen=True)
@@ -120,11 +161,20 @@ class _Plan:
     steps: int
     device: torch.device
     order: Callable[[int, torch.device], Tensor]
+    part: Part = WHOLE
+    cache: DecodedCache | None = None
 
     @property
     def examples(self) -> int:
         """How many examples an epoch has: with dropped last batches fewer than the split."""
         return min(self.steps * self.batch, len(self.source))
+
+    def ranges(self, start: int) -> list[tuple[int, int]]:
+        """Where this process's batches from number `start` on begin and end in the epoch's order."""
+        whole = [(s * self.batch, min((s + 1) * self.batch, self.examples)) for s in range(start, self.steps)]
+        if not self.margin:  # only training images keep one
+            return whole[self.part.rank :: self.part.size]
+        return [self.part.slice(begin, end) for begin, end in whole]
 
 
 class _Resident:
@@ -132,33 +182,53 @@ class _Resident:
 
     def __init__(self, plan: _Plan, workers: int):
         self.examples, self.steps, self.batch, self._plan = plan.examples, plan.steps, plan.batch, plan
-        decoded = decode_all(plan.source, plan.preprocess, workers, plan.margin)
+        decoded = decode_all(plan.source, plan.preprocess, workers, plan.margin, plan.cache)
         self._images = decoded.to(plan.device)
         self._targets = torch.from_numpy(plan.source.labels).to(plan.device)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         order = self._plan.order(epoch, self._plan.device)
-        for step in range(start, self.steps):
-            begin, end = step * self.batch, min((step + 1) * self.batch, self.examples)
+        for begin, end in self._plan.ranges(start):
             picked = order[begin:end]
             positions = torch.arange(begin, end, device=picked.device)
             yield Batch(self._images[picked], self._targets[picked], positions, picked)
 
 
 class _Streaming:
-    """Images are decoded by worker processes while training runs."""
+    """Images are decoded by worker processes while training runs, or read by threads where the cache has them."""
 
     def __init__(self, plan: _Plan, workers: int):
         self.examples, self.steps, self.batch, self._plan = plan.examples, plan.steps, plan.batch, plan
-        self._workers = workers
+        self._workers, self._kept = workers, False
         self._targets = torch.from_numpy(plan.source.labels)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         plan = self._plan
-        order = plan.order(epoch, torch.device("cpu"))[: self.examples]
-        batches = [picked.tolist() for picked in order.split(self.batch)][start:]
+        order, ranges = plan.order(epoch, torch.device("cpu")), plan.ranges(start)
+        batches = [order[begin:end].tolist() for begin, end in ranges]
+        # What is kept stays so, or is decoded again where a slot turns out not to hold.
+        self._kept = self._kept or _is_kept(plan)
+        images_of = self._read(batches) if self._kept else self._decode(batches)
+        for (begin, end), images in zip(ranges, images_of, strict=True):
+            picked, positions = order[begin:end], torch.arange(begin, end, device=plan.device)
+            moved = images.to(plan.device, non_blocking=True)
+            targets = self._targets[picked].to(plan.device, non_blocking=True)
+            yield Batch(moved, targets, positions, picked.to(plan.device, non_blocking=True))
+
+    def _read(self, batches: list[list[int]]) -> Iterator[Tensor]:
+        plan = self._plan
+
+        def read(indices: list[int]) -> Tensor:
+            stack = decode_stack(plan.source, indices, plan.preprocess, 1, plan.margin, plan.cache)
+            images = torch.from_numpy(stack)
+            return images.pin_memory() if plan.device.type == "cuda" else images
+
+        return ahead(read, batches, self._workers)
+
+    def _decode(self, batches: list[list[int]]) -> Iterator[Tensor]:
+        plan = self._plan
         loader = DataLoader(
-            _Decoding(plan.source, plan.preprocess, plan.margin),
+            _Decoding(plan.source, plan.preprocess, plan.margin, plan.cache),
             batch_size=None,
             sampler=batches,
             num_workers=min(self._workers, len(batches)),
@@ -168,26 +238,35 @@ class _Streaming:
             # Without one of its own it would draw from, and so move, the generator of the whole process.
             generator=torch.Generator(),
         )
-        for step, images in enumerate(loader, start):
+        for images in loader:
             if isinstance(images, tuple):
                 raise BadFile(*images)
-            begin = step * self.batch
-            picked = order[begin : begin + self.batch]
-            positions = torch.arange(begin, begin + len(picked), device=plan.device)
-            moved = images.to(plan.device, non_blocking=True)
-            targets = self._targets[picked].to(plan.device, non_blocking=True)
-            yield Batch(moved, targets, positions, picked.to(plan.device, non_blocking=True))
+            yield images
+
+
+class _Filling:
+    """Streams, so that training begins at once, until the cache has what is needed; from then on all is in memory."""
+
+    def __init__(self, plan: _Plan, workers: int):
+        self.examples, self.steps, self.batch, self._plan = plan.examples, plan.steps, plan.batch, plan
+        self._workers = workers
+        self._loader: Loader = _Streaming(plan, workers)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        if isinstance(self._loader, _Streaming) and _is_kept(self._plan):
+            self._loader = _Resident(self._plan, self._workers)
+        return self._loader.epoch(epoch, start)
 
 
 class _Decoding(Dataset[Any]):
     """Batches of indices to images; runs in the worker processes."""
 
-    def __init__(self, examples: Examples, preprocess: Preprocess, margin: bool):
-        self._examples, self._preprocess, self._margin = examples, preprocess, margin
+    def __init__(self, examples: Examples, preprocess: Preprocess, margin: bool, cache: DecodedCache | None):
+        self._examples, self._preprocess, self._margin, self._cache = examples, preprocess, margin, cache
 
     def __getitem__(self, indices: list[int]) -> Tensor | tuple[str, str]:
         try:
-            stack = decode_stack(self._examples, indices, self._preprocess, 1, self._margin)
+            stack = decode_stack(self._examples, indices, self._preprocess, 1, self._margin, self._cache)
         except BadFile as error:
             # An exception would arrive rewritten by the DataLoader, without the type that names the file.
             return error.path, str(error).removeprefix(f"{error.path}: ")
@@ -215,10 +294,22 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
+def _is_kept(plan: _Plan) -> bool:
+    """Whether the cache holds what the plan needs, but for less than a batch, as epochs of whole batches leave it."""
+    source = plan.source
+    if plan.cache is None or not isinstance(source, KEPT):
+        return False
+    return plan.cache.missing([source.number(i) for i in range(len(source))]) < plan.batch
+
+
 def _choose(plan: _Plan, options: DataOptions) -> Loader:
     height, width = final_size(plan.preprocess, plan.margin)
     needed = len(plan.source) * plan.preprocess.channels * height * width
     resident = options.loader == "resident" or (options.loader == "auto" and needed <= RESIDENT_BYTES)
+    cache, _ = open_cache(plan.source, plan.preprocess, plan.margin, options.cache)
+    plan = replace(plan, cache=cache)
+    if options.loader == "auto" and resident and cache is not None:
+        return _Filling(plan, options.workers)
     return (_Resident if resident else _Streaming)(plan, options.workers)
 
 

@@ -14,12 +14,22 @@ class DataOptions:
     source: str = option("digits", "name of a known data set, or a path whose kind is recognised from what lies there")
     size: int | None = option(None, "side of the square image the network gets; none: the set's own size, else 224")
     channels: Literal[1, 3] | None = option(None, "1 (grey) or 3 (colour); none: as the set has")
+    classes: tuple[str, ...] = option((), "only the images of these classes, numbered in this order; none: all")
+    images: int | None = option(None, "train on only so many images, by class and split_seed; none: all")
     split: str = option("80/10/10", "train/val/test shares of what the source does not divide itself")
     split_seed: int = option(0, "seed of the division into splits")
+    fold: str | None = option(None, "'2/5': the second fifth of train and val validates, the rest trains")
     group: str | None = option(None, "regex on the path, or CSV file `file,group`: groups never straddle splits")
+    sampling: Literal["natural", "balanced", "square_root"] = option(
+        "natural", "how often a class is seen in training: as it is, all alike, by the square root of its images"
+    )
     loader: Literal["auto", "resident", "streaming"] = option("auto", "whole set in memory, or read while training")
     workers: int = option(2, "processes of the streaming loader, threads that decode for the resident one")
     on_bad: Literal["error", "skip"] = option("error", "what to do with a file that cannot be decoded")
+    cache: Literal["auto", "on", "off"] = option("auto", "keep decoded images on the disk for later epochs and runs")
+    decoding: Literal["exact", "draft"] = option(
+        "exact", "draft: large JPEGs decoded smaller, not quite the same pixels"
+    )
 
     def __post_init__(self) -> None:
         if not self.source.strip():
@@ -28,15 +38,33 @@ class DataOptions:
             raise UsageError(f"size: expected a whole number of at least 1 pixel, received {self.size}")
         if self.channels not in (None, 1, 3):
             raise UsageError(f"channels: expected 1 or 3, received {self.channels!r}")
+        if len(self.classes) == 1 or len(set(self.classes)) < len(self.classes):
+            raise UsageError(f"classes: expected at least 2, each named once, received {', '.join(self.classes)}")
+        if self.images is not None and self.images < 2:
+            raise UsageError(f"images: expected at least 2 training images, received {self.images}")
         if self.workers < 0:
             raise UsageError(f"workers: expected 0 or more, received {self.workers}")
         for name, value, known in (
             ("loader", self.loader, ("auto", "resident", "streaming")),
+            ("sampling", self.sampling, ("natural", "balanced", "square_root")),
             ("on_bad", self.on_bad, ("error", "skip")),
+            ("cache", self.cache, ("auto", "on", "off")),
+            ("decoding", self.decoding, ("exact", "draft")),
         ):
             if value not in known:
                 raise UsageError(f"{name}: expected {', '.join(known)}, received {value!r}")
         split_shares(self.split)
+        if self.fold is not None:
+            fold_of(self.fold)
+
+
+def fold_of(text: str) -> tuple[int, int]:
+    """Number (from 1) and count of the folds that `2/5` states."""
+    number, _, count = text.partition("/")
+    numbers = number.isdecimal() and count.isdecimal() and len(text) <= 20
+    if not numbers or not 1 <= int(number) <= int(count) or int(count) < 2:
+        raise UsageError(f"fold: expected its number and how many there are, such as 2/5, received {text!r}")
+    return int(number), int(count)
 
 
 def split_shares(text: str) -> tuple[float, float, float]:

@@ -16,6 +16,8 @@ from convsmith.data.card import Card
 from convsmith.data.images import FAILURES, open_image, orientation, quiet
 from convsmith.data.options import DataOptions
 
+# What 'draft' leaves for the scaling that follows: twice the side that is wanted, as Pillow's thumbnail does.
+_DRAFT = 2
 # The share of the picture that the final crop keeps, 224 of 256, as in the evaluation of AlexNet and its successors.
 _MARGIN = 256 / 224
 _DEFAULT_SIZE = 224
@@ -27,7 +29,8 @@ class Preprocess:
     """How an image becomes an array; sizes in pixels, `size` is (height, width), mean and std on a scale of 0 to 1.
 
     `resize` is the length that the shorter side gets before the centre crop of `size`. Without it an image that has
-    `size` already is left alone, and any other is scaled to cover it and cropped.
+    `size` already is left alone, and any other is scaled to cover it and cropped. With `decoding` "draft" a JPEG
+    much larger than that is decoded smaller, at least twice as large as needed.
     """
 
     version: int = 1
@@ -39,6 +42,7 @@ class Preprocess:
     size: tuple[int, int]
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     antialias: bool = True
+    decoding: Literal["exact", "draft"] = "exact"
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -61,6 +65,11 @@ class Preprocess:
     def channels(self) -> int:
         """1 for grey, 3 for colour."""
         return 1 if self.mode == "L" else 3
+
+    @property
+    def least(self) -> int | None:
+        """The shorter side below which a JPEG is not decoded smaller; none: never smaller than it is."""
+        return None if self.decoding == "exact" else _DRAFT * (self.resize or max(self.size))
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON data."""
@@ -88,7 +97,13 @@ def preprocess_for(
         size, resize = card.size, None
     else:
         size, resize = (side, side), side
-    return Preprocess(mode="L" if channels == 1 else "RGB", resize=resize, size=size, mean=mean, std=std)
+    mode = "L" if channels == 1 else "RGB"
+    return Preprocess(mode=mode, resize=resize, size=size, decoding=options.decoding, mean=mean, std=std)
+
+
+def final_size(record: Preprocess, margin: bool) -> tuple[int, int]:
+    """Height and width of a decoded image: the crop's, or with `margin` what random crops are cut from."""
+    return (record.resize, record.resize) if margin and record.resize else record.size
 
 
 def load(image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess) -> np.ndarray:
@@ -108,7 +123,7 @@ def decode(
         image = Path(image)
     if isinstance(image, Path | bytes):
         name = name or (str(image) if isinstance(image, Path) else f"an image of {len(image)} bytes")
-        image = open_image(image, name)
+        image = open_image(image, name, record.least)
     if isinstance(image, np.ndarray):
         return _array(image, record)
     try:

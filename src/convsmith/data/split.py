@@ -9,8 +9,12 @@ import numpy as np
 
 from convsmith.base.errors import UsageError
 from convsmith.data.examples import Examples
+from convsmith.data.folds import check_classes, check_groups, deal
 from convsmith.data.groups import group_names
-from convsmith.data.options import DataOptions, split_shares
+from convsmith.data.iterative import iterative
+from convsmith.data.joined import TRAIN_VAL, stored_examples
+from convsmith.data.options import DataOptions, fold_of, split_shares
+from convsmith.data.restrict import fewer
 from convsmith.data.sources.source import Source
 
 _PARTS = ("train", "val", "test")
@@ -30,8 +34,10 @@ class Skipped:
 class Division:
     """The three splits that are used, and the JSON record from which `division_from_record` rebuilds them.
 
-    The record holds `rule`, `seed`, `group`, `shares`, `counts` of the stored splits, `skipped` files, and `parts`:
-    for each split the stored split it is `from` and its `indices` there (`"all"`: every one that is not skipped).
+    The record holds `rule`, `seed`, `group`, `shares`, `classes` and `images` where only some are used, `counts` of the
+    stored splits, `skipped` files, and `parts`: for each split the stored split it is `from` and its `indices` there
+    (`"all"`: every one that is not skipped). `from` is "train+val" for indices into both, one after the other; `fold`
+    says which fold of them val is, if it is one.
     """
 
     train: Examples
@@ -44,7 +50,7 @@ def split_source(source: Source, options: DataOptions, skipped: Sequence[Skipped
     """Divide what the source does not divide itself; a function of the labels (or groups), the shares and the seed.
 
     Only train: all three are drawn from it. No val: its share is drawn from train, and a missing test stays missing. A
-    stored split is never touched otherwise.
+    stored split is never touched otherwise. With `fold` train and val of all that are divided anew, test is as without.
     """
     shares = split_shares(options.split)
     stored = source.splits
@@ -59,11 +65,20 @@ def split_source(source: Source, options: DataOptions, skipped: Sequence[Skipped
         drawn = _draw(stored["train"], options, wanted, {s.index for s in skipped if s.split == "train"})
         for name, indices in zip(names, drawn, strict=False):
             parts[name] = {"from": "train", "indices": indices.tolist()}
+    if options.fold:
+        folded, parts["train"], parts["val"] = _folded(source, options, parts, skipped)
+        rule = f"{folded}; without folds: {rule}"
+    images = None
+    if options.images is not None:
+        images, parts["train"] = _fewer(source, options, parts["train"], skipped)
     record = {
         "rule": rule,
         "seed": options.split_seed,
         "group": options.group,
+        "fold": options.fold,
         "shares": list(shares),
+        "classes": list(options.classes) or None,
+        "images": images,
         "counts": {name: len(examples) for name, examples in stored.items()},
         "skipped": [{"split": s.split, "index": s.index, "file": s.file, "problem": s.problem} for s in skipped],
         "parts": {name: parts.get(name) for name in _PARTS},
@@ -94,7 +109,10 @@ def stratified(labels: np.ndarray, shares: Sequence[float], seed: int, allowed: 
     """Indices of each part, ascending; per class each part is within one of its share.
 
     `allowed` are the indices to draw from. A class of three or more has at least one in every part with a share.
+    Where an image may have several labels (N, classes), the parts are near their shares of each class.
     """
+    if labels.ndim == 2:
+        return iterative(labels, sorted(allowed.tolist(), key=lambda i: _order(seed, i)), shares, apportion)
     parts: list[list[int]] = [[] for _ in shares]
     for label in np.unique(labels[allowed]):
         members = allowed[labels[allowed] == label].tolist()
@@ -156,10 +174,66 @@ def _draw(examples: Examples, options: DataOptions, shares: Sequence[float], bad
     return parts
 
 
+def _fewer(
+    source: Source, options: DataOptions, part: dict[str, Any], skipped: Sequence[Skipped]
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """How many training images of how many are used, and the part that they are."""
+    allowed, seed = _indices(source, part, skipped), options.split_seed
+    labels = _pool(source, part["from"]).labels
+    picked = fewer(labels, options.images or len(allowed), allowed, lambda i: _order(seed, i))
+    return {"count": len(picked), "of": len(allowed)}, {"from": part["from"], "indices": picked.tolist()}
+
+
+def _folded(
+    source: Source, options: DataOptions, parts: dict[str, Any], skipped: Sequence[Skipped]
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """What is done in words, and the parts train and val: all folds of both but one, and that one."""
+    number, count = fold_of(options.fold or "")
+    if parts["val"]["from"] == "val":
+        pool = TRAIN_VAL
+        allowed = _indices(source, {"from": pool, "indices": "all"}, skipped)
+    else:
+        pool = parts["train"]["from"]
+        allowed = np.sort(np.concatenate([_indices(source, parts[name], skipped) for name in ("train", "val")]))
+    examples, seed, where = _pool(source, pool), options.split_seed, f"train and val of {source.card.name}"
+    if options.group:
+        groups = group_names(examples, options.group)
+        check_groups([groups[i] for i in allowed.tolist()], count, where)
+        folds = grouped(groups, [1 / count] * count, seed, allowed)
+    else:
+        check_classes(examples.labels[allowed], source.card.classes, count, where)
+        if examples.labels.ndim == 2:
+            folds = stratified(examples.labels, [1 / count] * count, seed, allowed)
+        else:
+            folds = deal(examples.labels, count, allowed, lambda i: _order(seed, i))
+    rest = np.sort(np.concatenate([fold for k, fold in enumerate(folds, 1) if k != number]))
+    kind = "whole groups" if options.group else "stratified by class"
+    train, val = ({"from": pool, "indices": indices.tolist()} for indices in (rest, folds[number - 1]))
+    return f"val is fold {number} of {count} of train and val, {kind}, and train is the others", train, val
+
+
+def _pool(source: Source, name: str) -> Examples:
+    examples = stored_examples(source, name)
+    if examples is None:
+        raise UsageError(f"{source.card.name} has no stored {name}")
+    return examples
+
+
+def _indices(source: Source, part: dict[str, Any], skipped: Sequence[Skipped]) -> np.ndarray:
+    """The indices of a part, those of all that are not skipped where it is all of a split."""
+    if part["indices"] != "all":
+        return np.asarray(part["indices"], dtype=np.int64)
+    bad, begin = set[int](), 0
+    for name in part["from"].split("+"):
+        bad |= {begin + s.index for s in skipped if s.split == name}
+        begin += len(source.splits[name])
+    return np.asarray([i for i in range(begin) if i not in bad], dtype=np.int64)
+
+
 def _part(source: Source, part: Any, skipped: Iterable[dict[str, Any]], name: str) -> Examples | None:
     if part is None:
         return None
-    examples = source.splits.get(part["from"])
+    examples = stored_examples(source, part["from"])
     if examples is None:
         raise UsageError(f"split record: {name} is drawn from {part['from']!r}, which {source.card.name} does not have")
     bad = {int(s["index"]) for s in skipped if s["split"] == part["from"]}

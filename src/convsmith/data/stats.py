@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 
 from convsmith.base.errors import BadFile
+from convsmith.data.advice import advice, may_flip
 from convsmith.data.decoding import mean_and_std
 from convsmith.data.examples import ArrayExamples, EncodedExamples, Examples, FileExamples, spread
 from convsmith.data.images import upright_size
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import preprocess_for
 from convsmith.data.sources.source import Source
+from convsmith.data.suit import colours_of
 
 _SAMPLE = 2_000
 _IMBALANCE = 10
-# Sets whose classes change meaning in a mirror.
-_NO_FLIP = ("digits", "mnist", "emnist", "svhn", "letters")
 
 
 def stats(source: Source, workers: int = 2) -> dict[str, Any]:
@@ -29,8 +29,13 @@ def stats(source: Source, workers: int = 2) -> dict[str, Any]:
     widths, heights, modes, unread = _shapes(train)
     record = preprocess_for(card, DataOptions(), ((0.5,) * card.channels, (0.5,) * card.channels))
     mean, std = (None, None) if unread else mean_and_std(train, record, workers)
-    flip = not any(name in card.name.lower() for name in _NO_FLIP)
-    return {
+    labels = None
+    if card.multilabel:
+        labels = _spread(train.labels.sum(axis=1).tolist())
+    lighting = None
+    if not unread and record.channels == 3:
+        lighting = dict(zip(("deviations", "components"), map(list, colours_of(train, record, workers)), strict=True))
+    numbers = {
         "name": card.name,
         "kind": card.kind,
         "splits": dict(card.counts),
@@ -39,15 +44,18 @@ def stats(source: Source, workers: int = 2) -> dict[str, Any]:
             for label, name in enumerate(card.classes)
         },
         "imbalance": imbalance,
+        "labels_per_image": labels,
         "width": _spread(widths),
         "height": _spread(heights),
         "modes": modes,
         "unreadable": unread,
         "mean": list(mean) if mean else None,
         "std": list(std) if std else None,
-        "flip": flip,
+        "lighting": lighting,
+        "flip": may_flip(card.name),
         "warnings": _warnings(card.classes, counts, imbalance, unread),
     }
+    return numbers | {"advice": advice(card, numbers, record.size)}
 
 
 def _shapes(examples: Examples) -> tuple[list[int], list[int], dict[str, int], int]:

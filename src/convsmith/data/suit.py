@@ -27,9 +27,10 @@ from convsmith.data.augmentations import (
     Translate,
     Trivialaugment,
 )
-from convsmith.data.decoding import CHUNK, SAMPLE, SAMPLE_RESIZED, decode_stack, final_size
+from convsmith.data.cache import Use, open_cache
+from convsmith.data.decoding import CHUNK, SAMPLE, SAMPLE_RESIZED, decode_stack
 from convsmith.data.examples import Examples, spread
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import Preprocess, final_size
 
 # Those that have no meaning for grey images, or change colours among other things.
 COLOUR_ONLY = (Lighting, Autoaugment, Randaugment, Trivialaugment, Augmix)
@@ -44,6 +45,7 @@ def suit_augments(
     *,
     workers: int = 2,
     soft_targets: bool = True,
+    cache: Use = "off",
 ) -> tuple[Augment, ...]:
     """The augmentations as a run on these training images uses them: lighting gets its basis.
 
@@ -52,11 +54,18 @@ def suit_augments(
     check_augments(augments, preprocess, soft_targets=soft_targets)
     if not any(isinstance(step, Lighting) and not step.deviations for step in augments):
         return augments
-    deviations, components = principal_colours(_chunks(train, preprocess, workers))
+    deviations, components = colours_of(train, preprocess, workers, cache)
     basis = {"deviations": deviations, "components": components}
     return tuple(
         replace(step, **basis) if isinstance(step, Lighting) and not step.deviations else step for step in augments
     )
+
+
+def colours_of(
+    train: Examples, preprocess: Preprocess, workers: int, cache: Use = "off"
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The principal components of training images' pixels, measured on a spread of them; as `principal_colours`."""
+    return principal_colours(_chunks(train, preprocess, workers, cache))
 
 
 def check_augments(augments: tuple[Augment, ...], preprocess: Preprocess, *, soft_targets: bool = True) -> None:
@@ -98,10 +107,11 @@ def principal_colours(stacks: Iterable[np.ndarray]) -> tuple[tuple[float, ...], 
     return tuple(round(float(d), 6) for d in deviations), tuple(round(float(c), 6) for c in components.ravel())
 
 
-def _chunks(examples: Examples, preprocess: Preprocess, workers: int) -> Iterable[np.ndarray]:
+def _chunks(examples: Examples, preprocess: Preprocess, workers: int, use: Use) -> Iterable[np.ndarray]:
+    cache, _ = open_cache(examples, preprocess, False, use)
     chosen = spread(len(examples), SAMPLE_RESIZED if preprocess.resize else SAMPLE)
     for begin in range(0, len(chosen), CHUNK):
-        yield decode_stack(examples, chosen[begin : begin + CHUNK], preprocess, workers)
+        yield decode_stack(examples, chosen[begin : begin + CHUNK], preprocess, workers, cache=cache)
 
 
 def _check_grey(step: Augment, name: str) -> None:

@@ -5,19 +5,21 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from convsmith.base.errors import CheckFailed, MissingExtra, UsageError
 from convsmith.base.files import write_bytes, write_json
 from convsmith.data.augment import normalise
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
+from convsmith.data.preprocess import Preprocess
 from convsmith.nets.network import Network
 from convsmith.runs.subject import Subject
 
@@ -26,6 +28,7 @@ TOLERANCE = 1e-4
 BATCHES = (1, 2, 7)
 OPSET = 18
 METADATA_KEY = "convsmith"
+INPUT = "images"
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,12 @@ def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: flo
     onnx, runtime = _libraries()
     if path.suffix != ".onnx":
         raise UsageError(f"{path}: expected a file name that ends in .onnx")
-    program = _exported(subject)
+    program = onnx_program(subject.module, subject.input)
     for key, value in _metadata(subject).items():
         program.model.metadata_props[key] = value
     data = program.model_proto.SerializeToString()
     onnx.checker.check_model(data, full_check=True)
-    inputs = _inputs(subject, examples)
+    inputs = real_images(examples, subject.preprocess, max(BATCHES)).numpy()
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     comparisons = tuple(_compare(subject, session, inputs, batch) for batch in BATCHES)
     export = Export(str(path), len(data), OPSET, tolerance, comparisons)
@@ -99,17 +102,18 @@ def _libraries() -> tuple[Any, Any]:
     return onnx, onnxruntime
 
 
-def _exported(subject: Subject) -> Any:
+def onnx_program(module: nn.Module, shape: Sequence[int]) -> Any:
+    """torch's ONNX program of a module that takes any number of images of `shape`."""
     # Traced with two samples: a batch of one would be taken for a constant.
-    sample = torch.zeros(2, *subject.input)
+    sample = torch.zeros(2, *shape)
     with warnings.catch_warnings(), open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), _hushed():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(
-            subject.module,
+            module,
             (sample,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["images"],
+            input_names=[INPUT],
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
@@ -137,6 +141,7 @@ def _metadata(subject: Subject) -> dict[str, str]:
     record = {
         "preprocess": subject.preprocess.to_json(),
         "labels": list(subject.labels),
+        "multilabel": subject.multilabel,
         "network": subject.network.to_json() if isinstance(subject.network, Network) else {"name": name},
         "run": subject.run.path.name,
         "step": subject.step,
@@ -145,17 +150,16 @@ def _metadata(subject: Subject) -> dict[str, str]:
     return {METADATA_KEY: json.dumps(record)}
 
 
-def _inputs(subject: Subject, examples: Examples) -> np.ndarray:
-    """Images for every batch size, normalised as in training and evaluation."""
-    some = examples.subset(spread(len(examples), max(BATCHES)))
-    images = decode_all(some, subject.preprocess, 1)
-    return normalise(images, subject.preprocess).numpy()
+def real_images(examples: Examples, preprocess: Preprocess, count: int) -> Tensor:
+    """At most `count` images from all over the examples, normalised as in training and evaluation: (N, C, H, W)."""
+    some = examples.subset(spread(len(examples), count))
+    return normalise(decode_all(some, preprocess, 1), preprocess)
 
 
 def _compare(subject: Subject, session: Any, inputs: np.ndarray, batch: int) -> Comparison:
     chosen = np.resize(inputs, (batch, *inputs.shape[1:])) if len(inputs) < batch else inputs[:batch]
     try:
-        (theirs,) = session.run(None, {"images": chosen})
+        (theirs,) = session.run(None, {INPUT: chosen})
     except Exception as error:
         reason = " ".join(str(error).split())
         raise CheckFailed(

@@ -1,8 +1,9 @@
 """What a trained network says about images: files, folders, patterns."""
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,12 +13,24 @@ import torch
 from PIL import Image
 from torch import nn
 
-from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.base.errors import BadFile, ConvsmithError, MissingPath, UsageError
+from convsmith.data.examples import Examples
 from convsmith.data.images import EXTENSIONS
-from convsmith.data.preprocess import Preprocess, load
+from convsmith.data.preprocess import Preprocess, decode, load, to_size
+from convsmith.data.views import View
+from convsmith.deploy.engines.choose import CHECKED, automatic, named
+from convsmith.deploy.engines.inference import Inference
+from convsmith.deploy.engines.names import AUTO, check_engine
+from convsmith.deploy.engines.runner import Runner
+from convsmith.deploy.engines.start import plain
+from convsmith.deploy.onnx import real_images
+from convsmith.nets.network import Network
+from convsmith.nets.source import Foreign
 from convsmith.training.engine import Engine
+from convsmith.training.views import Viewer, make_viewer
 
 BATCH = 64
+THRESHOLD = 0.5
 Picture = str | Path | Image.Image | np.ndarray
 
 
@@ -31,11 +44,15 @@ class Guess:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one image, the best first; `error` says why there are none."""
+    """The most probable classes of one image, the best first; `error` says why there are none.
+
+    Where an image may have several labels, `labels` are all that are at least as probable as the threshold.
+    """
 
     file: str
     top: tuple[Guess, ...]
     error: str | None = None
+    labels: tuple[Guess, ...] | None = None
 
     @property
     def label(self) -> str:
@@ -52,6 +69,8 @@ class Prediction:
     def to_json(self) -> dict[str, Any]:
         """What `predict --json` prints."""
         data: dict[str, Any] = {"file": self.file, "top": [vars(guess) for guess in self.top]}
+        if self.labels is not None:
+            data["labels"] = [vars(guess) for guess in self.labels]
         return data if self.error is None else data | {"error": self.error}
 
 
@@ -61,6 +80,8 @@ class Predictor(Protocol):
     @property
     def module(self) -> nn.Module: ...
     @property
+    def network(self) -> Network | Foreign: ...
+    @property
     def preprocess(self) -> Preprocess: ...
     @property
     def labels(self) -> Sequence[str]: ...
@@ -68,25 +89,100 @@ class Predictor(Protocol):
     def channels_last(self) -> bool: ...
     @property
     def temperature(self) -> float: ...
+    @property
+    def multilabel(self) -> bool: ...
 
 
-def predict(subject: Predictor, pictures: Iterable[Picture], engine: Engine, top: int = 5) -> Iterator[Prediction]:
+def predict(
+    subject: Predictor, pictures: Iterable[Picture], engine: Engine, top: int = 5, views: Sequence[View] = (),
+    threshold: float | None = None, runner: Runner | None = None,
+) -> Iterator[Prediction]:  # fmt: skip
     """Predictions in order, batch by batch; a picture that cannot be read has its error instead of classes.
 
-    Probabilities are those of the outputs divided by the subject's temperature; classes are ranked by the outputs.
+    Probabilities are those of the outputs divided by the subject's temperature, their mean over `views` where there are
+    some; classes are ranked by the outputs. A `threshold` (0.5) is for several labels an image. `runner` computes the
+    outputs (`choose_runner`); without one the network runs as it is.
     """
-    engine = replace(engine, channels_last=subject.channels_last)
-    module = engine.place(subject.module)
-    for group in _batches(pictures):
-        loaded = [_load(picture, subject) for picture in group]
+    if threshold is not None and not subject.multilabel:
+        raise UsageError("threshold: is for several labels for each image, and this network chooses one")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError(f"threshold: expected a probability from 0 to 1, received {threshold}")
+    least = THRESHOLD if threshold is None else threshold
+    if views:
+        look = _through(subject, replace(engine, channels_last=subject.channels_last), views)
+    else:
+        look = _plainly(subject, runner or plain(inference_of(subject), engine, BATCH))
+    for number, group in enumerate(_batches(pictures, look.batch)):
+        loaded = [_loaded(picture, look.load) for picture in group]
         arrays = [array for array in loaded if not isinstance(array, str)]
-        rows = iter(_outputs(module, arrays, engine)) if arrays else iter(())
+        rows = iter(look.outputs(arrays, number)) if arrays else iter(())
         for picture, array in zip(group, loaded, strict=True):
             name = str(picture) if isinstance(picture, str | Path) else "image"
             if isinstance(array, str):
                 yield Prediction(name, (), array)
             else:
-                yield Prediction(name, _top(next(rows), subject, top))
+                guesses = _guesses(next(rows), look.temperature, subject.labels, subject.multilabel)
+                several = tuple(g for g in guesses if g.probability >= least) if subject.multilabel else None
+                yield Prediction(name, guesses[:top], labels=several)
+
+
+def choose_runner(
+    name: str, subject: Predictor, pictures: Sequence[Picture], engine: Engine, views: Sequence[View] = (),
+    validation: Callable[[], Examples] | None = None, say: Callable[[str], None] = lambda text: None,
+) -> Runner | None:  # fmt: skip
+    """What computes the outputs for these pictures, by the engine called `name` or by what suits their number.
+
+    Engines are compared with the network as it is on images of `validation`, or where these are not to be had on the
+    pictures themselves. None: the network runs as it is, as it does through views.
+    """
+    if name != AUTO:
+        check_engine(name, engine.device)
+    if views and name != AUTO:
+        raise UsageError(f"engine {name}: views are seen by the network as it is; leave --engine or --views out")
+    batch = min(len(pictures), BATCH)
+    if views or not pictures:
+        return None
+
+    @cache
+    def images() -> torch.Tensor:
+        return _samples(subject, pictures, validation, say)
+
+    model = inference_of(subject)
+    if name == AUTO:
+        return automatic(model, engine, batch, len(pictures), images, say)
+    return named(name, model, engine, batch, images, say)
+
+
+def inference_of(subject: Predictor) -> Inference:
+    """The network of a run, or of published weights, as engines take it."""
+    record = subject.preprocess
+    return Inference(
+        module=subject.module,
+        network=subject.network,
+        shape=(record.channels, *record.size),
+        channels_last=subject.channels_last,
+        temperature=subject.temperature,
+        multilabel=subject.multilabel,
+    )
+
+
+def _samples(
+    subject: Predictor,
+    pictures: Sequence[Picture],
+    validation: Callable[[], Examples] | None,
+    say: Callable[[str], None],
+) -> torch.Tensor:
+    """Real images to check engines on, as inputs of the network."""
+    if validation is not None:
+        try:
+            return real_images(validation(), subject.preprocess, CHECKED)
+        except ConvsmithError as error:
+            say(f"the validation images are not to be had ({error}); engines are checked on the pictures themselves")
+    loaded = (_loaded(picture, lambda one: load(one, subject.preprocess)) for picture in pictures)
+    arrays = list(islice((array for array in loaded if not isinstance(array, str)), CHECKED))
+    if not arrays:
+        raise UsageError(f"{pictures[0]}: none of {len(pictures)} pictures can be read, so no engine can be checked")
+    return torch.from_numpy(np.stack(arrays))
 
 
 def expand(names: Sequence[str]) -> list[Path]:
@@ -111,29 +207,64 @@ def expand(names: Sequence[str]) -> list[Path]:
     return found
 
 
-def _batches(pictures: Iterable[Picture]) -> Iterator[tuple[Picture, ...]]:
+@dataclass(frozen=True)
+class _Look:
+    """How pictures become outputs, `batch` at a time: `outputs` gets what `load` made of each, and the batch's number.
+
+    The outputs divided by `temperature` are what probabilities are made of.
+    """
+
+    load: Callable[[Picture], Any]
+    outputs: Callable[[list[Any], int], torch.Tensor]
+    batch: int
+    temperature: float
+
+
+def _plainly(subject: Predictor, runner: Runner) -> _Look:
+    """Each picture as the preprocessing has it."""
+
+    def outputs(arrays: list[np.ndarray], number: int) -> torch.Tensor:
+        return runner(torch.from_numpy(np.stack(arrays)))
+
+    return _Look(lambda picture: load(picture, subject.preprocess), outputs, runner.batch, subject.temperature)
+
+
+def _through(subject: Predictor, engine: Engine, views: Sequence[View]) -> _Look:
+    """Each picture through views, whose probabilities are averaged: outputs are then their logarithms."""
+    if subject.multilabel:
+        raise UsageError("views: are for one label for each image, which this run does not have")
+    viewer: Viewer = make_viewer(
+        subject.module, subject.network, views, subject.preprocess, engine, temperature=subject.temperature
+    )
+
+    def load_scales(picture: Picture) -> list[np.ndarray]:
+        pixels = decode(picture, subject.preprocess)
+        return [to_size(pixels, record).transpose(2, 0, 1) for record in viewer.records]
+
+    def outputs(arrays: list[list[np.ndarray]], number: int) -> torch.Tensor:
+        scaled = [torch.from_numpy(np.stack(of_scale)).to(engine.device) for of_scale in zip(*arrays, strict=True)]
+        return viewer.outputs(scaled, number).cpu()
+
+    return _Look(load_scales, outputs, viewer.batch(BATCH), 1.0)
+
+
+def _batches(pictures: Iterable[Picture], count: int) -> Iterator[tuple[Picture, ...]]:
     iterator = iter(pictures)
-    while group := tuple(islice(iterator, BATCH)):
+    while group := tuple(islice(iterator, count)):
         yield group
 
 
-def _load(picture: Picture, subject: Predictor) -> np.ndarray | str:
-    """The network's input (C, H, W), or what is wrong with the picture."""
+def _loaded(picture: Picture, load: Callable[[Picture], Any]) -> Any:
+    """What the network's input is made of, or as text what is wrong with the picture."""
     try:
-        return load(picture, subject.preprocess)
+        return load(picture)
     except (BadFile, MissingPath) as error:
         return str(error)
 
 
-def _outputs(module: torch.nn.Module, arrays: list[np.ndarray], engine: Engine) -> list[torch.Tensor]:
-    inputs = torch.from_numpy(np.stack(arrays)).to(engine.device).contiguous(memory_format=engine.memory_format)
-    with torch.no_grad():
-        return list(module(inputs).float().cpu())
-
-
-def _top(outputs: torch.Tensor, subject: Predictor, count: int) -> tuple[Guess, ...]:
-    probabilities = (outputs / subject.temperature).softmax(dim=0)
-    best = outputs.topk(min(count, len(subject.labels))).indices
-    return tuple(
-        Guess(subject.labels[int(i)], p) for i, p in zip(best.tolist(), probabilities[best].tolist(), strict=True)
-    )
+def _guesses(outputs: torch.Tensor, temperature: float, labels: Sequence[str], several: bool) -> tuple[Guess, ...]:
+    """Every class with its probability, the best first; of several labels each is probable by itself."""
+    scaled = outputs / temperature
+    probabilities = scaled.sigmoid() if several else scaled.softmax(dim=0)
+    best = outputs.topk(len(labels)).indices
+    return tuple(Guess(labels[int(i)], p) for i, p in zip(best.tolist(), probabilities[best].tolist(), strict=True))

@@ -1,7 +1,5 @@
 """Checks of layers against the lectures' formulas, with torch as the other witness."""
 
-import itertools
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +12,7 @@ from convsmith.lectures.blocks import single
 from convsmith.lectures.grids import Operands, correlate, numbers
 from convsmith.lectures.matrices import bilinear, scattered
 from convsmith.nets.build import build
-from convsmith.nets.ops import Conv, Dropout
+from convsmith.nets.ops import Conv
 
 
 def close(a: torch.Tensor | np.ndarray, b: torch.Tensor | np.ndarray) -> bool:
@@ -73,101 +71,6 @@ def equivariance() -> dict[str, object]:
             "convolution": close(convolution(moved), convolution(x).roll((2, 3), (2, 3))),
             "dense layer": close(layer(moved), layer(x).roll((2, 3), (2, 3))),
         }
-
-
-def batch_norm() -> dict[str, object]:
-    """Batch normalisation by its formula against torch's, in training and after it."""
-    layer = nn.BatchNorm2d(100)
-    x = 3 * normal(20, 100, 32, 32) + 1
-    y = layer(x).detach()
-    batch = x.numpy().astype(np.float64)
-    mean, variance = batch.mean((0, 2, 3)), batch.var((0, 2, 3))
-    count = x.numel() / 100
-    with torch.no_grad():
-        later = layer.eval()(x)
-    running_mean, running_variance = 0.1 * mean, 0.9 + 0.1 * variance * count / (count - 1)
-    return {
-        "biased variance in training": close(y, _normalised(batch, mean, variance)),
-        "parameters": sum(p.numel() for p in layer.parameters()),
-        "unbiased variance is stored": close(layer.get_buffer("running_var"), running_variance),
-        "stored averages at test": np.allclose(later, _normalised(batch, running_mean, running_variance), atol=1e-4),
-    }
-
-
-def _normalised(x: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    shape = (1, -1, 1, 1)
-    return (x - mean.reshape(shape)) / np.sqrt(variance.reshape(shape) + 1e-5)
-
-
-@sealed
-def dropout() -> dict[str, object]:
-    """The mean of dropout over all masks, by enumeration, and the built layer's."""
-    w, x = np.array([0.5, -2.0]), np.array([3.0, 1.0])
-    masks = list(itertools.product((0, 1), repeat=2))
-    layer = build(single(Dropout(0.25), 8), seed=0).train()
-    with torch.no_grad():
-        mean = torch.stack([layer(torch.ones(1, 8)) for _ in range(4000)]).mean()
-    keep = 0.75
-    weighed = {m: math.prod(keep if kept else 1 - keep for kept in m) for m in masks}
-    return {
-        "mean over the 4 masks / (w1 x + w2 y)": float(np.mean([w @ (x * m) for m in masks]) / (w @ x)),
-        "sub-networks of 10 units": len(list(itertools.product((0, 1), repeat=10))),
-        "kept with 0.75 and divided by it, the mean is x": close(
-            np.sum([share * x * np.array(mask) / keep for mask, share in weighed.items()], 0), x
-        ),
-        "our layer's mean of ones, to 2 digits": round(float(mean), 2),
-    }
-
-
-def weight_decay() -> dict[str, object]:
-    """A step of torch's SGD with weight decay is the step on E + lambda / 2 sum w²."""
-    rate, decay = 0.1, 0.01
-    weight = nn.Parameter(normal(5))
-    inputs, before = normal(5, seed=1), weight.detach().clone()
-    (gradient,) = torch.autograd.grad((weight @ inputs).square(), weight)
-    weight.grad = gradient
-    torch.optim.SGD([weight], lr=rate, weight_decay=decay).step()
-    shrunk = (1 - rate * decay) * before - rate * gradient
-    return {"w <- (1 - alpha lambda) w - alpha dE/dw": close(weight.detach(), shrunk)}
-
-
-def backpropagation() -> dict[str, object]:
-    """The lectures' four formulas in NumPy against autograd, for a network of two layers with tanh."""
-    x, w1, w2 = normal(4), normal(3, 4, seed=1).requires_grad_(), normal(2, 3, seed=2).requires_grad_()
-    target = normal(2, seed=3)
-    loss = 0.5 * (torch.tanh(w2 @ torch.tanh(w1 @ x)) - target).square().sum()
-    first, last = torch.autograd.grad(loss, (w1, w2))
-    a, b, c, t = (v.detach().numpy().astype(np.float64) for v in (w1, w2, x, target))
-    hidden = np.tanh(a @ c)
-    y = np.tanh(b @ hidden)
-    top = (1 - y**2) * (y - t)  # dl/dz of the last layer: f'(z) dl/dy
-    below = (1 - hidden**2) * (b.T @ top)  # dl/dy = sum of w dl/dz, then f'(z) again
-    return {
-        "last layer's weights": close(np.outer(top, hidden), last),
-        "first layer's weights": close(np.outer(below, c), first),
-    }
-
-
-def accumulated() -> dict[str, object]:
-    """The pseudo-code of SGD, with the total gradient reset for each batch, and without."""
-    xs = np.array([[1.0, 2.0], [0.5, 1.5], [2.0, 1.0]])
-
-    def train(reset: bool) -> float:
-        theta, total = 1.0, 0.0
-        for batch in xs:
-            total = 0.0 if reset else total
-            total += float(sum(theta * x * x for x in batch))  # of the loss (theta x)² / 2
-            theta -= 0.1 * total / len(batch)
-        return theta
-
-    weight = nn.Parameter(torch.ones((), dtype=torch.float64))
-    optimiser = torch.optim.SGD([weight], lr=0.1)
-    for batch in xs:
-        optimiser.zero_grad()
-        (weight * torch.from_numpy(batch)).square().mul(0.5).mean().backward()
-        optimiser.step()
-    theirs = float(weight.detach())
-    return {"reset for each batch": math.isclose(train(True), theirs), "as printed": math.isclose(train(False), theirs)}
 
 
 def initialisation() -> dict[str, object]:

@@ -7,6 +7,7 @@ from convsmith.lectures import (
     gallery,
     googlenet,
     layers,
+    learning,
     matrices,
     operations,
     residual,
@@ -23,6 +24,7 @@ TOPICS: dict[str, dict[str, Entry]] = {
     "what blocks cost": costs.ENTRIES,
     "whole networks": {**classic.ENTRIES, **googlenet.ENTRIES, **residual.ENTRIES},
     "how layers behave": layers.ENTRIES,
+    "how networks learn, in NumPy": learning.ENTRIES,
     "results of others, quoted": results.ENTRIES,
 }
 ENTRIES: Table[Entry] = Table("entry", {name: entry for group in TOPICS.values() for name, entry in group.items()})

@@ -17,7 +17,7 @@ from convsmith.nets.network import Network
 from convsmith.nets.ops import BatchNorm, Conv, ConvTranspose, Linear
 from convsmith.nets.shape import Shape
 from convsmith.nets.sizes import per_axis
-from convsmith.nets.tree import Add, Branching, Node, Seq, walk
+from convsmith.nets.tree import Add, Branching, Gate, Node, Seq, walk
 from convsmith.nets.zoo import edit
 
 State = dict[str, Tensor]
@@ -26,9 +26,9 @@ State = dict[str, Tensor]
 def carry(network: Network, weights: Mapping[str, Tensor], text: str) -> tuple[Network, State]:
     """The network after the edit `text`, with its weights; raises `CheckFailed` where the edit leaves some undefined.
 
-    Merging edits (`fold_norm`, `reparameterise`, `fully_convolutional`) keep the outputs in evaluation, `low_rank` and
-    `linear_bottleneck` approximate the layers, `channels` sums or spreads the first filters. Edits without weights of
-    their own (`dilate`, `drop_path`, `size`, ...) keep what there is.
+    Merging edits (`fold_norm`, `reparameterise`, `fully_convolutional`) and `identity_layers` keep the outputs in
+    evaluation, `low_rank` and `linear_bottleneck` approximate the layers, `channels` sums or spreads the first filters.
+    Edits without weights of their own (`dilate`, `drop_path`, `size`, ...) keep what there is.
     """
     after = edit(network, text)
     state = _MAPS.get(parse_call(text).name, _kept)(network, after, dict(weights))
@@ -197,6 +197,37 @@ def _fully_convolutional(before: Network, after: Network, state: State) -> State
     return state
 
 
+def _identity_layers(before: Network, after: Network, state: State) -> State:
+    """New residual branches that give 0, and new convolutions that pass each channel on."""
+    fresh = build(after, seed=0).state_dict()
+    state |= {key: value for key, value in fresh.items() if key not in state}
+    inputs = {step.path: step.x.shape for step in after.trace().steps}
+    had = {path for path, _ in _leaves(before)}
+    for path, node in _leaves(after):
+        if path in had or path.rpartition(".")[0] not in had:
+            continue
+        if isinstance(node, Add):
+            last = _last_weighted(dict(node.children)["branch"], f"{path}.branch", state)
+            state |= {key: torch.zeros_like(state[key]) for key in (f"{last}.weight", f"{last}.bias") if key in state}
+        elif isinstance(node, Conv):
+            x = inputs[path]
+            state[f"{path}.weight"] = _identity(x.channels, x, per_axis(node.kernel, x)).float()
+            state[f"{path}.bias"] = torch.zeros(x.channels)
+    return state
+
+
+def _last_weighted(branch: Node, path: str, state: State) -> str:
+    """The last layer of a branch that has weights; a gate only scales what comes before it."""
+    gates = tuple(f"{p}." for p, node in walk(branch, path) if isinstance(node, Gate))
+    return [p for p, _ in walk(branch, path) if f"{p}.weight" in state and not p.startswith(gates)][-1]
+
+
+def kept_of_cut(after: Network, weights: Mapping[str, Tensor]) -> State:
+    """The weights that a cut leaves: of the stages that stay. The last layer is new, whatever its name and shape."""
+    stages = dict(after.stages)
+    return {key: value for key, value in weights.items() if key.partition(".")[0] in stages}
+
+
 def _channels(before: Network, after: Network, state: State) -> State:
     """First filters for other channels: their mean over the old ones times the ratio, so that grey stays as bright.
 
@@ -220,4 +251,6 @@ _MAPS: dict[str, Callable[[Network, Network, State], State]] = {
     "linear_bottleneck": _linear_bottleneck,
     "fully_convolutional": _fully_convolutional,
     "channels": _channels,
+    "identity_layers": _identity_layers,
+    "cut": lambda before, after, state: kept_of_cut(after, state),
 }

@@ -26,7 +26,7 @@ class InitRule:
     `lecun`: normal with variance 1 / fan_in (LeCun et al. 1998, "Efficient BackProp", equation 16);
     `uniform_out`: uniform within sqrt(1 / fan_out); `wide_uniform_out`: within sqrt(3 / fan_out), variance 1 / fan_out;
     a number: normal with that standard deviation;
-    `torch`: torch's own draw.
+    `torch`: torch's own draw; `dirac`: the same, but as many filters as there are input channels pass one on each.
 
     `part` keeps the rule to layers whose dotted name begins so. The first rule that names a layer draws it.
     """
@@ -60,6 +60,8 @@ INITS: Table[tuple[InitRule, ...]] = Table(
         # torchvision's RegNet and ConvNeXt; the latter truncates at 100 deviations, which cuts nothing.
         "regnet": (InitRule("conv", "he_out", zero_bias=False), InitRule("linear", 0.01)),
         "convnext": (InitRule("any", 0.02),),
+        # Jordan 2024, section 3.3; the first convolution gets its weights by whitening.
+        "dirac": (InitRule("any", "torch", zero_bias=False, part="whiten"), InitRule("conv", "dirac")),
         "he_in": (InitRule("any", "he_in"),),
         "xavier": (InitRule("any", "xavier"),),
         "lecun": (InitRule("any", "lecun"),),
@@ -108,6 +110,8 @@ def _draw(weight: Tensor, scheme: str | float) -> None:
                 weight.uniform_(-bound, bound)
             case "lecun":
                 weight.normal_(0, math.sqrt(1 / fan_in))
+            case "dirac":
+                nn.init.dirac_(weight[: weight.shape[1]])
             case "torch":
                 pass
             case _:

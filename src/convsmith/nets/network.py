@@ -19,7 +19,7 @@ _MAX_DEPTH = 64  # of a tree read from JSON; ours stay under 12
 class Network:
     """A network as data.
 
-    `stages` run one after the other; each of `heads` receives the last stage's output (or `use`s a kept value).
+    `stages` run one after the other; each of `heads` receives the last stage's output (or, by `use`, a kept value).
     `numbers` are the arguments of its family, `init` names its rule of initialisation, `edits` what was done since.
     """
 

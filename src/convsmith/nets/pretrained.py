@@ -26,20 +26,26 @@ _SHOWN = 3  # names of each kind in an error
 
 
 def load_weights(
-    module: nn.Module, weights: Mapping[str, Tensor], source: str = "the weights", *, adapt: bool = False
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    source: str = "the weights",
+    *,
+    adapt: bool = False,
+    new_last: bool = False,
 ) -> str:
     """Copy `weights` into `module` and say whose names they had; every key must match, in name and shape.
 
     A network of ours also takes the names that its family knows, and those of torchvision and (where it is installed)
     timm for any network that these have. Auxiliary heads may be in the weights, in the module, in both or in neither.
-    With `adapt`, weights for other classes leave the last layers as they are, and first filters for other channels are
-    summed or spread (`nets/carry.py`). Raises `UsageError`, and then copies nothing.
+    With `adapt`, weights for other classes leave the last layers as they are (with `new_last` also where there are as
+    many), and first filters for other channels are summed or spread (`nets/carry.py`). Raises `UsageError`, and then
+    copies nothing.
     """
     own = module.state_dict()
     reading = _best_reading(module, own, weights)
     tensors, changes = reading.tensors, list(reading.remarks)
     if adapt and reading.fits:
-        tensors, more = _adapted(module, own, tensors)
+        tensors, more = _adapted(module, own, tensors, new_last)
         changes += more
     odd = {key: value for key, value in tensors.items() if key in own and own[key].shape != value.shape}
     if odd or not reading.fits:
@@ -135,10 +141,15 @@ def _needed(state: Mapping[str, Tensor]) -> set[str]:
 
 
 def _adapted(
-    module: nn.Module, own: Mapping[str, Tensor], tensors: dict[str, Tensor]
+    module: nn.Module, own: Mapping[str, Tensor], tensors: dict[str, Tensor], new_last: bool
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Weights for other classes and channels, made to fit as far as that goes, and what was done."""
-    kept = {key: value for key, value in tensors.items() if not _of_other_classes(module, own, tensors, key)}
+    last = tuple(f"{layer}." for layer in last_layers(module, own)) if new_last else ()
+    kept = {
+        key: value
+        for key, value in tensors.items()
+        if not key.startswith(last) and not _of_other_classes(module, own, tensors, key)
+    }
     changes = [] if len(kept) == len(tensors) else [NEW_LAYER]
     if isinstance(module, BuiltNetwork):
         old = _channels_of(module.tree, kept)
@@ -154,7 +165,7 @@ def _adapted(
 
 def _of_other_classes(module: nn.Module, own: Mapping[str, Tensor], given: Mapping[str, Tensor], key: str) -> bool:
     """Whether `key` belongs to a last layer that is for another number of classes in `given`."""
-    layer = next((layer for layer in _last_layers(module, own) if key.startswith(f"{layer}.")), None)
+    layer = next((layer for layer in last_layers(module, own) if key.startswith(f"{layer}.")), None)
     if layer is None:
         return False
     weight = next(k for k in own if k.startswith(f"{layer}.") and own[k].dim() > 1)
@@ -162,7 +173,7 @@ def _of_other_classes(module: nn.Module, own: Mapping[str, Tensor], given: Mappi
     return theirs is not None and len(theirs) != len(mine) and theirs[0].numel() == mine[0].numel()
 
 
-def _last_layers(module: nn.Module, own: Mapping[str, Tensor]) -> list[str]:
+def last_layers(module: nn.Module, own: Mapping[str, Tensor]) -> list[str]:
     """The layers that give one number for each class: the last one of each head, or of a module that is no tree."""
     if not isinstance(module, BuiltNetwork):
         weights = [key for key in own if key.endswith(".weight") and own[key].dim() > 1]

@@ -12,6 +12,7 @@ from convsmith.base.errors import NoChange, UsageError, WrongType, unknown
 from convsmith.base.table import Table
 from convsmith.nets import edits
 from convsmith.nets.families import (
+    airbench,
     alexnet,
     amoebanet,
     chatfield,
@@ -93,6 +94,7 @@ NETWORKS: Table[Row] = Table(
         **regnet.NETWORKS,
         **repvgg.NETWORKS,
         **convnext.NETWORKS,
+        **airbench.NETWORKS,
     },
 )
 FAMILIES: dict[str, Family] = {row.family.name: row.family for row in NETWORKS.values()}
@@ -272,11 +274,13 @@ EDITS: Table[Edit] = Table(
         "channels": edits.channels,
         "size": edits.size,
         "main_head": edits.main_head,
+        "cut": edits.cut,
         "small_images": small_images,
         "widen": widen,
         "deepen": deepen,
         "scale": scale,
         "compound": compound,
+        "identity_layers": edits.identity_layers,
         "plain": edits.plain,
         "se": edits.se,
         "drop_path": edits.drop_path,

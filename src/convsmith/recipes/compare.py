@@ -11,12 +11,14 @@ from convsmith.base.errors import UsageError
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.evaluate import Evaluated, Split, check_same_images, evaluate_run
 from convsmith.recipes.recipe import Recipe
-from convsmith.tasks.classify import Classification
+from convsmith.recipes.task_choice import numbers
 from convsmith.tasks.metrics import Paired, paired
+from convsmith.training.job import Evaluation
 from convsmith.training.options import EngineOptions
 
 # What a comparison tells of a run, and of several by mean and standard deviation.
 NUMBERS = ("accuracy", "balanced_accuracy", "f1", "auc", "loss", "brier", "ece")
+MULTILABEL_NUMBERS = ("map", "accuracy", "f1", "micro_f1", "hamming", "auc", "loss", "brier")
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,23 @@ def compare_runs(
     )
 
 
-def numbers_of(result: Classification) -> dict[str, float | None]:
+def numbers_of(result: Evaluation) -> dict[str, float | None]:
     """The numbers that are compared."""
-    data = result.to_json()
-    return {name: data[name] for name in NUMBERS}
+    return compared(numbers(result))
+
+
+def compared(data: dict[str, Any]) -> dict[str, float | None]:
+    """Those of an evaluation's numbers that are compared, by the kind of task that it is of."""
+    names = MULTILABEL_NUMBERS if "map" in data else NUMBERS if "ece" in data else tuple(data)
+    found = {name: data.get(name) for name in names}
+    return {name: value for name, value in found.items() if value is None or type(value) in (int, float)}
 
 
 def spreads(rows: Sequence[dict[str, float | None]]) -> dict[str, Spread]:
     """Mean and standard deviation of each number over several rows; one row has no deviation."""
     found: dict[str, Spread] = {}
-    for name in NUMBERS:
-        values = [value for row in rows if (value := row[name]) is not None]
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [value for row in rows if (value := row.get(name)) is not None]
         deviation = stdev(values) if len(values) > 1 else None
         found[name] = Spread(fmean(values) if values else None, deviation)
     return found
@@ -108,7 +116,7 @@ def _fields(data: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield f"{prefix}{key}", value
 
 
-def _repeats(recipes: Sequence[Recipe], results: Sequence[Classification]) -> tuple[Repeats, ...]:
+def _repeats(recipes: Sequence[Recipe], results: Sequence[Evaluation]) -> tuple[Repeats, ...]:
     groups: dict[Recipe, list[int]] = {}
     for number, recipe in enumerate(recipes):
         groups.setdefault(replace(recipe, name="", seed=0), []).append(number)
@@ -123,4 +131,8 @@ def _pairs(evaluated: Sequence[Evaluated]) -> tuple[tuple[Paired, ...], str]:
         check_same_images(evaluated)
     except UsageError as error:
         return (), str(error)
-    return tuple(paired(evaluated[0].right, other.right) for other in evaluated[1:]), ""
+    rights = [one.right for one in evaluated]
+    if any(right is None for right in rights):
+        return (), "a task of one's own does not say which images are right"
+    first, *others = [right for right in rights if right is not None]
+    return tuple(paired(first, other) for other in others), ""

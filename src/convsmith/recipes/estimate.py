@@ -3,18 +3,18 @@
 import resource
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import torch
+from torch import nn
 
-from convsmith.data.loaders import steps_in_epoch
-from convsmith.nets.cost import cost
-from convsmith.nets.network import Network
+from convsmith.data.augment import normalise
 from convsmith.recipes.prepare import Plan, make_job, make_model
+from convsmith.recipes.work import training_flops
 from convsmith.report.text import count, duration, size
 from convsmith.training.engine import using
-from convsmith.training.job import new_state
+from convsmith.training.job import Job, new_state
 from convsmith.training.step import train_step
 
 TRIAL_STEPS = 3
@@ -24,7 +24,7 @@ LONG_FLOPS = 6e12
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of training steps, the most memory used so far, and bytes of checkpoints."""
+    """Seconds of training steps and evaluations, the most memory used so far, and bytes of checkpoints."""
 
     steps: int
     seconds: float
@@ -42,7 +42,9 @@ class Estimate:
 
 def estimate(plan: Plan) -> Estimate:
     """Take a few steps on a copy of the network that is then thrown away."""
-    job = make_job(plan)
+    # The first images of a run may be smaller than later ones: steps at the full size say what it takes at most.
+    # Whether the loss explodes is for the run to say.
+    job = replace(make_job(plan), resize=None, explosion=0.0)
     model = plan.engine.place(make_model(plan, []))
     state = new_state(model, plan.recipe.optimiser, plan.engine)
     # Of a small set an epoch has fewer steps than the trial.
@@ -54,25 +56,37 @@ def estimate(plan: Plan) -> Estimate:
             start = time.perf_counter()
             train_step(state, batch, job)
             seconds.append(time.perf_counter() - start)
+        evaluating = _evaluating(model, job, plan)
     step = min(seconds)
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     momentum = sum(p.numel() * p.element_size() for p in model.parameters())
     return Estimate(
         steps=job.span.total_steps,
-        seconds=step * job.span.total_steps,
+        seconds=step * job.span.total_steps + evaluating,
         images_per_second=job.training.batch / step,
         memory_bytes=peak_memory(),
         disk_bytes=(weights + momentum) * (plan.recipe.keep + 1),
     )
 
 
+def _evaluating(model: nn.Module, job: Job, plan: Plan) -> float:
+    """Seconds of all evaluations, by the first validation images: those while training, and both splits at the end."""
+    if job.validation is None:
+        return 0.0
+    batch = next(iter(job.validation.epoch(0)))
+    start = time.perf_counter()
+    with torch.no_grad():
+        model.eval()(normalise(batch.images, job.preprocess, memory_format=job.engine.memory_format))
+    each = (time.perf_counter() - start) / len(batch.targets)
+    span = job.span
+    every = max(job.evaluate_every.steps(span.steps_per_epoch, span.total_steps), span.steps_per_epoch)
+    times = -(-span.total_steps // every) + 1
+    return each * (times * len(plan.dataset.val) + (0 if plan.dataset.test is None else len(plan.dataset.test)))
+
+
 def is_long(plan: Plan) -> bool:
     """Whether the run's arithmetic is enough to be worth a trial first."""
-    if not isinstance(plan.network, Network):
-        return False
-    steps = plan.recipe.length.steps(steps_in_epoch(len(plan.dataset.train), plan.recipe.batch))
-    images = steps * min(plan.recipe.batch, len(plan.dataset.train))
-    return 6 * cost(plan.network).macs * images > LONG_FLOPS
+    return training_flops(plan.recipe, plan.dataset, plan.network) > LONG_FLOPS
 
 
 def peak_memory() -> int:

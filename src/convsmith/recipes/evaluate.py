@@ -16,9 +16,14 @@ from convsmith.data.examples import Examples
 from convsmith.data.loaders import evaluation_loader
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess
+from convsmith.data.relabel import relabelled
+from convsmith.data.restrict import of_classes
 from convsmith.data.sources.opening import open_source
+from convsmith.data.views import View, read_views
 from convsmith.recipes.choose import run_recipe
+from convsmith.recipes.learned import learned_of
 from convsmith.recipes.prepare import EVALUATION_BATCH, Plan, reopen_data
+from convsmith.recipes.task_choice import as_classification, evaluating
 from convsmith.runs.calibration import RECORD as CALIBRATION
 from convsmith.runs.calibration import store_calibration
 from convsmith.runs.checkpoints import load_checkpoint
@@ -27,9 +32,13 @@ from convsmith.runs.status import effective_state
 from convsmith.runs.subject import Subject, data_options_of, open_subject
 from convsmith.tasks.classify import Classification, Classify, mean_outputs
 from convsmith.tasks.metrics import temperature
+from convsmith.tasks.multilabel import Labelling, Multilabel, mean_label_outputs
+from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine, resolve, using
 from convsmith.training.evaluate import evaluate
+from convsmith.training.job import Evaluation, Task
 from convsmith.training.options import EngineOptions
+from convsmith.training.views import Viewer, make_viewer
 
 Split = Literal["train", "val", "test"]
 
@@ -38,31 +47,61 @@ Split = Literal["train", "val", "test"]
 class Evaluated:
     """An evaluation with what it was made of; `examples` are in the order of its per-image numbers.
 
-    `fingerprint` is that of the data that they belong to.
+    `fingerprint` is that of the data that they belong to. With `views` the outputs are the logarithms of the mean of
+    the probabilities, which a temperature had its part in already.
     """
 
     subject: Subject
     examples: Examples
     split: str
-    result: Classification
+    result: Evaluation
     fingerprint: str
+    views: tuple[View, ...] = ()
 
     @property
-    def right(self) -> np.ndarray:
-        """Whether each image was called what it is, bool (N,)."""
-        return np.asarray(self.result.right)
+    def temperature(self) -> float:
+        """What the result's outputs are divided by for probabilities."""
+        return 1.0 if self.views else self.subject.temperature
+
+    @property
+    def right(self) -> np.ndarray | None:
+        """Whether each image got its very label, or labels, bool (N,); None where the task does not say."""
+        right = getattr(self.result, "right", None)
+        return None if right is None else np.asarray(right, dtype=bool)
 
 
-def evaluate_selected(run: RunDirectory, plan: Plan, model: nn.Module) -> dict[str, Classification | None]:
+def evaluate_selected(
+    run: RunDirectory, plan: Plan, model: nn.Module, world: World = ALONE
+) -> dict[str, Evaluation | None]:
     """Validation and test numbers of the weights that the recipe selects; `model` holds the last ones."""
     if plan.recipe.select == "best":
         model.load_state_dict(load_checkpoint(run, "best").model)
-    data, labels = plan.dataset, plan.dataset.card.classes
+    world.same_statistics(model)
+    data, task = plan.dataset, evaluating(plan.learned.task)
     splits: dict[str, Examples | None] = {"val": data.val, "test": data.test}
     return {
         name: None
         if examples is None
-        else evaluate_examples(model, examples, labels, data.preprocess, plan.recipe.data, plan.engine)
+        else evaluate_examples(model, examples, task, data.preprocess, plan.recipe.data, plan.engine, world)
+        for name, examples in splits.items()
+    }
+
+
+def check_views_of(plan: Plan, model: nn.Module) -> None:
+    """UsageError where the recipe's views do not fit the data or the network: before training, not at its end."""
+    if plan.recipe.views:
+        if not isinstance(plan.learned.task, Classify):
+            raise UsageError("views: are for one label for each image, which this data or task does not have")
+        make_viewer(model, plan.network, plan.recipe.views, plan.dataset.preprocess, plan.engine)
+
+
+def evaluate_selected_views(plan: Plan, model: nn.Module) -> dict[str, Classification | None]:
+    """The same numbers through the recipe's views, from the model as `evaluate_selected` left it."""
+    data, recipe = plan.dataset, plan.recipe
+    viewer = make_viewer(model, plan.network, recipe.views, data.preprocess, plan.engine)
+    splits: dict[str, Examples | None] = {"val": data.val, "test": data.test}
+    return {
+        name: None if examples is None else evaluate_views(viewer, examples, data.card.classes, recipe.data)
         for name, examples in splits.items()
     }
 
@@ -75,12 +114,14 @@ def evaluate_run(
     checkpoint: Literal["selected", "last", "best"] = "selected",
     engine: EngineOptions | None = None,
     edits: Sequence[str] = (),
+    views: str | Sequence[View] = (),
 ) -> Evaluated:
     """A run's numbers on its own `split` (test where it has one, else val), or on all images of another `source`.
 
-    `edits` are made on the trained network first: those that need no training.
+    `edits` are made on the trained network first: those that need no training. With `views` (`"ten_crop"`) the answer
+    for an image is the mean of the probabilities of several views of it.
     """
-    subject = open_subject(path, checkpoint, edits)
+    subject, views = open_subject(path, checkpoint, edits), read_views(views)
     options, own = data_options_of(subject.run), subject.card.fingerprint
     fingerprint = own if source is None else open_source(DataOptions(source=source)).card.fingerprint
     if fingerprint == own:  # its training images must not count as new ones
@@ -88,17 +129,25 @@ def evaluate_run(
     else:
         options = replace(options, source=str(source))
         name, examples = f"all of {source}", _other_images(subject, options, split)
-    result = _evaluate_subject(subject, examples, options, resolve(engine or EngineOptions()))
-    return Evaluated(subject, examples, name, result, fingerprint)
+    result = _evaluate_subject(subject, examples, options, resolve(engine or EngineOptions()), views)
+    return Evaluated(subject, examples, name, result, fingerprint, views)
 
 
-def _evaluate_subject(subject: Subject, examples: Examples, options: DataOptions, engine: Engine) -> Classification:
+def _evaluate_subject(
+    subject: Subject, examples: Examples, options: DataOptions, engine: Engine, views: Sequence[View] = ()
+) -> Evaluation:
+    task = evaluating(learned_of(subject.run, run_recipe(subject.run.path)).task, subject.temperature)
+    if views and not isinstance(task, Classify):
+        raise UsageError(f"views: are for one label for each image, which {subject.run.path} does not have")
     engine = replace(engine, channels_last=subject.channels_last)
     with using(engine):
         module = engine.place(subject.module)
-        return evaluate_examples(
-            module, examples, subject.labels, subject.preprocess, options, engine, subject.temperature
-        )
+        if views:
+            viewer = make_viewer(
+                module, subject.network, views, subject.preprocess, engine, temperature=subject.temperature
+            )
+            return evaluate_views(viewer, examples, subject.labels, options)
+        return evaluate_examples(module, examples, task, subject.preprocess, options, engine)
 
 
 def check_same_images(evaluated: Sequence[Evaluated]) -> None:
@@ -117,14 +166,20 @@ def check_same_images(evaluated: Sequence[Evaluated]) -> None:
             )
 
 
-def ensemble(members: Sequence[Evaluated]) -> Classification:
+def ensemble(members: Sequence[Evaluated]) -> Classification | Labelling:
     """The numbers of the mean of the members' probabilities; UsageError where they did not see the same images."""
     if len(members) < 2:
         raise UsageError("an ensemble needs two runs or more")
     check_same_images(members)
-    outputs = [(_outputs(member.result), member.subject.temperature) for member in members]
-    tally = Classify(members[0].subject.labels, keep_outputs=True).tally("cpu")
-    tally.update(mean_outputs(outputs), torch.from_numpy(members[0].examples.labels))
+    labels, targets = members[0].subject.labels, torch.from_numpy(members[0].examples.labels)
+    outputs = [(_outputs(member.result), member.temperature) for member in members]
+    if all(isinstance(member.result, Labelling) for member in members):
+        tally, mean = Multilabel(labels).tally("cpu"), mean_label_outputs(outputs)
+    else:
+        for member in members:
+            as_classification(member.result, f"{member.subject.run.path}: the mean of probabilities")
+        tally, mean = Classify(labels, keep_outputs=True).tally("cpu"), mean_outputs(outputs)
+    tally.update(mean, targets)
     return tally.result()
 
 
@@ -140,14 +195,15 @@ def calibrate_run(path: str | Path, engine: EngineOptions | None = None) -> dict
         )
     options, chosen = data_options_of(subject.run), resolve(engine or EngineOptions())
     data = _own_data(subject, None)
-    result = _evaluate_subject(subject, data.val, options, chosen)
+    what = f"{path}: a temperature"
+    result = as_classification(_evaluate_subject(subject, data.val, options, chosen), what)
     try:
         fitted = temperature(_outputs(result), data.val.labels)
     except UsageError as error:
         raise UsageError(f"{path}: cannot be calibrated on its validation split: {error}") from None
     splits = {"val": _before_and_after(subject, data.val, result, fitted)}
     if data.test is not None:
-        tested = _evaluate_subject(subject, data.test, options, chosen)
+        tested = as_classification(_evaluate_subject(subject, data.test, options, chosen), what)
         splits["test"] = _before_and_after(subject, data.test, tested, fitted)
     store_calibration(subject.run, fitted, subject.step, splits)
     return subject.run.record(CALIBRATION)
@@ -165,10 +221,11 @@ def _before_and_after(subject: Subject, examples: Examples, result: Classificati
     return {"count": result.count, "accuracy": result.accuracy, **pairs}
 
 
-def _outputs(result: Classification) -> np.ndarray:
-    if result.outputs is None:
+def _outputs(result: Evaluation) -> np.ndarray:
+    outputs = getattr(result, "outputs", None)
+    if outputs is None:
         raise UsageError("this evaluation did not keep the outputs")
-    return result.outputs
+    return outputs
 
 
 def _places(examples: Examples) -> list[str]:
@@ -180,16 +237,32 @@ def _listed(labels: Sequence[str]) -> str:
 
 
 def evaluate_examples(
-    model: nn.Module, examples: Examples, labels: tuple[str, ...], preprocess: Preprocess, options: DataOptions,
-    engine: Engine, temperature: float = 1.0,
-) -> Classification:  # fmt: skip
-    """The classification numbers of a module over examples; its outputs are divided by `temperature`."""
-    loader = evaluation_loader(examples, preprocess, options, batch=EVALUATION_BATCH, device=engine.device)
-    task = Classify(labels, temperature=temperature, keep_outputs=True)
-    result = evaluate(model, loader, task, preprocess, engine)
-    if not isinstance(result, Classification):
-        raise TypeError("the classification task gave another result")
-    return result
+    model: nn.Module, examples: Examples, task: Task, preprocess: Preprocess, options: DataOptions, engine: Engine,
+    world: World = ALONE,
+) -> Evaluation:  # fmt: skip
+    """The task's numbers of a module over examples."""
+    loader = evaluation_loader(
+        examples, preprocess, options, batch=EVALUATION_BATCH, device=engine.device, part=world.part
+    )
+    return evaluate(model, loader, task, preprocess, engine, world)
+
+
+def evaluate_views(viewer: Viewer, examples: Examples, labels: tuple[str, ...], options: DataOptions) -> Classification:
+    """The classification numbers of the mean probabilities over views; each image counts once."""
+    batch, device = viewer.batch(EVALUATION_BATCH), viewer.engine.device
+    loaders = [
+        # What is decoded for views alone is not kept on the disk.
+        evaluation_loader(
+            examples, record, options if record == viewer.preprocess else replace(options, cache="off"), batch=batch,
+            device=device,
+        )
+        for record in viewer.records
+    ]  # fmt: skip
+    tally = Classify(labels, keep_outputs=True).tally(device)
+    # The loaders go through the same images side by side, each at its own scale.
+    for number, batches in enumerate(zip(*(loader.epoch(0) for loader in loaders), strict=True)):
+        tally.update(viewer.outputs([batch.images for batch in batches], number), batches[0].targets)
+    return tally.result()
 
 
 def own_split(subject: Subject, split: Split | None, source: str | None = None) -> tuple[str, Examples]:
@@ -217,6 +290,8 @@ def _own_data(subject: Subject, source: str | None) -> Dataset:
 def _other_images(subject: Subject, options: DataOptions, split: Split | None) -> Examples:
     """Images of another source, their labels renumbered to the run's classes by name."""
     source = open_source(options)
+    if options.classes:  # those that the run leaves out of its own data, and those that are not there
+        source = of_classes(source, [name for name in options.classes if name in source.card.classes])
     stored = split or next((s for s in ("test", "val") if s in source.splits), "train")
     if stored not in source.splits:
         raise UsageError(f"{options.source}: has no split {stored!r}; it has {', '.join(source.splits)}")
@@ -227,5 +302,8 @@ def _other_images(subject: Subject, options: DataOptions, split: Split | None) -
     if options.on_bad == "skip":
         bad = {index for index, *_ in find_bad(examples, subject.preprocess, options.workers)}
         examples = examples.subset([i for i in range(len(examples)) if i not in bad])
-    numbers = np.array([subject.labels.index(name) for name in source.card.classes], dtype=np.int64)
-    return replace(examples, labels=numbers[examples.labels])  # type: ignore[type-var]
+    try:
+        labels = relabelled(examples.labels, source.card.classes, subject.labels, subject.card.multilabel)
+    except UsageError as error:
+        raise UsageError(f"{options.source}: {error}") from None
+    return replace(examples, labels=labels)  # type: ignore[type-var]

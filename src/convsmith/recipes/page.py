@@ -1,6 +1,7 @@
 """A run's report.html: its numbers gathered for the page that `report` renders."""
 
-from dataclasses import astuple
+from collections.abc import Mapping
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,22 @@ from convsmith.data.examples import Examples
 from convsmith.nets.cost import cost
 from convsmith.nets.drawing import draw
 from convsmith.nets.network import Network
+from convsmith.recipes.page_parts import labelling_parts, own_parts
 from convsmith.recipes.prepare import Plan
+from convsmith.recipes.task_choice import numbers
 from convsmith.report import text
 from convsmith.report.page import Mistake, RunReport, render_report
 from convsmith.report.pictures import png
 from convsmith.report.reliability import Reliability
 from convsmith.runs.directory import RunDirectory
 from convsmith.tasks.classify import Classification
+from convsmith.tasks.multilabel import Labelling
+from convsmith.training.job import Evaluation
 
 WORST = 24
 
 
-def write_report(run: RunDirectory, plan: Plan, evaluations: dict[str, Classification | None], state: str) -> None:
+def write_report(run: RunDirectory, plan: Plan, evaluations: Mapping[str, Evaluation | None], state: str) -> None:
     """Write `report.html` into the run: the test split's numbers where it has one, else the validation's."""
     split = "test" if evaluations["test"] is not None else "val"
     result = evaluations[split]
@@ -35,19 +40,31 @@ def write_report(run: RunDirectory, plan: Plan, evaluations: dict[str, Classific
         network_svg=draw(network) if isinstance(network, Network) else None,
         metrics=run.metrics(),
         split=split,
-        accuracy=result.accuracy if result else None,
-        interval=result.interval if result else None,
-        count=result.count if result else 0,
-        confusion=result.confusion if result else None,
         labels=plan.dataset.card.classes,
-        per_class=[(c.label, c.precision, c.recall, c.f1, c.support) for c in result.per_class] if result else (),
-        reliability=_reliability(result) if result else None,
-        mistakes=_mistakes(plan, examples, result) if result and examples is not None else (),
         recipe=run.record("recipe"),
         environment=run.record("env"),
         notes=(*plan.notes, *plan.dataset.card.notes),
     )
+    if result is not None and examples is not None:
+        report = replace(report, **_evaluated(plan, examples, result))
     write_text(run.path / "report.html", render_report(report))
+
+
+def _evaluated(plan: Plan, examples: Examples, result: Evaluation) -> dict[str, Any]:
+    """What a page shows of an evaluation, by its kind."""
+    if isinstance(result, Classification):
+        return {
+            "accuracy": result.accuracy,
+            "interval": result.interval,
+            "count": result.count,
+            "confusion": result.confusion,
+            "per_class": [(c.label, c.precision, c.recall, c.f1, c.support) for c in result.per_class],
+            "reliability": _reliability(result),
+            "mistakes": _mistakes(plan, examples, result),
+        }
+    if isinstance(result, Labelling):
+        return labelling_parts(plan, examples, result)
+    return own_parts(numbers(result), result.summary())
 
 
 def _summary(run: RunDirectory, plan: Plan) -> tuple[tuple[str, str], ...]:

@@ -1,23 +1,26 @@
 """From a recipe to the objects of a run: data, network, engine. Says what it decided on the way."""
 
 import platform
-import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL
 import torch
-import torchvision
 from torch import nn
 
+from convsmith.base.calls import parse_call
 from convsmith.base.config import plain
 from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
+from convsmith.base.processes import command, launch
+from convsmith.data.augment import normalise
+from convsmith.data.cache import cache_note
 from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.examples import Examples, spread
-from convsmith.data.loaders import evaluation_loader, training_loader
+from convsmith.data.loaders import decode_all, evaluation_loader, training_loader
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.sources.opening import KNOWN
 from convsmith.data.suit import suit_augments
@@ -25,24 +28,34 @@ from convsmith.nets import edits
 from convsmith.nets.network import Network
 from convsmith.nets.source import TORCHVISION, Foreign, open_network
 from convsmith.nets.tree import MAIN
+from convsmith.nets.whitening import whiten
 from convsmith.nets.zoo import edit, suit_images
+from convsmith.recipes.builtin import never_run
+from convsmith.recipes.learned import Learned, check_learned, learn, learned_of
 from convsmith.recipes.recipe import QUICK_IMAGES, Recipe, quickened
-from convsmith.recipes.start import Start, load_start, normalised_as, open_start
-from convsmith.runs.directory import open_run
-from convsmith.runs.network import network_record
+from convsmith.recipes.resize import check_resize
+from convsmith.recipes.start import CARRIED, Start, load_start, normalised_as, open_start, renew
+from convsmith.recipes.work import training_flops
+from convsmith.runs.directory import is_run, open_run
+from convsmith.runs.network import network_of, network_record
 from convsmith.runs.subject import make_module
-from convsmith.tasks.classify import Classify
-from convsmith.tasks.losses import class_weights
+from convsmith.tasks.options import is_weights_file
+from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine, resolve
 from convsmith.training.job import Job
 from convsmith.training.schedule import Span
 
 EVALUATION_BATCH = 256
+RENEWED = 1_000_003  # added to the seed for parts that are drawn anew
+WHITENING_IMAGES = 5000  # as in Jordan 2024
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A recipe with everything opened and decided; `notes` are for the user to read."""
+    """A recipe with everything opened and decided; `notes` are for the user to read.
+
+    `whole` is the network that the weights to start from are of, where the plan's was cut out of it or made deeper.
+    """
 
     recipe: Recipe
     dataset: Dataset
@@ -50,15 +63,19 @@ class Plan:
     engine: Engine
     notes: tuple[str, ...]
     start: Start | None = None
+    whole: Network | None = None
+    learned: Learned = field(kw_only=True)
 
 
 def prepare(recipe: Recipe) -> Plan:
     """Open the data, fit the network to it, and choose how this machine runs it."""
     recipe = _resolved_paths(quickened(recipe) if recipe.quick else recipe)
-    notes: list[str] = []
+    notes = [note for note in [never_run(recipe)] if note and not recipe.quick]
     if recipe.network.startswith(TORCHVISION) and recipe.data.channels is None:
         recipe = recipe.edit(data__channels=3)
     dataset = open_data(recipe.data)
+    notes += dataset.left_out
+    check_learned(recipe, dataset.card, notes)
     try:
         network = fit_network(recipe, dataset, notes)
     except UsageError as error:
@@ -71,25 +88,38 @@ def prepare(recipe: Recipe) -> Plan:
         recipe = recipe.edit(data__size=own)
         dataset = open_data(recipe.data)
         network = fit_network(recipe, dataset, notes)
+    if recipe.renew is not None and recipe.weights is None:
+        raise UsageError(f"renew: {recipe.renew!r} is left out of weights to start from, and there are none; --weights")
     start = open_start(recipe.weights, network) if recipe.weights else None
     if start is not None:
         dataset = normalised_as(dataset, start, notes)
     if recipe.quick:
         dataset = _few(dataset)
         notes.append(f"quick: {recipe.length} on at most {QUICK_IMAGES} images of each split; eval counts all of them")
-    augment = suit_augments(recipe.augment, dataset.train, dataset.preprocess, workers=recipe.data.workers)
+    if note := cache_note(dataset.train, dataset.preprocess, recipe.data.cache):
+        notes.append(note)
+    augment = suit_augments(
+        recipe.augment, dataset.train, dataset.preprocess, workers=recipe.data.workers, cache=recipe.data.cache
+    )
     recipe = replace(recipe, augment=augment)
-    engine = resolve(recipe.engine)
+    engine = resolve(recipe.engine, training_flops(recipe, dataset, network))
     if isinstance(network, Foreign):
         engine = checked_engine(recipe, dataset, network, engine, notes)
-    return Plan(recipe, dataset, network, engine, tuple(notes), start)
+    learned = learn(recipe, dataset, notes)
+    whole = whole_network(recipe, dataset)
+    if recipe.resize is not None:
+        notes.append(check_resize(recipe.resize, network, dataset.preprocess, recipe.seed, engine.compile))
+    return Plan(recipe, dataset, network, engine, tuple(notes), start, whole, learned=learned)
 
 
 def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network | Foreign:
     """The recipe's network for the data's classes, channels and size, with the recipe's edits."""
     size, channels = dataset.preprocess.size, dataset.preprocess.channels
     numbers = {"classes": len(dataset.card.classes), "channels": channels}
-    network = open_network(recipe.network, **numbers, **({"size": size[0]} if ".py:" in recipe.network else {}))
+    network = network_of(open_run(recipe.network)) if is_run(recipe.network) else None
+    if not isinstance(network, Network):
+        name = recipe.network if network is None else network.source
+        network = open_network(name, **numbers, **({"size": size[0]} if ".py:" in name else {}))
     if isinstance(network, Foreign):
         if recipe.edits:
             raise UsageError(f"{recipe.network} is no tree, so it cannot be edited ({', '.join(recipe.edits)})")
@@ -99,32 +129,51 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
     if network.input.channels != channels:
         network = edits.channels(network, channels)
     network = suit_images(network, size, recipe.stem)
-    if "small_images" in network.edits:
+    if "small_images" in network.edits and not is_run(recipe.network):
         notes.append(f"{network.name} gets its stem for small images ({size[0]}x{size[1]}); --stem large keeps its own")
     for text in recipe.edits:
         network = edit(network, text)
     return network if recipe.init is None else replace(network, init=recipe.init)
 
 
+def whole_network(recipe: Recipe, dataset: Dataset) -> Network | None:
+    """The network before the edit that weights to start from go through (`CARRIED`); None where there is none."""
+    carried = [i for i, text in enumerate(recipe.edits) if parse_call(text).name in CARRIED]
+    if not carried:
+        return None
+    network = fit_network(replace(recipe, edits=recipe.edits[: carried[0]]), dataset, [])
+    return network if isinstance(network, Network) else None
+
+
 def make_model(plan: Plan, notes: list[str]) -> nn.Module:
     """The plan's network with its first weights: fresh ones, or those that the recipe starts from."""
     module = make_module(plan.network, plan.recipe.seed)
     if plan.start is not None:
-        notes.append(load_start(module, plan.start))
+        notes.append(load_start(module, plan.start, plan.dataset.card.classes, plan.whole))
+        if plan.recipe.renew is not None:
+            # Another seed than the run's: the weights to start from may have begun with that.
+            notes.append(renew(module, plan.recipe.renew, make_module(plan.network, plan.recipe.seed + RENEWED)))
+    elif plan.recipe.whiten is not None:
+        whiten(module, plan.recipe.whiten, _first_images(plan.dataset))
     return module
 
 
-def make_job(plan: Plan) -> Job:
-    """The loop's parts and rules."""
-    recipe, data, device = plan.recipe, plan.dataset, plan.engine.device
-    training = training_loader(
-        data.train, data.preprocess, recipe.data, batch=recipe.batch, seed=recipe.seed, device=device
-    )
+def _first_images(data: Dataset) -> torch.Tensor:
+    """Training images (N, C, H, W) as evaluation sees them, spread over the split."""
+    few = data.train.subset(spread(len(data.train), WHITENING_IMAGES))
+    return normalise(decode_all(few, data.preprocess, workers=1), data.preprocess)
+
+
+def make_job(plan: Plan, world: World = ALONE) -> Job:
+    """The loop's parts and rules, in this process of several."""
+    recipe, data = plan.recipe, plan.dataset
+    where: Any = {"device": plan.engine.device, "part": world.part}
+    training = training_loader(data.train, data.preprocess, recipe.data, batch=recipe.batch, seed=recipe.seed, **where)
     total = recipe.length.steps(training.steps)
     return Job(
-        task=make_task(recipe, data),
+        task=plan.learned.task,
         training=training,
-        validation=evaluation_loader(data.val, data.preprocess, recipe.data, batch=EVALUATION_BATCH, device=device),
+        validation=evaluation_loader(data.val, data.preprocess, recipe.data, batch=EVALUATION_BATCH, **where),
         preprocess=data.preprocess,
         augment=recipe.augment,
         optimiser=recipe.optimiser,
@@ -139,17 +188,9 @@ def make_job(plan: Plan) -> Job:
         explosion=recipe.explosion,
         auxiliary=auxiliary_heads(plan.network) if recipe.loss.auxiliary else (),
         auxiliary_weight=recipe.loss.auxiliary,
+        resize=recipe.resize,
+        world=world,
     )
-
-
-def make_task(recipe: Recipe, data: Dataset) -> Classify:
-    """What is learned, with the classes' weights by the counts of the training images."""
-    classes, options = data.card.classes, recipe.loss
-    weights: tuple[float, ...] = ()
-    if options.class_weights is not None:
-        counts = np.bincount(data.train.labels, minlength=len(classes)).tolist()
-        weights = class_weights(options.class_weights, counts, options.beta)
-    return Classify(classes, recipe.label_smoothing, options=options, class_weights=weights)
 
 
 def auxiliary_heads(network: Network | Foreign) -> tuple[str, ...]:
@@ -163,7 +204,12 @@ def auxiliary_heads(network: Network | Foreign) -> tuple[str, ...]:
 def records(plan: Plan) -> dict[str, Any]:
     """What a run directory keeps of a plan."""
     return {
-        "recipe": {"recipe": plan.recipe.to_json(), "engine": asdict(plan.engine), **_start_record(plan)},
+        "recipe": {
+            "recipe": plan.recipe.to_json(),
+            "engine": asdict(plan.engine),
+            **_start_record(plan),
+            **plan.learned.to_json(plan.dataset.card.classes),
+        },
         "network": network_record(plan.network),
         "data": {"card": plan.dataset.card.to_json(), "options": plain(plan.recipe.data)},
         "split": plan.dataset.split,
@@ -179,12 +225,14 @@ def _start_record(plan: Plan) -> dict[str, Any]:
 def environment() -> dict[str, Any]:
     """Versions, machine and command, to know later what made a run."""
     return {
-        "command": " ".join(sys.argv),
+        "command": command(),
+        **({} if launch() is None else {"launch": launch()}),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        # Its own number would take seconds of imports.
+        "torchvision": version("torchvision"),
         "numpy": np.__version__,
         "pillow": PIL.__version__,
     }
@@ -196,7 +244,15 @@ def stored_plan(path: str | Path, recipe: Recipe, network: Network | Foreign) ->
     from_run = {"split": run.record("split"), "preprocess": run.record("preprocess")}
     dataset = reopen_data(run.path, recipe, run.record("data")["card"]["fingerprint"], **from_run)
     engine = Engine(**run.record("recipe")["engine"])
-    return Plan(recipe, _few(dataset) if recipe.quick else dataset, network, engine, ())
+    dataset = _few(dataset) if recipe.quick else dataset
+    return Plan(recipe, dataset, network, engine, (), learned=learned_of(run, recipe, dataset))
+
+
+def with_start(plan: Plan) -> Plan:
+    """A stored plan with the weights that its recipe starts from, for a run that has none of its own yet."""
+    recipe = plan.recipe
+    start = open_start(recipe.weights, plan.network) if recipe.weights else None
+    return replace(plan, start=start, whole=whole_network(recipe, plan.dataset))
 
 
 def reopen_data(
@@ -230,17 +286,23 @@ def _resolved_paths(recipe: Recipe) -> Recipe:
         recipe = recipe.edit(weights=str(weights.resolve()))
     if recipe.data.group and Path(recipe.data.group).is_file():
         recipe = recipe.edit(data__group=str(Path(recipe.data.group).resolve()))
+    file = recipe.loss.class_weights
+    if file and is_weights_file(file) and Path(file).is_file():
+        recipe = recipe.edit(loss__class_weights=str(Path(file).resolve()))
+    file, colon, function = (recipe.task or "").rpartition(":")
+    if colon and Path(file).is_file():
+        recipe = recipe.edit(task=f"{Path(file).resolve()}:{function}")
     file, colon, function = recipe.network.rpartition(":")
     if colon and Path(file).is_file():
         recipe = recipe.edit(network=f"{Path(file).resolve()}:{function}")
-    elif recipe.network.endswith(".json") and Path(recipe.network).is_file():
+    elif is_run(recipe.network) or (recipe.network.endswith(".json") and Path(recipe.network).is_file()):
         recipe = recipe.edit(network=str(Path(recipe.network).resolve()))
     return recipe
 
 
 def _own_size(recipe: Recipe) -> int | None:
     """The side of the images that the recipe's network is made for; a user's function takes what it is given."""
-    if ".py:" in recipe.network:
+    if ".py:" in recipe.network or is_run(recipe.network):
         return None
     network = open_network(recipe.network)
     return max(network.input.spatial) if isinstance(network, Network) else None

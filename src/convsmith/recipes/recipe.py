@@ -12,9 +12,10 @@ from convsmith.base.files import read_json
 from convsmith.data.augmentations import MIXING, Augment
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.names import SETS
+from convsmith.data.views import View, check_views
 from convsmith.nets.zoo import NETWORKS
-from convsmith.tasks.options import Loss
-from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, Schedule
+from convsmith.tasks.options import Loss, is_weights_file
+from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, Progressive, Schedule
 
 SCHEMA = 1
 QUICK_IMAGES = 256
@@ -30,13 +31,20 @@ class Recipe:
     edits: tuple[str, ...] = option((), "changes to the network: drop_path=0.2")
     stem: Literal["auto", "small", "large"] = option("auto", "first layers for small images; auto: by the image size")
     init: str | None = option(None, "rule of initialisation; none: the network's own")
+    whiten: str | None = option(None, "convolution whose first filters whiten the training images: whiten.conv")
     weights: str | None = option(None, "file, run or torchvision's entry (DEFAULT, IMAGENET1K_V1) to start from")
+    renew: str | None = option(None, "parts of the network, by a regular expression, that do not take those weights")
     data: DataOptions = option(DataOptions, "")
     augment: tuple[Augment, ...] = option((), "changes to training images: crop(4),flip")
+    resize: Progressive | None = option(None, "training images that grow: progressive(0.7, 1.0, '0%', '60%', 32)")
+    solver: Literal["steps", "logistic"] = option(
+        "steps", "how weights are found; logistic: regression for the last layer on features computed once, rest as is"
+    )
     batch: int = option(128, "images in a step")
     length: Duration = option(Duration(10, "ep"), "how long to train")
     seed: int = option(0, "seed of initialisation, order, augmentation and dropout")
     label_smoothing: float = option(0.0, "share of the target spread over all classes")
+    task: str | None = option(None, "a task of your own, file.py:function; none: by the labels of the data")
     loss: Loss = option(Loss, "")
     optimiser: Optimiser = option(Optimiser, "")
     schedule: Schedule = option(Schedule, "")
@@ -46,6 +54,8 @@ class Recipe:
     checkpoint_every: Duration = option(Duration(1, "ep"), "how often to write a checkpoint")
     keep: int = option(2, "checkpoints kept besides the best")
     select: Literal["last", "best"] = option("last", "which weights are tested and used: by time or by validation")
+    views: tuple[View, ...] = option((), "evaluate the end through views as well: translate(1),mirror or ten_crop")
+    track: Literal["tensorboard"] | None = option(None, "tensorboard: write the log's numbers for it as well")
     explosion: float = option(3.0, "stop when the loss is this many times the first; 0: never")
     quick: bool = option(False, "shrink to seconds: a few images, a few steps")
 
@@ -60,10 +70,23 @@ class Recipe:
                 raise UsageError(f"{name}: expected more than nothing, received {getattr(self, name)}")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label_smoothing: expected a share from 0 to below 1, received {self.label_smoothing}")
+        check_views(self.views)
         if self.loss.kind == "hinge":
             self._check_whole_labels()
+        if self.solver == "logistic":
+            self._check_logistic()
         if self.explosion < 0:
             raise UsageError(f"explosion: expected 0 or more, received {self.explosion}")
+
+    def _check_logistic(self) -> None:
+        """Features are those of the images as they are, and the loss is the regression's own."""
+        odd = [] if self.loss.kind in (None, "cross_entropy") else ["loss.kind"]
+        odd += [name for name in ("augment", "label_smoothing") if getattr(self, name)]
+        if odd:
+            raise UsageError(
+                f"solver logistic: has no use for {', '.join(odd)}; leave that out (--augment '', --label_smoothing 0) "
+                "or train with --solver steps"
+            )
 
     def _check_whole_labels(self) -> None:
         spreading = ["label_smoothing"] if self.label_smoothing else []
@@ -104,8 +127,15 @@ def recipe_from_file(path: Path) -> Recipe:
         recipe,
         network=_relative(recipe.network, path.parent),
         weights=_relative(recipe.weights, path.parent) if recipe.weights else None,
+        task=_relative(recipe.task, path.parent) if recipe.task else None,
+        loss=_with_weights_beside(recipe.loss, path.parent),
         data=replace(recipe.data, source=_relative(recipe.data.source, path.parent)),
     )
+
+
+def _with_weights_beside(loss: Loss, folder: Path) -> Loss:
+    file = loss.class_weights
+    return replace(loss, class_weights=_relative(file, folder)) if file and is_weights_file(file) else loss
 
 
 def _relative(text: str, folder: Path) -> str:

@@ -1,8 +1,8 @@
-"""One recipe with several seeds: the runs in one folder, with a summary."""
+"""One recipe with several seeds, or otherwise several times: the runs in one folder, with a summary."""
 
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -11,13 +11,16 @@ from typing import Any
 
 from convsmith.base.errors import UsageError
 from convsmith.base.files import read_json, write_json
-from convsmith.recipes.compare import NUMBERS, spreads
+from convsmith.base.processes import part
+from convsmith.recipes.compare import compared, spreads
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import Outcome, resume, train
 from convsmith.runs.directory import is_run
 from convsmith.runs.writing import writing
 
 SUMMARY = "summary.json"
+# What a summary calls the number of folds, where the runs are of folds.
+FOLDS = "folds"
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,16 @@ class Repeated:
 
     folder: Path
     summary: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of several runs: its folder's name, what is said when it begins, what the summary says of it, its recipe."""
+
+    name: str
+    said: str
+    about: dict[str, Any]
+    recipe: Recipe
 
 
 def repeat(
@@ -38,44 +51,75 @@ def repeat(
     """
     if count < 2:
         raise UsageError(f"repeat: expected at least 2 runs, received {count}")
-    folder = _default_folder(recipe, count) if out is None else out
+    if part().size > 1:
+        raise UsageError(
+            f"repeat: works in one process, received {part().size}; train each seed by a command of its own"
+        )
+    members = [
+        Member(f"seed{seed}", f"seed {seed}", {"seed": seed}, replace(recipe, seed=seed))
+        for seed in range(recipe.seed, recipe.seed + count)
+    ]
+    folder = default_folder(recipe, f"x{count}") if out is None else out
+    return train_members(recipe, members, folder, quiet=quiet, say=say)
+
+
+def train_members(
+    recipe: Recipe,
+    members: Sequence[Member],
+    folder: Path,
+    *,
+    quiet: bool,
+    say: Callable[[str], None],
+    stated: dict[str, Any] | None = None,
+    more: Callable[[list[Outcome]], dict[str, Any]] = lambda outcomes: {},
+) -> Repeated:
+    """Train each of the members into a folder of its own in `folder`, or go on with what is there, and sum them up.
+
+    `stated` says besides the recipe whose folder it is; the summary gets it, and what `more` makes of all runs.
+    """
+    stated = {"recipe": recipe.to_json(), **(stated or {})}
     outcomes: list[Outcome] = []
-    with _claimed(folder, recipe):
-        for seed in range(recipe.seed, recipe.seed + count):
-            path = folder / f"seed{seed}"
-            say(f"seed {seed}: run {len(outcomes) + 1} of {count}")
+    with _claimed(folder, stated):
+        for number, member in enumerate(members, 1):
+            path = folder / member.name
+            say(f"{member.said}: run {number} of {len(members)}")
             if is_run(path):
                 outcomes.append(resume(path, quiet=quiet, say=say))
             else:
-                outcomes.append(train(replace(recipe, seed=seed), out=path, quiet=quiet, say=say))
-        return Repeated(folder, _write_summary(folder, recipe, outcomes))
+                outcomes.append(train(member.recipe, out=path, quiet=quiet, say=say))
+        summary = {**stated, **_over_runs(members, outcomes), **more(outcomes)}
+        with writing(folder / SUMMARY):
+            write_json(folder / SUMMARY, summary)
+        return Repeated(folder, summary)
 
 
-def _default_folder(recipe: Recipe, count: int) -> Path:
+def default_folder(recipe: Recipe, kind: str) -> Path:
+    """A new folder's path for several runs; `kind` is part of its name."""
     name = re.sub(r"[^A-Za-z0-9._]+", "-", recipe.name).strip("-.") or "run"
-    return Path("runs") / f"{datetime.now().astimezone():%Y-%m-%d}-{name}-x{count}-{secrets.token_hex(3)}"
+    return Path("runs") / f"{datetime.now().astimezone():%Y-%m-%d}-{name}-{kind}-{secrets.token_hex(3)}"
 
 
 @contextmanager
-def _claimed(folder: Path, recipe: Recipe) -> Iterator[None]:
+def _claimed(folder: Path, stated: dict[str, Any]) -> Iterator[None]:
     """Make the folder, or check that it is one of the same recipe; the summary says from the start whose it is.
 
     Where no run could begin, nothing of it is left.
     """
-    stated = recipe.to_json()
     path = folder / SUMMARY
     if path.is_file():
         found = read_json(path)
-        if isinstance(found, dict) and found.get("recipe") == stated:
+        if isinstance(found, dict) and all(found.get(key) == stated.get(key) for key in ("recipe", FOLDS)):
             yield
             return
-        raise UsageError(f"{folder}: holds runs of another recipe or first seed; choose another with --out")
+        raise UsageError(
+            f"{folder}: holds runs of another recipe or first seed, or of other folds; choose another with --out"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: expected a new or empty folder, or one of the same repetition; choose another")
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"recipe": stated})
+        write_json(path, stated)
     try:
         yield
     except BaseException:
@@ -87,28 +131,25 @@ def _claimed(folder: Path, recipe: Recipe) -> Iterator[None]:
         raise
 
 
-def _write_summary(folder: Path, recipe: Recipe, outcomes: list[Outcome]) -> dict[str, Any]:
+def _over_runs(members: Sequence[Member], outcomes: list[Outcome]) -> dict[str, Any]:
     """Each run's numbers, and mean and standard deviation (n - 1) over the runs, for each split that was evaluated."""
     first = outcomes[0].result["metrics"]
     runs = [
         {
             "run": outcome.run.path.name,
-            "seed": recipe.seed + number,
+            **member.about,
             **{split: _numbers(outcome, split) for split in first if first[split]},
         }
-        for number, outcome in enumerate(outcomes)
+        for member, outcome in zip(members, outcomes, strict=True)
     ]
     over = {
         split: {name: asdict(spread) for name, spread in spreads([run[split] for run in runs]).items()}
         for split in first
         if first[split]
     }
-    summary = {"recipe": recipe.to_json(), "runs": runs, "over_runs": over}
-    with writing(folder / SUMMARY):
-        write_json(folder / SUMMARY, summary)
-    return summary
+    return {"runs": runs, "over_runs": over}
 
 
 def _numbers(outcome: Outcome, split: str) -> dict[str, float | None]:
     found = outcome.result["metrics"][split]
-    return {name: found.get(name) for name in NUMBERS}
+    return compared(found)

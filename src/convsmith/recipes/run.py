@@ -1,8 +1,8 @@
 """Train by a recipe, or resume a run: the run directory is the result."""
 
 import math
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,29 +11,50 @@ from torch import nn
 
 from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
-from convsmith.data.loaders import steps_in_epoch
+from convsmith.base.processes import command, launch, may_restart, restarts
+from convsmith.data.loaders import evaluation_loader, steps_in_epoch
 from convsmith.data.sources.opening import describe
+from convsmith.data.views import price, views_text
+from convsmith.recipes.autotune import tune
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.estimate import estimate, is_long
-from convsmith.recipes.evaluate import evaluate_selected
+from convsmith.recipes.evaluate import check_views_of, evaluate_selected, evaluate_selected_views
 from convsmith.recipes.page import write_report
-from convsmith.recipes.prepare import Plan, make_job, make_model, prepare, records, stored_plan
+from convsmith.recipes.prepare import (
+    EVALUATION_BATCH,
+    Plan,
+    make_job,
+    make_model,
+    prepare,
+    records,
+    stored_plan,
+    with_start,
+)
 from convsmith.recipes.recipe import Recipe
-from convsmith.runs.checkpoints import load_checkpoint
-from convsmith.runs.directory import RunDirectory, create_run, open_run
+from convsmith.recipes.task_choice import numbers
+from convsmith.recipes.waiting import waiting_note
+from convsmith.runs.checkpoints import Checkpoint, load_checkpoint
+from convsmith.runs.directory import RunDirectory, create_run, is_run, open_run
 from convsmith.runs.generations import generations, tidy
 from convsmith.runs.lock import hold
 from convsmith.runs.network import network_of
 from convsmith.runs.subject import make_module
-from convsmith.tasks.classify import Classification
+from convsmith.training.distributed import World
 from convsmith.training.engine import drift, resolve, using
 from convsmith.training.fit import fit, save_state
-from convsmith.training.interrupt import Interrupted
-from convsmith.training.job import Job, State, new_state, unpack
-from convsmith.training.progress import make_progress
+from convsmith.training.interrupt import Interrupted, Request
+from convsmith.training.job import Evaluation, Job, State, new_state, unpack
+from convsmith.training.logistic import solve
+from convsmith.training.lookahead import slow_weights
+from convsmith.training.options import EngineOptions
+from convsmith.training.progress import Progress, make_progress
 from convsmith.training.step import Exploded
+from convsmith.training.together import together
+from convsmith.training.track import check_track, open_tracker
 
 Say = Callable[[str], None]
+# What comes up in every process of several.
+AGREED = (Exploded, Interrupted)
 
 
 @dataclass(frozen=True)
@@ -46,18 +67,69 @@ class Outcome:
 
 def train(recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None) -> Outcome:
     """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided."""
-    plan = prepare(recipe)
+    return _train(recipe.engine, lambda: prepare(recipe), out, quiet, say)
+
+
+def train_plan(plan: Plan, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None) -> Outcome:
+    """`train` for a recipe that is prepared."""
+    return _train(plan.recipe.engine, lambda: plan, out, quiet, say)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A run that has its directory and no step yet, or what is needed to go on with one."""
+
+    run: RunDirectory
+    plan: Plan
+    job: Job
+    state: State
+
+
+def _train(options: EngineOptions, planned: Callable[[], Plan], out: Path | None, quiet: bool, say: Say) -> Outcome:
+    """Begin a run and go on to its end; of several processes the first one begins it and the others join in."""
+    if out is not None and made_before(out):
+        return resume(out, allow_drift=True, quiet=quiet, say=say)
+    if may_restart() and out is None:
+        raise UsageError(
+            "torchrun may start this command again (--max-restarts), which then has to find its run: give it --out DIR"
+        )
+    with together(options, AGREED) as world:
+        begun = world.lead(lambda: _begin_run(planned(), world, out, say), lambda begun: str(begun.run.path.resolve()))
+        return _go_on(begun if world.part.leads else _join_run(begun, world), quiet, say)
+
+
+def made_before(out: Path) -> bool:
+    """Whether `out` is the run of this very command, which torchrun or SLURM has started again."""
+    if not restarts() or launch() is None or not is_run(out):
+        return False
+    env = RunDirectory(out).record("env")
+    return (env.get("launch"), env.get("command")) == (launch(), command())
+
+
+def _join_run(path: str, world: World) -> _Begun:
+    """The run that the first process has just begun, from its directory."""
+    run = open_run(path)
+    recipe = run_recipe(run.path)
+    plan = stored_plan(run.path, recipe, network_of(run))
+    return _begin(run, plan, make_module(plan.network, recipe.seed), world)
+
+
+def _begin_run(plan: Plan, world: World, out: Path | None, say: Say) -> _Begun:
+    check_track(plan.recipe.track)
+    if plan.recipe.engine.autotune and world.part.size == 1:
+        plan = replace(plan, engine=tune(plan, say).engine)
     card = plan.dataset.card
     notes = [f"data {card.name}: {describe(card)}", *plan.notes]
-    if is_long(plan):
+    if is_long(plan) and plan.recipe.solver == "steps" and world.part.size == 1:
         say("\n".join([*notes, estimate(plan).text()]))
         notes.clear()
-    state, job = _begin(plan, make_model(plan, notes))
+    state, job = _state_and_job(plan, make_model(plan, notes), world)
+    check_views_of(plan, state.model)
     for note in notes:
         say(note)
     run = create_run(out, plan.recipe.name, records(plan))
     say(f"run {run.path}")
-    return _go_on(run, plan, job, state, quiet, say)
+    return _Begun(run, plan, job, state)
 
 
 def resume(
@@ -71,42 +143,79 @@ def resume(
     """
     run = open_run(path)
     recipe = _extended(run, length)
-    plan = stored_plan(path, recipe, network_of(run))
-    differences = drift(plan.engine, resolve(recipe.engine))
+    with together(recipe.engine, AGREED) as world:
+        plan = _here(stored_plan(path, recipe, network_of(run)), allow_drift, run)
+        # What the first process sees decides: it may write before the others have looked.
+        course = world.lead(lambda: _course(run, plan))
+        if course == "finished":
+            say(f"{run.path} is finished; train on with a larger --epochs")
+            return Outcome(run, run.record("result"))
+        if course == "new":
+            return _go_on(_begin(run, plan, make_model(with_start(plan), []), world), quiet, say)
+        # The checkpoint holds the weights: what the run once started from is not needed again.
+        return _go_on(_begin(run, plan, make_module(plan.network, recipe.seed), world), quiet, say, restore=True)
+
+
+def _here(plan: Plan, allow_drift: bool, run: RunDirectory) -> Plan:
+    """A stored plan on this machine; with another number of processes their threads are shared out anew."""
+    now = resolve(plan.recipe.engine)
+    differences = drift(plan.engine, now)
     if differences and not allow_drift:
         raise UsageError(
             f"{run.path}: resumed here the result would differ from an uninterrupted run's: {'; '.join(differences)}; "
             "go on all the same with --allow-drift"
         )
+    if plan.engine.processes == now.processes:
+        return plan
+    return replace(plan, engine=replace(plan.engine, processes=now.processes, threads=now.threads))
+
+
+def _course(run: RunDirectory, plan: Plan) -> str:
+    """How a run goes on: it is finished, new (killed before its first checkpoint), or to be restored."""
     if _is_finished(run, plan):
-        say(f"{run.path} is finished; train on with a larger --epochs")
-        return Outcome(run, run.record("result"))
-    if not any(generations(run.path / "checkpoints")) and not run.has("last"):
-        # It was killed before its first checkpoint, so that this is its beginning.
-        state, job = _begin(plan, make_model(plan, []))
-        return _go_on(run, plan, job, state, quiet, say)
-    # The checkpoint holds the weights: what the run once started from is not needed again.
-    state, job = _begin(plan, make_module(plan.network, recipe.seed))
-    return _go_on(run, plan, job, state, quiet, say, restore=True)
+        return "finished"
+    begun = any(generations(run.path / "checkpoints")) or run.has("last")
+    return "restored" if begun else "new"
 
 
-def _begin(plan: Plan, module: nn.Module) -> tuple[State, Job]:
+def _begin(run: RunDirectory, plan: Plan, module: nn.Module, world: World) -> _Begun:
+    state, job = _state_and_job(plan, module, world)
+    return _Begun(run, plan, job, state)
+
+
+def _state_and_job(plan: Plan, module: nn.Module, world: World) -> tuple[State, Job]:
+    if world.part.size > 1 and plan.recipe.solver != "steps":
+        raise UsageError(f"solver {plan.recipe.solver}: works in one process, received {world.part.size}")
     model = plan.engine.place(module)
-    job = make_job(plan)
-    return new_state(model, plan.recipe.optimiser, plan.engine), job
+    job = make_job(plan, world)
+    state = new_state(model, plan.recipe.optimiser, plan.engine)
+    plan.engine.accelerate(model)
+    return state, job
 
 
-def _go_on(
-    run: RunDirectory, plan: Plan, job: Job, state: State, quiet: bool, say: Say, restore: bool = False
-) -> Outcome:
+@contextmanager
+def _held(run: RunDirectory, job: Job) -> Iterator[Callable[[int, int], None]]:
+    """Hold the run, where this process is the one that does; gives what is to be called after every step."""
+    if not job.world.part.leads:
+        yield lambda step, epoch: None
+        return
+    with hold(run, job.span.total_steps) as holder:
+        yield holder.beat
+
+
+def _go_on(begun: _Begun, quiet: bool, say: Say, restore: bool = False) -> Outcome:
     """Restore, fit, evaluate, write result and report, all while holding the run."""
+    run, plan, job, state = begun.run, begun.plan, begun.job, begun.state
+    world = job.world
+    leads = world.part.leads
+    quiet, say = (quiet, say) if leads else (True, lambda text: None)
     if plan.recipe.data.on_bad == "skip" and plan.dataset.split.get("skipped"):
         skipped = plan.dataset.split["skipped"]
         say(f"left out {len(skipped)} files that cannot be read, first {skipped[0]['file']} (all in split.json)")
-    with using(plan.engine), hold(run, job.span.total_steps) as holder:
-        extended = _extend(run, plan.recipe, say)
+    with using(plan.engine), _held(run, job) as beat, world.requests() as request, world.watch():
+        extended = world.lead(lambda: _extend(run, plan.recipe, say))
         if restore:
-            _restore(run, state, say)
+            _restore(run, state, world, say)
             if extended:
                 # A run that was stopped early gets its patience anew.
                 state.stopping = replace(state.stopping, best_step=state.step)
@@ -114,26 +223,61 @@ def _go_on(
         else:
             # From here on a resume needs nothing but the run: not the weights that it began with.
             save_state(job, state, run, best=False)
+        state.wrapped = world.parallel(state.model)
+        if not restore and state.slow:
+            state.slow = slow_weights(state.model)  # which only the first process may have had before
         progress = make_progress(job.span.total_steps, quiet)
+        job = replace(job, tracker=open_tracker(plan.recipe.track if leads else None, run, job, plan.recipe, say))
         try:
-            how = fit(job, state, run, progress, holder.beat)
+            how = _find_weights(plan, job, state, run, progress, beat, request)
         except Exploded as error:
-            _write_unfinished(run, plan, "failed")
+            if leads:
+                _write_unfinished(run, plan, "failed")
             raise Exploded(f"{error}. The last good state is in {run.path / 'checkpoints'}") from None
         except KeyboardInterrupt:
             progress.close()
-            _write_unfinished(run, plan, "stopped")
+            if leads:
+                _write_unfinished(run, plan, "stopped")
             raise Interrupted(
                 f"stopped at step {state.step}; go on with: convsmith train --resume {run.path}"
             ) from None
         finally:
             progress.close()
-        run.log(f"{how} at step {state.step}")
-        evaluations = evaluate_selected(run, plan, state.kept)
-        result = _result(run, job, state, how, evaluations)
-        run.write_record("result", result)
-        write_report(run, plan, evaluations, "finished")
-    return Outcome(run, result)
+            job.tracker.close()
+        evaluations = evaluate_selected(run, plan, state.kept, world)
+        world.lead(lambda: _conclude(begun, how, evaluations, say))
+    return Outcome(run, run.record("result"))
+
+
+def _conclude(begun: _Begun, how: str, evaluations: dict[str, Evaluation | None], say: Say) -> None:
+    """Write result and report."""
+    run, plan, state = begun.run, begun.plan, begun.state
+    run.log(f"{how} at step {state.step}")
+    if waited := waiting_note(run.metrics(), plan.recipe.data):
+        run.log(waited)
+        say(waited)
+    result = _result(run, begun.job, state, how, evaluations)
+    if plan.recipe.views:
+        seen = evaluate_selected_views(plan, state.kept)
+        result["views"] = {
+            "views": views_text(plan.recipe.views),
+            "of_an_image": price(plan.recipe.views, plan.dataset.preprocess).views,
+            "metrics": {split: e and e.to_json() for split, e in seen.items()},
+        }
+    run.write_record("result", result)
+    write_report(run, plan, evaluations, "finished")
+
+
+def _find_weights(
+    plan: Plan, job: Job, state: State, run: RunDirectory, progress: Progress, beat: Callable[[int, int], None],
+    request: Request | None,
+) -> str:  # fmt: skip
+    """Fit by the recipe's solver; says how it ended."""
+    if plan.recipe.solver == "steps":
+        return fit(job, state, run, progress, beat, request)
+    data, device = plan.dataset, plan.engine.device
+    images = evaluation_loader(data.train, data.preprocess, plan.recipe.data, batch=EVALUATION_BATCH, device=device)
+    return solve(job, state, run, images, plan.learned.class_weights, progress)
 
 
 def _write_unfinished(run: RunDirectory, plan: Plan, state: str) -> None:
@@ -143,7 +287,7 @@ def _write_unfinished(run: RunDirectory, plan: Plan, state: str) -> None:
 
 
 def _result(
-    run: RunDirectory, job: Job, state: State, how: str, evaluations: dict[str, Classification | None]
+    run: RunDirectory, job: Job, state: State, how: str, evaluations: dict[str, Evaluation | None]
 ) -> dict[str, Any]:
     return {
         "ended": how,
@@ -151,17 +295,23 @@ def _result(
         "steps": state.step,
         "seconds": round(state.seconds, 3),
         "images_per_second": round(state.images / state.busy, 1) if state.busy else None,
-        "metrics": {split: e and e.to_json() for split, e in evaluations.items()},
+        "metrics": {split: e and numbers(e) for split, e in evaluations.items()},
     }
 
 
-def _restore(run: RunDirectory, state: State, say: Say) -> None:
+def _restore(run: RunDirectory, state: State, world: World, say: Say) -> None:
     """Put the newest intact checkpoint into the state, cut the log back to it and remove what a killed save left."""
-    tidy(run.path)
-    saved = load_checkpoint(run)
-    for warning in saved.warnings:
-        say(f"warning: {warning}")
-    run.cut_metrics(saved.meta["metrics_length"])
+
+    def newest() -> Checkpoint:
+        tidy(run.path)
+        saved = load_checkpoint(run)
+        for warning in saved.warnings:
+            say(f"warning: {warning}")
+        run.cut_metrics(saved.meta["metrics_length"])
+        return saved
+
+    found = world.lead(newest, lambda saved: saved.step)
+    saved = found if world.part.leads else load_checkpoint(run, found)
     unpack(state, saved.model, saved.state, saved.meta["state"])
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from convsmith.base.config import edit, edit_all
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
 from convsmith.base.table import Table
-from convsmith.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from convsmith.recipes.recipe import Recipe  # whose options verbs that only look do not need
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ SHORTHAND: Table[Short] = Table(
         "edit": Short("edits", "EDIT", "change the network: drop_path=0.2 (may be repeated)", "more"),
         "stem": Short("stem", "KIND", "first layers: auto, small or large"),
         "on_bad": Short("data.on_bad", "error|skip", "what to do with a broken image"),
+        "autotune": Short("engine.autotune", "", "find this machine's fastest engine by a short trial", "flag"),
         "deterministic": Short("engine.deterministic", "", "only algorithms with the same bits every time", "flag"),
         "quick": Short("quick", "", "shrink to seconds: a few images, a few steps", "flag"),
     },
@@ -57,7 +60,7 @@ def epochs(value: Any) -> Duration:
     return Duration(count, "ep")
 
 
-def set_short(recipe: Recipe, name: str, value: Any) -> Recipe:
+def set_short(recipe: "Recipe", name: str, value: Any) -> "Recipe":
     """The recipe with a short option set; text is read as the type that the field declares."""
     short = SHORTHAND[name]
     if short.form == "epochs":
@@ -70,7 +73,7 @@ def set_short(recipe: Recipe, name: str, value: Any) -> Recipe:
     return edit(recipe, short.path, value)
 
 
-def set_fields(recipe: Recipe, values: Sequence[tuple[str, Any]]) -> Recipe:
+def set_fields(recipe: "Recipe", values: Sequence[tuple[str, Any]]) -> "Recipe":
     """The recipe with short options, and then any dotted fields, set."""
     given = dict(values)
     if given.get("weights") and given.get("pretrained"):

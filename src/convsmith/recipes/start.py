@@ -1,13 +1,18 @@
 """The weights that a run starts from: torchvision's by their name, a file of others, or another run."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
+from convsmith.base.calls import parse_call
+from convsmith.base.errors import UsageError, unknown
 from convsmith.base.files import sha256
 from convsmith.data.dataset import Dataset
 from convsmith.data.preprocess import Preprocess
+from convsmith.nets.build import BuiltNetwork, build
+from convsmith.nets.carry import carry, kept_of_cut
 from convsmith.nets.network import Network
 from convsmith.nets.pretrained import load_weights
 from convsmith.nets.source import TORCHVISION, Foreign
@@ -17,15 +22,22 @@ from convsmith.runs.published import fetch, find_published, is_entry
 from convsmith.runs.subject import open_subject
 from convsmith.runs.weights import load_weights as read_weights
 
+# Edits that a network with weights goes through: what came before them is what the weights are of.
+CARRIED = ("cut", "identity_layers")
+
 
 @dataclass(frozen=True)
 class Start:
-    """Weights to start from: what they are called, their file with its SHA-256, and their preprocessing if known."""
+    """Weights to start from: what they are called, their file with its SHA-256, and their preprocessing if known.
+
+    `labels` are the classes of a run, whose names are the user's own as those of the data are.
+    """
 
     source: str
     file: Path
     sha256: str
     preprocess: Preprocess | None = None
+    labels: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, str]:
         """What the run's record keeps."""
@@ -37,7 +49,7 @@ def open_start(weights: str, network: Network | Foreign) -> Start:
     if is_run(weights):
         subject = open_subject(weights)
         file = subject.run.path / "checkpoints" / f"{subject.step:08d}" / "model.safetensors"
-        return Start(weights, file, sha256(file), subject.preprocess)
+        return Start(weights, file, sha256(file), subject.preprocess, subject.labels)
     if is_entry(weights):
         published = find_published(_name(network), weights)
         file, digest = fetch(published)
@@ -47,10 +59,42 @@ def open_start(weights: str, network: Network | Foreign) -> Start:
     return Start(weights, file, sha256(file))
 
 
-def load_start(module: nn.Module, start: Start) -> str:
-    """Give the module its first weights, fitted to its classes and channels; says how they were read."""
-    how = load_weights(module, read_weights(start.file), start.source, adapt=True)
+def load_start(module: nn.Module, start: Start, labels: tuple[str, ...], whole: Network | None = None) -> str:
+    """Give the module its first weights, fitted to its classes and channels; says how they were read.
+
+    The last layer of a run with other classes than `labels` is not taken over, even where there are as many. `whole` is
+    the network that the weights are of, where the module's was cut out of it or made deeper.
+    """
+    other = start.labels is not None and start.labels != labels
+    target = module if whole is None else build(whole, seed=0)
+    how = load_weights(target, read_weights(start.file), start.source, adapt=True, new_last=other)
+    if whole is not None and isinstance(module, BuiltNetwork):
+        module.load_state_dict(_carried(whole, module.tree, target.state_dict()), strict=False)
     return f"starts from {start.source} ({how})"
+
+
+def _carried(whole: Network, tree: Network, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of `whole` after the edits that made `tree` of it; a cut's new head has none."""
+    texts = tree.edits[len(whole.edits) :]
+    if any(parse_call(text).name == "cut" for text in texts):
+        return kept_of_cut(tree, state)
+    for text in texts:
+        whole, state = carry(whole, state, text)
+    return state
+
+
+def renew(module: nn.Module, pattern: str, fresh: nn.Module) -> str:
+    """Give the parts of the module whose names `pattern` finds the weights of `fresh`; says how many there are."""
+    state = fresh.state_dict()
+    try:
+        keys = [key for key in state if re.search(pattern, key)]
+    except re.error as error:
+        raise UsageError(f"renew: {pattern!r} is no regular expression ({error})") from None
+    if not keys:
+        layers = dict.fromkeys(key.rpartition(".")[0] for key in state)
+        raise unknown("part of the network in renew:", pattern, layers)
+    module.load_state_dict({key: state[key] for key in keys}, strict=False)
+    return f"{len(keys)} of its {len(state)} tensors are drawn anew ({pattern})"
 
 
 def normalised_as(dataset: Dataset, start: Start, notes: list[str]) -> Dataset:

@@ -13,13 +13,20 @@ _LEFT, _RIGHT, _MOST_POINTS = 58.0, 142.0, 600
 _COLOURS = {"train": "#2563eb", "val": "#d9480f"}
 _NAMES = {"train": "train", "val": "validation"}
 
+# How good a network is: what of it is drawn, the first that is there. All but the last are shares.
+SCORES = {"map": "Mean average precision", "accuracy": "Accuracy", "score": "Score"}
+SHARES = ("map", "accuracy")
+
 Points = list[tuple[float, float]]
 
 
 def curves_svg(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Loss and accuracy of `metrics.jsonl`; keys that are missing or not finite are left out, a single row is a dot."""
+    """Loss and accuracy of `metrics.jsonl`, or what stands for the latter in `SCORES`; what is missing is left out.
+
+    Values that are not finite are left out too; a single row is a dot.
+    """
     key, places = _steps(rows)
-    panels = [(what, _lines(rows, places, what)) for what in ("loss", "accuracy")]
+    panels = [(what, _lines(rows, places, what)) for what in ("loss", score_of([rows]))]
     panels = [(what, lines) for what, lines in panels if lines]
     if not panels:
         text = svg.label(24, 44, "No epoch has been recorded yet.", muted=True, font_size=14)
@@ -36,6 +43,12 @@ def curves_svg(rows: Sequence[Mapping[str, Any]]) -> str:
         parts += _x_axis(across, key, height - 48)
     told = "; ".join(f"{_NAMES[n]} {w} ends at {_shown(w, p[-1][1])}" for w, lines in panels for n, p in lines.items())
     return svg.figure(room * len(panels), height, f"Curves of training by {key}: {told}", parts)
+
+
+def score_of(runs: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+    """What the rows of runs call the number that says how good they are: the first that the log of one has."""
+    names = {name for rows in runs for row in rows for name in row}
+    return next((what for what in SCORES if f"val_{what}" in names), "accuracy")
 
 
 def _steps(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[float]]:
@@ -80,16 +93,16 @@ def _thinned(points: Points) -> Points:
 def _panel(what: str, lines: dict[str, Points], across: Axis, key: str) -> list[str]:
     """One plot: title with the best value, grid, lines, and their names at their ends."""
     up, marks = _up_axis(what, [y for points in lines.values() for _, y in points])
-    name = what.capitalize() + (" (logarithmic)" if up.log else "")
+    name = SCORES.get(what, what.capitalize()) + (" (logarithmic)" if up.log else "")
     parts = [svg.label(across.start, 30, name, font_size=15, font_weight=600)]
     for mark in marks:
         y = up.place(mark)
         parts.append(svg.line(across.start, y, across.end, y))
-        text = f"{mark * 100:g}%" if what == "accuracy" else f"{mark:g}"
+        text = f"{mark * 100:g}%" if what in SHARES else f"{mark:g}"
         parts.append(svg.label(across.start - 8, y + 4, text, muted=True, text_anchor="end"))
     parts += [_curve(points, across, up, _COLOURS[name], f"cs-{name}") for name, points in lines.items()]
     if len(lines.get("val", ())) > 1:
-        best = (max if what == "accuracy" else min)(lines["val"], key=lambda p: p[1])
+        best = (min if what == "loss" else max)(lines["val"], key=lambda p: p[1])
         text = f"best validation {_shown(what, best[1])} at {key} {best[0]:g}"
         parts.append(svg.label(across.start, 48, text, muted=True))
         ring = {"cx": across.place(best[0]), "cy": up.place(best[1]), "r": 4.5, "fill": "none", "stroke_width": 1.6}
@@ -105,10 +118,10 @@ def _up_axis(what: str, values: list[float]) -> tuple[Axis, list[float]]:
         return axis, svg.log_ticks(axis.low, axis.high)
     if what == "loss" and low > 0 and (low < high * 0.6 or low == high):
         low = 0.0
-    if what == "accuracy" and low == high:
+    if what in SHARES and low == high:
         low, high = 0.0, 1.0
     marks = svg.ticks(low, high, 5)
-    if what == "accuracy":
+    if what in SHARES:
         marks = [mark for mark in marks if 0 <= mark <= 1] or [0.0, 1.0]
     return Axis(min(low, marks[0]), max(high, marks[-1]), bottom, _PLOT_TOP), marks
 
@@ -144,7 +157,7 @@ def _end_labels(what: str, lines: dict[str, Points], across: Axis, up: Axis) -> 
 
 
 def _shown(what: str, value: float) -> str:
-    return f"{value:.1%}" if what == "accuracy" else f"{value:.3g}"
+    return f"{value:.1%}" if what in SHARES else f"{value:.3g}"
 
 
 def _rate_strip(rate: Points, across: Axis) -> list[str]:

@@ -13,6 +13,10 @@ from convsmith.report.svg import escape
 
 __all__ = ["Mistake", "RunReport", "render_report"]
 
+# A section's anchor, its name in the list of sections, and its HTML.
+Card = tuple[str, str, str]
+# Another number than the accuracy that says how good a run is: its name, its value, whether it is a share.
+Score = tuple[str, float, bool]
 _STATES = {
     "done": "good",
     "finished": "good",
@@ -31,6 +35,7 @@ class RunReport:
 
     `accuracy` and `interval` (95%) are shares of the `count` images of `split`, shown beside the `summary`, which need
     not repeat them. `network_svg` is what `stages_svg` draws and enters the page as it is; every other text is escaped.
+    `score` stands in the accuracy's place where that is not the number that counts; `tables` follow the classes.
     `per_class` rows are (label, precision, recall, F1, images), `confusion` has true classes as rows.
     """
 
@@ -41,11 +46,13 @@ class RunReport:
     metrics: Sequence[Mapping[str, Any]] = ()
     split: str = "test"
     accuracy: float | None = None
+    score: Score | None = None
     interval: tuple[float, float] | None = None
     count: int = 0
     confusion: Sequence[Sequence[int]] | None = None
     labels: Sequence[str] = ()
     per_class: Sequence[sections.PerClass] = ()
+    tables: Sequence[sections.Values] = ()
     reliability: Reliability | None = None
     mistakes: tuple[Mistake, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -55,15 +62,25 @@ class RunReport:
 
 def render_report(report: RunReport) -> str:
     """The page: the same report gives the same text, whenever and wherever it is made."""
-    cards = _cards(report)
-    title = escape(report.title, 200)
+    if report.score is None:
+        hero = sections.hero(report.split, report.accuracy, report.interval, report.count)
+    else:
+        name, value, share = report.score
+        hero = sections.score_hero(report.split, name, value, report.count, share)
+    lead = hero + sections.tiles(report.summary)
+    top = f'{sections.notes_box(report.notes)}<div class="lead">{lead}</div>'
+    return render_page(report.title, report.state, top, _cards(report))
+
+
+def render_page(title: str, state: str, top: str, cards: Sequence[Card]) -> str:
+    """A page of sections below `top`; those that are not empty are linked by their names."""
+    title = escape(title, 200)
     links = "".join(f'<li><a href="#{ident}">{name}</a></li>' for ident, name, card in cards if card)
-    lead = sections.hero(report.split, report.accuracy, report.interval, report.count) + sections.tiles(report.summary)
-    state = f'<span class="state {_STATES.get(report.state.lower(), "muted")}">{escape(report.state, 40)}</span>'
+    badge = f'<span class="state {_STATES.get(state.lower(), "muted")}">{escape(state, 40)}</span>'
     body = [
-        f'<header><div class="top"><h1>{title}</h1>{state}</div>',
+        f'<header><div class="top"><h1>{title}</h1>{badge}</div>',
         f'<nav aria-label="Sections"><ul>{links}</ul></nav></header>',
-        f'<main>{sections.notes_box(report.notes)}<div class="lead">{lead}</div>',
+        f"<main>{top}",
         *(card for _, _, card in cards),
         "</main><footer>Written by Convsmith. This page is complete in itself and loads nothing.</footer>",
     ]
@@ -77,9 +94,9 @@ def render_report(report: RunReport) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{inside}</body></html>\n'
 
 
-def _cards(report: RunReport) -> list[tuple[str, str, str]]:
-    """Each section with its anchor and its name in the list of sections; an empty one has no text."""
-    evaluated = report.accuracy is not None or report.confusion is not None
+def _cards(report: RunReport) -> list[Card]:
+    """Each section; an empty one has no text."""
+    evaluated = any(part is not None for part in (report.accuracy, report.confusion))
     network = sections.picture("network", "Network", report.network_svg) if report.network_svg else ""
     curves = sections.picture("curves", "Training", curves_svg(report.metrics))
     confusion = ""
@@ -90,6 +107,7 @@ def _cards(report: RunReport) -> list[tuple[str, str, str]]:
         ("curves", "Training", curves),
         ("confusion", "Confusion", confusion),
         ("classes", "Per class", sections.per_class(report.per_class)),
+        *((t[0], t[1], sections.values_table(*t)) for t in report.tables),
         ("calibration", "Calibration", _calibration(report.reliability)),
         ("mistakes", "Mistakes", sections.mistakes(report.mistakes) if evaluated or report.mistakes else ""),
         ("recipe", "Recipe", sections.settings("recipe", "Recipe", report.recipe)),

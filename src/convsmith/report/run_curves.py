@@ -7,11 +7,11 @@ from typing import Any
 from convsmith.base.errors import UsageError
 from convsmith.report import svg
 from convsmith.report.axis import Axis
+from convsmith.report.curves import SCORES, SHARES, score_of
 from convsmith.report.palette import SERIES
 
 _LEFT, _TOP, _WIDTH, _HEIGHT, _PANEL, _LINE = 58.0, 58.0, 400.0, 230.0, 490.0, 20.0
 _DASHES = ("none", "6 3", "2 3")
-_PANELS = (("val_loss", "Validation loss"), ("val_accuracy", "Validation accuracy"))
 
 Points = list[tuple[float, float]]
 
@@ -30,17 +30,20 @@ def run_curves_svg(courses: Sequence[Course]) -> str:
         raise UsageError("curves need at least one run, received none")
     bottom = _TOP + _HEIGHT
     parts: list[str] = []
-    for number, (key, title) in enumerate(_PANELS):
+    what = score_of([course.rows for course in courses])
+    score = SCORES[what][0].lower() + SCORES[what][1:]
+    panels = (("val_loss", "Validation loss"), (f"val_{what}", f"Validation {score}"))
+    for number, (key, title) in enumerate(panels):
         lines = [_points(course.rows, key) for course in courses]
-        parts += _panel(title, lines, number * _PANEL + _LEFT, key == "val_accuracy")
+        parts += _panel(title, lines, number * _PANEL + _LEFT, number == 1 and what in SHARES)
     for number, course in enumerate(courses):
         y = bottom + 62 + _LINE * number
-        ends = _points(course.rows, "val_accuracy")
-        last = f", ends at {ends[-1][1]:.1%}" if ends else ""
+        ends = _points(course.rows, f"val_{what}")
+        last = f", ends at {ends[-1][1]:{'.1%' if what in SHARES else '.4g'}}" if ends else ""
         parts.append(svg.line(_LEFT, y - 4, _LEFT + 26, y - 4, **_style(number)))
         parts.append(svg.label(_LEFT + 34, y, svg.fit(course.name + last, 2 * _PANEL - 2 * _LEFT, 12)))
-    told = f"Validation loss and accuracy of {len(courses)} runs: {', '.join(c.name for c in courses)}"
-    return svg.figure(_PANEL * len(_PANELS), bottom + 62 + _LINE * len(courses), told, parts)
+    told = f"Validation loss and {score} of {len(courses)} runs: {', '.join(c.name for c in courses)}"
+    return svg.figure(_PANEL * len(panels), bottom + 62 + _LINE * len(courses), told, parts)
 
 
 def _points(rows: Sequence[Mapping[str, Any]], key: str) -> Points:

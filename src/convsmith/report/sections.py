@@ -14,6 +14,8 @@ LABEL, VALUE = 60, 400  # the most characters of a name of a class and of a sett
 _MOST_CLASSES, _WORST, _BEST, _MOST_MISTAKES, _MOST_SETTINGS, _SMALL = 100, 50, 10, 24, 500, 96
 
 PerClass = tuple[str, float, float, float, int]
+# A table of values: its anchor, its title, its header and its rows.
+Values = tuple[str, str, Sequence[str], Sequence[Sequence[object]]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,18 @@ def hero(split: str, accuracy: float | None, bounds: tuple[float, float] | None,
         "hero",
         name="Accuracy",
     )
+
+
+def score_hero(split: str, name: str, value: float, images: int, share: bool) -> str:
+    """Another number than the accuracy in large figures; a share has its bar."""
+    shown, bar = f"{value:.4g}", ""
+    if share and math.isfinite(value):
+        shown = percent(value)
+        bar = f'<div class="bar" aria-hidden="true"><i style="width:{_share(value)}"></i></div>'
+    said = f"{split_name(split)} {name}" if split else name
+    words = f'<div class="muted">over {count(images)} images</div>' if images else ""
+    figure = f'<div class="muted">{escape(said, LABEL)}</div><div class="value">{escape(shown)}</div>'
+    return _card(figure + bar + words, "hero", name=name)
 
 
 def tiles(pairs: Sequence[tuple[str, str]]) -> str:
@@ -111,6 +125,13 @@ def mistakes(found: Sequence[Mistake]) -> str:
     said = '<p class="muted">What the network said and how sure it was; beneath it the true class and its share.</p>'
     shown = "".join(f"<li>{_mistake(mistake)}</li>" for mistake in found[:_MOST_MISTAKES])
     return _card(f'{said}<ul class="mistakes">{shown}</ul>', ident="mistakes", title="Worst mistakes")
+
+
+def values_table(ident: str, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table of texts and numbers: the first column to the left, the others to the right."""
+    cells = [[escape(cell, VALUE) for cell in row] for row in rows]
+    inside = _table(header, cells, title, "<" + ">" * (len(header) - 1))
+    return _card(_scroll(inside, title), ident=ident, title=title) if rows else ""
 
 
 def settings(ident: str, title: str, values: Mapping[str, object]) -> str:

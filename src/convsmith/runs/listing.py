@@ -85,8 +85,10 @@ def _changed(path: Path) -> float:
 
 def _scores(run: RunDirectory) -> dict[str, float]:
     if run.has("result"):
-        found = dict(_accuracies(run.record("result")))
-        if found:
+        result = run.record("result")
+        found = dict(_accuracies(result))
+        # A task of one's own may have no accuracy, and that of the training images must not stand for it.
+        if found or (isinstance(result, dict) and any((result.get("metrics") or {}).values())):
             return found
     for row in newest_rows(run.path / "metrics.jsonl"):
         found = dict(_accuracies(row))

@@ -40,6 +40,11 @@ class Pretrained:
         return self.module.tree
 
     @property
+    def multilabel(self) -> bool:
+        """Published classifiers say which one of the classes an image shows."""
+        return False
+
+    @property
     def channels_last(self) -> bool:
         """The memory layout of its images; a tree takes either."""
         return False

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision import models
 
 from convsmith.base.errors import BadFile, UsageError, nearest, unknown
 from convsmith.base.files import cache_folder, sha256
@@ -48,6 +47,8 @@ def find_published(network: str, entry: str = BEST) -> Published:
 
     Raises `UsageError` for a network without weights, `UnknownName` for an entry that it has not.
     """
+    from torchvision import models  # two seconds of imports, for those who name its weights
+
     if network not in models.list_models(module=models):
         near = nearest(network, models.list_models(module=models), 3)
         hint = f" (it has some for {', '.join(near)})" if near else ""

@@ -46,6 +46,11 @@ class Subject:
         return self.card.classes
 
     @property
+    def multilabel(self) -> bool:
+        """Whether an image may have several of the classes, each by itself, or none."""
+        return self.card.multilabel
+
+    @property
     def channels_last(self) -> bool:
         """The memory layout of images that the network was trained with; a module of a user's own may take no other."""
         return bool(self.run.record("recipe")["engine"]["channels_last"])

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from convsmith.tasks.losses import LOSSES, shares
 from convsmith.tasks.metrics import BINS, Averages, Bin, area_under_curve, averages, calibration_error, reliability
-from convsmith.tasks.options import Loss
+from convsmith.tasks.options import Loss, LossKind
 
 TOP = 5
 
@@ -109,17 +109,21 @@ class Classify:
     @property
     def guess_loss(self) -> float:
         """The training loss of an output of 0 for every class, of images of the class that counts most."""
-        guess = LOSSES[self.options.kind].guess(len(self.labels), self.options)
+        guess = LOSSES[self._kind].guess(len(self.labels), self.options)
         return guess * max(self.class_weights, default=1.0)
+
+    @property
+    def _kind(self) -> LossKind:
+        return self.options.kind or "cross_entropy"
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean training loss of outputs (N, classes) and targets: classes (N,) or their shares (N, classes).
 
         With class weights too it is divided by the number of images, so that parts of a batch add up to the whole.
         """
-        if self.options.kind == "cross_entropy" and not self.class_weights:
+        if self._kind == "cross_entropy" and not self.class_weights:
             return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
-        each = LOSSES[self.options.kind].each(outputs, targets, self.label_smoothing, self.options)
+        each = LOSSES[self._kind].each(outputs, targets, self.label_smoothing, self.options)
         if self.class_weights:
             each = each * (shares(targets, outputs) @ outputs.new_tensor(self.class_weights))
         return each.mean()

@@ -29,9 +29,10 @@ def cross_entropy(outputs: Tensor, targets: Tensor, smoothing: float, options: L
 
 
 def binary_cross_entropy(outputs: Tensor, targets: Tensor, smoothing: float, options: Loss) -> Tensor:
-    """The mean over the classes of each one's cross entropy against the rest (Wightman et al. 2021)."""
+    """The mean, or the sum, over the classes of each one's cross entropy against the rest (Wightman et al. 2021)."""
     wanted = smoothed(targets, outputs, smoothing)
-    return functional.binary_cross_entropy_with_logits(outputs, wanted, reduction="none").mean(dim=1)
+    each = functional.binary_cross_entropy_with_logits(outputs, wanted, reduction="none")
+    return each.sum(dim=1) if options.reduction == "sum" else each.mean(dim=1)
 
 
 def focal(outputs: Tensor, targets: Tensor, smoothing: float, options: Loss) -> Tensor:
@@ -53,7 +54,9 @@ def hinge(outputs: Tensor, targets: Tensor, smoothing: float, options: Loss) -> 
 
 LOSSES: dict[LossKind, Kind] = {
     "cross_entropy": Kind(cross_entropy, lambda count, options: math.log(count)),
-    "bce": Kind(binary_cross_entropy, lambda count, options: math.log(2)),
+    "bce": Kind(
+        binary_cross_entropy, lambda count, options: math.log(2) * (count if options.reduction == "sum" else 1)
+    ),
     "focal": Kind(focal, lambda count, options: (1 - 1 / count) ** options.gamma * math.log(count)),
     "hinge": Kind(hinge, lambda count, options: 1.0),
 }

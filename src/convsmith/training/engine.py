@@ -1,8 +1,10 @@
 """How this machine runs a step: device, number format, memory layout, threads. Resolved once, kept for a run's life."""
 
 import contextlib
+import logging
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 from torch import nn
 
 from convsmith.base.errors import UsageError
+from convsmith.base.processes import local_part, part
 from convsmith.training.options import EngineOptions
 
 
@@ -28,6 +31,8 @@ class Engine:
     cpu: str
     torch_version: str
     pillow_version: str
+    processes: int = 1
+    compile: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -38,14 +43,33 @@ class Engine:
         """The module on the device, its filters in the layout."""
         return module.to(device=self.device, memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
 
+    def accelerate(self, module: nn.Module) -> None:
+        """Have the module compiled when training calls it, where the engine says so; `uncompiled` calls it as it is."""
+        if self.compile:
+            # It says on every processor that there is no CUDA.
+            logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+            # One graph for each size of the images: sizes that may vary make slower ones.
+            module.compile(dynamic=False)
+
+    def uncompiled(self) -> contextlib.AbstractContextManager[Any]:
+        """A context in which compiled modules run as they are: evaluation is exact and not worth another graph."""
+        return torch.compiler.set_stance("force_eager") if self.compile else contextlib.nullcontext()
+
     def autocast(self) -> torch.autocast:
         """The number format of a training step's forward pass."""
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         return torch.autocast(torch.device(self.device).type, dtype=dtype, enabled=self.precision != "fp32")
 
 
-def resolve(options: EngineOptions) -> Engine:
-    """The engine for this machine; what was asked for and cannot be had is an error, never silently replaced."""
+# Work above which compiling pays, in operations: some ten minutes of a processor, one of a GPU.
+COMPILE_FLOPS = {"cpu": 2e14, "cuda": 1e16}
+
+
+def resolve(options: EngineOptions, flops: float = 0.0) -> Engine:
+    """The engine for this machine; what was asked for and cannot be had is an error, never silently replaced.
+
+    `flops` are the operations of the whole run, as far as they are known: long ones are compiled.
+    """
     device = _device(options.device)
     precision = _best_precision(device) if options.precision == "auto" else options.precision
     if precision == "fp16" and device == "cpu":
@@ -55,10 +79,12 @@ def resolve(options: EngineOptions) -> Engine:
         precision=precision,
         channels_last=options.channels_last,
         deterministic=options.deterministic,
-        threads=options.threads or cores(),
+        threads=options.threads or max(1, cores() // local_part().size),
         cpu=cpu_model(),
         torch_version=torch.__version__,
         pillow_version=PIL.__version__,
+        processes=part().size,
+        compile=_compile(options, device, flops),
     )
 
 
@@ -72,7 +98,7 @@ def using(engine: Engine) -> Iterator[None]:
     before = cudnn.benchmark, cudnn.allow_tf32, cuda.allow_tf32
     torch.set_num_threads(engine.threads)
     cudnn.benchmark, cudnn.allow_tf32, cuda.allow_tf32 = not engine.deterministic, False, False
-    torch.use_deterministic_algorithms(engine.deterministic)
+    _set_deterministic(engine.deterministic)
     if engine.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
@@ -80,12 +106,19 @@ def using(engine: Engine) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         cudnn.benchmark, cudnn.allow_tf32, cuda.allow_tf32 = before
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        _set_deterministic(deterministic, warn_only)
+
+
+def _set_deterministic(wanted: bool, warn_only: bool = False) -> None:
+    # The call imports torch's compiler, two seconds even where it changes nothing.
+    now = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if now != (wanted, warn_only):
+        torch.use_deterministic_algorithms(wanted, warn_only=warn_only)
 
 
 def drift(engine: Engine, now: Engine) -> list[str]:
     """What differs between the machine that a run began on and this one, and would change the bits of its result."""
-    names = ("device", "cpu", "torch_version", "pillow_version")
+    names = ("device", "cpu", "torch_version", "pillow_version", "processes")
     pairs = [(name, getattr(engine, name), getattr(now, name)) for name in names]
     found = [f"{name} was {before!r}, is {after!r}" for name, before, after in pairs if before != after]
     if engine.threads > cores():
@@ -137,7 +170,27 @@ def _device(name: str) -> str:
 
 
 def _best_precision(device: str) -> Literal["fp32", "bf16", "fp16"]:
+    if has_bf16(device):
+        return "bf16"
+    return "fp32" if device == "cpu" else "fp16"
+
+
+def has_bf16(device: str) -> bool:
+    """Whether the device computes in bf16 itself; emulated it is many times slower than fp32."""
     if device != "cpu":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    # Without units for it, bf16 on a processor is emulated and many times slower than fp32.
-    return "bf16" if cpu_flags() & {"avx512_bf16", "amx_bf16"} else "fp32"
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
+
+
+def may_compile(options: EngineOptions, device: str) -> bool:
+    """Whether compiling is left to us and can be had: on a processor it takes a C++ compiler."""
+    found = device != "cpu" or shutil.which(os.environ.get("CXX", "g++")) is not None
+    return options.compile == "auto" and not options.deterministic and found
+
+
+def _compile(options: EngineOptions, device: str, flops: float) -> bool:
+    if options.compile == "on":
+        if device == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
+            raise UsageError("engine.compile: needs a C++ compiler on the processor, and g++ is not here; install it")
+        return True
+    return may_compile(options, device) and flops > COMPILE_FLOPS[torch.device(device).type]

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -38,23 +39,26 @@ class Clock:
 
 
 def fit(
-    job: Job, state: State, run: RunDirectory, progress: Progress, beat: Callable[[int, int], None] = lambda s, e: None
-) -> str:
+    job: Job, state: State, run: RunDirectory, progress: Progress, beat: Callable[[int, int], None] = lambda s, e: None,
+    request: Request | None = None,
+) -> str:  # fmt: skip
     """Train from where `state` stands to the end; says "finished" or "stopped early".
 
     `beat(step, epoch)` is called after every step. Raises `Interrupted` after a first Ctrl-C, with a checkpoint
-    written, and `Exploded` with the last checkpoint as it was. Torch's global generator is left as it was found.
+    written, and `Exploded` with the last checkpoint as it was. Torch's global generator is left as it was found. Of
+    several processes all take part, and the first one writes.
     """
     devices = [torch.device(job.engine.device)] if job.engine.device != "cpu" else []
-    with torch.random.fork_rng(devices=devices), stop_requests() as request:
+    heard = stop_requests() if request is None else nullcontext(request)
+    with torch.random.fork_rng(devices=devices), heard as request:
         while state.step < job.span.total_steps:
             # Only where an epoch has ended: a run resumed in the middle of one decides when the straight one does.
             if state.step % job.span.steps_per_epoch == 0 and _should_stop(job, state):
                 return "stopped early"
             clock = Clock(time.perf_counter())
             _train_epoch(job, state, run, request, clock, progress, beat)
-            _finish_epoch(job, state, run, clock, progress, request)
-            if request.made and state.step < job.span.total_steps:
+            stop = _finish_epoch(job, state, run, clock, progress, request)
+            if stop and state.step < job.span.total_steps:
                 raise Interrupted
     return "finished"
 
@@ -73,18 +77,18 @@ def _train_epoch(
     for batch in batches:
         ready = time.perf_counter()
         clock.waiting += ready - mark
-        train_step(state, batch, job)
+        stop = train_step(state, batch, job, lambda: request.made)
         mark = time.perf_counter()
         clock.training += mark - ready
-        clock.images += len(batch.targets)
-        state.images += len(batch.targets)
+        clock.images += job.training.batch
+        state.images += job.training.batch
         state.busy += clock.busy - counted
         counted = clock.busy
         ended = state.step % job.span.steps_per_epoch == 0 or state.step >= job.span.total_steps
-        if not ended and (request.made or state.step % every == 0):
+        if not ended and (stop or state.step % every == 0):
             _note_time(state, clock)
             save_state(job, state, run, best=False)
-            if request.made:
+            if stop:
                 raise Interrupted
         beat(state.step, epoch + 1)
         progress.update(state.step, lambda: f"epoch {epoch + 1}  loss {state.sums.loss.item() / state.sums.images:.4f}")
@@ -94,9 +98,9 @@ def _train_epoch(
 
 def _finish_epoch(
     job: Job, state: State, run: RunDirectory, clock: Clock, progress: Progress, request: Request
-) -> None:
-    """Evaluate, log, checkpoint."""
-    span = job.span
+) -> bool:
+    """Evaluate, log, checkpoint; says whether a stop was asked for."""
+    span, world = job.span, job.world
     epoch = -(-state.step // span.steps_per_epoch)
     row = {
         "epoch": epoch,
@@ -115,13 +119,17 @@ def _finish_epoch(
     if job.validation is not None and (last or state.step % every < span.steps_per_epoch):
         if state.kept is not state.model and isinstance(job.optimiser.average, Swa):
             refresh_statistics(state.kept, _training_inputs(job))
-        summary = evaluate(state.kept, job.validation, job.task, job.preprocess, job.engine).summary()
+            world.same_statistics(state.kept, mean=True)
+        world.same_statistics(state.kept)
+        evaluation = evaluate(state.kept, job.validation, job.task, job.preprocess, job.engine, world)
+        # One process's numbers for all: what is decided by them must not differ by a last bit.
+        summary = world.lead(evaluation.summary)
         if not math.isfinite(summary["loss"]):
             raise Exploded(
                 f"step {state.step} (epoch {epoch}): the validation loss is {summary['loss']:.4g}; mend with a lower "
                 f"--lr (now {job.optimiser.lr:g}) or a longer --schedule.warmup"
             )
-        row |= {"val_loss": summary["loss"], "val_accuracy": summary["score"]}
+        row |= {f"val_{name}": summary[name] for name in logged(summary)}
         best = _better(summary, state.best)
         state.best = summary if best else state.best
         state.stopping = watched(state.stopping, summary["loss"], state.step, job.early_stopping.smoothing)
@@ -133,13 +141,16 @@ def _finish_epoch(
         "images_per_second": round(clock.images / clock.busy, 1) if clock.busy else None,
         "data_wait": round(clock.waiting / clock.busy, 4) if clock.busy else None,
     }
-    run.append_metrics(row)
+    world.lead(lambda: run.append_metrics(row))
+    job.tracker.row(row)
     progress.line(epoch_line(row, -(-span.total_steps // span.steps_per_epoch)))
     state.sums = Sums.zero(job.engine.device)
     every = job.checkpoint_every.steps(span.steps_per_epoch, span.total_steps)
     due = every <= span.steps_per_epoch or state.step % every < span.steps_per_epoch
-    if best or last or due or request.made or _should_stop(job, state):
+    stop = world.agree(request.made)
+    if best or last or due or stop or _should_stop(job, state):
         save_state(job, state, run, best)
+    return stop
 
 
 def _training_inputs(job: Job) -> Iterator[Tensor]:
@@ -147,6 +158,12 @@ def _training_inputs(job: Job) -> Iterator[Tensor]:
     for batch in job.training.epoch(0):
         images = augment(batch.images, (), job.seed, 0, batch.positions, job.preprocess)
         yield normalise(images, job.preprocess, memory_format=job.engine.memory_format)
+
+
+def logged(summary: Mapping[str, object]) -> list[str]:
+    """Those of an evaluation's numbers that the log has: its loss, and what it calls its score."""
+    known = [name for name in ("accuracy", "map") if name in summary]
+    return ["loss", *(known or ["score"])]
 
 
 def epoch_line(row: dict[str, object], epochs: int) -> str:
@@ -157,7 +174,10 @@ def epoch_line(row: dict[str, object], epochs: int) -> str:
         f"acc {row['train_accuracy']:6.2%}",
     ]
     if "val_loss" in row:
-        parts += [f"val loss {row['val_loss']:.4f}", f"acc {row['val_accuracy']:6.2%}"]
+        parts += [f"val loss {row['val_loss']:.4f}"]
+        parts += [f"acc {row['val_accuracy']:6.2%}"] if "val_accuracy" in row else []
+        parts += [f"mAP {row['val_map']:6.2%}"] if "val_map" in row else []
+        parts += [f"score {row['val_score']:.4g}"] if "val_score" in row else []
     if row["images_per_second"] is not None:
         parts.append(f"{row['images_per_second']:,.0f} images/s")
     return "  ".join(parts)
@@ -187,6 +207,10 @@ def _note_time(state: State, clock: Clock) -> None:
 
 def save_state(job: Job, state: State, run: RunDirectory, best: bool) -> None:
     """Write a checkpoint of the state; weights that hold what is no number are refused with `Exploded`."""
+    job.world.lead(lambda: _write_state(job, state, run, best))
+
+
+def _write_state(job: Job, state: State, run: RunDirectory, best: bool) -> None:
     model, tensors, data = pack(state)
     weights = model | {name: tensor for name, tensor in tensors.items() if name.startswith(LIVE)}
     broken = next((name for name, tensor in weights.items() if not bool(tensor.isfinite().all())), None)

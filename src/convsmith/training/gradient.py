@@ -21,19 +21,23 @@ def backward(state: State, inputs: Tensor, targets: Tensor, job: Job) -> tuple[T
     gradient of the whole. Inputs (N, C, H, W); both numbers stay on the device.
     """
     parts = job.optimiser.accumulate
+    # Of several processes each has a slice of the batch, and the mean of their gradients is the batch's.
+    whole = job.training.batch / job.world.part.size if job.world.part.size > 1 else len(inputs)
     losses: list[Tensor] = []
     correct: list[Tensor] = []
-    for part, wanted in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
-        with job.engine.autocast():
-            outputs, others = state.model(part, at=job.auxiliary) if job.auxiliary else (state.model(part), {})
-        outputs = outputs.float()
-        loss = job.task.loss(outputs, wanted)
-        if others:
-            added = sum(job.task.loss(other.float(), wanted) for other in others.values())
-            loss = loss + job.auxiliary_weight * added
-        if len(part) < len(inputs):
-            loss = loss * (len(part) / len(inputs))
-        state.scaler.scale(loss).backward()
+    pieces = list(zip(inputs.chunk(parts), targets.chunk(parts), strict=True))
+    for number, (part, wanted) in enumerate(pieces, 1):
+        with job.world.gradients(state.runner, last=number == len(pieces)):
+            with job.engine.autocast():
+                outputs, others = state.runner(part, at=job.auxiliary) if job.auxiliary else (state.runner(part), {})
+            outputs = outputs.float()
+            loss = job.task.loss(outputs, wanted)
+            if others:
+                added = sum(job.task.loss(other.float(), wanted) for other in others.values())
+                loss = loss + job.auxiliary_weight * added
+            if len(part) != whole:
+                loss = loss * (len(part) / whole)
+            state.scaler.scale(loss).backward()
         losses.append(loss.detach())
         correct.append(job.task.correct(outputs.detach(), wanted))
     return sum(losses[1:], losses[0]), sum(correct[1:], correct[0])

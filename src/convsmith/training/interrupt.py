@@ -13,24 +13,26 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Request:
-    """Whether a stop was asked for."""
+    """Whether a stop was asked for; a silent one does not say that it heard."""
 
-    def __init__(self) -> None:
-        self.made = False
+    def __init__(self, silent: bool = False) -> None:
+        self.made, self.silent = False, silent
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
+        if self.silent:
+            return
         # Not by sys.stderr: the loop may be in the middle of a line there, and a stream cannot be entered twice.
         with contextlib.suppress(OSError):
             os.write(2, b"\nstopping after this step; once more stops at once, without a checkpoint\n")
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[Request]:
+def stop_requests(silent: bool = False) -> Iterator[Request]:
     """Catch the first SIGINT or SIGTERM as a request, in the main thread (elsewhere signals cannot be caught)."""
-    request = Request()
+    request = Request(silent)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

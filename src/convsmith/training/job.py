@@ -14,18 +14,23 @@ from convsmith.data.augmentations import Augment
 from convsmith.data.loaders import Loader
 from convsmith.data.preprocess import Preprocess
 from convsmith.training.average import make_average
+from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine
 from convsmith.training.lookahead import slow_weights
 from convsmith.training.optimise import make_optimiser, optimiser_state, restore_optimiser
-from convsmith.training.options import EarlyStopping, Optimiser, Schedule
+from convsmith.training.options import EarlyStopping, Optimiser, Progressive, Schedule
 from convsmith.training.schedule import Span, Watch
+from convsmith.training.track import Tracker, Untracked
 
 
 class Evaluation(Protocol):
     """A task's numbers over a split."""
 
     def summary(self) -> dict[str, Any]:
-        """The numbers of a log line: at least `loss`, `score` (larger is better) and `count`."""
+        """The numbers of a log line: at least `loss`, `score` (larger is better) and `count`.
+
+        The log has `accuracy` and `map` (shares) where they are there, else the score.
+        """
         ...
 
 
@@ -33,7 +38,7 @@ class Tally(Protocol):
     """Sums over the batches of an evaluation, kept on the device."""
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
-        """Count a batch: outputs (N, classes), targets (N,)."""
+        """Count a batch: outputs (N, classes), targets (N,), of several labels (N, classes)."""
         ...
 
     def result(self) -> Evaluation:
@@ -68,7 +73,7 @@ class Task(Protocol):
 
 
 # How a checkpoint calls what is neither the model's nor, with `::` in its name, the optimiser's.
-SUMS = ("loss", "correct", "norm")
+SUMS = ("loss", "correct", "norm", "worst")
 SLOW, LIVE = "slow/", "live/"
 
 
@@ -93,6 +98,9 @@ class Job:
     explosion: float
     auxiliary: tuple[str, ...]
     auxiliary_weight: float
+    resize: Progressive | None = None
+    tracker: Tracker = Untracked()
+    world: World = ALONE
 
     @property
     def guess_loss(self) -> float:
@@ -102,18 +110,21 @@ class Job:
 
 @dataclass
 class Sums:
-    """Training loss, hits and lengths of gradients since the last log line, in float64 on the device."""
+    """Training loss, hits and lengths of gradients since the last log line, in float64 on the device.
+
+    `worst` is the largest loss that nobody has looked at yet.
+    """
 
     loss: Tensor
     correct: Tensor
     norm: Tensor
+    worst: Tensor
     images: int = 0
 
     @staticmethod
     def zero(device: str) -> "Sums":
         """Nothing counted yet."""
-        loss, correct, norm = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(3))
-        return Sums(loss, correct, norm)
+        return Sums(*(torch.zeros((), dtype=torch.float64, device=device) for _ in SUMS))
 
 
 @dataclass
@@ -139,6 +150,12 @@ class State:
     warmed: bool = False
     average: AveragedModel | None = None
     slow: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    wrapped: nn.Module | None = None
+
+    @property
+    def runner(self) -> nn.Module:
+        """What a training step calls: the model, or what exchanges its gradients with other processes."""
+        return self.model if self.wrapped is None else self.wrapped
 
     @property
     def kept(self) -> nn.Module:

@@ -158,6 +158,34 @@ class Schedule:
             raise UsageError("schedule.warmup and schedule.warmup_error both say how to begin; give one")
 
 
+@dataclass(frozen=True)
+class Progressive:
+    """Training images that grow: from `first` of their side, from `start` to `end` up to `last` of it.
+
+    Smaller images are faster (Howard 2018; FFCV's ImageNet recipes go from 160 to 192 of 256 pixels). Sides are
+    multiples of `multiple`; evaluation sees whole images, which may well be larger than the last in training (Touvron
+    et al. 2019).
+    """
+
+    first: float = 0.7
+    last: float = 1.0
+    start: Duration = Duration(0, "%")
+    end: Duration = Duration(60, "%")
+    multiple: int = 32
+    tagged: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first <= self.last <= 1:
+            raise UsageError(
+                f"resize: expected shares of the side, first above 0, last from there to 1, "
+                f"received {self.first} and {self.last}"
+            )
+        if self.multiple < 1:
+            raise UsageError(f"resize: expected a multiple of at least 1 pixel, received {self.multiple}")
+        if self.start.unit == self.end.unit and self.start.amount > self.end.amount:
+            raise UsageError(f"resize: expected a start before the end, received {self.start} and {self.end}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
     """Stop when the validation loss, smoothed over evaluations, has not improved for `patience`."""
@@ -183,8 +211,15 @@ class EngineOptions:
     precision: Precision = option("auto", "number format of the training step; evaluation is always fp32")
     channels_last: bool = option(True, "keep images as (N, H, W, C) in memory, which convolutions prefer")
     deterministic: bool = option(False, "only algorithms that give the same bits on every run")
-    threads: int | None = option(None, "processor threads; none: as many as there are cores")
+    compile: Literal["auto", "on", "off"] = option(
+        "auto", "fuse the operations of a training step, which takes a minute once; auto: where that pays"
+    )
+    autotune: bool = option(False, "try layouts, formats, threads and compilation first, and take the fastest")
+    threads: int | None = option(None, "processor threads; none: as many as there are cores for each process")
+    timeout: float = option(30.0, "seconds of silence after which a process counts as gone, where there are several")
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"engine.threads: expected at least 1, received {self.threads}")
+        if not 1 <= self.timeout <= 86400:
+            raise UsageError(f"engine.timeout: expected 1 to 86400 seconds, received {self.timeout}")

@@ -1,38 +1,50 @@
 """One optimiser step, on one screen."""
 
 import hashlib
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from convsmith.base.errors import ConvsmithError
 from convsmith.data.augment import augment, mix, mixed_targets, normalise
+from convsmith.data.augmentations import MIXING
 from convsmith.data.loaders import Batch
 from convsmith.training.average import is_due
 from convsmith.training.gradient import backward, clip, sharpest
 from convsmith.training.job import Job, State
 from convsmith.training.lookahead import look_ahead
 from convsmith.training.optimise import set_rate
+from convsmith.training.resizing import resized
 from convsmith.training.schedule import rate
 
 
 class Exploded(ConvsmithError, ArithmeticError):
-    """The training loss is no number any more, or far above its first value; the weights were not updated."""
+    """The training loss is no number any more, or far above its first value; nothing is written of such weights."""
 
 
-def train_step(state: State, batch: Batch, job: Job) -> None:
-    """Take one step on a batch: augment, forward, backward, check, update."""
+# Steps between two looks at the loss, for which the device must have finished all before.
+LOOK_EVERY = {"cpu": 1, "cuda": 16}
+
+
+def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] = lambda: False) -> bool:
+    """Take one step on a batch (of several processes each on its slice): augment, forward, backward, check, update.
+
+    Says whether any process was `asked` to stop after it.
+    """
     epoch = state.step // job.span.steps_per_epoch
     # Dropout and its kin draw from the global generator: seeded by the step, there is no generator state to save.
-    torch.manual_seed(step_seed(job.seed, state.step))
+    seed = step_seed(job.seed, state.step, job.world.part.rank)
+    torch.manual_seed(seed)
     images = augment(batch.images, job.augment, job.seed, epoch, batch.positions, job.preprocess, samples=batch.samples)
-    images, mixtures = mix(images, job.augment, job.seed, epoch, batch.positions)
+    images, targets = mixed(batch._replace(images=images), job, epoch)
     inputs = normalise(images, job.preprocess, memory_format=job.engine.memory_format)
-    targets = mixed_targets(batch.targets, mixtures, len(job.task.labels))
-    loss, correct = backward(state, inputs, targets, job)
-    check_loss(state, loss.item(), job)
+    inputs = resized(inputs, job, state.step)
+    loss, correct, stop = job.world.totals(*backward(state, inputs, targets, job), asked())
+    look(state, loss, job)
     if job.optimiser.sam is not None:
         with sharpest(state.model, job.optimiser.sam):
-            torch.manual_seed(step_seed(job.seed, state.step))
+            torch.manual_seed(seed)
             backward(state, inputs, targets, job)
     if job.optimiser.clip is not None:
         state.sums.norm += clip(state, job.optimiser.clip)
@@ -42,9 +54,21 @@ def train_step(state: State, batch: Batch, job: Job) -> None:
     state.optimiser.zero_grad(set_to_none=True)
     state.step += 1
     follow(state, job)
-    state.sums.loss += loss * len(batch.targets)
+    state.sums.loss += loss * job.training.batch
     state.sums.correct += correct
-    state.sums.images += len(batch.targets)
+    state.sums.images += job.training.batch
+    return stop
+
+
+def mixed(batch: Batch, job: Job, epoch: int) -> tuple[Tensor, Tensor]:
+    """A batch's images and targets after mixing; partners are drawn from the slices of all processes."""
+    classes = len(job.task.labels)
+    if not any(isinstance(step, MIXING) for step in job.augment):
+        return batch.images, mixed_targets(batch.targets, (), classes)
+    whole = Batch(*(job.world.whole(tensor, job.training.batch) for tensor in batch))
+    images, mixtures = mix(whole.images, job.augment, job.seed, epoch, whole.positions)
+    targets = mixed_targets(whole.targets, mixtures, classes)
+    return job.world.own(images), job.world.own(targets)
 
 
 def learning_rate(state: State, job: Job, step: int) -> float:
@@ -61,8 +85,19 @@ def follow(state: State, job: Job) -> None:
         state.average.update_parameters(state.model)
 
 
+def look(state: State, loss: Tensor, job: Job) -> None:
+    """Check the loss of a step before its update; on a GPU, which would have to wait, the worst of some steps."""
+    state.sums.worst = torch.maximum(state.sums.worst, loss.double())  # of which one that is no number stays
+    every = LOOK_EVERY[torch.device(job.engine.device).type]
+    left = (state.step + 1) % job.span.steps_per_epoch and state.step + 1 < job.span.total_steps
+    if state.first_loss is not None and left and (state.step + 1) % every:
+        return
+    check_loss(state, state.sums.worst.item(), job)
+    state.sums.worst.zero_()
+
+
 def check_loss(state: State, loss: float, job: Job) -> None:
-    """Stop before the update where the loss is no number, or above `explosion` times the first.
+    """Raise `Exploded` where the loss is no number, or above `explosion` times the first.
 
     A run that starts from good weights begins far below the loss of a guess, which then stands for the first.
     """
@@ -76,10 +111,16 @@ def check_loss(state: State, loss: float, job: Job) -> None:
     first = "nothing yet" if state.first_loss is None else f"{state.first_loss:.4g}"
     raise Exploded(
         f"step {state.step + 1} (epoch {epoch}): the training loss is {loss:.4g}, the first was {first}; "
-        f"the step was not taken. Mend with a lower --lr (now {job.optimiser.lr:g}) or a longer --schedule.warmup"
+        f"{_taken(job)}. Mend with a lower --lr (now {job.optimiser.lr:g}) or a longer --schedule.warmup"
     )
 
 
-def step_seed(seed: int, step: int) -> int:
-    """The seed of everything random inside optimiser step `step`."""
-    return int.from_bytes(hashlib.blake2b(f"{seed} {step}".encode(), digest_size=7).digest(), "little")
+def _taken(job: Job) -> str:
+    every = LOOK_EVERY[torch.device(job.engine.device).type]
+    return "the step was not taken" if every == 1 else f"looked at every {every} steps, of which this one was not taken"
+
+
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """The seed of everything random inside optimiser step `step`, in process `rank` of several."""
+    text = f"{seed} {step} {rank}" if rank else f"{seed} {step}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "little")

@@ -36,7 +36,7 @@ def crop(images: Tensor, keys: Tensor, step: Crop, size: tuple[int, int], fill: 
     `fill` (uint8, C) is the padding of mode zero: the rounded mean, which normalisation maps to (nearly) zero, as
     papers pad after it.
     """
-    canvas = _pad(images, step, fill)
+    canvas = padded(images, step, fill)
     rows, columns = canvas.shape[2] - size[0] + 1, canvas.shape[3] - size[1] + 1
     if rows < 1 or columns < 1:
         raise UsageError(f"crop: cannot cut {size} from images of {tuple(images.shape[2:])} padded by {step.padding}")
@@ -49,7 +49,7 @@ def translate(images: Tensor, keys: Tensor, pixels: int, fill: Tensor) -> Tensor
     """Shift (N, C, H, W) by up to `pixels` along each axis; `fill` (uint8, C) comes into sight."""
     if pixels == 0:
         return images
-    return _random_windows(_pad(images, Crop(pixels), fill), keys, (images.shape[2], images.shape[3]))
+    return _random_windows(padded(images, Crop(pixels), fill), keys, (images.shape[2], images.shape[3]))
 
 
 def scale_crop(images: Tensor, keys: Tensor, step: ScaleCrop, size: tuple[int, int]) -> Tensor:
@@ -127,7 +127,8 @@ def corner(keys: Tensor, room: Tensor) -> Tensor:
     return (counter.uniform(keys).double() * (room + 1)).long()
 
 
-def _pad(images: Tensor, step: Crop, fill: Tensor) -> Tensor:
+def padded(images: Tensor, step: Crop, fill: Tensor) -> Tensor:
+    """(N, C, H, W) with the step's padding around it."""
     count, channels, height, width = images.shape
     pad = step.padding
     if pad == 0:

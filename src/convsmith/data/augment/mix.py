@@ -48,10 +48,13 @@ def mix_once(images: Tensor, keys: Tensor, step: Mixup | Cutmix) -> tuple[Tensor
 
 
 def mixed_targets(targets: Tensor, mixtures: tuple[Mixture, ...], classes: int) -> Tensor:
-    """Labels int64 (N) as they are if nothing was mixed, else float32 (N, classes): the share of each class."""
-    if not mixtures:
+    """Labels int64 (N) as they are if nothing was mixed, else float32 (N, classes): the share of each class.
+
+    Several labels an image (N, classes) are always float32: each class is mixed by itself.
+    """
+    if targets.ndim == 1 and not mixtures:
         return targets
-    soft = one_hot(targets, classes).float()
+    soft = one_hot(targets, classes).float() if targets.ndim == 1 else targets.float()
     for mixture in mixtures:
         shares = mixture.shares[:, None]
         soft = shares * soft + (1 - shares) * soft[mixture.partners]

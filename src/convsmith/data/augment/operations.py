@@ -10,7 +10,6 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tv
 
 from convsmith.data.augment import colour
 from convsmith.data.augment.warp import Mode, inverse, linear, mapped
@@ -148,6 +147,12 @@ def solarize(images: Tensor, thresholds: Tensor) -> Tensor:
     return torch.where(images >= thresholds.view(-1, 1, 1, 1), ~images, images)
 
 
+def _torchvision(name: str, images: Tensor) -> Tensor:
+    from torchvision.transforms.v2 import functional  # two seconds of imports, for policies alone
+
+    return getattr(functional, name)(images)
+
+
 # Each takes uint8 (N, C, H, W), magnitudes (float64, N), the fill (uint8, C) and how to look up between pixels.
 OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, Mode], Tensor]] = {
     "identity": lambda images, amounts, fill, mode: images,
@@ -162,7 +167,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, Mode], Tensor]] = {
     "sharpness": lambda images, amounts, fill, mode: sharpness(images, 1 + amounts.float()),
     "posterize": lambda images, amounts, fill, mode: posterize(images, amounts),
     "solarize": lambda images, amounts, fill, mode: solarize(images, amounts),
-    "autocontrast": lambda images, amounts, fill, mode: tv.autocontrast(images),
-    "equalize": lambda images, amounts, fill, mode: tv.equalize(images),
+    "autocontrast": lambda images, amounts, fill, mode: _torchvision("autocontrast", images),
+    "equalize": lambda images, amounts, fill, mode: _torchvision("equalize", images),
     "invert": lambda images, amounts, fill, mode: ~images,
 }

@@ -1,8 +1,9 @@
 """What tells one data set from another: SHA-256 over content and labels, never over where it lies."""
 
 import hashlib
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -36,16 +37,17 @@ def of_encoded(splits: Mapping[str, EncodedExamples]) -> str:
     return digest.hexdigest()
 
 
-def of_files(splits: Mapping[str, FileExamples]) -> str:
-    """Of each file's relative path, size, first and last 64 KiB, and label."""
-    digest = hashlib.sha256()
+def of_files(splits: Mapping[str, FileExamples], classes: Sequence[str] = ()) -> str:
+    """Of each file's relative path, size, first and last 64 KiB, and label; `classes` where no path holds them."""
+    digest = hashlib.sha256(json.dumps(classes).encode() if classes else b"")
     for split, examples in splits.items():
         digest.update(f"{split} {len(examples)}\n".encode())
         read = set(spread(len(examples), _READ).tolist())
         for i, file in enumerate(examples.files):
             digest.update(os.fsencode(file))
             digest.update(_file(examples, i, i in read))
-            digest.update(f" {examples.labels[i]}\n".encode())
+            label = examples.labels[i]
+            digest.update(f" {label if label.ndim == 0 else np.flatnonzero(label).tolist()}\n".encode())
     return digest.hexdigest()
 
 

@@ -11,9 +11,7 @@ from convsmith.base.errors import BadFile
 from convsmith.data.examples import FileExamples
 from convsmith.data.images import EXTENSIONS
 from convsmith.data.sources import fingerprint
-from convsmith.data.sources.source import SPLITS, Origin, Source, file_source
-
-_SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+from convsmith.data.sources.source import SPLIT_NAMES, SPLITS, Origin, Source, file_source
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def _check(root: Path, layout: Layout, classes: tuple[str, ...]) -> None:
 
 def _split_folders(root: Path) -> dict[str, Path]:
     children = {child.name: child for child in _folders(root)}
-    named = [name for name in children if name.lower() in _SPLIT_NAMES]
+    named = [name for name in children if name.lower() in SPLIT_NAMES]
     stray = [name for name in children if name not in named]
     # One such name among others may be a class (trains, buses); two are splits.
     if stray and len(named) > 1:
@@ -91,7 +89,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
         raise BadFile(root, f"expected a folder train beside {', '.join(children)}")
     found: dict[str, Path] = {}
     for name, child in children.items():
-        split = _SPLIT_NAMES[name.lower()]
+        split = SPLIT_NAMES[name.lower()]
         if split in found:
             raise BadFile(root, f"expected one folder for {split}, found {found[split].name} and {name}")
         found[split] = child

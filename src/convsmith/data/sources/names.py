@@ -4,6 +4,8 @@ import re
 
 # As `--data` takes them; `opening.py` opens each.
 SETS = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
+# What its recipes name as their data, which must be given as a folder.
+IMAGENET = "imagenet"
 
 DIGITS = tuple(str(digit) for digit in range(10))
 FASHION = (

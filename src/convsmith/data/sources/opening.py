@@ -17,10 +17,11 @@ from convsmith.data.sources.folder import is_folder, open_folder
 from convsmith.data.sources.idx import is_idx, open_idx
 from convsmith.data.sources.parquet import is_parquet, open_parquet
 from convsmith.data.sources.source import Origin, Source
+from convsmith.data.sources.table import is_table, open_table
 
 _LOOKED_FOR = (
     "class folders with images, train/val/test folders of class folders, IDX files (train-images-idx3-ubyte), "
-    "CIFAR binary files (data_batch_1.bin or train.bin), Parquet files"
+    "CIFAR binary files (data_batch_1.bin or train.bin), a CSV file of images and labels, Parquet files"
 )
 _KINDS = {
     "digits": "bundled digits",
@@ -29,6 +30,7 @@ _KINDS = {
     "cifar100": "CIFAR-100 binary files",
     "parquet": "Parquet files",
     "folder": "folder of class folders",
+    "table": "table of images and labels",
 }
 _OPENERS: dict[str, Callable[[Path, Origin], Source]] = {
     "parquet": open_parquet,
@@ -36,6 +38,7 @@ _OPENERS: dict[str, Callable[[Path, Origin], Source]] = {
     "cifar10": open_cifar10,
     "cifar100": open_cifar100,
     "folder": open_folder,
+    "table": open_table,
 }
 
 
@@ -84,6 +87,11 @@ def open_source(options: DataOptions) -> Source:
         return KNOWN[text]()
     path = Path(text).expanduser()
     if not path.exists():
+        if text == names.IMAGENET:
+            raise MissingPath(
+                "ImageNet is not downloaded, as its owners want an agreement first: give your copy with --data FOLDER, "
+                "in it train/ and val/ with a folder of images for each class"
+            )
         near = nearest(text, KNOWN)
         hint = f"nearest names: {', '.join(near)}" if near else f"the names are {', '.join(KNOWN)}"
         raise MissingPath(
@@ -100,9 +108,11 @@ def open_path(path: Path) -> Source:
 
 
 def recognise(path: Path) -> str:
-    """The kind of what lies at `path`: parquet, idx, cifar10, cifar100 or folder. Raises BadFile."""
+    """The kind of what lies at `path`: parquet, table, idx, cifar10, cifar100 or folder. Raises BadFile."""
     if is_parquet(path):
         return "parquet"
+    if is_table(path):
+        return "table"
     if path.is_dir():
         for kind, is_kind in (
             ("idx", is_idx),
@@ -118,7 +128,8 @@ def recognise(path: Path) -> str:
 def describe(card: Card) -> str:
     """What was recognised, in one line: `folder of class folders: 3 classes, 120 images (train 100, test 20)`."""
     total = sum(card.counts.values())
-    line = f"{_KINDS.get(card.kind, card.kind)}: {len(card.classes)} classes, {total:,} images"
+    several = " (several to an image)" if card.multilabel else ""
+    line = f"{_KINDS.get(card.kind, card.kind)}: {len(card.classes)} classes{several}, {total:,} images"
     if len(card.counts) > 1:
         line += f" ({', '.join(f'{split} {count:,}' for split, count in card.counts.items())})"
     return line
@@ -126,9 +137,11 @@ def describe(card: Card) -> str:
 
 def _found(path: Path) -> str:
     if not path.is_dir():
-        return f"a file of {path.stat().st_size} bytes; give its folder, or a Parquet file"
+        return f"a file of {path.stat().st_size} bytes; give its folder, a Parquet file or a CSV file"
     entries = sorted(os.scandir(path), key=lambda entry: entry.name)
     if not entries:
         return "an empty folder"
     shown = ", ".join(entry.name + ("/" if entry.is_dir() else "") for entry in entries[:6])
-    return shown + (f" and {len(entries) - 6} more" if len(entries) > 6 else "")
+    table = next((entry.path for entry in entries if is_table(Path(entry.path))), None)
+    hint = f"; a table of images and labels is named itself: --data {table}" if table else ""
+    return shown + (f" and {len(entries) - 6} more" if len(entries) > 6 else "") + hint

@@ -1,16 +1,26 @@
 """A source: a card and the splits as they are stored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from convsmith.base.errors import BadFile
 from convsmith.data.card import Card
-from convsmith.data.examples import ArrayExamples, EncodedExamples, Examples, FileExamples, spread
+from convsmith.data.examples import (
+    ArrayExamples,
+    EncodedExamples,
+    Examples,
+    FileExamples,
+    StoredSplit,
+    images_of_classes,
+    spread,
+)
 from convsmith.data.images import upright_size
 
 SPLITS = ("train", "val", "test")
+# What folders, and cells of a table, call them.
+SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 # A card needs the size and the mode of the images; of files the headers of this many per split are read.
 HEADERS = 512
@@ -61,7 +71,14 @@ def file_source(
     channels = 1 if all(mode in _GREY for mode in modes if mode != "turned") else 3
     read = sum(count for mode, count in modes.items() if mode != "turned")
     found = (*notes, *_mode_notes(modes, channels, read))
-    return Source(_card(origin, classes, splits, channels, size, fingerprint, found), dict(splits))
+    known = {split: _known(examples, origin, fingerprint, split) for split, examples in splits.items()}
+    return Source(_card(origin, classes, splits, channels, size, fingerprint, found), known)
+
+
+def _known(examples: FileExamples | EncodedExamples, origin: Origin, fingerprint: str, split: str) -> Examples:
+    """The examples of a whole stored split, of which each subset then knows what it is a part of."""
+    stored = StoredSplit(origin.name, fingerprint, split, len(examples))
+    return replace(examples, numbers=np.arange(len(examples)), stored=stored)
 
 
 def _card(
@@ -73,7 +90,6 @@ def _card(
     fingerprint: str,
     notes: tuple[str, ...],
 ) -> Card:
-    tallies = {s: tuple(int(n) for n in np.bincount(e.labels, minlength=len(classes))) for s, e in splits.items()}
     return Card(
         name=origin.name,
         kind=origin.kind,
@@ -81,11 +97,12 @@ def _card(
         channels=channels,
         size=size,
         counts={split: len(examples) for split, examples in splits.items()},
-        class_counts=tallies,
+        class_counts={split: images_of_classes(e.labels, len(classes)) for split, e in splits.items()},
         licence=origin.licence,
         source=origin.source,
         fingerprint=fingerprint,
         notes=notes,
+        multilabel=any(examples.labels.ndim == 2 for examples in splits.values()),
     )
 
 

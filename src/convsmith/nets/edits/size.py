@@ -6,8 +6,9 @@ from convsmith.base.errors import UsageError
 from convsmith.nets.edits.record import edit_stages, recorded
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, Linear, Rbf
+from convsmith.nets.parts import pooled_head
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import MAIN, Keep, Node, Seq, Unpool, Use, rewrite, walk
+from convsmith.nets.tree import MAIN, Keep, Node, Seq, Unpool, Use, rewrite, seq, walk
 
 
 def classes(network: Network, count: int) -> Network:
@@ -32,7 +33,26 @@ def _with_outputs(network: Network, name: str, head: Node, count: int) -> Node:
 def main_head(network: Network) -> Network:
     """The network without auxiliary heads and what was kept for them: for images too small for these, or to deploy."""
     heads = tuple((name, head) for name, head in network.heads if name == MAIN)
-    parts = [*network.stages, *heads]
+    return recorded(network, _without_unused(replace(network, heads=heads)), "main_head")
+
+
+def cut(network: Network, stage: str) -> Network:
+    """The network up to the end of `stage`, then global average pooling and one linear layer: its features there.
+
+    The later stages and all heads are left out.
+    """
+    names = [name for name, _ in network.stages]
+    if stage not in names:
+        raise UsageError(f"cut: {network.name} has no stage {stage!r}; its stages are {', '.join(names)}")
+    spatial = network.trace().stages[stage].shape.spatial
+    head = pooled_head(network.classes) if spatial else seq(linear=Linear(network.classes))
+    shorter = replace(network, stages=network.stages[: names.index(stage) + 1], heads=((MAIN, head),))
+    return recorded(network, _without_unused(shorter), "cut", stage)
+
+
+def _without_unused(network: Network) -> Network:
+    """The network without what is kept for nobody."""
+    parts = network.stages + network.heads
     used = {node.name for name, root in parts for _, node in walk(root, name) if isinstance(node, Use | Unpool)}
 
     def change(path: str, node: Node) -> Node:
@@ -41,7 +61,7 @@ def main_head(network: Network) -> Network:
         kept = tuple((n, c) for n, c in node.children if not isinstance(c, Keep) or c.name in used)
         return node if kept == node.children else Seq(kept)
 
-    return recorded(network, replace(edit_stages(network, change), heads=heads), "main_head")
+    return edit_stages(network, change)
 
 
 def channels(network: Network, count: int) -> Network:

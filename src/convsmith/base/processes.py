@@ -1,0 +1,84 @@
+"""Which of several processes this is, as torchrun and SLURM say it in the environment. No torch here."""
+
+import os
+import sys
+from dataclasses import dataclass
+
+from convsmith.base.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of the work that falls to process `rank` (from 0) of `size`; the first leads."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that decides, writes and speaks."""
+        return self.rank == 0
+
+    def slice(self, begin: int, end: int) -> tuple[int, int]:
+        """Its share of the numbers from `begin` to below `end`; the shares differ by at most one."""
+        count = end - begin
+        return begin + count * self.rank // self.size, begin + count * (self.rank + 1) // self.size
+
+
+WHOLE = Part()
+
+
+def part() -> Part:
+    """This process among all of a job."""
+    return _stated("RANK", "WORLD_SIZE")
+
+
+def local_part() -> Part:
+    """This process among those of the job on this machine."""
+    return _stated("LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
+
+def restarts() -> int:
+    """How often torchrun has restarted the processes, or SLURM the job."""
+    return _number("TORCHELASTIC_RESTART_COUNT", 0) or _number("SLURM_RESTART_COUNT", 0)
+
+
+def may_restart() -> bool:
+    """Whether torchrun will start this command again where a process dies."""
+    return _number("TORCHELASTIC_MAX_RESTARTS", 0) > 0
+
+
+def launch() -> str | None:
+    """What stays the same for a job that is restarted and no other job has; None where nothing is known."""
+    job, run = os.environ.get("SLURM_JOB_ID"), os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    if job:
+        return f"slurm {job}"
+    return None if run == "none" else f"torchrun {run}"
+
+
+def command() -> str:
+    """The command line that this process was started by."""
+    return " ".join(sys.argv)
+
+
+def _stated(rank: str, size: str) -> Part:
+    found = Part(_number(rank, 0), _number(size, 1))
+    if not 0 <= found.rank < found.size:
+        raise UsageError(
+            f"the environment says {rank}={found.rank} and {size}={found.size}; expected a number from 0 to below the "
+            "size, as torchrun sets them; unset both to train in one process"
+        )
+    return found
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    if not text:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(
+            f"the environment says {name}={text}; expected a whole number, as torchrun sets it; unset it to train in "
+            "one process"
+        ) from None

@@ -1,0 +1,162 @@
+"""`convsmith bench NET|RUN`."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from convsmith.base.errors import UsageError, unknown
+from convsmith.cli.arguments import Parser, add_output, print_json, say
+from convsmith.deploy.engines.names import ENGINES, check_engine, read_engines
+from convsmith.nets.network import Network
+from convsmith.nets.source import open_network
+from convsmith.nets.zoo import NETWORKS, edit
+from convsmith.report.text import duration, size, table
+from convsmith.runs.directory import is_run
+from convsmith.training.options import EngineOptions
+
+# Images on which the engines of a network without weights are compared.
+SEEDED = 16
+
+
+def run(words: Sequence[str]) -> int:
+    """Time the engines that run a network, or those that train it, on this machine."""
+    values = _parser().read(words)
+    _check(values)
+    return _training(values) if values.train else _inference(values)
+
+
+def _parser() -> Parser:
+    parser = Parser("bench", "How fast this machine runs a network: its engines in turns, each compared first.")
+    parser.add_argument("subject", metavar="NETWORK|RUN", help="a network (its weights drawn) or a run's directory")
+    parser.add_argument("--batch", type=int, metavar="N", help="images at a time (16; --train: the recipe's)")
+    parser.add_argument("--size", type=int, metavar="N", help="side of a network's images, else its own")
+    help = f"some of {','.join(ENGINES)}; none: all that are installed"
+    parser.add_argument("--engines", metavar="A,B", help=help)
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of each engine (7)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"), help="of those that have it")
+    parser.add_argument("--threads", type=int, metavar="N", help="processor threads; none: as many as cores")
+    parser.add_argument("--train", action="store_true", help="a training step's layouts, precisions and compilation")
+    help = "--train: images whose recipe is timed (digits, or the run's own)"
+    parser.add_argument("--data", metavar="NAME|PATH", help=help)
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_output(parser)
+    return parser
+
+
+def _check(values: argparse.Namespace) -> None:
+    """Refuse what cannot be before the seconds that torch takes to load."""
+    for name in ("batch", "size", "rounds"):
+        number = getattr(values, name)
+        if number is not None and number < 1:
+            raise UsageError(f"bench: --{name} must be at least 1, received {number}")
+    if values.data is not None and not values.train:
+        raise UsageError("bench: --data is for --train; engines that only run a network are timed on its own images")
+    if values.train and values.engines is not None:
+        raise UsageError("bench: --engines are those that run a network; --train tries its own")
+    values.engines = read_engines(values.engines) if values.engines is not None else None
+    for name in values.engines or ():
+        check_engine(name)
+    if is_run(values.subject) and values.size is not None:
+        raise UsageError("bench: --size is for a network; a run's images have their size")
+    if not is_run(values.subject) and values.subject.isidentifier() and values.subject not in NETWORKS:
+        raise unknown("network", values.subject, NETWORKS)
+
+
+def _inference(values: argparse.Namespace) -> int:
+    speak = _speaker(values)
+    engines, benching = import_module("convsmith.training.engine"), import_module("convsmith.deploy.engines.bench")
+    options = EngineOptions(device=values.device, precision=values.precision, threads=values.threads)
+    engine = engines.resolve(options)
+    batch = values.batch or SEEDED
+    names = values.engines or import_module("convsmith.deploy.engines.names").available(engine.device)
+    with engines.using(engine):
+        model, images = _run_and_images(values.subject) if is_run(values.subject) else _network_and_images(values)
+        found = benching.bench(model, engine, batch, images, names, values.rounds, speak)
+    if values.json:
+        print_json(found.to_json() | {"device": engine.device, "cpu": engine.cpu, "threads": engine.threads})
+    else:
+        shape = "x".join(map(str, model.shape))
+        where = f"{engine.cpu}, {engine.threads} threads" if engine.device == "cpu" else engine.device
+        print(f"{model.network.name}, {batch} images of {shape} at a time, {where}; median of {found.rounds} rounds\n")
+        print(_table(found.rows))
+    return 130 if found.interrupted else 0
+
+
+def _run_and_images(path: str) -> tuple[Any, Any]:
+    """A run's network with its validation images."""
+    predicting = import_module("convsmith.deploy.predict")
+    subject = import_module("convsmith.runs.subject").open_subject(path)
+    _, examples = import_module("convsmith.recipes.evaluate").own_split(subject, "val")
+    return predicting.inference_of(subject), predicting.real_images(examples, subject.preprocess, predicting.CHECKED)
+
+
+def _network_and_images(values: argparse.Namespace) -> tuple[Any, Any]:
+    """A network with weights from a seed, and images from one."""
+    network = open_network(values.subject)
+    if not isinstance(network, Network):
+        raise UsageError(f"bench: {network.source} is no tree; train it (--quick will do) and give the run")
+    if values.size is not None:
+        network = edit(network, f"size({values.size},{values.size})")
+    torch, inference = import_module("torch"), import_module("convsmith.deploy.engines.inference")
+    images = torch.randn(SEEDED, *network.input, generator=torch.Generator().manual_seed(0))
+    return inference.untrained(network, images), images
+
+
+def _table(rows: Sequence[Any]) -> str:
+    """A row for each engine; those that cannot be used say why."""
+    cells = []
+    for row in rows:
+        if row.images_per_second is None:
+            cells.append((row.engine, "-", "-", "-", "-", "-", "-", "-", row.why))
+            continue
+        cells.append(
+            (
+                row.engine,
+                row.precision,
+                f"{row.images_per_second:,.1f}",
+                f"{row.slowest:,.1f}-{row.fastest:,.1f}",
+                f"{row.times:.2f}",
+                f"{row.start_seconds:.1f} s",
+                "-" if row.difference is None else f"{row.difference:.0e}",
+                "-" if row.memory is None else size(row.memory),
+                f"refused: {row.why}" if row.why else "",
+            )
+        )
+    header = ("engine", "precision", "images/s", "rounds", "times", "start", "difference", "memory", "")
+    return table(header, cells, align="<<>>>>>><")
+
+
+def _training(values: argparse.Namespace) -> int:
+    speak = _speaker(values)
+    preparing, autotune = import_module("convsmith.recipes.prepare"), import_module("convsmith.recipes.autotune")
+    recipe = import_module("convsmith.recipes.choose").choose(values.subject, values.data)
+    given = {"batch": values.batch, "data__size": values.size}
+    recipe = recipe.edit(**{name: value for name, value in given.items() if value is not None})
+    options = replace(recipe.engine, device=values.device, threads=values.threads or recipe.engine.threads)
+    if values.precision != "auto":
+        options = replace(options, precision=values.precision)
+    plan = preparing.prepare(replace(recipe, engine=options))
+    tuning = autotune.tune(plan, speak, fresh=True)
+    if values.json:
+        print_json({"engine": vars(tuning.engine), "trials": [trial.to_json() for trial in tuning.trials]})
+        return 0
+    print(f"training {recipe.network}, batch {plan.recipe.batch}, {plan.engine.cpu}\n")
+    rows = [
+        (
+            autotune.describe(trial.engine),
+            f"{trial.images_per_second:,.1f}",
+            duration(trial.start_seconds),
+            f"{trial.drift:.2%}",
+            "taken" if trial.engine == tuning.engine else trial.why or "slower than a later one",
+        )
+        for trial in tuning.trials
+    ]
+    print(table(("engine", "images/s", "start", "loss off", ""), rows, align="<>>><"))
+    return 0
+
+
+def _speaker(values: argparse.Namespace) -> Callable[[str], None]:
+    return (lambda text: None) if values.quiet else say

@@ -1,0 +1,123 @@
+"""`convsmith reproduce EXPERIMENT`: train the members of an experiment and lay their results side by side."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from convsmith.base.errors import UsageError
+from convsmith.cli import measurements
+from convsmith.cli.arguments import Parser, add_output, add_short, print_json, say
+from convsmith.cli.fields import edited, recipe_words
+from convsmith.data.sources.names import SETS
+from convsmith.experiments.entries import EXPERIMENTS
+from convsmith.experiments.experiment import Measurement, Member, chosen
+from convsmith.experiments.folder import check_folder, default_folder
+from convsmith.report.text import count, duration, size, table
+
+EXAMPLES = """the same command goes on where it was stopped; every field of a recipe is an option, for all members:
+  convsmith reproduce degradation --dry-run
+  convsmith reproduce degradation --data PATH/TO/cifar10 --epochs 20
+  convsmith reproduce regularisation --quick
+"""
+TOPIC = "experiments, which train; never part of a pattern or of all"
+_SHORT = ("data", "epochs", "size", "seed", "device", "precision", "workers", "on_bad", "deterministic", "quick")
+
+
+def run(words: Sequence[str]) -> int:
+    """Train an experiment's members, or say what that takes."""
+    rest, fields = recipe_words(words)
+    values = _parser().read(rest)
+    name = values.experiment[0]
+    if len(values.experiment) > 1:
+        raise UsageError(
+            f"reproduce: experiments train, so one is named alone, received {', '.join(values.experiment)}"
+        )
+    experiment = EXPERIMENTS[name]
+    if isinstance(experiment, Measurement):
+        return measurements.run(name, experiment, values, fields)
+    if values.quick:
+        # A quick run takes few images of any data, also of data that has fewer than the experiment's.
+        fields = [("data.images", "none"), *fields]
+    if values.data and values.data not in SETS and Path(values.data).exists():
+        # The folder remembers which data it is of, also for a command given elsewhere.
+        values.data = str(Path(values.data).resolve())
+    cuts = [cut.strip() for cut in (values.cuts or "").split(",") if cut.strip()]
+    if cuts and experiment.suit is None:
+        raise UsageError(f"reproduce: --cuts is for an experiment that cuts networks, and {name} does not")
+    members = chosen(experiment, lambda recipe: edited(recipe, values, fields), cuts)
+    seeds = values.seeds if values.seeds is not None else 1 if values.quick else experiment.seeds
+    if seeds < 1:
+        raise UsageError(f"reproduce: --seeds must be at least 1, received {seeds}")
+    folder = Path(values.out) if values.out else default_folder(name, bool(values.quick))
+    check_folder(folder, name, members)
+    # From here on torch is needed.
+    running = import_module("convsmith.experiments.running")
+    if values.dry_run:
+        return _dry_run(members, running.expectations(members, seeds, folder), values.json)
+    tell = (lambda text: None) if values.quiet else say
+    tell(f"{name}: {experiment.title}\n{experiment.question}\nafter {experiment.source}")
+    done = running.reproduce(name, experiment, members, seeds=seeds, folder=folder, quiet=values.quiet, say=tell)
+    if values.json:
+        print_json({"folder": str(done.folder), **done.summary})
+    else:
+        _print(done)
+    return 0
+
+
+def heads() -> list[dict[str, Any]]:
+    """What the list says of each experiment, for programs."""
+    return [
+        {"entry": name, "topic": TOPIC, "title": e.title, "question": e.question, "source": e.source}
+        for name, e in EXPERIMENTS.items()
+    ]
+
+
+def _parser() -> Parser:
+    parser = Parser("reproduce", "Train the members of an experiment; table, picture and report of what they found.")
+    parser.epilog = EXAMPLES
+    parser.add_argument("experiment", nargs="+", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
+    add_short(parser, *_SHORT)
+    parser.add_argument("--out", metavar="DIR", help="the folder of its runs; none: runs/experiment-NAME")
+    help = "runs of each member, with seeds one after another; none: the experiment's own number, quick: 1"
+    parser.add_argument("--seeds", type=int, metavar="N", help=help)
+    help = "transferability: after which layers, as names or numbers: 1,3; none: after each"
+    parser.add_argument("--cuts", metavar="LIST", help=help)
+    parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_output(parser)
+    return parser
+
+
+def _dry_run(members: Sequence[Member], expected: Sequence[Any], as_json: bool) -> int:
+    total = sum(e.seconds for e in expected)
+    if as_json:
+        rows = [
+            {
+                "member": e.member.name, "group": e.member.line, "finished": e.finished, "left": e.left,
+                "estimate": vars(e.each) if e.each else None, "recipe": e.member.recipe.to_json(),
+            }
+            for e in expected
+        ]  # fmt: skip
+        print_json({"members": rows, "runs": sum(e.left for e in expected), "seconds": total})
+        return 0
+    rows = [(e.member.name, e.left, *_expected(e.each)) for e in expected]
+    print(table(("member", "runs", "steps", "images/s", "time of one", "disk of one"), rows, align="<>>>>>"))
+    print(f"{sum(e.left for e in expected)} runs of {len(members)} members: about {duration(total)}")
+    return 0
+
+
+def _expected(each: Any) -> tuple[str, ...]:
+    if each is None:
+        return ("-",) * 4
+    return count(each.steps), f"{each.images_per_second:,.0f}", duration(each.seconds), size(each.disk_bytes)
+
+
+def _print(done: Any) -> None:
+    drawing = import_module("convsmith.experiments.drawing")
+    header, rows = drawing.group_rows(done.summary)
+    print(table(header, rows, align="<" + ">" * (len(header) - 1)))
+    for line in done.summary.get("checks", ()):
+        print(line)
+    for name, file in (("summary", drawing.SUMMARY), ("picture", drawing.PICTURE), ("report", drawing.REPORT)):
+        print(f"{name:<8} {done.folder / file}")

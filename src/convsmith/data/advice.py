@@ -1,0 +1,96 @@
+"""What the numbers of a data set suggest for training on it, in sentences. No torch here."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from convsmith.data.card import Card
+
+# Sets whose classes change meaning in a mirror.
+_NO_FLIP = re.compile(r"digits|(?<!fashion)(?<!fashion[ _-])e?mnist|svhn|letters")
+# From this many times the smallest class on, how classes are sampled or weighed is worth a thought.
+_UNEVEN = 2
+# With fewer training images of a class, other weights to start from gain most.
+_FEW = 500
+
+
+def may_flip(name: str) -> bool:
+    """Whether a mirror keeps the classes, as far as the name of the set tells."""
+    return _NO_FLIP.search(name.lower()) is None
+
+
+def advice(card: Card, numbers: dict[str, Any], size: tuple[int, int]) -> list[str]:
+    """Sentences for the statistics `numbers` of a set whose images the network gets with `size` (height, width)."""
+    return [
+        *_flip(card),
+        *_balance(card),
+        *_amount(card),
+        *_size(card, numbers, size),
+        *_pixels(numbers),
+    ]
+
+
+def _flip(card: Card) -> list[str]:
+    if may_flip(card.name):
+        return ["flip: a mirror keeps the classes, as far as the name tells; --augment 'crop(4),flip'"]
+    return [
+        f"no flip: mirrored, the {len(card.classes)} classes of {card.name} are others or none; --augment 'crop(4)'"
+    ]
+
+
+def _balance(card: Card) -> list[str]:
+    tally = {name: n for name, n in zip(card.classes, card.class_counts["train"], strict=True) if n}
+    if len(tally) < 2:
+        return []
+    least, most = min(tally, key=lambda name: tally[name]), max(tally, key=lambda name: tally[name])
+    ratio = tally[most] / tally[least]
+    if ratio == 1:
+        return [f"balance: each class has {tally[most]:,} training images"]
+    counts = f"{most!r} has {tally[most]:,} training images, {least!r} {tally[least]:,}, {ratio:.3g} times fewer"
+    if ratio < _UNEVEN:
+        return [f"balance: {counts}: nothing needs to be done"]
+    means = "--data.sampling square_root or balanced, or " if not card.multilabel else ""
+    return [f"imbalance: {counts}; {means}--loss.class_weights balanced; judge by the balanced accuracy of eval"]
+
+
+def _amount(card: Card) -> list[str]:
+    total = card.counts["train"]
+    each = total / len(card.classes)
+    text = f"amount: {total:,} training images, {each:,.0f} for each of {len(card.classes)} classes"
+    return [f"{text}; so few gain from --pretrained, and from --kfold 5 for a surer number" if each < _FEW else text]
+
+
+def _size(card: Card, numbers: dict[str, Any], size: tuple[int, int]) -> list[str]:
+    if not numbers["width"]:
+        return []
+    if card.size == size:
+        as_they_are = "a network gets them so, unless it is made for larger ones or --size sets another"
+        return [f"size: all images have {size[0]}x{size[1]} pixels (height x width); {as_they_are}"]
+    width, height = (numbers[side]["median"] for side in ("width", "height"))
+    gets = f"the network gets {size[0]}x{size[1]} pixels"
+    stored = f"the median image has {height:g}x{width:g} (height x width)"
+    short = min(width, height)
+    if short < min(size):
+        smaller = max(8, int(short) // 8 * 8)
+        return [f"size: {stored}, and {gets}: {min(size) / short:.2g} times enlarged; --size {smaller} does without"]
+    return [f"size: {stored}, and {gets}; another is set with --size"]
+
+
+def _pixels(numbers: dict[str, Any]) -> list[str]:
+    if not numbers["mean"]:
+        return []
+    mean, std = _listed(numbers["mean"]), _listed(numbers["std"])
+    found = [f"normalisation: mean {mean}, deviation {std} on a scale of 0 to 1; a run measures and keeps its own"]
+    if numbers["lighting"]:
+        deviations, components = numbers["lighting"]["deviations"], numbers["lighting"]["components"]
+        main = _listed(components[:3])
+        share = deviations[0] ** 2 / (sum(d**2 for d in deviations) or 1)
+        found.append(
+            f"colours: deviations {_listed(deviations)} along the principal components, {share:.0%} of the variance "
+            f"along the first ({main}); --augment lighting draws from them"
+        )
+    return found
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)

@@ -1,0 +1,43 @@
+"""Folds for cross-validation: every image of train and val validates once. No torch here."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from convsmith.base.errors import UsageError
+from convsmith.data.examples import images_of_classes
+
+
+def deal(labels: np.ndarray, count: int, allowed: np.ndarray, order: Callable[[int], bytes]) -> list[np.ndarray]:
+    """The `allowed` indices in `count` folds, each ascending: sizes, and those of each class, differ by at most one.
+
+    Within a class images are dealt by `order`, and each class goes on where the last one ended.
+    """
+    folds: list[list[int]] = [[] for _ in range(count)]
+    place = 0
+    for label in np.unique(labels[allowed]):
+        for index in sorted(allowed[labels[allowed] == label].tolist(), key=order):
+            folds[place % count].append(index)
+            place += 1
+    return [np.asarray(sorted(fold), dtype=np.int64) for fold in folds]
+
+
+def check_classes(labels: np.ndarray, classes: Sequence[str], count: int, where: str) -> None:
+    """UsageError where a class has fewer images than there are folds."""
+    tally = {name: n for name, n in zip(classes, images_of_classes(labels, len(classes)), strict=True) if n}
+    name = min(tally, key=lambda name: tally[name])
+    if tally[name] < count:
+        raise UsageError(too_few(count, f"class {name!r} has {tally[name]} images in {where}", tally[name]))
+
+
+def check_groups(groups: Sequence[str], count: int, where: str) -> None:
+    """UsageError where there are fewer groups than folds."""
+    found = len(set(groups))
+    if found < count:
+        raise UsageError(too_few(count, f"there are {found} groups in {where}", found))
+
+
+def too_few(count: int, what: str, largest: int) -> str:
+    """What is said where `count` folds cannot be had."""
+    mend = f"the largest number of folds is {largest}" if largest >= 2 else "no number of folds is possible"
+    return f"{count} folds: {what}, and every fold needs one of its own; {mend}"

@@ -1,0 +1,25 @@
+"""Labels of one set as those of another whose classes have other numbers. No torch here."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from convsmith.base.errors import UsageError
+
+
+def relabelled(labels: np.ndarray, classes: Sequence[str], goal: Sequence[str], several: bool) -> np.ndarray:
+    """Labels by the numbers of `classes` (all of which are in `goal`) as labels by the numbers of `goal`.
+
+    With `several` they are 0 or 1 for each class of `goal` (N, classes), also where every image here has one label.
+    """
+    numbers = np.array([goal.index(name) for name in classes], dtype=np.int64)
+    if labels.ndim == 1 and not several:
+        return numbers[labels]
+    if not several:
+        raise UsageError("its images have several labels each, and the run knows one for each image")
+    found = np.zeros((len(labels), len(goal)), dtype=np.uint8)
+    if labels.ndim == 1:
+        found[np.arange(len(labels)), numbers[labels]] = 1
+    else:
+        found[:, numbers] = labels
+    return found

@@ -1,0 +1,76 @@
+"""A part of a data set: only some of its classes, or only some of the training images. No torch here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from convsmith.base.errors import UsageError, unknown
+from convsmith.data.examples import Examples
+from convsmith.data.sources.source import Source
+
+
+def of_classes(source: Source, classes: Sequence[str]) -> Source:
+    """The source with only the images of these classes, which are numbered in this order.
+
+    The fingerprint stays that of the whole content: it tells which data this is a part of.
+    """
+    card = source.card
+    for name in classes:
+        if name not in card.classes:
+            raise unknown(f"class of {card.name} in data.classes:", name, card.classes)
+    numbers = [card.classes.index(name) for name in classes]
+    splits = {split: _renumbered(examples, numbers) for split, examples in source.splits.items()}
+    for split, examples in splits.items():
+        if not len(examples):
+            raise UsageError(f"data.classes: {card.name} has no {split} image of {', '.join(classes)}; name others")
+    tallies = {split: tuple(tally[number] for number in numbers) for split, tally in card.class_counts.items()}
+    part = replace(
+        card,
+        classes=tuple(classes),
+        counts={split: len(examples) for split, examples in splits.items()},
+        class_counts=tallies,
+    )
+    return Source(part, splits)
+
+
+def fewer(labels: np.ndarray, count: int, allowed: np.ndarray, order: Callable[[int], bytes]) -> np.ndarray:
+    """`count` of the `allowed` indices, ascending, as many of each class as its share of them.
+
+    Within a class the first by `order` are taken, so that a smaller choice is part of a larger one's class.
+    """
+    if labels.ndim != 1:
+        raise UsageError("data.images: images with several labels each cannot be chosen by class; leave it out")
+    classes, tallies = np.unique(labels[allowed], return_counts=True)
+    if not len(classes) <= count <= len(allowed):
+        raise UsageError(
+            f"data.images: expected {len(classes)} (one of each class) to {len(allowed)} (all that train), received "
+            f"{count}; none takes all"
+        )
+    picked: list[int] = []
+    for label, share in zip(classes, _shares(tallies, count), strict=True):
+        members = allowed[labels[allowed] == label].tolist()
+        picked += sorted(members, key=order)[:share]
+    return np.asarray(sorted(picked), dtype=np.int64)
+
+
+def _shares(tallies: np.ndarray, count: int) -> list[int]:
+    """`count` divided by the tallies: at least 1 and never more than there are, the rest by the largest remainders."""
+    exact = tallies * (count / tallies.sum())
+    shares = np.clip(np.floor(exact + 1e-9).astype(int), 1, tallies)
+    while shares.sum() != count:
+        step = 1 if shares.sum() < count else -1
+        room = shares < tallies if step > 0 else shares > 1
+        wanting = np.where(room, step * (exact - shares), -np.inf)
+        shares[int(np.argmax(wanting))] += step
+    return shares.tolist()
+
+
+def _renumbered(examples: Examples, numbers: Sequence[int]) -> Examples:
+    labels = examples.labels
+    if labels.ndim != 1:
+        raise UsageError("data.classes: images with several labels each cannot be chosen by class; leave it out")
+    kept = examples.subset(np.flatnonzero(np.isin(labels, numbers)))
+    places = {number: place for place, number in enumerate(numbers)}
+    renumbered = np.asarray([places[label] for label in kept.labels.tolist()], dtype=np.int64)
+    return replace(kept, labels=renumbered)  # type: ignore[type-var]

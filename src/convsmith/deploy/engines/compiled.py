@@ -1,0 +1,47 @@
+"""torch.compile with frozen weights: operators fused, filters laid out once for the kernels that use them."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from convsmith.deploy.engines.inference import Inference
+from convsmith.deploy.engines.runner import Compute
+from convsmith.training.engine import Engine
+
+
+def compiled(model: Inference, engine: Engine, batch: int) -> Compute:
+    """One graph for `batch` images; in bf16 (fp16 on older GPUs) where the engine has it."""
+    engine = replace(engine, channels_last=model.fast_layout)
+    module = engine.place(model.merged())
+    graph = torch.compile(module, dynamic=False, fullgraph=True, options={"freezing": True})
+
+    def compute(images: Tensor) -> Tensor:
+        inputs = images.to(engine.device).contiguous(memory_format=engine.memory_format)
+        # Not inference_mode: freezing looks for no_grad.
+        with torch.no_grad(), engine.autocast():
+            return graph(inputs).float().cpu()
+
+    with _hushed():
+        compute(torch.zeros(batch, *model.shape))
+    return compute
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """The compiler's remarks are for its authors."""
+    loggers = [logging.getLogger(name) for name in ("torch.utils.cpp_extension", "torch._inductor")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,76 @@
+"""Starting engines: each is compared with the network as it is before anything uses it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+
+import torch
+from torch import Tensor
+
+from convsmith.base.errors import ConvsmithError
+from convsmith.deploy.engines.check import Agreement, agreement
+from convsmith.deploy.engines.eager import as_it_is
+from convsmith.deploy.engines.inference import Inference
+from convsmith.deploy.engines.names import check_engine
+from convsmith.deploy.engines.runner import Compute, Refused, Runner
+from convsmith.training.engine import Engine
+
+PLAIN = "as it is"
+# Engines that take any number of images, and those that compute in fp32 whatever the machine has.
+_ANY_NUMBER, _ONLY_FP32 = ("eager", "onnxruntime"), ("eager", "onnxruntime")
+
+Start = Callable[[Inference, Engine, int], Compute]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Images with what the network itself says of them."""
+
+    images: Tensor
+    outputs: Tensor
+
+
+def plain(model: Inference, engine: Engine, batch: int) -> Runner:
+    """The network as it is, in fp32."""
+    return Runner(PLAIN, "fp32", batch, fixed=False, compute=as_it_is(model, engine))
+
+
+def reference(model: Inference, engine: Engine, batch: int, images: Tensor) -> Reference:
+    """What the network as it is says of the images, float32 (N, C, ...)."""
+    return Reference(images, plain(model, engine, batch)(images))
+
+
+def start(name: str, model: Inference, engine: Engine, batch: int, known: Reference) -> tuple[Runner, Agreement]:
+    """The network on the engine called `name`, ready for batches of `batch`, and how it agrees with what is known.
+
+    Raises UsageError for an engine that cannot be had here, and `Refused` for one that cannot run the network or whose
+    predictions are others.
+    """
+    runner, found = launch(name, model, engine, batch, known)
+    if found.objection:
+        raise Refused(f"engine {name}: refused on {found.images} images: {found.objection}")
+    return runner, found
+
+
+def launch(name: str, model: Inference, engine: Engine, batch: int, known: Reference) -> tuple[Runner, Agreement]:
+    """`start` that leaves it to the caller what to make of the agreement."""
+    check_engine(name, engine.device)
+    begin: Start = getattr(import_module(f"convsmith.deploy.engines.{name}"), name)
+    before = time.perf_counter()
+    precision = "fp32" if name in _ONLY_FP32 else engine.precision
+    try:
+        compute = begin(model, replace(engine, precision=precision), batch)
+        runner = Runner(name, precision, batch, name not in _ANY_NUMBER, compute)
+        outputs = runner(known.images)
+    except ConvsmithError:
+        raise
+    except (MemoryError, torch.OutOfMemoryError):
+        raise Refused(f"engine {name}: {batch} images at a time take more memory than there is") from None
+    except Exception as error:  # exporters and compilers of others may raise anything
+        reason = " ".join(str(error).split())
+        raise Refused(
+            f"engine {name}: it cannot run {model.network.name} ({type(error).__name__}: {reason:.200})"
+        ) from None
+    runner = replace(runner, start_seconds=time.perf_counter() - before)
+    return runner, agreement(model, known.outputs, outputs, precision)

@@ -1,0 +1,90 @@
+"""Recipes that take seconds to minutes on a processor, and the one for a user's own images."""
+
+from convsmith.base.durations import Duration
+from convsmith.data.augmentations import Crop, Flip
+from convsmith.data.options import DataOptions
+from convsmith.recipes.builtin.entry import BuiltIn
+from convsmith.recipes.recipe import Recipe
+from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, Schedule
+
+SMALL, OWN = "first steps", "your own images"
+
+
+def digits() -> BuiltIn:
+    """LeNet-5 on scikit-learn's digits."""
+    recipe = Recipe(
+        name="digits",
+        network="lenet5",
+        data=DataOptions(source="digits", size=32),
+        augment=(Crop(3),),
+        batch=32,
+        length=Duration(40, "ep"),
+        optimiser=Optimiser(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        schedule=Schedule(kind="cosine", warmup=Duration(2, "ep")),
+        label_smoothing=0.05,
+        # So small a network gains nothing from bf16 or from a second thread.
+        engine=EngineOptions(precision="fp32", threads=1),
+    )
+    return BuiltIn(
+        recipe=recipe,
+        group=SMALL,
+        title="LeNet-5 on scikit-learn's 1,797 handwritten digits of 8x8 pixels, enlarged to 32x32; no download",
+        result=(
+            "Time: 6 seconds of training on one core of an AMD EPYC with AVX512. Test accuracy: mean 98.7%, standard "
+            "deviation 0.3 points, over 5 seeds on the 179 test images of the fixed split."
+        ),
+    )
+
+
+def lenet5_mnist() -> BuiltIn:
+    """LeNet-5 on MNIST."""
+    recipe = Recipe(
+        name="lenet5-mnist",
+        network="lenet5",
+        data=DataOptions(source="mnist", size=32),
+        augment=(Crop(2),),
+        batch=128,
+        length=Duration(8, "ep"),
+        optimiser=Optimiser(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        schedule=Schedule(kind="cosine", warmup=Duration(1, "ep")),
+    )
+    return BuiltIn(
+        recipe=recipe,
+        group=SMALL,
+        title="LeNet-5 on MNIST, enlarged from 28x28 to 32x32",
+        paper="the network is that of LeCun et al. 1998; the optimisation is ours",
+        figure="0.95% test error without, 0.8% with distorted images (LeCun et al. 1998, section III)",
+        result=(
+            "Time: 19 seconds on 2 cores of an AMD EPYC with AVX512-BF16. Test accuracy: 99.27% in the mean of 3 seeds "
+            "(99.18 to 99.36), on the 10,000 test images."
+        ),
+        sources={"LeCun et al. 1998, section II-B": "network data.size"},
+    )
+
+
+def photos() -> BuiltIn:
+    """ResNet-18 on a folder of images."""
+    recipe = Recipe(
+        name="photos",
+        network="resnet18",
+        data=DataOptions(source="photos", size=224),
+        augment=(Crop(0), Flip()),
+        batch=32,
+        length=Duration(20, "ep"),
+        label_smoothing=0.1,
+        optimiser=Optimiser(lr=0.02, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        schedule=Schedule(kind="cosine", warmup=Duration(1, "ep")),
+        early_stopping=EarlyStopping(patience=Duration(8, "ep")),
+        select="best",
+    )
+    return BuiltIn(
+        recipe=recipe,
+        group=OWN,
+        title="A user's own folder of images: ResNet-18 at 224 pixels, from `--weights FILE` where given",
+        needs="--data FOLDER",
+        result=(
+            "Time and result depend on the images. Run once, with --epochs 10, on the 701 frames of CamVid (480x360) "
+            "sorted by their four videos: 5 minutes on 2 cores of an AMD EPYC with AVX512-BF16 that others used too, "
+            "and 68 of 69 test images right."
+        ),
+    )

@@ -1,0 +1,132 @@
+"""A task of a user's own, `my_task.py:make`: found, made, and tried before anything is trained."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from convsmith.base import user_code
+from convsmith.base.errors import UsageError
+from convsmith.training.job import Task
+
+# What a task has (see `Task` in training/job.py), with what each is for.
+PARTS = {
+    "labels": "the names of the classes",
+    "guess_loss": "the loss of an answer that knows nothing",
+    "loss": "loss(outputs, targets): the mean training loss of a batch",
+    "correct": "correct(outputs, targets): how many of the batch are right",
+    "tally": "tally(device): an empty tally with update(outputs, targets) and result()",
+}
+SUMMARY = ("score", "loss", "count")
+TRIED = 4
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A user's function that makes a task, the SHA-256 of its file, and the `values` that it is offered."""
+
+    source: str
+    fingerprint: str
+    values: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """What the run's record keeps, so that the same task is made again."""
+        values = {name: list(v) if isinstance(v, tuple) else v for name, v in self.values.items()}
+        return {"source": self.source, "fingerprint": self.fingerprint, "values": values}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "Maker":
+        """The maker that `to_json` wrote."""
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in data["values"].items()}
+        return Maker(data["source"], data["fingerprint"], values)
+
+
+def open_maker(text: str, values: dict[str, Any]) -> Maker:
+    """The maker that `file.py:function` names; `values` are at least the `classes`."""
+    own = user_code.split_source(text)
+    if own is None:
+        raise UsageError(
+            f"task: expected file.py:function, received {text!r}; without it the task follows from the data"
+        )
+    path, function = own
+    user_code.function_of(path, function, "a task")
+    return Maker(f"{path.resolve()}:{function}", user_code.fingerprint(path), values)
+
+
+def make_own(maker: Maker) -> tuple[Task, tuple[str, ...]]:
+    """The task, made with those of the values that the function takes, and the names of the others.
+
+    Raises UsageError that names what is missing of a task, BadFile for a file that is another than it was.
+    """
+    file, _, function = maker.source.rpartition(":")
+    path, values = Path(file), maker.values
+    user_code.check_unchanged(path, maker.fingerprint, "task")
+    made = user_code.function_of(path, function, "a task")
+    arguments = user_code.taken(made, values, maker.source)
+    task = user_code.call(made, arguments, path, function)
+    missing = [f"{name} ({what})" for name, what in PARTS.items() if not hasattr(task, name)]
+    if missing:
+        raise UsageError(f"{maker.source} gave a {type(task).__name__} that is no task; it lacks {'; '.join(missing)}")
+    if tuple(task.labels) != tuple(values["classes"]):
+        raise UsageError(f"{maker.source}: expected labels to be the classes of the data, received {task.labels!r:.80}")
+    return task, tuple(name for name in values if name not in arguments)
+
+
+def try_task(task: Task, source: str, labels: np.ndarray, mixed: bool) -> None:
+    """Put a few made-up outputs through everything a run asks of a task; UsageError says what does not fit.
+
+    `labels` are the training images'; with `mixed` targets are shares of the classes (N, classes) in training.
+    """
+    targets = torch.from_numpy(labels[:TRIED])
+    classes = len(task.labels)
+    soft = targets.float() if targets.ndim == 2 else functional.one_hot(targets, classes).float()
+    outputs = torch.linspace(-1, 1, len(targets) * classes).view(-1, classes)
+    training = soft if mixed or targets.ndim == 2 else targets
+    _number(source, "guess_loss", task.guess_loss)
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        loss = _tried(source, "loss", lambda: task.loss(outputs.clone().requires_grad_(), training), training)
+    if not isinstance(loss, Tensor) or loss.ndim or not loss.requires_grad or not bool(loss.isfinite()):
+        raise UsageError(
+            f"{source}: loss gave {_described(loss)}; expected one finite number as a tensor without axes, with a "
+            "gradient: the mean over the batch"
+        )
+    correct = _tried(source, "correct", lambda: task.correct(outputs, training), training)
+    if not isinstance(correct, Tensor) or correct.ndim:
+        raise UsageError(f"{source}: correct gave {_described(correct)}; expected a count as a tensor without axes")
+
+    def evaluated() -> Any:
+        tally = task.tally("cpu")
+        tally.update(outputs, targets)
+        return tally.result().summary()
+
+    summary = _tried(source, "tally", evaluated, targets)
+    absent = [name for name in SUMMARY if not isinstance(summary, dict) or name not in summary]
+    if absent:
+        raise UsageError(f"{source}: the summary of an evaluation lacks {', '.join(absent)}; received {summary!r:.120}")
+    for name in SUMMARY:
+        _number(source, f"{name} of an evaluation's summary", summary[name])
+
+
+def _tried(source: str, name: str, work: Any, targets: Tensor) -> Any:
+    try:
+        return work()
+    except Exception as error:
+        shape = f"targets {str(targets.dtype).removeprefix('torch.')} {tuple(targets.shape)}"
+        raise UsageError(f"{source}: {name} failed on {shape}: {type(error).__name__}: {error}") from error
+
+
+def _number(source: str, name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UsageError(f"{source}: expected {name} to be a finite Python number, received {_described(value)}")
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        gradient = "" if value.requires_grad else ", no gradient"
+        return f"a tensor of shape {tuple(value.shape)}{gradient}" if value.ndim else f"{value.item():.4g}{gradient}"
+    return f"{value!r:.60}"

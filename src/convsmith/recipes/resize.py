@@ -1,0 +1,94 @@
+"""Whether a network takes the sizes that progressive resizing gives training images."""
+
+from collections.abc import Callable
+
+import torch
+
+from convsmith.base.errors import UsageError
+from convsmith.data.preprocess import Preprocess
+from convsmith.nets.cost import cost
+from convsmith.nets.network import Network
+from convsmith.nets.source import Foreign
+from convsmith.runs.subject import make_module
+from convsmith.training.options import Progressive
+from convsmith.training.resizing import Size, sizes
+
+Trial = Callable[[Size], str | None]
+# Sizes beyond torch's limit of graphs run uncompiled: what a step computes would depend on what its process ran before.
+GRAPHS = 8
+
+
+def check_resize(
+    rule: Progressive, network: Network | Foreign, preprocess: Preprocess, seed: int, compiled: bool = False
+) -> str:
+    """The line that says which sizes training sees; UsageError where the network does not take one of them."""
+    full = preprocess.size
+    seen = sizes(rule, full)
+    if seen == (full,):
+        raise UsageError(
+            f"resize: images of {_text(full)} have no smaller size from {rule.first:g} of it on that is a multiple of "
+            f"{rule.multiple}; take a smaller `multiple` or `first`, or leave it out (--resize none)"
+        )
+    if compiled and len(seen) > GRAPHS:
+        raise UsageError(
+            f"resize: a compiled network is kept for {GRAPHS} sizes at most, and these are {len(seen)}; take a larger "
+            f"`multiple` than {rule.multiple}, or --engine.compile off"
+        )
+    problem_at = (
+        _tree_trial(network, full) if isinstance(network, Network) else _module_trial(network, preprocess, seed)
+    )
+    fitting: list[Size] = []
+    for size in reversed(seen):
+        problem = problem_at(size)
+        if problem:
+            raise UsageError(f"resize: {network.name} does not take {_text(size)} ({problem}); {_mend(fitting, full)}")
+        fitting.append(size)
+    grown = "" if seen[-1] == full else f"; evaluation sees {_text(full)}"
+    if len(seen) == 1:
+        return f"training images are scaled to {_text(seen[0])}{grown}"
+    return f"training images grow from {_text(seen[0])} to {_text(seen[-1])}, {rule.start} to {rule.end}{grown}"
+
+
+def _tree_trial(network: Network, full: Size) -> Trial:
+    """Why a tree made for images of size `full` cannot be used at another with the same weights."""
+
+    def weights(size: Size) -> list[tuple[str, int]]:
+        return [(layer.name, layer.params) for layer in cost(network, (network.input.channels, *size)).layers]
+
+    expected = weights(full)
+
+    def problem_at(size: Size) -> str | None:
+        try:
+            found = weights(size)
+        except UsageError as error:
+            return str(error)
+        changed = next((a[0] for a, b in zip(found, expected, strict=True) if a != b), None)
+        return changed and f"{changed} has weights for one size alone"
+
+    return problem_at
+
+
+def _module_trial(network: Foreign, preprocess: Preprocess, seed: int) -> Trial:
+    """The same of a module that is no tree: it is given blank images."""
+    module = make_module(network, seed)
+
+    def problem_at(size: Size) -> str | None:
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                module(torch.zeros(2, preprocess.channels, *size))
+        except Exception as error:  # a user's own code may raise anything
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    return problem_at
+
+
+def _mend(fitting: list[Size], full: Size) -> str:
+    if not fitting or fitting == [full]:
+        return "leave resizing out (--resize none)"
+    least = fitting[-1]
+    return f"the smallest that it takes is {_text(least)}, first={least[0] / full[0]:.4g}"
+
+
+def _text(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,54 @@
+"""What `data stats` suggests, with its numbers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convsmith.data.advice import may_flip
+from convsmith.data.options import DataOptions
+from convsmith.data.preprocess import preprocess_for
+from convsmith.data.sources.opening import open_path, open_source
+from convsmith.data.stats import stats
+from convsmith.data.suit import colours_of
+
+
+@pytest.mark.parametrize(
+    ("name", "may"),
+    [("digits", False), ("mnist", False), ("MNIST", False), ("emnist", False), ("svhn", False), ("photos", True),
+     ("fashion_mnist", True), ("Fashion-MNIST", True), ("cifar10", True)],
+)  # fmt: skip
+def test_sets_whose_mirror_images_are_others(name: str, may: bool) -> None:
+    assert may_flip(name) is may
+
+
+def test_the_digits_are_not_to_be_flipped() -> None:
+    found = stats(open_source(DataOptions()))
+    flip, balance, amount, size, pixels = found["advice"]
+    assert flip == "no flip: mirrored, the 10 classes of digits are others or none; --augment 'crop(4)'"
+    assert balance.startswith("balance: '3' has 183 training images, '8' 174, 1.05 times fewer")
+    assert amount.startswith("amount: 1,797 training images, 180 for each of 10 classes; so few gain from --pretrained")
+    assert size.startswith("size: all images have 8x8 pixels (height x width); a network gets them so, unless it is")
+    assert pixels.startswith(f"normalisation: mean {found['mean'][0]:.3g}, deviation {found['std'][0]:.3g} on a scale")
+    assert found["lighting"] is None
+
+
+def test_uneven_colours_of_several_sizes(tmp_path: Path, class_folders: Callable[..., Path]) -> None:
+    root = class_folders(tmp_path / "photos", {"cat": 24, "owl": 2}, size=(40, 60))
+    class_folders(root, {"cat": 1}, size=(50, 60))
+    source = open_path(root)
+    found = stats(source)
+    flip, imbalance, amount, size, pixels, colours = found["advice"]
+    assert flip.startswith("flip: a mirror keeps the classes, as far as the name tells")
+    assert imbalance.startswith("imbalance: 'cat' has 24 training images, 'owl' 2, 12 times fewer; --data.sampling")
+    assert "--loss.class_weights balanced" in imbalance
+    assert amount.startswith("amount: 26 training images, 13 for each of 2 classes; so few gain")
+    assert "gets 224x224 pixels: 5.6 times enlarged; --size 40 does without" in size
+    record = preprocess_for(source.card, DataOptions(), ((0.5,) * 3, (0.5,) * 3))
+    deviations, components = colours_of(source.splits["train"], record, 1)
+    assert found["lighting"] == {"deviations": list(deviations), "components": list(components)}
+    assert f"colours: deviations {', '.join(f'{d:.3g}' for d in deviations)} along" in colours
+    share = deviations[0] ** 2 / np.square(deviations).sum()
+    assert f"{share:.0%} of the variance" in colours
+    assert pixels.startswith("normalisation: mean ")

@@ -1,0 +1,426 @@
+"""The cache of decoded images: the same pixels as without it, whatever happens to its files."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from convsmith.base.errors import BadFile
+from convsmith.cli import main
+from convsmith.data import cache as cache_module
+from convsmith.data import loaders
+from convsmith.data.cache import (
+    DecodedCache,
+    cache_note,
+    clear_stored,
+    crops_from_margin,
+    decoded_folder,
+    list_stored,
+    open_cache,
+    stride,
+)
+from convsmith.data.dataset import Dataset, open_data
+from convsmith.data.decoding import ahead, decode_stack, find_bad
+from convsmith.data.loaders import Batch, evaluation_loader, training_loader
+from convsmith.data.options import DataOptions
+from convsmith.data.preprocess import Preprocess, decode, final_size, to_size
+
+
+@pytest.fixture(autouse=True)
+def kept_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and room for it."""
+    monkeypatch.setenv("CONVSMITH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache_module, "RESERVE_BYTES", 0)
+    return tmp_path / "cache" / "decoded"
+
+
+@pytest.fixture
+def photos(tmp_path: Path, class_folders: Callable[..., Path]) -> Dataset:
+    """40 images of two sizes, 32 of them to train on, scaled to 18 and cropped to 16."""
+    root = class_folders(tmp_path / "photos", {"a": 20, "b": 20}, size=(20, 25))
+    class_folders(root, {"a": 1}, size=(30, 18))
+    return open_data(options(root, cache="off"))
+
+
+def options(root: Path, **more: object) -> DataOptions:
+    return DataOptions(source=str(root), **({"size": 16, "cache": "on"} | more))  # type: ignore[arg-type]
+
+
+def plain(data: Dataset, margin: bool = False) -> np.ndarray:
+    return decode_stack(data.train, range(len(data.train)), data.preprocess, 1, margin)
+
+
+def through(data: Dataset, margin: bool = False) -> tuple[DecodedCache, np.ndarray]:
+    cache, problem = open_cache(data.train, data.preprocess, margin, "on")
+    assert cache is not None, problem
+    return cache, decode_stack(data.train, range(len(data.train)), data.preprocess, 2, margin, cache)
+
+
+def numbers(data: Dataset) -> list[int]:
+    return [data.train.number(i) for i in range(len(data.train))]  # type: ignore[attr-defined]
+
+
+def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("an image was decoded that is kept")
+
+    monkeypatch.setattr("convsmith.data.decoding.decode_one", refuse)
+
+
+@pytest.mark.parametrize("margin", [False, True])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [16, 14])
+def test_pixels_are_those_of_the_uncached_path(
+    photos: Dataset, margin: bool, interpolation: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = replace(photos.preprocess, interpolation=interpolation, size=(size, size))  # type: ignore[arg-type]
+    data = replace(photos, preprocess=record)
+    assert crops_from_margin(record) == (size == 14), "18 - 14 is a multiple of 4"
+    expected = plain(data, margin)
+    cache, first = through(data, margin)
+    np.testing.assert_array_equal(first, expected)
+    assert cache.missing(numbers(data)) == 0
+    no_decoding(monkeypatch)
+    np.testing.assert_array_equal(through(data, margin)[1], expected)
+
+
+def test_the_middle_of_the_margin_is_the_crop_where_it_says_so() -> None:
+    for have in range(18, 60):
+        for resize, side in ((18, 14), (256, 224), (16, 16)):
+            straight = round((have + resize - side) / 2)
+            assert straight == round(have / 2) + (resize - side) // 2
+    record = Preprocess(size=(224, 224), resize=256, mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert crops_from_margin(record)
+    assert not crops_from_margin(replace(record, resize=257))
+    assert not crops_from_margin(replace(record, resize=None))
+
+
+def test_splits_of_another_seed_share_what_is_kept(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    through(photos)
+    other = open_data(options(Path(photos.train.name(0)).parents[1], split_seed=5), preprocess=photos.preprocess)
+    assert len(list_stored()) == 1
+    both = {photos.train.place(i) for i in range(32)} & {other.train.place(i) for i in range(32)}
+    shared = other.train.subset([i for i in range(32) if other.train.place(i) in both])
+    expected = decode_stack(shared, range(len(shared)), photos.preprocess, 1)
+    cache, _ = open_cache(shared, photos.preprocess, False, "on")
+    assert 20 < len(shared) < 32
+    no_decoding(monkeypatch)
+    np.testing.assert_array_equal(
+        decode_stack(shared, range(len(shared)), photos.preprocess, 1, False, cache), expected
+    )
+
+
+def test_other_ways_of_decoding_have_other_files(photos: Dataset) -> None:
+    record = photos.preprocess
+    records = [record, replace(record, interpolation="bicubic"), replace(record, decoding="draft")]
+    records += [replace(record, exif=False), replace(record, resize=20), replace(record, size=(12, 12))]
+    paths = [open_cache(photos.train, each, False, "on")[0].path for each in records]  # type: ignore[union-attr]
+    assert len(set(paths)) == len(records)
+    # What is subtracted from the pixels afterwards does not matter.
+    again, _ = open_cache(photos.train, replace(record, std=(1.0,) * 3), False, "on")
+    assert again is not None
+    assert again.path == paths[0]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "header", "empty", "longer"])
+def test_a_damaged_file_is_made_again(photos: Dataset, damage: str) -> None:
+    cache, expected = through(photos)
+    path = cache.path
+    del cache
+    content = path.read_bytes()
+    changed = {
+        "truncated": content[:-200], "header": b"x" + content[1:], "empty": b"", "longer": content + b"more",
+    }  # fmt: skip
+    path.write_bytes(changed[damage])
+    cache, found = through(photos)
+    np.testing.assert_array_equal(found, expected)
+    assert path.stat().st_size == len(content)
+    assert cache.missing(numbers(photos)) == 0
+
+
+def test_a_damaged_slot_is_decoded_again(photos: Dataset) -> None:
+    cache, expected = through(photos)
+    path, step = cache.path, stride(cache.shape)
+    del cache
+    content = bytearray(path.read_bytes())
+    content[4096 + numbers(photos)[3] * step + 500] ^= 1
+    content[4096 + numbers(photos)[7] * step + 6] ^= 1  # the checksum itself
+    path.write_bytes(content)
+    _, found = through(photos)
+    np.testing.assert_array_equal(found, expected)
+    assert path.read_bytes() != bytes(content), "put right"
+
+
+def test_a_file_cut_while_it_is_read_is_not_believed(photos: Dataset) -> None:
+    cache, expected = through(photos)
+    os.truncate(cache.path, 4096 + numbers(photos)[5] * stride(cache.shape) + 30)
+    _, found = through(photos)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_changed_image_is_decoded_again(photos: Dataset) -> None:
+    _, before = through(photos)
+    path = Path(photos.train.name(4))
+    Image.fromarray(np.full((20, 25, 3), 9, np.uint8)).save(path)
+    _, after = through(photos)
+    np.testing.assert_array_equal(after, plain(photos))
+    assert (after[4] == 9).all()
+    assert not np.array_equal(before[4], after[4])
+
+
+def test_a_removed_image_is_missed(photos: Dataset) -> None:
+    through(photos)
+    path = Path(photos.train.name(4))
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=path.name):
+        through(photos)
+
+
+def test_processes_fill_one_file_side_by_side(photos: Dataset) -> None:
+    cache, _ = open_cache(photos.train, photos.preprocess, True, "on")
+    assert cache is not None
+    context = multiprocessing.get_context("spawn")
+    other = context.Process(target=decode_stack, args=(photos.train, range(20), photos.preprocess, 1, True, cache))
+    other.start()
+    found = decode_stack(photos.train, range(12, 32), photos.preprocess, 1, True, cache)
+    other.join(120)
+    assert other.exitcode == 0
+    assert cache.missing(numbers(photos)) == 0
+    np.testing.assert_array_equal(found, plain(photos, margin=True)[12:])
+    out = np.empty(cache.shape, np.uint8)
+    for i in range(32):
+        number, stamp = photos.train.number(i), photos.train.stamp(i)  # type: ignore[attr-defined]
+        assert cache.read(number, stamp, out)
+        np.testing.assert_array_equal(out, plain(photos, margin=True)[i])
+        assert not cache.read(number, (stamp[0], stamp[1] + 1), out), "of a file that has changed"
+
+
+def test_a_full_disk_stops_writing_and_nothing_else(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, _ = open_cache(photos.train, photos.preprocess, False, "on")
+    assert cache is not None
+
+    def full(*arguments: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwritev", full)
+    found = decode_stack(photos.train, range(32), photos.preprocess, 1, False, cache)
+    np.testing.assert_array_equal(found, plain(photos))
+    assert cache.missing(numbers(photos)) == 32
+
+
+def test_the_reserve_of_the_disk_is_left(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, _ = open_cache(photos.train, photos.preprocess, False, "on")
+    monkeypatch.setattr(cache_module, "RESERVE_BYTES", 10**18)
+    decode_stack(photos.train, range(32), photos.preprocess, 1, False, cache)
+    assert cache is not None
+    assert cache.missing(numbers(photos)) == 32
+
+
+def test_a_set_that_does_not_fit_is_streamed_and_says_what_it_needs(
+    photos: Dataset, kept_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("Usage", (), {"free": 40_000})
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda folder: usage)
+    cache, problem = open_cache(photos.train, photos.preprocess, True, "on")
+    assert cache is None
+    assert problem == (
+        f"decoded images are not kept: they need 31.1 KiB and the cache in {kept_here} may take 19.5 KiB, half of what "
+        "is free; name a larger disk with CONVSMITH_CACHE"
+    )
+    assert cache_note(photos.train, photos.preprocess, "on") == problem
+    loader = training_loader(photos.train, photos.preprocess, DataOptions(cache="on"), batch=8, seed=0)
+    assert len(list(loader.epoch(0))) == 4
+    assert list_stored() == []
+
+
+def test_the_longest_unused_make_room(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = through(photos)
+    record = replace(photos.preprocess, interpolation="bicubic")
+    second, _ = through(replace(photos, preprocess=record))
+    os.utime(first.path, (10, 10))
+    taken = sum(entry.bytes for entry in list_stored())
+    needed = 32 * stride((3, 18, 18))
+    usage = type("Usage", (), {"free": 2 * (needed + second.path.stat().st_blocks * 512) - taken})
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda folder: usage)
+    third, problem = open_cache(photos.train, replace(record, resize=18, size=(18, 18)), True, "on")
+    assert (problem, first.path.exists(), second.path.exists()) == ("", False, True)
+    assert third is not None
+
+
+def test_a_cache_that_cannot_be_written_is_said(photos: Dataset, kept_here: Path) -> None:
+    for path in kept_here.glob("*"):
+        path.unlink()
+    if kept_here.exists():
+        kept_here.rmdir()
+    kept_here.parent.mkdir(exist_ok=True)
+    kept_here.write_text("a file where the folder should be")
+    cache, problem = open_cache(photos.train, photos.preprocess, True, "on")
+    assert cache is None
+    assert problem == (
+        f"decoded images are not kept: {kept_here} cannot be written (File exists); "
+        "name another folder with CONVSMITH_CACHE"
+    )
+
+
+def test_what_is_kept_is_private_and_leaves_no_temporary(photos: Dataset, kept_here: Path) -> None:
+    cache, _ = through(photos)
+    assert cache.path.stat().st_mode & 0o777 == 0o600
+    assert {path.suffix for path in kept_here.iterdir()} == {".pixels"}
+
+
+def test_auto_keeps_what_takes_long_to_decode(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_cache(photos.train, photos.preprocess, True, "off") == (None, "")
+    assert open_cache(photos.train, photos.preprocess, True, "auto") == (None, "")
+    monkeypatch.setattr(cache_module, "WORTH_BYTES", 10_000)
+    assert open_cache(photos.train, photos.preprocess, True, "auto")[0] is not None
+    digits = open_data(DataOptions())
+    assert open_cache(digits.train, digits.preprocess, True, "on") == (None, "")
+
+
+def batches(loader: loaders.Loader, epoch: int) -> list[Batch]:
+    return list(loader.epoch(epoch))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", ["auto", "resident", "streaming"])
+def test_batches_are_the_same_with_and_without(photos: Dataset, kind: str, workers: int) -> None:
+    record, train = photos.preprocess, photos.train
+    with_cache = DataOptions(loader=kind, workers=workers, cache="on")  # type: ignore[arg-type]
+    clear_stored()
+    kept = training_loader(train, record, with_cache, batch=10, seed=1)
+    direct = training_loader(train, record, DataOptions(loader="streaming", workers=0, cache="off"), batch=10, seed=1)
+    for epoch in range(3):
+        found, expected = batches(kept, epoch), batches(direct, epoch)
+        assert len(found) == len(expected) == 3
+        for one, other in zip(found, expected, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True)), (epoch, kind)
+        if epoch:
+            continue
+        cache, _ = open_cache(train, record, True, "on")
+        assert cache is not None
+        assert cache.missing(numbers(photos)) == (0 if kind == "resident" else 2), "30 of 32 are in an epoch"
+    tail = list(kept.epoch(2, start=2))
+    assert torch.equal(tail[0].images, expected[2].images)
+    assert photos.test is not None
+    found = torch.cat([b.images for b in evaluation_loader(photos.test, record, with_cache, batch=3).epoch(0)])
+    np.testing.assert_array_equal(found.numpy(), decode_stack(photos.test, range(4), record, 1))
+
+
+def test_auto_streams_first_and_is_then_in_memory(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = training_loader(photos.train, photos.preprocess, DataOptions(cache="on", workers=0), batch=8, seed=0)
+    kind = lambda: type(loader._loader).__name__  # type: ignore[attr-defined]  # noqa: E731
+    first = batches(loader, 0)
+    assert kind() == "_Streaming"
+    no_decoding(monkeypatch)
+    again = batches(loader, 0)
+    assert kind() == "_Resident"
+    assert all(torch.equal(a.images, b.images) for a, b in zip(first, again, strict=True))
+
+
+def test_a_bad_file_is_named_by_the_threads_that_read(photos: Dataset) -> None:
+    through(photos, margin=True)
+    path = Path(photos.train.name(7))
+    path.write_bytes(path.read_bytes()[:60])
+    loader = training_loader(
+        photos.train, photos.preprocess, DataOptions(loader="streaming", cache="on"), batch=8, seed=0
+    )
+    with pytest.raises(BadFile, match=path.name):
+        list(loader.epoch(0))
+
+
+def test_files_left_out_are_the_same_ones(tmp_path: Path, class_folders: Callable[..., Path]) -> None:
+    root = class_folders(tmp_path / "some", {"a": 20, "b": 20})
+    (root / "a" / "003.png").write_bytes(b"")
+    cut = root / "b" / "011.png"
+    cut.write_bytes(cut.read_bytes()[:80])
+    without = open_data(options(root, on_bad="skip", cache="off"))
+    for _ in range(2):
+        data = open_data(options(root, on_bad="skip"))
+        assert (data.split, data.preprocess) == (without.split, without.preprocess)
+        np.testing.assert_array_equal(through(data)[1], plain(without))
+    record = data.preprocess
+    whole = data.train.subset(range(len(data.train)))
+    assert find_bad(whole, record, 2, "on") == []
+    path = Path(data.train.name(2))
+    path.write_bytes(path.read_bytes()[:60])
+    assert [name for _, name, _ in find_bad(whole, record, 2, "on")] == [str(path)]
+
+
+def test_parquet_is_kept_too(
+    tmp_path: Path, random_pixels: Callable[..., np.ndarray], png: Callable[..., bytes]
+) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    images = [png(random_pixels(i, 12 + i % 2, 14, 3)) for i in range(30)]
+    table = pa.table({"image": pa.array(images, pa.binary()), "label": [i % 2 for i in range(30)]})
+    pq.write_table(table, tmp_path / "train.parquet")
+    data = open_data(options(tmp_path / "train.parquet"))
+    cache, found = through(data, margin=True)
+    np.testing.assert_array_equal(found, plain(data, margin=True))
+    assert cache.missing(numbers(data)) == 0
+    assert next((e.source, e.split, e.images) for e in list_stored()) == ("train", "train", 30)
+
+
+def test_results_come_in_order_and_no_further_ahead_than_there_are_threads() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        return item * item
+
+    results = ahead(work, range(20), 3)
+    assert next(results) == 0
+    assert max(begun) <= 4
+    assert list(results) == [i * i for i in range(1, 20)]
+    ended = ahead(work, iter(range(10**9)), 2)
+    assert next(ended) == 0
+    ended.close()
+
+
+def test_draft_decoding_is_small_in_effect_and_the_same_everywhere(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[0:800, 0:1200]
+    waves = np.stack([np.sin(rows / 90), np.cos(columns / 70), np.sin((rows + columns) / 150)], axis=-1)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            image = Image.fromarray((127 + 100 * np.roll(waves, 37 * i, 1)).astype(np.uint8))
+            exif = image.getexif()
+            exif[0x0112] = 6
+            image.save(tmp_path / name / f"{i}.jpg", quality=90, exif=exif)
+    data = open_data(DataOptions(source=str(tmp_path), size=32, decoding="draft"))
+    record = data.preprocess
+    assert (record.decoding, record.size, record.least) == ("draft", (32, 32), 64)
+    assert data.train.read(0, record.least).size == (150, 100), "1/8, no less than 64"
+    drafted = decode_stack(data.train, range(len(data.train)), record, 1).astype(int)
+    exact = decode_stack(data.train, range(len(data.train)), replace(record, decoding="exact"), 1).astype(int)
+    assert 0 < np.abs(drafted - exact).mean() < 1.5
+    # Predictions go by the path of a file, training by its examples.
+    alone = to_size(decode(Path(data.train.name(0)), record), record).transpose(2, 0, 1)
+    np.testing.assert_array_equal(alone, drafted[0])
+    assert Preprocess.from_json(record.to_json()) == record
+    assert final_size(record, True) == (32, 32)
+
+
+def test_the_command_lists_and_clears(photos: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "cache"]) == 0
+    through(photos)
+    path = decoded_folder()
+    capsys.readouterr()
+    assert main(["data", "cache", "list"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[2].split()[:4] == ["photos", "train", "40", "16x16"], out
+    assert str(path) in out
+    assert main(["data", "cache", "clear"]) == 0
+    assert capsys.readouterr().out.startswith("freed ")
+    assert list(path.iterdir()) == []
+    assert main(["data", "cache", "drop"]) == 2
+    assert "unknown action of data cache: 'drop'; known: clear, list" in capsys.readouterr().err
+    assert main(["data", "stats"]) == 2
+    assert "data stats: expected a path, or one of digits" in capsys.readouterr().err

@@ -1,0 +1,134 @@
+"""The views of an image: what they are, what they cost, and what cannot be."""
+
+import pytest
+import torch
+from torchvision.transforms.v2 import functional
+
+from convsmith.base.config import plain
+from convsmith.base.errors import UsageError
+from convsmith.data.preprocess import Preprocess
+from convsmith.data.viewing import log_mean, seen, shifted, ten_crop
+from convsmith.data.views import Mirror, TenCrop, Translate, price, read_views, scaled_records, views_text
+
+SMALL = Preprocess(mode="L", size=(4, 4), mean=(0.5,), std=(0.5,))
+LARGE = Preprocess(resize=256, size=(224, 224), mean=(0.5,) * 3, std=(0.25,) * 3)
+FILL = torch.tensor([9], dtype=torch.uint8)
+
+
+def numbered(height: int, width: int, count: int = 1) -> torch.Tensor:
+    return torch.arange(count * height * width, dtype=torch.uint8).view(count, 1, height, width)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["mirror", "ten_crop(4)", "translate(1), mirror", "multi_scale(224, 256), dense", "draws(3, pooling, 7)", ""],
+)
+def test_views_are_read_back_from_their_text_and_their_json(text: str) -> None:
+    views = read_views(text)
+    assert views_text(views) == text
+    assert read_views(plain(views)) == views
+    assert read_views("multi_scale((224, 256))") == read_views("multi_scale(224, 256)")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("flop", "unknown views 'flop'"),
+        ("mirror,mirror", "views: mirror is given twice; give it once"),
+        ("ten_crop,mirror", "views: ten_crop holds the mirror images already; leave out mirror"),
+        ("translate(1),dense", "views: translate and dense both say which part of the image is seen; give one"),
+        ("multi_scale", r"expected different lengths in pixels such as multi_scale\(224, 256\), received none"),
+        ("multi_scale(8, 8)", "received 8, 8"),
+        ("multi_scale(0)", "received 0"),
+        ("multi_scale(big)", "expected a whole number, received 'big'"),
+        ("translate(0)", "translate: expected at least 1 pixel, received 0"),
+        ("ten_crop(-1)", "ten_crop: expected a padding of 0 or more pixels, received -1"),
+        ("draws(0)", "draws: expected at least 1, received 0"),
+        ("draws(2, noise)", "unknown value for views.*: 'noise'; known: all, dropout, pooling"),
+        ("draws(2, all, -1)", "draws: expected a seed of 0 or more, received -1"),
+    ],
+)
+def test_wrong_views_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_views(text)
+
+
+@pytest.mark.parametrize(("side", "size"), [(8, (5, 5)), (7, (4, 3)), (6, (6, 6))])
+def test_ten_crops_are_torchvisions(side: int, size: tuple[int, int]) -> None:
+    images = torch.randint(0, 256, (3, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    for found, expected in zip(ten_crop(images, size), functional.ten_crop(images, list(size)), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_ten_crops_by_hand() -> None:
+    images = numbered(3, 3)
+    top_left, top_right, bottom_left, bottom_right, centre, *mirrored = ten_crop(images, (1, 1))
+    found = [int(t) for t in (top_left, top_right, bottom_left, bottom_right, centre)]
+    assert found == [0, 2, 6, 8, 4]
+    assert [int(t) for t in mirrored] == [2, 0, 8, 6, 4]
+
+
+def test_shifts_see_one_pixel_beyond_the_border_which_mirrors() -> None:
+    images = numbered(3, 3)
+    same, up_left, down_right = shifted(images, 1, FILL)
+    assert same is images
+    assert up_left[0, 0].tolist() == [[4, 3, 4], [1, 0, 1], [4, 3, 4]]
+    assert down_right[0, 0].tolist() == [[4, 5, 4], [7, 8, 7], [4, 5, 4]]
+
+
+def test_the_shares_of_views_add_up_to_one() -> None:
+    images = numbered(6, 6, 2)
+    found = list(seen(images, (Translate(1), Mirror()), (4, 4), FILL))
+    assert [share for share, _ in found] == [0.25, 0.25, 0.125, 0.125, 0.125, 0.125]
+    assert torch.equal(found[0][1], images[:, :, 1:5, 1:5])
+    assert torch.equal(found[1][1], images[:, :, 1:5, 1:5].flip(-1))
+    crops = list(seen(images[:, :, :4, :4], (TenCrop(1),), (4, 4), FILL))
+    assert sum(share for share, _ in crops) == pytest.approx(1)
+    assert crops[0][1][0, 0, 0].tolist() == [9, 9, 9, 9]  # the padding above
+    assert torch.equal(crops[0][1][:, :, 1:, 1:], images[:, :, :3, :3])
+
+
+def test_the_mean_is_that_of_the_probabilities() -> None:
+    first, second = torch.tensor([[0.2, 0.8]]).double(), torch.tensor([[0.9, 0.1]]).double()
+    found = log_mean([(0.25, first.log()), (0.75, second.log())])
+    assert torch.allclose(found.exp(), 0.25 * first + 0.75 * second)
+
+
+def test_scales_are_whole_centre_squares() -> None:
+    assert scaled_records(read_views("mirror"), LARGE) == (LARGE,)
+    assert [r.size for r in scaled_records(read_views("ten_crop"), LARGE)] == [(256, 256)]
+    assert [r.size for r in scaled_records(read_views("ten_crop(4)"), LARGE)] == [(224, 224)]
+    records = scaled_records(read_views("multi_scale(224, 384),ten_crop(1)"), LARGE)
+    assert [(r.size, r.resize) for r in records] == [((224, 224), 224), ((384, 384), 384)]
+
+
+@pytest.mark.parametrize(
+    ("text", "preprocess", "message"),
+    [
+        ("ten_crop", SMALL, r"ten_crop: the images have 4x4 pixels.*no margin.*ten_crop\(1\)"),
+        ("dense", SMALL, r"dense: the images have 4x4 pixels.*multi_scale\(5\),dense"),
+        ("multi_scale(200)", LARGE, "which cannot be cut from images scaled to 200; give lengths of at least 224"),
+        ("multi_scale(5000)", LARGE, "multi_scale: expected lengths of at most 4096 pixels, received 5000"),
+        ("ten_crop(5)", SMALL, "ten_crop: a padding of 5 pixels is larger than images of 4x4"),
+        ("translate(4)", SMALL, "translate: a shift by 4 pixels needs images larger than 4x4"),
+    ],
+)
+def test_views_that_do_not_fit_the_images_are_refused(text: str, preprocess: Preprocess, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        scaled_records(read_views(text), preprocess)
+
+
+@pytest.mark.parametrize(
+    ("text", "views", "pixels"),
+    [
+        ("mirror", 2, 2),
+        ("ten_crop", 10, 10),
+        ("translate(1),mirror", 6, 6),
+        ("multi_scale(224, 448),mirror", 4, 4),
+        ("multi_scale(224, 448),dense,mirror", 4, 10),
+        ("draws(5),mirror", 10, 10),
+    ],
+)
+def test_the_price_of_views(text: str, views: int, pixels: float) -> None:
+    found = price(read_views(text), LARGE)
+    assert (found.views, found.pixels) == (views, pixels)

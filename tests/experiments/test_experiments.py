@@ -1,0 +1,295 @@
+"""Experiments: the runs of one folder, their table, picture and report; reuse, going on, and what is refused."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import convsmith
+from convsmith.base.errors import BadFile, UsageError
+from convsmith.cli import main
+from convsmith.experiments import depth, regularisation, running
+from convsmith.experiments.drawing import group_rows
+from convsmith.experiments.entries import EXPERIMENTS
+from convsmith.experiments.experiment import Experiment, Member, changed
+from convsmith.experiments.folder import check_folder, default_folder
+from convsmith.experiments.running import expectation_text, expectations, reproduce
+from convsmith.recipes.choose import choose, run_recipe
+from convsmith.recipes.prepare import prepare
+from convsmith.recipes.run import train
+from convsmith.runs.directory import open_run
+from convsmith.training.interrupt import Interrupted
+
+ON_DIGITS = ("--quick", "--data", "digits", "--size", "8", "--quiet", "--engine.threads", "1")
+
+
+def members() -> tuple[Member, ...]:
+    """Two lines of the table: one of two members, and one that starts from the first."""
+    base = choose("digits", None).edit(quick=True, seed=3, engine__threads=1, engine__precision="fp32")
+    return (
+        Member("small", base, "from nothing", series="a", place=1.0),
+        Member("large", base.edit(network="lenet5_d2l", data__size=28), "from nothing", series="a", place=2.0),
+        Member("second", base.edit(optimiser__lr=0.01), start="small", series="b", place=2.0),
+    )
+
+
+TINY = Experiment("three small runs", "Which is best?", "a paper, table 1", members, "courses")
+
+
+def quietly(folder: Path, seeds: int = 2, those: tuple[Member, ...] | None = None):
+    return reproduce("tiny", TINY, those or members(), seeds=seeds, folder=folder, quiet=True, say=lambda text: None)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory):
+    """The three members with two seeds, finished, for tests that only read them."""
+    return quietly(tmp_path_factory.mktemp("experiment") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def quick_se(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished experiment, trained by the command, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("quick") / "se"
+    assert main(["reproduce", "se", *ON_DIGITS, "--json", "--out", str(folder)]) == 0
+    return folder
+
+
+def without_times(summary: dict) -> dict:
+    return summary | {"runs": [run | {"seconds": 0} for run in summary["runs"]]}
+
+
+def test_the_table_is_of_the_runs(done):
+    runs = {run["run"]: run for run in done.summary["runs"]}
+    assert list(runs) == [f"{name}-seed{seed}" for seed in (3, 4) for name in ("small", "large", "second")]
+    for name, found in runs.items():
+        run = open_run(done.folder / name)
+        metrics, row = run.record("result")["metrics"], run.metrics()[-1]
+        assert found["val_error"] == 1 - metrics["val"]["accuracy"]
+        assert found["test_error"] == 1 - metrics["test"]["accuracy"]
+        assert (found["train_loss"], found["train_error"]) == (row["train_loss"], 1 - row["train_accuracy"])
+        assert run_recipe(run.path).seed == found["seed"]
+    first, second = done.summary["groups"]
+    assert (first["group"], first["n"], second["group"], second["n"]) == ("from nothing", 4, "second", 2)
+    for group, names in ((first, ("small", "large")), (second, ("second",))):
+        for number in ("val_error", "test_error", "train_error", "train_loss"):
+            values = [runs[f"{name}-seed{seed}"][number] for seed in (3, 4) for name in names]
+            expected = (statistics.fmean(values), statistics.stdev(values), min(values), max(values))
+            assert tuple(group[number].values()) == pytest.approx(expected, rel=1e-12)
+    assert json.loads((done.folder / "summary.json").read_text()) == done.summary
+    header, rows = group_rows(done.summary)
+    assert header[:4] == ("group", "n", "validation error", "test error")
+    loss = second["train_loss"]
+    assert rows[1][-1] == f"{loss['mean']:.4f} ± {loss['deviation']:.4f}"
+
+
+def test_a_member_starts_from_an_earlier_run_of_its_seed(done):
+    for seed in (3, 4):
+        start = open_run(done.folder / f"second-seed{seed}").record("recipe")["start"]
+        assert Path(start["source"]).name == f"small-seed{seed}"
+
+
+def test_a_run_is_that_of_train(done, tmp_path):
+    alone = train(replace(members()[0].recipe, seed=4), out=tmp_path / "alone", quiet=True).result
+    assert open_run(done.folder / "small-seed4").record("result")["metrics"] == alone["metrics"]
+
+
+def test_page_and_picture(done):
+    page, drawn = ((done.folder / name).read_text() for name in ("report.html", "picture.svg"))
+    assert drawn in page
+    assert "default-src 'none'" in page
+    for text in (
+        "Which is best?",
+        "After: a paper, table 1",
+        "from nothing",
+        "second-seed4",
+        "all members.batch",
+        "large.network",
+    ):
+        assert text in page
+    loss = done.summary["groups"][1]["val_error"]["mean"]
+    assert f"second: training ends at {done.summary['groups'][1]['train_error']['mean']:.1%}" in drawn
+    assert f"validation ends at {loss:.1%}" in drawn
+
+
+def test_what_is_finished_stays_and_more_seeds_are_added(tmp_path, monkeypatch):
+    (member, *_) = members()
+    quietly(tmp_path / "set", 1, (member,))
+    first = (tmp_path / "set" / "small-seed3" / "result.json").read_bytes()
+    trained = []
+
+    def counted(recipe, **options):
+        trained.append(options["out"].name)
+        return train(recipe, **options)
+
+    monkeypatch.setattr(running, "train", counted)
+    again = quietly(tmp_path / "set", 2, (member,))
+    assert trained == ["small-seed4"]
+    assert (tmp_path / "set" / "small-seed3" / "result.json").read_bytes() == first
+    assert [run["seed"] for run in again.summary["runs"]] == [3, 4]
+    run = open_run(tmp_path / "set" / "small-seed3")
+    run.write_record("recipe", run.record("recipe") | {"recipe": run_recipe(run.path).edit(length="9steps").to_json()})
+    with pytest.raises(UsageError, match=r"small-seed3: was trained on to 9steps, and the runs of this .* are 4steps"):
+        quietly(tmp_path / "set", 2, (member,))
+
+
+def test_a_stopped_experiment_goes_on_and_gives_the_same(done, tmp_path, monkeypatch):
+    def stopped(recipe, **options):
+        if options["out"].name == "large-seed3":
+            raise Interrupted("stopped")
+        return train(recipe, **options)
+
+    monkeypatch.setattr(running, "train", stopped)
+    with pytest.raises(Interrupted):
+        quietly(tmp_path / "set")
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == ["experiment.json", "small-seed3"]
+    monkeypatch.undo()
+    assert without_times(quietly(tmp_path / "set").summary) == without_times(done.summary)
+
+
+def test_nothing_is_left_where_no_run_could_begin(tmp_path):
+    broken = replace(members()[0], recipe=members()[0].recipe.edit(data__source="nowhere"))
+    with pytest.raises(UsageError, match="no such path"):
+        quietly(tmp_path / "new" / "set", 1, (broken,))
+    assert not (tmp_path / "new").exists()
+
+
+def test_other_settings_and_other_folders_are_refused(done, tmp_path):
+    other = changed(members(), lambda recipe: recipe.edit(optimiser__lr=0.2 + recipe.optimiser.lr, batch=8))
+    expected = r"its runs of small have other settings: batch 32 there, 8 now; optimiser.lr 0.05 there, 0.25 now. Give"
+    with pytest.raises(UsageError, match=expected):
+        quietly(done.folder, 2, other)
+    with pytest.raises(UsageError, match="holds the experiment tiny; choose another folder with --out"):
+        check_folder(done.folder, "degradation", members())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="mine: expected a new or empty folder, or one of this experiment"):
+        quietly(tmp_path / "mine")
+    (tmp_path / "mine" / "notes.txt").rename(tmp_path / "mine" / "experiment.json")
+    with pytest.raises(BadFile, match="expected JSON"):
+        quietly(tmp_path / "mine")
+    (tmp_path / "mine" / "experiment.json").write_text("[]")
+    with pytest.raises(BadFile, match="expected the fields experiment and members; mend"):
+        quietly(tmp_path / "mine")
+
+
+def test_members_that_become_the_same_are_refused():
+    with pytest.raises(UsageError, match="with these options small and second are the same run, so that nothing"):
+        changed(
+            tuple(replace(m, start=None) for m in members() if m.name != "large"),
+            lambda recipe: recipe.edit(optimiser__lr=0.1),
+        )
+
+
+def test_what_is_expected_counts_what_is_left(done):
+    expected = expectations(members(), 3, done.folder)
+    assert [(e.finished, e.left) for e in expected] == [(2, 1)] * 3
+    assert all(e.each is not None and e.each.steps == 4 and e.seconds == e.each.seconds > 0 for e in expected)
+    assert expectation_text(expected).startswith("3 runs of 3 members (6 more are finished): about ")
+    finished = expectations(members(), 2, done.folder)
+    assert [e.each for e in finished] == [None] * 3
+    assert expectation_text(finished) == "all 6 runs are finished"
+
+
+@pytest.mark.parametrize("name", [*depth.EXPERIMENTS, *regularisation.EXPERIMENTS])
+def test_every_experiment(name, tmp_path):
+    """Every member can be prepared; the first and the last are trained, quickly."""
+    experiment = EXPERIMENTS[name]
+    assert isinstance(experiment, Experiment)
+    size = 32 if experiment.members()[0].recipe.data.size == 32 else 8
+    settings = {"quick": True, "data__source": "digits", "data__images": None, "data__size": size}
+    those = changed(experiment.members(), lambda recipe: recipe.edit(**settings, engine__threads=1))
+    assert len({member.name for member in those}) == len(those) >= 3
+    assert all(member.start is None or member.start in {m.name for m in those} for member in those)
+    for member in those:
+        assert prepare(member.recipe).network.classes == 10
+    ends = (those[0], those[-1])
+    found = reproduce(name, experiment, ends, seeds=1, folder=tmp_path / name, quiet=True, say=lambda text: None)
+    assert [run["run"] for run in found.summary["runs"]] == [f"{member.name}-seed0" for member in ends]
+    drawn = (tmp_path / name / "picture.svg").read_text()
+    series = {member.series for member in ends if member.series} if experiment.picture == "lines" else set()
+    for text in series or {member.line for member in ends}:
+        assert f"{text}:" in drawn or f"{text} " in drawn
+
+
+def test_by_the_command(quick_se, command, refused, here):
+    shutil.copytree(quick_se, here / default_folder("se", True))
+    answer = command("reproduce", "se", *ON_DIGITS)
+    assert (answer.code, answer.err) == (0, "")
+    lines = answer.out.splitlines()
+    assert [line.split()[:2] for line in lines[2:5]] == [["without", "1"], ["se-16", "1"], ["se-4", "1"]]
+    assert lines[-1] == f"report   {default_folder('se', True) / 'report.html'}"
+    again = command("reproduce", "se", *ON_DIGITS, "--json").json
+    assert again["folder"] == "runs/experiment-se-quick"
+    assert {"folder": again["folder"], **json.loads((quick_se / "summary.json").read_text())} == again
+    assert again["groups"][0]["test_error"]["mean"] == pytest.approx(float(lines[2].split()[3][:-1]) / 100, abs=6e-4)
+    error = refused("reproduce", "se", *ON_DIGITS, "--optimiser.lr", "0.2")
+    assert error == (
+        "runs/experiment-se-quick: its runs of without have other settings: optimiser.lr 0.1 there, 0.2 now. "
+        "Give those again to go on, or another folder with --out"
+    )
+    planned = command("reproduce", "se", *ON_DIGITS, "--dry-run", "--seeds", "2", "--json").json
+    assert (planned["runs"], [row["left"] for row in planned["members"]]) == (3, [1, 1, 1])
+    assert planned["seconds"] == pytest.approx(sum(row["estimate"]["seconds"] for row in planned["members"]))
+    text = command("reproduce", "se", *ON_DIGITS, "--dry-run", "--out", "new").out
+    assert text.splitlines()[-1].startswith("3 runs of 3 members: about ")
+    assert not Path("new").exists()
+
+
+def test_what_the_command_refuses(refused, here):
+    assert refused("reproduce", "se", "--seeds", "0") == "reproduce: --seeds must be at least 1, received 0"
+    assert refused("reproduce", "vgg16-totals", "se") == (
+        "reproduce: experiments train, so one is named alone, received vgg16-totals, se"
+    )
+    assert refused("reproduce", "degr*") == (
+        "reproduce: 'degr*' matches no figure; experiments train, so one is named in full: degradation"
+    )
+    assert "nearest: degradation" in refused("reproduce", "degredation")
+    assert refused("reproduce", "se", "--batch-size=8").startswith("reproduce: unknown option --batch-size; nearest:")
+    same = refused("reproduce", "stochastic-depth", "--edits", "drop_path=0.1")
+    assert same.startswith("with these options all-branches and drop-0.2 are the same run")
+    few = refused("reproduce", "se", "--data", "digits", "--dry-run")
+    assert few.startswith("data.images: expected 10 (one of each class) to 1366 (all that train), received 10000")
+
+
+def test_all_and_patterns_train_nothing(command, here):
+    names = [row["entry"] for row in command("reproduce", "batch-norm*", "--json").json]
+    assert names
+    assert not set(names) & set(EXPERIMENTS)
+    assert not (here / "runs").exists()
+
+
+FREE = """
+import contextlib, io, sys
+from convsmith.cli import main
+for words in [[], ["--json"], ["degr*"], ["se", "--seeds", "0"], ["se", "--help"], ["batch-norm", "--nonsense"]]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), \\
+        contextlib.suppress(SystemExit):
+        main(["reproduce", *words])
+print({"torch", "torchvision", "sklearn"} & set(sys.modules))
+"""
+
+
+def test_listing_and_refusing_load_no_torch(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path(convsmith.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", FREE], env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout == "set()\n"
+
+
+def test_a_killed_experiment_goes_on_and_gives_the_same(quick_se, forks, command, here):
+    words = ("reproduce", "se", *ON_DIGITS, "--json")
+    whole = json.loads((quick_se / "summary.json").read_text())
+    fork = forks.start(*words, "--out", str(here / "killed"))
+    begun = here / "killed" / "se-16-seed0" / "checkpoints"
+    assert fork.until(lambda: begun.is_dir() and any(begun.iterdir()))
+    fork.kill()
+    again = command(*words, "--out", "killed").json
+    assert without_times(again)["runs"] == without_times(whole)["runs"]
+    assert again["groups"] == whole["groups"]

@@ -1,0 +1,157 @@
+"""A task of a user's own: what it may be, what it lacks, and the runs that it makes."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from convsmith.recipes.evaluate import evaluate_run
+
+# A loss and numbers that Convsmith does not have.
+TASK = """
+import torch
+from torch.nn import functional
+
+
+class Numbers:
+    def __init__(self, loss, count):
+        self.values = {"loss": loss, "score": -loss, "count": count, "twice": 2 * loss}
+
+    def summary(self):
+        return self.values
+
+
+class Tally:
+    def __init__(self):
+        self.outputs, self.targets = [], []
+
+    def update(self, outputs, targets):
+        self.outputs.append(outputs)
+        self.targets.append(targets)
+
+    def result(self):
+        targets = torch.cat(self.targets)
+        return Numbers(functional.multi_margin_loss(torch.cat(self.outputs), targets).item(), len(targets))
+
+
+class Margin:
+    def __init__(self, classes, counts=()):
+        self.labels, self.guess_loss, self.counts = classes, 1.0, counts
+
+    def loss(self, outputs, targets):
+        return functional.multi_margin_loss(outputs, targets)
+
+    def correct(self, outputs, targets):
+        return (outputs.argmax(1) == targets).sum()
+
+    def tally(self, device):
+        return Tally()
+
+
+def make(classes, counts):
+    return Margin(classes, counts)
+"""
+DIGITS = ("train", "lenet5", "--data", "digits", "--quick", "--quiet", "--augment", "")
+
+
+@pytest.fixture
+def task(here: Path) -> Path:
+    (here / "my_task.py").write_text(TASK)
+    return here / "my_task.py"
+
+
+def test_a_run_with_a_task_of_ones_own(task: Path, here: Path, command) -> None:
+    answer = command(*DIGITS, "--task", "my_task.py:make", "--out", "run")
+    assert answer.code == 0, answer.err
+    record = json.loads((here / "run" / "recipe.json").read_text())
+    assert record["recipe"]["task"] == f"{task}:make"
+    assert sum(record["task"]["values"]["counts"]) == 256  # quick trains on so many
+    result = json.loads((here / "run" / "result.json").read_text())["metrics"]["test"]
+    assert result["score"] == -result["loss"]
+    assert f"test score           {result['score']:.6g}  (over 179 images)" in answer.out
+    row = json.loads((here / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert row["val_score"] == -row["val_loss"]
+    assert "val_accuracy" not in row
+    page = (here / "run" / "report.html").read_text()
+    assert f'<div class="value">{result["score"]:.4g}</div>' in page
+    assert "twice" in page
+    shown = command("eval", "run")
+    assert f"twice     {2 * result['loss']:.6g}" in shown.out
+    assert command("eval", "run", "--json").json["twice"] == pytest.approx(2 * result["loss"])
+    assert command("eval", "run", "--calibrate").code == 2
+    assert command("train", "run", "--seed", "1", "--quiet", "--out", "run2").code == 0
+    compared = command("compare", "run", "run2")
+    assert "no paired test: a task of one's own does not say which images are right" in compared.out
+    assert "twice" in compared.out
+    task.write_text(TASK + "\n# changed\n")
+    changed = command("eval", "run")
+    assert (changed.code, "has changed since the run was made with it" in changed.err) == (1, True)
+    task.unlink()
+    assert "the file that made this run's task is gone" in command("eval", "run").err
+
+
+def test_only_the_loss_is_ones_own(here: Path, command) -> None:
+    (here / "my_task.py").write_text(
+        "from convsmith.tasks.classify import Classify\n\n\nclass Twice(Classify):\n"
+        "    def loss(self, outputs, targets):\n        return 2 * super().loss(outputs, targets)\n\n\n"
+        "def make(classes, label_smoothing):\n    return Twice(classes, label_smoothing)\n"
+    )
+    assert command(*DIGITS, "--task", "my_task.py:make", "--out", "run").code == 0
+    result = evaluate_run("run").result
+    assert result.accuracy == pytest.approx(sum(result.right) / result.count)
+    assert "Confusion" in (here / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("def correct(", "def korrect("), r"is no task; it lacks correct \(correct\(outputs, targets\): how many"),
+        (
+            ("def make(classes, counts)", "def make(classes, weather)"),
+            "my_task.py:make needs weather, and only classes,",
+        ),
+        (("    return Margin(classes, counts)", "    return 1 / 0"), "make failed: ZeroDivisionError"),
+        (("    return Margin(classes, counts)", "    return None"), "gave a NoneType that is no task; it lacks labels"),
+        (("= classes, 1.0", "= ('a',), 1.0"), "expected labels to be the classes of the data, received"),
+        (("= classes, 1.0", "= classes, 'one'"), "expected guess_loss to be a finite Python number, received 'one'"),
+        (
+            ("return functional.multi_margin_loss(outputs, targets)", "return 3"),
+            "loss gave 3; expected one finite number",
+        ),
+        (
+            ("return functional.multi_margin_loss(outputs, targets)", "return outputs.detach().mean()"),
+            "loss gave .*, no gradient; expected",
+        ),
+        (("return functional.multi_margin_loss(outputs, targets)", "return outputs.sum(1)"), "a tensor of shape .4,"),
+        (
+            ("return functional.multi_margin_loss(outputs, targets)", "return outputs @ targets"),
+            "loss failed on targets",
+        ),
+        (("(outputs.argmax(1) == targets).sum()", "(outputs.argmax(1) == targets)"), "correct gave a tensor of shape"),
+        (('"score": -loss, ', ""), "the summary of an evaluation lacks score; received"),
+        (('"count": count', '"count": None'), "expected count of an evaluation's summary to be a finite Python number"),
+        (("targets = torch.cat(self.targets)", "targets = self.nothing"), "tally failed on targets int64 .4,.: Attrib"),
+        (("def make(", "def build("), "unknown function in .*my_task.py: 'make'"),
+        (("import torch\n", "import torhc\n"), "could not be run: ModuleNotFoundError"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_trained(task: Path, here: Path, refused, change, says: str) -> None:
+    assert TASK.count(change[0]) >= 1
+    task.write_text(TASK.replace(*change))
+    code = 1 if "failed: Zero" in says or "could not" in says else 2
+    said = refused(*DIGITS, "--task", "my_task.py:make", "--out", "run", code=code)
+    assert re.search(says, said), said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--task", "other.py:make"], "other.py: no such file; a task of your own is given as file.py:function"),
+        (["--task", "margin"], "task: expected file.py:function, received 'margin'"),
+        (["--task", "my_task.py:make", "--loss.kind", "bce"], "loss.kind: the task .* has a loss of its own"),
+        (["--task", "my_task.py:make", "--augment", "mixup(0.2)"], "loss failed on targets float32 .4, 10."),
+    ],
+)
+def test_options_that_do_not_go_together(task: Path, here: Path, refused, words: list[str], says: str) -> None:
+    assert re.search(says, refused(*DIGITS, *words, "--out", "run"))
