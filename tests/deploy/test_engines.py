@@ -67,7 +67,7 @@ def test_merging_keeps_the_outputs_and_the_module(name):
     with torch.no_grad():
         expected, found = model.module(images_for(tree)), merged(images_for(tree))
     assert expected.std() > 1e-3
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert (found - expected).abs().max() <= 2e-4 * expected.abs().max()
     count = {kind: sum(isinstance(m, nn.BatchNorm2d) for m in kind.modules()) for kind in (model.module, merged)}
     # DenseNet normalises what it concatenates, which no convolution computes.
     assert count[merged] < count[model.module]
@@ -215,7 +215,7 @@ def test_engines_that_cannot_be_had(monkeypatch):
 def test_the_quickest_counts_its_start():
     rows = [Measured(PLAIN, 1.0, 0.0), Measured("slow", 0.5, 10.0), Measured("fast", 0.1, 100.0)]
     order = {n: [row.engine for row in quickest(rows, n)] for n in (10, 40, 200, 1000)}
-    assert order == {10: [PLAIN], 40: ["slow", PLAIN], 200: ["slow", "fast", PLAIN][::1], 1000: ["fast", "slow", PLAIN]}
+    assert order == {10: [PLAIN], 40: ["slow", PLAIN], 200: ["slow", "fast", PLAIN], 1000: ["fast", "slow", PLAIN]}
     assert [row.engine for row in quickest([rows[0], replace(rows[2], why="refused")], 1000)] == [PLAIN]
     # A gain below 5% is noise.
     assert [row.engine for row in quickest([rows[0], Measured("near", 0.97, 0.0)], 1000)] == [PLAIN]

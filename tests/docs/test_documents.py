@@ -98,6 +98,7 @@ def test_command_of_the_documents(
         words += STAND_INS.get(words[1], [])
         if "photos/" in words:
             words += ["--batch", "8"]
+            words += [] if "--size" in words or words[0] == "finetune" else ["--size", "64"]
     if words[0] == "reproduce" and words[1:2] and words[1] in EXPERIMENTS:
         words += ["--quick", "--quiet", "--data", "digits", "--size", "8"]
     try:

@@ -27,10 +27,11 @@ def few_digits() -> Recipe:
         init="he_in",
         data=DataOptions(source="mnist", size=32, images=1000, split="75/5/20"),
         batch=50,
-        length=Duration(60, "ep"),
+        length=Duration(40, "ep"),
         optimiser=Optimiser(lr=0.02, momentum=0.9, weight_decay=0.0),
-        schedule=Schedule(kind="step", at=(Duration(80, "%"),)),
-        evaluate_every=Duration(2, "ep"),
+        schedule=Schedule(kind="step", warmup=Duration(2, "ep"), at=(Duration(80, "%"),)),
+        explosion=0.0,  # without a norm the first losses may be far above that of a guess
+        evaluate_every=Duration(4, "ep"),
         checkpoint_every=Duration(20, "ep"),
         engine=EngineOptions(precision="fp32", threads=1),
     )
@@ -55,7 +56,7 @@ def regularisers() -> tuple[Member, ...]:
         "batch norm": edited("norm=batch"),
         "linear bottleneck": edited("linear_bottleneck(20)"),
         "label smoothing": replace(base, label_smoothing=0.1),
-        "early stopping": replace(base, early_stopping=EarlyStopping(patience=Duration(10, "ep")), select="best"),
+        "early stopping": replace(base, early_stopping=EarlyStopping(patience=Duration(12, "ep")), select="best"),
         "noise": augmented(steps.Noise(0.1)),
         "cutout": augmented(steps.Cutout(12)),
         "mixup": augmented(steps.Mixup(0.4)),
