@@ -57,7 +57,7 @@ def add_options(app: Sphinx, page: str, source: list[str]) -> None:
 
 def printed(*words: str) -> str:
     """What a command prints that only tells."""
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "88"
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         main(words)

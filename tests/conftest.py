@@ -1,7 +1,9 @@
 """Small data sets and networks that a test makes, the command in this process, and the command in one to be killed."""
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +23,9 @@ from convsmith.cli import main
 # As the command sets it for itself: two test processes on two cores would else starve each other.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 # What commands keep for later must not come from, or lie with, what the user of this machine has.
-_CACHE = tempfile.TemporaryDirectory(prefix="convsmith-tests-")
-os.environ["CONVSMITH_CACHE"] = _CACHE.name
+_CACHE = tempfile.mkdtemp(prefix="convsmith-tests-")
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+os.environ["CONVSMITH_CACHE"] = _CACHE
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LABELS = ("bent", "flat", "round")

@@ -7,7 +7,7 @@ this machine, network and shape, and written into the run: a resume does not dec
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, islice
 from statistics import median
 from typing import Any
@@ -82,7 +82,7 @@ def describe(engine: Engine) -> str:
 
 def _tune(plan: Plan, say: Say) -> Tuning:
     """One change after the other, each against the best so far."""
-    reference = replace(plan.engine, precision="fp32", channels_last=False, compile=False)
+    reference = _plainest(plan)
     best = _Candidate(plan, reference)
     expected = best.losses
     trials = [Trial(reference, best.rate(), 0.0, best.start_seconds, True)]
@@ -93,7 +93,7 @@ def _tune(plan: Plan, say: Say) -> Tuning:
             continue
         candidate = _Candidate(plan, engine)
         ratio = _faster(candidate, best)
-        rate = trials[-1].images_per_second if not candidate.seconds else candidate.rate()
+        rate = candidate.rate()
         drift = abs(candidate.losses - expected) / expected
         why = _objection(plan, candidate, best, ratio, drift)
         trials.append(Trial(engine, rate, drift, candidate.start_seconds, not why, why))
@@ -101,6 +101,17 @@ def _tune(plan: Plan, say: Say) -> Tuning:
         if not why:
             best = candidate
     return Tuning(best.engine, tuple(trials))
+
+
+def _plainest(plan: Plan) -> Engine:
+    """The engine without anything that makes it faster but what the user asked for."""
+    options = plan.recipe.engine
+    return replace(
+        plan.engine,
+        precision="fp32" if options.precision == "auto" else plan.engine.precision,
+        channels_last=False,
+        compile=options.compile == "on",
+    )
 
 
 def _changes(plan: Plan) -> Iterator[dict[str, Any]]:
@@ -120,10 +131,11 @@ class _Candidate:
     """A copy of the run on one engine, which takes the run's first steps again and again."""
 
     def __init__(self, plan: Plan, engine: Engine):
-        self.engine, self.batch = engine, 0
+        self.engine = engine
         self.seconds: list[float] = []
         with _run(engine):
-            self.job: Job = make_job(replace(plan, engine=engine))
+            # Whether the loss explodes is for the run to say.
+            self.job: Job = replace(make_job(replace(plan, engine=engine)), explosion=0.0)
             model = engine.place(make_model(plan, []))
             self.state: State = new_state(model, plan.recipe.optimiser, engine)
             engine.accelerate(model)
@@ -198,6 +210,7 @@ def _key(plan: Plan) -> str:
         "shape": [plan.recipe.batch, plan.dataset.preprocess.channels, *plan.dataset.preprocess.size],
         "optimiser": str(plan.recipe.optimiser),
         "asked": str(plan.recipe.engine),
+        "found": [field.name for field in fields(Engine)],
         # Whether compiling pays depends on the length, but hardly.
         "steps": plan.recipe.length.steps(steps_in_epoch(len(plan.dataset.train), plan.recipe.batch)).bit_length(),
     }

@@ -3,6 +3,8 @@
 import atexit
 import contextlib
 import itertools
+import os
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -52,7 +54,10 @@ def _left(
 ) -> BaseException:  # fmt: skip
     """The error to leave with: `Told` where another process says it."""
     board, code = group.board, 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)
-    atexit.unregister(dist.destroy_process_group)  # with processes that are gone it would wait for them
+    # With processes that are gone the ends of the process group and its connections would wait for them, half a minute.
+    atexit.unregister(dist.destroy_process_group)
+    if type(error) is ProcessFailed:
+        atexit.register(_end_at_once, code)
     try:
         if group.part.leads:
             first = isinstance(error, Told) or board.fail(str(error), code)
@@ -70,6 +75,12 @@ def _left(
     except dist.DistError:
         return error  # nobody is left to tell
     return ProcessFailed(_worded(group, error), code) if isinstance(error, ConvsmithError) else error
+
+
+def _end_at_once(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _worded(group: Group, error: BaseException) -> str:

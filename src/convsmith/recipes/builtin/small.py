@@ -1,7 +1,9 @@
 """Recipes that take seconds to minutes on a processor, and the one for a user's own images."""
 
+from dataclasses import replace
+
 from convsmith.base.durations import Duration
-from convsmith.data.augmentations import Crop, Flip
+from convsmith.data.augmentations import Affine, Crop, Flip
 from convsmith.data.options import DataOptions
 from convsmith.recipes.builtin.entry import BuiltIn
 from convsmith.recipes.recipe import Recipe
@@ -57,6 +59,33 @@ def lenet5_mnist() -> BuiltIn:
         result=(
             "Time: 19 seconds on 2 cores of an AMD EPYC with AVX512-BF16. Test accuracy: 99.27% in the mean of 3 seeds "
             "(99.18 to 99.36), on the 10,000 test images."
+        ),
+        sources={"LeCun et al. 1998, section II-B": "network data.size"},
+    )
+
+
+def lenet5_mnist_distorted() -> BuiltIn:
+    """The same size on distorted images, with what came after 1998."""
+    recipe = replace(
+        lenet5_mnist().recipe,
+        name="lenet5-mnist-distorted",
+        edits=("act=relu", "pool=max", "norm=batch"),
+        augment=(Affine(degrees=10, translate=0.08, scale=0.12, shear=8),),
+        length=Duration(16, "ep"),
+        optimiser=Optimiser(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        evaluate_every=Duration(2, "ep"),
+        # So small a network gains nothing from bf16 or from a second thread.
+        engine=EngineOptions(precision="fp32", threads=1),
+    )
+    return BuiltIn(
+        recipe=recipe,
+        group=SMALL,
+        title="LeNet-5's 62,000 parameters with ReLU, max pooling and batch norms, on distorted digits of MNIST",
+        paper="the network is that of LeCun et al. 1998 but for the edits; the optimisation is ours",
+        figure="0.8% test error with distorted images (LeCun et al. 1998, section III)",
+        result=(
+            "One run: 99.49% of the 10,000 test images right, 99.35% of the validation images. Its 24 minutes on one "
+            "core of an Intel Xeon of 2.5 GHz say little, since others used it."
         ),
         sources={"LeCun et al. 1998, section II-B": "network data.size"},
     )

@@ -1,0 +1,105 @@
+"""The trial of engines: what is taken and why not, what is remembered, what a run keeps of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from convsmith.recipes import autotune
+from convsmith.recipes.autotune import CLEARLY, TOLERANCE, describe, tune
+from convsmith.recipes.prepare import prepare
+from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.run import train
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    """A small run; findings are kept in a folder of the test's own."""
+    monkeypatch.setenv("CONVSMITH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(autotune, "cores", lambda: 2)
+    recipe = Recipe(network="lenet5").edit(data__source="digits", data__size=32, batch=16, length="20000steps")
+    return prepare(recipe.edit(engine__compile="off"))
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """`timed(seconds)`: steps are not taken; an engine's step takes what the function says, and so does its loss."""
+
+    def use(seconds, losses=lambda engine: 2.0, start=10.0):
+        class Fake(autotune._Candidate):
+            def __init__(self, plan, engine):
+                self.engine, self.seconds, self.losses, self.start_seconds = engine, [], losses(engine), start
+                self.job = autotune.make_job(plan)
+
+            def time(self):
+                self.seconds.append(seconds(self.engine))
+                return self.seconds[-1]
+
+        monkeypatch.setattr(autotune, "_Candidate", Fake)
+
+    return use
+
+
+def test_the_fastest_is_taken_one_change_after_the_other(plan, timed):
+    timed(lambda engine: (1.0 if engine.channels_last else 2.0) * (1.5 if engine.threads == 1 else 1.0))
+    tuning = tune(plan)
+    assert (tuning.engine.channels_last, tuning.engine.threads) == (True, plan.engine.threads)
+    assert [trial.taken for trial in tuning.trials] == [True, True, False]
+    assert [trial.images_per_second for trial in tuning.trials] == pytest.approx([8, 16, 16 / 1.5])
+    assert tuning.trials[2].why == "0.67 times the speed of the best so far"
+
+
+def test_what_is_hardly_faster_is_not_taken(plan, timed):
+    timed(lambda engine: 1.0 if engine.channels_last else 1.0 * CLEARLY - 0.001)
+    assert not tune(plan).engine.channels_last
+
+
+def test_what_changes_the_loss_is_not_taken(plan, timed):
+    timed(lambda engine: 0.1 if engine.channels_last else 1.0, lambda engine: 2.1 if engine.channels_last else 2.0)
+    tuning = tune(plan)
+    assert not tuning.engine.channels_last
+    assert tuning.trials[1].drift == pytest.approx(0.05)
+    assert tuning.trials[1].drift > TOLERANCE
+    assert tuning.trials[1].why == "its loss is 5.0% off that of fp32, more than 2%"
+
+
+@pytest.mark.parametrize(("steps", "taken"), [("20000steps", True), ("30steps", False)])
+def test_a_run_is_compiled_where_that_pays(steps, taken, plan, timed, monkeypatch):
+    monkeypatch.setattr(autotune, "may_compile", lambda options, device: True)
+    timed(lambda engine: 0.5 if engine.compile else 1.0)
+    tuning = tune(replace(plan, recipe=plan.recipe.edit(length=steps)))
+    assert tuning.engine.compile is taken
+    if not taken:
+        assert (
+            tuning.trials[-1].why == "2.00 times the speed, which so short a run does not make up for 10 s of compiling"
+        )
+
+
+def test_what_the_user_set_stays(plan, timed):
+    asked = replace(plan, recipe=plan.recipe.edit(engine__threads=1, engine__channels_last=False))
+    asked = replace(asked, engine=replace(plan.engine, threads=1, channels_last=False, precision="bf16"))
+    timed(lambda engine: 1.0)
+    kept = tune(replace(asked, recipe=asked.recipe.edit(engine__precision="bf16"))).engine
+    assert (kept.threads, kept.channels_last, kept.precision) == (1, False, "bf16")
+
+
+def test_what_was_found_is_remembered_for_this_shape(plan, timed):
+    timed(lambda engine: 1.0 if engine.channels_last else 2.0)
+    found = tune(plan).engine
+    timed(lambda engine: 3.0 if engine.channels_last else 2.0)
+    said = []
+    assert tune(plan, said.append).engine == found
+    assert tune(plan, said.append).trials == ()
+    assert said[0] == f"engine from an earlier trial of this network on this machine: {describe(found)}"
+    other = replace(plan, recipe=plan.recipe.edit(batch=8))
+    assert tune(other).engine != found
+    assert tune(plan, fresh=True).engine != found
+
+
+def test_a_run_keeps_the_engine_that_a_real_trial_found(plan, tmp_path):
+    said = []
+    recipe = plan.recipe.edit(length="3steps", engine__autotune=True)
+    run = train(recipe, out=tmp_path / "run", quiet=True, say=said.append).run
+    assert said[0].startswith("trying engines: fp32, channels first, ")
+    kept = run.record("recipe")["engine"]
+    assert f"{kept['precision']}, channels {'last' if kept['channels_last'] else 'first'}" in " ".join(said)
+    assert kept["device"] == "cpu"
