@@ -24,7 +24,8 @@ from convsmith.cli import main
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 # What commands keep for later must not come from, or lie with, what the user of this machine has.
 _CACHE = tempfile.mkdtemp(prefix="convsmith-tests-")
-atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+_OWNER = os.getpid()  # a forked process ends before this one, which still needs the folder
+atexit.register(lambda: os.getpid() == _OWNER and shutil.rmtree(_CACHE, ignore_errors=True))
 os.environ["CONVSMITH_CACHE"] = _CACHE
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
