@@ -212,7 +212,7 @@ class Group:
 
 def _is_of_connection(error: RuntimeError) -> bool:
     """Whether an exchange failed; gloo's errors have no class of their own."""
-    words = ("gloo", "nccl", "connection closed", "connection reset", "timed out waiting", "broken pipe", "pair closure")
+    words = ("gloo", "nccl", "connection closed", "connection reset", "timed out waiting", "broken pipe", "pair clos")
     return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)
 
 
