@@ -59,10 +59,10 @@ def test_evaluations_do_not_wake_what_is_frozen(recipe, tmp_path):
     plan = prepare(recipe.edit(optimiser__rules="rule('^stem', freeze=True)", length="3ep"))
     honest = fit.train_step
 
-    def watching(state, batch, job):
+    def watching(state, batch, job, asked):
         norms = {n: m.training for n, m in state.model.named_modules() if isinstance(m, nn.BatchNorm2d)}
         seen.append(norms)
-        honest(state, batch, job)
+        return honest(state, batch, job, asked)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "train_step", watching)
