@@ -4,6 +4,7 @@ Reads JSON lines: ["start", words, log file, environment] answers a process numb
 null.
 """
 
+import atexit
 import json
 import os
 import sys
@@ -27,7 +28,12 @@ def start(words: list[str], log: str, environment: dict[str, str]) -> int:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    sys.exit(main(words))
+    code = main(words)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not by sys.exit: C++ threads that the server had when it forked are not there to be ended, and abort the process.
+    os._exit(code)
 
 
 def poll(pid: int) -> int | None:

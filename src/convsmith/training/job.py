@@ -124,7 +124,8 @@ class Sums:
     @staticmethod
     def zero(device: str) -> "Sums":
         """Nothing counted yet."""
-        return Sums(*(torch.zeros((), dtype=torch.float64, device=device) for _ in SUMS))
+        loss, correct, norm, worst = (torch.zeros((), dtype=torch.float64, device=device) for _ in SUMS)
+        return Sums(loss, correct, norm, worst)
 
 
 @dataclass
