@@ -9,34 +9,30 @@ in a `DataLoader` of 2 workers whose data set transforms image by image, as torc
 line of JSON for each augmentation is added to benchmarks/results/augment.jsonl.
 """
 
-import argparse
-import json
 import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from sklearn.datasets import load_sample_image
 from torch import Tensor
-from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, default_collate
 from torchvision.transforms import AutoAugmentPolicy, InterpolationMode, v2
 
+from bare_step import bare_step
 from convsmith.base.calls import split_list
 from convsmith.base.config import kind_of, read
-from convsmith.data.augment import augment, mix, normalise
+from convsmith.data.augment import augment, mix
 from convsmith.data.augmentations import MIXING, Augment
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.suit import principal_colours
-from convsmith.nets.build import build
 from convsmith.nets.zoo import network
-from convsmith.recipes.prepare import environment
-from convsmith.training.engine import Engine, resolve, using
+from convsmith.training.engine import resolve, using
 from convsmith.training.options import EngineOptions
+from pictures import Transformed, squares
+from record import add_row, make_parser
+from turns import seconds
 
-RESULTS = Path(__file__).parent / "results" / "augment.jsonl"
 BATCH, BATCHES, SIDE, CLASSES = 128, 20, 32, 10
 RECORD = Preprocess(size=(SIDE, SIDE), mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))
 BILINEAR = InterpolationMode.BILINEAR
@@ -71,49 +67,12 @@ ROWS: dict[str, Any] = {
 }
 
 
-class Pictures(Dataset[Any]):
-    """Images of a tensor, transformed one by one."""
-
-    def __init__(self, images: Tensor, transform: Callable[[Tensor], Tensor]):
-        self.images, self.transform = images, transform
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        return self.transform(self.images[i]), i % CLASSES
-
-
-def pictures(count: int) -> Tensor:
-    """Different squares of a photograph, uint8 (count, 3, 32, 32)."""
-    photo = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)
-    corners = [(i * 7 % 160, i * 13 % 380) for i in range(count)]
-    return torch.stack([photo[:, y : y + 256 : 8, x : x + 256 : 8] for y, x in corners])
-
-
 def read_step(text: str, images: Tensor) -> Augment:
     """The record that a text names; lighting with the colours of the images."""
     if text == "lighting":
         deviations, components = principal_colours([images.numpy()])
         text = f"lighting(deviations={deviations}, components={components})"
     return read(tuple[Augment, ...], text, "augment")[0]  # type: ignore[arg-type]
-
-
-def training_step(engine: Engine, images: Tensor) -> Callable[[], None]:
-    """A step of ResNet-20 on a batch, without augmentation."""
-    model = engine.place(build(network("resnet20_cifar"), seed=0)).train()
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    targets = torch.arange(len(images)) % CLASSES
-
-    def step() -> None:
-        inputs = normalise(images, RECORD, memory_format=engine.memory_format)
-        with engine.autocast():
-            outputs = model(inputs)
-        functional.cross_entropy(outputs.float(), targets).backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-
-    return step
 
 
 def ours(images: Tensor, step: Augment, epoch: int, positions: Tensor) -> Tensor:
@@ -136,9 +95,9 @@ def our_pass(images: Tensor, step: Augment) -> Callable[[], None]:
 
 def peer_pass(images: Tensor, transform: Any) -> Callable[[], None]:
     """All images once, from torchvision's transform in the workers of a `DataLoader`."""
-    mixing = transform in (MIXUP, CUTMIX)
+    mixing, labels = transform in (MIXUP, CUTMIX), np.arange(len(images)) % CLASSES
     loader = DataLoader(
-        Pictures(images, v2.Identity() if mixing else transform),
+        Transformed(images.__getitem__, labels, v2.Identity() if mixing else transform),
         batch_size=BATCH, shuffle=True, num_workers=2, persistent_workers=True,
         collate_fn=(lambda batch: transform(*_floats(default_collate(batch)))) if mixing else default_collate,
     )  # fmt: skip
@@ -156,14 +115,6 @@ def _floats(batch: Any) -> Any:
     return images.float() / 255, targets
 
 
-def seconds(work: Callable[[], Any], times: int = 1) -> float:
-    """The time of one call, over `times` calls."""
-    start = time.perf_counter()
-    for _ in range(times):
-        work()
-    return (time.perf_counter() - start) / times
-
-
 def measure(text: str, images: Tensor, step: Callable[[], None], rounds: int, peer: bool) -> dict[str, Any]:
     """The numbers of one augmentation."""
     record, batch, positions = read_step(text, images), images[:BATCH], torch.arange(BATCH)
@@ -175,7 +126,6 @@ def measure(text: str, images: Tensor, step: Callable[[], None], rounds: int, pe
     one(), one()
     pairs = [(seconds(one, 5), seconds(step, 2)) for _ in range(rounds)]
     row: dict[str, Any] = {
-        "benchmark": "augment",
         "augment": kind_of(type(record)),
         "text": text,
         "milliseconds": round(1000 * statistics.median(a for a, _ in pairs), 3),
@@ -193,26 +143,20 @@ def measure(text: str, images: Tensor, step: Callable[[], None], rounds: int, pe
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser = make_parser(__doc__, rounds=9)
     parser.add_argument("--only", type=split_list, default=list(ROWS), help="rows to measure: flip,'crop(4)'")
     parser.add_argument("--no-peer", action="store_true", help="leave torchvision out")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="file of JSON lines that is added to")
     values = parser.parse_args()
     engine = resolve(EngineOptions(device="cpu"))
-    about = {"rounds": values.rounds, "cpu": engine.cpu, "threads": engine.threads, "precision": engine.precision}
-    about |= {k: v for k, v in environment().items() if k in ("torch", "torchvision", "python", "time")}
-    images = pictures(BATCH * BATCHES)
-    values.out.parent.mkdir(exist_ok=True)
+    images = torch.from_numpy(squares(BATCH * BATCHES, SIDE)).permute(0, 3, 1, 2).contiguous()
     with using(engine):
-        step = training_step(engine, images[:BATCH])
+        step = bare_step(engine, network("resnet20_cifar"), images[:BATCH], RECORD)
         seconds(step, 5)
         for text in values.only:
             row = measure(text, images, step, values.rounds, not values.no_peer)
             peer = f"  {row['times_torchvision']:6.1f} times torchvision" if "times_torchvision" in row else ""
             print(f"{text:24}{row['milliseconds']:8.2f} ms  {row['share_of_step']:7.2%} of a step{peer}", flush=True)
-            with values.out.open("a") as file:
-                file.write(json.dumps(row | about) + "\n")
+            add_row(values.results, "augment", row | {"rounds": values.rounds}, engine=engine)
 
 
 if __name__ == "__main__":

@@ -10,48 +10,33 @@ the same images back for validation; the test images are read once, at the end. 
 benchmarks/results.
 """
 
-import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision import models, transforms
 
 from convsmith.data.dataset import Dataset as Divided
 from convsmith.data.dataset import open_data
 from convsmith.data.examples import Examples
 from convsmith.recipes.builtin import RECIPES
-from convsmith.recipes.prepare import environment
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import train
-from convsmith.training.engine import cpu_model
+from pictures import Transformed, reader
+from record import add_row, make_parser
 
-RESULTS = Path(__file__).parent / "results" / "budget.jsonl"
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 
 
-class Images(Dataset[Any]):
+def images(examples: Examples, augment: bool) -> Transformed:
     """Examples as a torchvision user reads them: one image at a time through transforms."""
-
-    def __init__(self, examples: Examples, augment: bool):
-        steps = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()] if augment else []
-        self.transform = transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
-        self.examples = examples
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        return self.transform(Image.fromarray(np.asarray(self.examples.read(i))).convert("RGB")), int(
-            self.examples.labels[i]
-        )
+    steps = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()] if augment else []
+    transform = transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
+    return Transformed(reader(examples), examples.labels, transform)
 
 
 def peer(data: Divided, seconds: float) -> dict[str, float]:
@@ -60,8 +45,8 @@ def peer(data: Divided, seconds: float) -> dict[str, float]:
     model = models.resnet18(num_classes=10)
     model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    loader = DataLoader(Images(data.train, True), batch_size=128, shuffle=True, num_workers=2, drop_last=True)
-    start, images = time.perf_counter(), 0
+    loader = DataLoader(images(data.train, True), batch_size=128, shuffle=True, num_workers=2, drop_last=True)
+    start, seen = time.perf_counter(), 0
     model.train()
     while (spent := time.perf_counter() - start) < seconds:
         for batch, labels in loader:
@@ -73,15 +58,15 @@ def peer(data: Divided, seconds: float) -> dict[str, float]:
             optimiser.zero_grad()
             nn.functional.cross_entropy(model(batch), labels).backward()
             optimiser.step()
-            images += len(labels)
+            seen += len(labels)
     accuracy = float("nan") if data.test is None else _accuracy(model, data.test)
-    return {"accuracy": accuracy, "seconds": spent, "images": images}
+    return {"accuracy": accuracy, "seconds": spent, "images": seen}
 
 
 @torch.no_grad()
 def _accuracy(model: nn.Module, examples: Examples) -> float:
     model.eval()
-    loader = DataLoader(Images(examples, False), batch_size=256, num_workers=2)
+    loader = DataLoader(images(examples, False), batch_size=256, num_workers=2)
     return sum(int((model(batch).argmax(1) == labels).sum()) for batch, labels in loader) / len(examples)
 
 
@@ -96,25 +81,21 @@ def ours(recipe: Recipe) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, rounds=None)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--recipe", default="cifar10-speed-small")
     parser.add_argument("--only", choices=("ours", "peer"))
     values = parser.parse_args()
     recipe = RECIPES[values.recipe]().edit(data__source=str(values.folder))
-    row: dict[str, Any] = {"benchmark": "budget", "recipe": recipe.name, "data": "cifar10"}
+    row: dict[str, Any] = {"recipe": recipe.name, "data": "cifar10"}
     if values.only != "peer":
         row["ours"] = ours(recipe)
         print(f"ours: {row['ours']}", flush=True)
     if values.only != "ours":
         row["peer"] = peer(open_data(recipe.data), values.seconds)
         print(f"peer: {row['peer']}", flush=True)
-    row["cpu"] = cpu_model()
-    row |= {k: v for k, v in environment().items() if k in ("torch", "torchvision", "python", "time")}
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    add_row(values.results, "budget", row)
 
 
 if __name__ == "__main__":

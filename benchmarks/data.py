@@ -14,7 +14,6 @@ the steps of two networks are timed with the loader, on all cores: the share of 
 benchmarks/results/data.jsonl.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -42,24 +41,22 @@ from convsmith.data.loaders import Loader, training_loader
 from convsmith.data.options import DataOptions
 from convsmith.nets.build import build
 from convsmith.nets.zoo import network
-from convsmith.recipes.prepare import environment
-from convsmith.training.engine import cores, cpu_model
+from convsmith.training.engine import cores
+from pictures import write_file
+from record import add_row, make_parser
 
-RESULTS = Path(__file__).parent / "results" / "data.jsonl"
 BATCH = 64
 
 
 def write_images(folder: Path, frames: list[Path], count: int, size: tuple[int, int]) -> Path:
-    """Two class folders of `count` JPEGs of `size` (width, height)."""
+    """Two class folders of `count` JPEGs of `size` (width, height), or a pixel wider."""
     photo = load_sample_image("china.jpg")
     for i in range(count):
         if frames:
             image = Image.open(frames[i % len(frames)]).convert("RGB")
         else:
             image = Image.fromarray(np.roll(photo, (7 * i, 13 * i), (0, 1)))
-        place = folder / "ab"[i % 2] / f"{i}.jpg"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        image.resize((size[0] + i % 2, size[1])).save(place, quality=90)
+        write_file(folder, i, image.resize((size[0] + i % 2, size[1])), i % 2)
     return folder
 
 
@@ -130,12 +127,10 @@ def draft(folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, rounds=3)
     parser.add_argument("frames", type=Path, nargs="?", help="a folder with images, at any depth")
     parser.add_argument("--images", type=int, default=600)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3, help="steps of each network for the share of waiting")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="file of JSON lines that is added to")
     values = parser.parse_args()
     found = sorted(p for p in values.frames.rglob("*") if p.suffix in (".png", ".jpg")) if values.frames else []
     torch.set_num_threads(1)
@@ -161,7 +156,6 @@ def main() -> None:
         }
         drafted = draft(write_images(Path(name) / "large", [], 12, (2000, 1500)))
     row = {
-        "benchmark": "data",
         "first_epoch": round(statistics.median(r["first"] for r in rounds), 1),
         "second_epoch": round(statistics.median(r["second"] for r in rounds), 1),
         "peer": round(statistics.median(r["peer"] for r in rounds), 1),
@@ -171,15 +165,9 @@ def main() -> None:
         "draft": drafted,
         "images": values.images,
         "rounds": values.rounds,
-        "cpu": cpu_model(),
-        "cores": cores(),
-        "load": round(os.getloadavg()[0], 1),
-        **{k: v for k, v in environment().items() if k in ("torch", "torchvision", "python", "pillow", "time")},
     }
     print(json.dumps(row, indent=1))
-    values.out.parent.mkdir(exist_ok=True)
-    with values.out.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    add_row(values.results, "data", row, libraries=("pillow",))
 
 
 if __name__ == "__main__":

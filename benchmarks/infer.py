@@ -12,16 +12,11 @@ same rounds, `gflops` what the engine reaches on the network: its share is what 
 added to benchmarks/results/infer.jsonl.
 """
 
-import argparse
-import json
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-import torchvision
 
 from convsmith.base.errors import ConvsmithError
 from convsmith.deploy.engines.choose import CHECKED
@@ -33,12 +28,12 @@ from convsmith.deploy.engines.start import launch, plain, reference
 from convsmith.nets.cost import cost
 from convsmith.nets.peers import make_peer, names_of, peer_name
 from convsmith.nets.zoo import NETWORKS, network
-from convsmith.recipes.prepare import environment
 from convsmith.training.engine import Engine, resolve, using
 from convsmith.training.options import EngineOptions
+from record import add_row, make_parser
+from turns import SIDES, versus
 
-RESULTS = Path(__file__).parent / "results" / "infer.jsonl"
-SIDE = 2048  # of the matrices whose product says what the machine can do
+SIDE = SIDES[0]
 SAME = 1e-4  # of the largest output
 
 
@@ -91,12 +86,13 @@ def measure(name: str, batch: int, engine: Engine, names: Sequence[str], count: 
     operations = 2 * cost(tree).macs * batch
     return [
         {
-            "benchmark": "infer",
             "network": name,
             "batch": batch,
             "engine": runner.engine,
             "precision": runner.precision,
-            **summary(times["torchvision"], times[runner.engine], batch),
+            **versus(
+                [(batch / o, batch / p) for o, p in zip(times[runner.engine], times["torchvision"], strict=True)], 2
+            ),
             "start_seconds": round(runner.start_seconds, 2),
             **notes.get(runner.engine, {}),
             "gflops": round(operations / median(times[runner.engine]) / 1e9, 1),
@@ -106,54 +102,25 @@ def measure(name: str, batch: int, engine: Engine, names: Sequence[str], count: 
     ]
 
 
-def summary(peer: Sequence[float], ours: Sequence[float], batch: int) -> dict[str, Any]:
-    """Rates and their ratio."""
-    ratios = [p / o for p, o in zip(peer, ours, strict=True)]
-    return {
-        "ours": round(batch / median(ours), 2),
-        "torchvision": round(batch / median(peer), 2),
-        "ratio": round(median(ratios), 3),
-        "lowest": round(min(ratios), 3),
-        "highest": round(max(ratios), 3),
-        "rounds": len(ratios),
-    }
-
-
-def libraries() -> dict[str, str | None]:
-    """The versions of what computes."""
-    found: dict[str, str | None] = {"torchvision": torchvision.__version__}
-    for name in ("onnxruntime", "openvino"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, rounds=9)
     parser.add_argument("--networks", default="resnet50")
     parser.add_argument("--zoo", action="store_true")
     parser.add_argument("--batches")
     parser.add_argument("--engines")
-    parser.add_argument("--rounds", type=int, default=9)
     values = parser.parse_args()
     engine = resolve(EngineOptions())
     names = read_engines(values.engines) if values.engines else ["eager"] if values.zoo else available(engine.device)
     zoo = [name for name in NETWORKS if peer_name("torchvision", name)]
     batches = [int(word) for word in (values.batches or ("4" if values.zoo else "16,1")).split(",")]
-    machine = {"device": engine.device, "cpu": engine.cpu, "threads": engine.threads} | libraries()
-    machine |= {key: value for key, value in environment().items() if key in ("torch", "python", "time")}
-    RESULTS.parent.mkdir(exist_ok=True)
     with using(engine):
         for name in zoo if values.zoo else values.networks.split(","):
             for batch in batches:
                 for row in measure(name, batch, engine, names, values.rounds):
-                    with RESULTS.open("a") as file:
-                        file.write(json.dumps(row | machine) + "\n")
+                    add_row(values.results, "infer", row, engine=engine, libraries=("onnxruntime", "openvino"))
                     print(
                         f"{name} batch {batch} {row['engine']} {row['precision']}: {row['ours']} images/s, torchvision "
-                        f"{row['torchvision']}: ratio {row['ratio']} ({row['lowest']}-{row['highest']})",
+                        f"{row['peer']}: ratio {row['ratio']} ({row['lowest']}-{row['highest']})",
                         flush=True,
                     )
 

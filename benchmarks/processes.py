@@ -8,18 +8,15 @@ the wait for their data, which leaves out the start of the processes. The figure
 One line of JSON is added to benchmarks/results/processes.jsonl.
 """
 
-import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from convsmith.recipes.prepare import environment
-from convsmith.training.engine import cores, cpu_model
+from record import add_row, make_parser
+from turns import versus
 
-RESULTS = Path(__file__).parent / "results" / "processes.jsonl"
 WORDS = ["train", "resnet20_cifar", "--data", "digits", "--batch", "128", "--precision", "fp32", "--device", "cpu"]
 
 
@@ -31,10 +28,9 @@ def rate(folder: Path, processes: int, epochs: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, rounds=3)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=3)
     values = parser.parse_args()
     pairs: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -45,24 +41,9 @@ def main() -> None:
                 f"round {i + 1}: {values.processes} processes {several:,.0f}, one {pairs[-1][1]:,.0f} images/s",
                 flush=True,
             )
-    ratio = statistics.median(a / b for a, b in pairs)
-    row = {
-        "benchmark": "processes",
-        "network": "resnet20_cifar",
-        "processes": values.processes,
-        "several": round(statistics.median(a for a, _ in pairs), 1),
-        "one": round(statistics.median(b for _, b in pairs), 1),
-        "ratio": round(ratio, 3),
-        "rounds": values.rounds,
-        "epochs": values.epochs,
-        "cpu": cpu_model(),
-        "cores": cores(),
-        **{k: v for k, v in environment().items() if k in ("torch", "torchvision", "python", "time")},
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(row) + "\n")
-    print(f"median ratio {ratio:.2f} ({values.processes} processes / one) over {values.rounds} rounds")
+    row = {"network": "resnet20_cifar", "processes": values.processes, **versus(pairs), "epochs": values.epochs}
+    add_row(values.results, "processes", row)
+    print(f"median ratio {row['ratio']:.2f} ({values.processes} processes / one) over {values.rounds} rounds")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ of the rounds, next to that of `python -c pass`. The first round fills the cache
 is added to benchmarks/results/start_up.jsonl.
 """
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -18,10 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from convsmith.recipes.prepare import environment
-from convsmith.training.engine import cores, cpu_model
+from record import add_row, make_parser
 
-RESULTS = Path(__file__).parent / "results" / "start_up.jsonl"
 # Ends the process at the end of the first step.
 FIRST_STEP = """
 import os, sys
@@ -46,10 +42,7 @@ def seconds(words: list[str], folder: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="file of JSON lines that is added to")
-    values = parser.parse_args()
+    values = make_parser(__doc__, rounds=5).parse_args()
     command = ["-m", "convsmith"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -83,18 +76,11 @@ def main() -> None:
     for row, times in found.items():
         print(f"{row:14}{statistics.median(times):7.3f} s   ({min(times):.3f} to {max(times):.3f})", flush=True)
     line = {
-        "benchmark": "start_up",
         "seconds": {row: round(statistics.median(times), 3) for row, times in found.items()},
         "least_seconds": {row: round(min(times), 3) for row, times in found.items()},
         "rounds": values.rounds,
-        "cpu": cpu_model(),
-        "cores": cores(),
-        "load": round(os.getloadavg()[0], 1),
-        **{k: v for k, v in environment().items() if k in ("torch", "torchvision", "python", "time")},
     }
-    values.out.parent.mkdir(exist_ok=True)
-    with values.out.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    add_row(values.results, "start_up", line)
 
 
 if __name__ == "__main__":

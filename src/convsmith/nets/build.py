@@ -17,6 +17,7 @@ from convsmith.base.errors import WrongType, unknown
 from convsmith.nets.init import initialise
 from convsmith.nets.layers import Concatenation, Keeping, Kept, Scale, Sequence, Sum, Unpooling, Using, Wiring
 from convsmith.nets.network import Network
+from convsmith.nets.recompute import Recomputed
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, TorchCall, Unpool, Use
 
@@ -99,6 +100,8 @@ def build(network: Network, *, seed: int | None = None, device: str | torch.devi
     # Drawn on the CPU, whatever the device: there a seed means the same weights everywhere.
     with _random(seed), torch.device("meta" if meta else "cpu"):
         parts = {name: _module(node, name, shapes, last_uses) for name, node in network.stages + network.heads}
+        for name, _ in network.stages if network.recompute else ():
+            parts[name] = _recomputed(parts[name], network.recompute)
         module = BuiltNetwork(network, parts)
         if not meta:
             initialise(module, network.init)
@@ -130,6 +133,10 @@ def _module(node: Node, path: str, shapes: dict[str, Shape], last_uses: set[str]
         sizes = ((size,) * axes for size in (node.kernel, node.stride, node.padding))
         return Unpooling(node.name, *sizes, last=path in last_uses)
     raise TypeError(f"{path}: {node!r} is no node of a tree")
+
+
+def _recomputed(stage: nn.Module, group: int) -> nn.Module:
+    return Recomputed(dict(stage.named_children()), group) if type(stage) is Sequence else stage
 
 
 def _last_uses(network: Network) -> set[str]:

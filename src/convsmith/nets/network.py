@@ -21,6 +21,8 @@ class Network:
 
     `stages` run one after the other; each of `heads` receives the last stage's output (or, by `use`, a kept value).
     `numbers` are the arguments of its family, `init` names its rule of initialisation, `edits` what was done since.
+    `recompute` is how many children of a stage form a group that training computes twice instead of keeping what is
+    inside (0: none).
     """
 
     name: str
@@ -31,6 +33,7 @@ class Network:
     numbers: dict[str, Any] = dc.field(default_factory=lambda: {})
     init: str = "torch"
     edits: tuple[str, ...] = ()
+    recompute: int = 0
 
     def __post_init__(self) -> None:
         if not self.name.strip() or not all(text.isprintable() for text in (self.name, *self.edits)):
@@ -71,6 +74,7 @@ class Network:
             "input": list(self.input),
             "init": self.init,
             "edits": list(self.edits),
+            **({"recompute": self.recompute} if self.recompute else {}),
             "stages": {name: node_to_json(node) for name, node in self.stages},
             "heads": {name: node_to_json(node) for name, node in self.heads},
         }
@@ -164,6 +168,7 @@ _FIELDS: dict[str, type] = {
     "stages": dict,
     "heads": dict,
 }
+_OPTIONAL: dict[str, type] = {"recompute": int}
 
 
 def _network_from_json(data: Any) -> Network:
@@ -173,16 +178,18 @@ def _network_from_json(data: Any) -> Network:
     if fields.get("format") != FORMAT:
         raise UsageError(f"the network's format is {fields.get('format')!r}; this version of convsmith reads {FORMAT}")
     for name in fields:
-        if name not in _FIELDS:
-            raise unknown("field of a network", name, _FIELDS)
-    for name, kind in _FIELDS.items():
-        if name not in fields:
+        if name not in _FIELDS | _OPTIONAL:
+            raise unknown("field of a network", name, _FIELDS | _OPTIONAL)
+    for name, kind in (_FIELDS | _OPTIONAL).items():
+        if name not in fields and name in _FIELDS:
             raise UsageError(f"the network lacks {name!r}")
-        if not isinstance(fields[name], kind):
+        if name in fields and not isinstance(fields[name], kind):
             raise WrongType(f"{name}: expected a JSON {_JSON_NAMES[kind]}, received {fields[name]!r:.80}")
     input, edits = fields["input"], fields["edits"]
     if not input or not all(type(n) is int and n > 0 for n in input):
         raise WrongType(f"input: expected channels and sizes of at least 1, received {input!r:.80}")
+    if fields.get("recompute", 0) < 0:
+        raise UsageError(f"recompute: expected 0 or more, received {fields['recompute']!r:.80}")
     if not all(isinstance(text, str) for text in edits):
         raise WrongType(f"edits: expected texts, received {edits!r:.80}")
     return Network(
@@ -192,6 +199,7 @@ def _network_from_json(data: Any) -> Network:
         input=Shape(input[0], tuple(input[1:])),
         init=fields["init"],
         edits=tuple(edits),
+        recompute=fields.get("recompute", 0),
         stages=tuple((name, node_from_json(node, name)) for name, node in fields["stages"].items()),
         heads=tuple((name, node_from_json(node, name)) for name, node in fields["heads"].items()),
     )

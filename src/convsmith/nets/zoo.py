@@ -296,6 +296,7 @@ EDITS: Table[Edit] = Table(
         "fully_convolutional": edits.fully_convolutional,
         "fold_norm": edits.fold_norm,
         "reparameterise": edits.reparameterise,
+        "recompute": edits.recompute,
     },
 )
 

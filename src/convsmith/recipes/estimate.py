@@ -15,6 +15,7 @@ from convsmith.recipes.work import training_flops
 from convsmith.report.text import count, duration, size
 from convsmith.training.engine import using
 from convsmith.training.job import Job, new_state
+from convsmith.training.memory import memory_explained
 from convsmith.training.step import train_step
 
 TRIAL_STEPS = 3
@@ -51,7 +52,7 @@ def estimate(plan: Plan) -> Estimate:
     batches = chain.from_iterable(job.training.epoch(epoch) for epoch in range(TRIAL_STEPS))
     seconds: list[float] = []
     devices = [] if plan.engine.device == "cpu" else [torch.device(plan.engine.device)]
-    with using(plan.engine), torch.random.fork_rng(devices=devices):
+    with memory_explained(job), using(plan.engine), torch.random.fork_rng(devices=devices):
         for _, batch in zip(range(TRIAL_STEPS), batches, strict=False):
             start = time.perf_counter()
             train_step(state, batch, job)

@@ -16,6 +16,7 @@ from convsmith.training.average import refresh_statistics
 from convsmith.training.evaluate import evaluate
 from convsmith.training.interrupt import Interrupted, Request, stop_requests
 from convsmith.training.job import LIVE, Job, State, Sums, pack
+from convsmith.training.memory import memory_explained
 from convsmith.training.options import Swa
 from convsmith.training.progress import Progress
 from convsmith.training.rules import set_training
@@ -45,12 +46,12 @@ def fit(
     """Train from where `state` stands to the end; says "finished" or "stopped early".
 
     `beat(step, epoch)` is called after every step. Raises `Interrupted` after a first Ctrl-C, with a checkpoint
-    written, and `Exploded` with the last checkpoint as it was. Torch's global generator is left as it was found. Of
-    several processes all take part, and the first one writes.
+    written, and `Exploded` or `OutOfMemory` with the last checkpoint as it was. Torch's global generator is left as it
+    was found. Of several processes all take part, and the first one writes.
     """
     devices = [torch.device(job.engine.device)] if job.engine.device != "cpu" else []
     heard = stop_requests() if request is None else nullcontext(request)
-    with torch.random.fork_rng(devices=devices), heard as request:
+    with memory_explained(job), torch.random.fork_rng(devices=devices), heard as request:
         while state.step < job.span.total_steps:
             # Only where an epoch has ended: a run resumed in the middle of one decides when the straight one does.
             if state.step % job.span.steps_per_epoch == 0 and _should_stop(job, state):

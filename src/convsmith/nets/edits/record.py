@@ -25,11 +25,15 @@ def edit_all(network: Network, change: Callable[[str, Node], Node]) -> Network:
 def recorded(before: Network, after: Network, name: str, *args: object) -> Network:
     """`after` with the edit written down, once it is known to fit its input; warns where it is `before` unchanged."""
     text = format_call(name, args)
-    if (after.stages, after.heads, after.input) == (before.stages, before.heads, before.input):
+    if _computed(after) == _computed(before):
         warnings.warn(f"the edit {text} changed nothing in {before.name}", NoChange, stacklevel=3)
     else:
         after.trace()
     return replace(after, edits=(*before.edits, text))
+
+
+def _computed(network: Network) -> tuple[object, ...]:
+    return network.stages, network.heads, network.input, network.recompute
 
 
 def shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:

@@ -1,0 +1,281 @@
+"""Training throughput: ours as `convsmith train` runs it against the loops of others, which take turns.
+
+    python benchmarks/train.py [PATH/TO/cifar10] [--only resnet20,timm_files] [--rounds 3] [--steps 10] [--seeds 3]
+
+resnet20        ResNet-20, 32 pixels, batches of 128: a plain PyTorch loop on images that are decoded already
+resnet20_files  the same, its images decoded whenever they are read; ours decodes before the first step and keeps them
+resnet50        ResNet-50, 224 pixels, batches of 16: torchvision's network in an eager loop on one batch, no loader;
+                ours with its loader
+timm_files      timm's training of resnet18, 32 pixels, batches of 128, from JPEG files; a round is an epoch, in which
+                ours too opens and decodes every file, though in a run it does so once
+timm_arrays     the same from images in memory, augmented one by one there and batch by batch here
+
+Peers are eager, in fp32, channels first; `train_peers.py` says how each is put together. Without a folder the images
+are squares of a photograph. After some steps to warm up each round times as many of ours and of the peer; the figure
+is the median of the rounds' ratios. The share is of what the best matrix product of 2048 or 4096 reaches in the same
+number format here, before or after; a training step is 6 operations for each MAC. Then both take the same few steps
+from the same weights, in the same order, nothing augmented, for each seed: the last losses are to agree within their
+spread over the seeds. A peer that is not installed is left out with a notice. One line of JSON for each comparison is
+added to benchmarks/results/train.jsonl.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from itertools import chain, count, islice
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from convsmith.base.calls import split_list
+from convsmith.base.durations import Duration
+from convsmith.base.errors import unknown
+from convsmith.data.augment import augment, normalise
+from convsmith.data.augmentations import ColourJitter, Flip, ResizedCrop
+from convsmith.data.dataset import open_data
+from convsmith.data.loaders import Batch, training_loader
+from convsmith.data.options import DataOptions
+from convsmith.nets.cost import cost
+from convsmith.recipes.builtin import RECIPES
+from convsmith.recipes.prepare import Plan, make_job, make_model, prepare
+from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.work import OPERATIONS
+from convsmith.training.engine import using
+from convsmith.training.job import Job, State, new_state
+from convsmith.training.options import EngineOptions, Optimiser, Rule, Schedule
+from convsmith.training.rules import set_training
+from convsmith.training.step import train_step
+from pictures import reader, squares, write_file
+from record import add_row, make_parser
+from train_peers import Peer, plain, timm, torchvision
+from turns import product_flops, seconds, versus
+
+CLASSES, SMALL_BATCH, LARGE_BATCH = 10, 128, 16
+# ResNet-50 at 224 pixels computes about a hundred times as much for an image.
+FEWER_STEPS = 5
+CONSTANT = Schedule(kind="constant")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What of ours runs against which peer; `epochs`: a round is an epoch for which ours opens its images anew."""
+
+    recipe: Recipe
+    peer: Callable[[Plan], Peer]
+    steps: int
+    library: str
+    epochs: bool = False
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Our loop, with nothing but its checkpoints, evaluation and printing left out."""
+
+    plan: Plan
+    job: Job
+    state: State
+
+    def steps(self, anew: bool) -> Iterator[int]:
+        """Steps without end; each gives the number of its images. `anew` decodes at the beginning of each epoch."""
+        for epoch in count():
+            for batch in self._training(anew).epoch(epoch):
+                train_step(self.state, batch, self.job)
+                yield len(batch.targets)
+            self.state.step = 0
+
+    def _training(self, anew: bool) -> Any:
+        if not anew:
+            return self.job.training
+        # Other examples, though the same files: what is decoded is kept for as long as the examples are.
+        data, recipe = self.plan.dataset, self.plan.recipe
+        examples = data.train.subset(np.arange(len(data.train)))
+        device = self.plan.engine.device
+        return training_loader(
+            examples, data.preprocess, recipe.data, batch=recipe.batch, seed=recipe.seed, device=device
+        )
+
+
+def ours(plan: Plan) -> Ours:
+    """Our loop before its first step."""
+    model = plan.engine.place(make_model(plan, []))
+    state = new_state(model, plan.recipe.optimiser, plan.engine)
+    plan.engine.accelerate(model)
+    set_training(model)
+    return Ours(plan, make_job(plan), state)
+
+
+def resnet20(folder: Path, decoded: bool, steps: int) -> Comparison:
+    """The recipe for CIFAR-10, its rate held."""
+    recipe = RECIPES["resnet20-cifar10-fast"]().edit(data__source=str(folder), data__size=32)
+    optimiser = Optimiser(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    recipe = replace(recipe, optimiser=optimiser, schedule=CONSTANT)
+    return Comparison(recipe, partial(plain, decoded=decoded), steps, "torchvision")
+
+
+def resnet50(folder: Path, steps: int) -> Comparison:
+    """torchvision's defaults of training."""
+    data = DataOptions(source=str(folder), size=224, cache="off")
+    recipe = Recipe(
+        network="resnet50", data=data, batch=LARGE_BATCH, optimiser=Optimiser(lr=0.1, momentum=0.9), schedule=CONSTANT
+    )
+    return Comparison(recipe, torchvision, max(2, steps // FEWER_STEPS), "torchvision")
+
+
+def resnet18(folder: Path, files: bool, steps: int) -> Comparison:
+    """timm's defaults of training."""
+    recipe = Recipe(
+        network="resnet18",
+        stem="large",
+        data=DataOptions(source=str(folder), size=32, cache="off"),
+        augment=(ResizedCrop(), Flip(), ColourJitter(hue=0.0)),
+        batch=SMALL_BATCH,
+        label_smoothing=0.1,
+        optimiser=Optimiser(
+            lr=0.05, momentum=0.9, nesterov=True, weight_decay=2e-5,
+            rules=(Rule("bias|norm", weight_decay=0.0),),
+        ),
+        schedule=CONSTANT,
+    )  # fmt: skip
+    return Comparison(recipe, partial(timm, files=folder if files else None), steps, "timm", epochs=files)
+
+
+COMPARISONS: dict[str, Callable[[Path, Path, int], Comparison]] = {
+    "resnet20": lambda cifar, made, steps: resnet20(cifar, True, steps),
+    "resnet20_files": lambda cifar, made, steps: resnet20(cifar, False, steps),
+    "resnet50": lambda cifar, made, steps: resnet50(made / "large", steps),
+    "timm_files": lambda cifar, made, steps: resnet18(made / "small", True, steps),
+    "timm_arrays": lambda cifar, made, steps: resnet18(made / "small", False, steps),
+}
+
+
+def write_images(made: Path, cifar: Path | None, steps: int) -> None:
+    """JPEG files: as many small ones as the steps of an epoch see, those of CIFAR-10 where it is there, and large."""
+    few, many = 2 * CLASSES, steps * SMALL_BATCH
+    large = [Image.fromarray(image) for image in squares(4 * LARGE_BATCH, 224)]
+    small = [Image.fromarray(image) for image in squares(few + many)]
+    labels = [i % CLASSES for i in range(len(small))]
+    if cifar is not None:
+        examples = open_data(DataOptions(source=str(cifar))).train
+        read = reader(examples)
+        small = [read(i) for i in range(len(small))]
+        labels = [int(label) for label in examples.labels[: len(small)]]
+    for i, image in enumerate(large):
+        write_file(made / "large" / ("train" if i >= few else "val"), i, image, i % CLASSES)
+    held = {labels.index(label) for label in range(CLASSES)}
+    for i, (image, label) in enumerate(zip(small, labels, strict=True)):
+        write_file(made / "small" / ("val" if i in held else "train"), i, image, label)
+
+
+def speeds(plan: Plan, comparison: Comparison, rounds: int) -> dict[str, Any]:
+    """The rates of both sides, and what share they are of a matrix product's."""
+    loop, peer = ours(plan), comparison.peer(plan)
+    mine, theirs = loop.steps(comparison.epochs), peer.steps()
+    device, precision, batch = plan.engine.device, plan.engine.precision, plan.recipe.batch
+    steps = loop.job.training.steps if comparison.epochs else comparison.steps
+    start = seconds(lambda: next(mine), device=device), seconds(lambda: next(theirs), device=device)
+    warm = steps - 1 if comparison.epochs else max(1, steps // 2)
+    rate(mine, warm, device), rate(theirs, warm, device)
+    before = {name: product_flops(name, device) for name in {precision, "fp32"}}
+    pairs: list[tuple[float, float]] = []
+    for i in range(rounds):
+        pairs.append((rate(mine, steps, device), rate(theirs, steps, device)))
+        print(f"  round {i + 1}: ours {pairs[-1][0]:,.1f}, peer {pairs[-1][1]:,.1f} images/s", flush=True)
+    limit = {name: max(found, product_flops(name, device)) for name, found in before.items()}
+    row = versus(pairs)
+    work = OPERATIONS * cost(plan.network).macs  # type: ignore[arg-type]
+    return {
+        **row,
+        "steps": steps,
+        "batch": batch,
+        "start_seconds": [round(one, 2) for one in start],
+        "product_gflops": {name: round(found / 1e9, 1) for name, found in limit.items()},
+        "share": round(work * row["ours"] / limit[precision], 3),
+        "peer_share": round(work * row["peer"] / limit["fp32"], 3),
+    }
+
+
+def rate(steps: Iterator[int], number: int, device: str) -> float:
+    """Images per second over a number of steps."""
+    images: list[int] = []
+    taken = seconds(lambda: images.extend(islice(steps, number)), device=device)
+    return sum(images) / taken
+
+
+def losses(plan: Plan, comparison: Comparison, seeds: int) -> dict[str, Any]:
+    """The last losses of both sides after the same steps; raises nothing where they differ, but says it."""
+    found = [last_losses(replace(plan, recipe=replace(plan.recipe, seed=seed)), comparison) for seed in range(seeds)]
+    mine, theirs = zip(*found, strict=True)
+    spread = max(stdev(mine), stdev(theirs)) if seeds > 1 else 0.0
+    equal = abs(fmean(mine) - fmean(theirs)) <= spread
+    return {
+        "loss": round(fmean(mine), 4),
+        "peer_loss": round(fmean(theirs), 4),
+        "loss_spread": [round(stdev(one), 4) for one in (mine, theirs)] if seeds > 1 else None,
+        "loss_difference": round(max(abs(a - b) for a, b in found), 6),
+        "loss_equal": equal,
+        "seeds": seeds,
+    }
+
+
+def last_losses(plan: Plan, comparison: Comparison) -> tuple[float, float]:
+    """Ours and the peer's after `steps` steps from the same weights on the same batches, which are not augmented."""
+    loop, peer = ours(plan), comparison.peer(plan)
+    job, record = replace(loop.job, augment=(), explosion=0.0), plan.dataset.preprocess
+    batches = chain.from_iterable(job.training.epoch(epoch) for epoch in count())
+    mine = theirs = 0.0
+    for batch in islice(batches, comparison.steps):
+        before = loop.state.sums.loss.item()
+        train_step(loop.state, batch, job)
+        mine = (loop.state.sums.loss.item() - before) / job.training.batch
+        theirs = peer.step(normalise(as_it_is(batch, plan), record), batch.targets)
+    return mine, theirs
+
+
+def as_it_is(batch: Batch, plan: Plan) -> Tensor:
+    """A batch at its final size."""
+    return augment(batch.images, (), 0, 0, batch.positions, plan.dataset.preprocess)
+
+
+def main() -> None:
+    parser = make_parser(__doc__, rounds=3)
+    parser.add_argument("folder", type=Path, nargs="?", help="CIFAR-10; without it, squares of a photograph")
+    parser.add_argument("--only", type=split_list, default=list(COMPARISONS), help=f"some of {','.join(COMPARISONS)}")
+    parser.add_argument("--steps", type=int, default=10, help="of a round; ResNet-50 takes a fifth, at least 2 (10)")
+    parser.add_argument("--seeds", type=int, default=3, help="for which losses are compared; 0: leave that out (3)")
+    parser.add_argument("--compile", default="auto", choices=("auto", "on", "off"), help="as for `convsmith train`")
+    parser.add_argument("--length", default="10ep", help="of the run that compiling would have to pay for (10ep)")
+    values = parser.parse_args()
+    options, length = EngineOptions(compile=values.compile), Duration.parse(values.length)
+    with tempfile.TemporaryDirectory() as name:
+        made = Path(name)
+        write_images(made, values.folder, values.steps)
+        for what in values.only:
+            if what not in COMPARISONS:
+                raise unknown("comparison", what, COMPARISONS)
+            comparison = COMPARISONS[what](values.folder or made / "small", made, values.steps)
+            if find_spec(comparison.library) is None:
+                print(f"{what}: left out, {comparison.library} is not installed", flush=True)
+                continue
+            plan = prepare(replace(comparison.recipe, engine=options, length=length))
+            print(f"{what}: {plan.recipe.network}, {plan.engine.precision}", flush=True)
+            with using(plan.engine):
+                row = {"what": what, "network": plan.recipe.network, "size": plan.dataset.preprocess.size[0]}
+                row |= {"data": "photograph" if values.folder is None or what == "resnet50" else "cifar10"}
+                row |= speeds(plan, comparison, values.rounds) | {"compiled": plan.engine.compile}
+                row |= losses(plan, comparison, values.seeds) if values.seeds else {}
+            add_row(values.results, "train", row, engine=plan.engine, libraries=("timm",))
+            print(f"  ratio {row['ratio']:.2f} ({row['lowest']} to {row['highest']}); {row['share']:.0%} and "
+                  f"{row['peer_share']:.0%} of a matrix product", flush=True)  # fmt: skip
+            if values.seeds:
+                verdict = "equal within the seeds' spread" if row["loss_equal"] else "NOT equal within the spread"
+                print(f"  last losses {row['loss']} and {row['peer_loss']}: {verdict}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
