@@ -11,8 +11,9 @@ HEAD = """# Recipes
 
 <!-- written by docs/recipe_pages.py -->
 
-{count} recipes: those of the papers, and some of our own. {run} were run by us to their end; the others never were,
-which `convsmith recipes` and a run's first lines say too. What a paper reports is not what we promise.
+{count} recipes: those of the papers, and some of our own. {run} have a result of ours, on the data that
+it names; the others were never run by us, which `convsmith recipes` and a run's first lines say too. What a paper
+reports is not what we promise.
 
     convsmith recipes
     convsmith recipes '*cifar100*'

@@ -104,7 +104,8 @@ def test_rates_of_the_papers():
     two_hundred = Span(352, 200 * 352)
     at = [epoch * 352 for epoch in (0, 60, 120, 160, 199)]
     assert rates("wrn28-10-cifar10", *at, span=two_hundred) == [0.1, 0.02, 0.004, 0.0008, 0.0008]
-    assert rates("wrn28-10-mixup-cifar10", 0, 100 * 352, 150 * 352, span=two_hundred) == [0.1, 0.01, 0.001]
+    at = [0, *(epoch * 352 for epoch in (60, 120, 180))]
+    assert rates("wrn28-10-mixup-cifar10", *at, span=two_hundred) == [0.1, 0.01, 0.001, 0.0001]
     epochs = Span(312, 16 * 312)
     assert rates("resnet50-16ep-imagenet", 2 * 312, 9 * 312, 16 * 312, span=epochs) == [1.7, 0.85, 0]
     assert rates("mobilenet-v2-imagenet", 0, 100, 200, span=Span(100, 30_000)) == [0.045, 0.0441, 0.043218]

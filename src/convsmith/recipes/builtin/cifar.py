@@ -17,7 +17,9 @@ PADDED = (Crop(4), Flip())
 MIRRORED = (Crop(4, "reflect"), Flip())
 
 HELD_BACK = "a tenth of the training images validates"
-CHANNEL_MEAN = "the mean of each channel is subtracted, not that of each pixel"
+CHANNEL_MEAN = (
+    "the mean of each channel is subtracted, not that of each pixel, and each channel is divided by its deviation"
+)
 # Of the test error in percent as printed, on CIFAR-10 and CIFAR-100; None: the paper has no such figure.
 Errors = tuple[str | None, str | None]
 

@@ -24,7 +24,9 @@ SOURCES = {
 DIFFERS = (
     HELD_BACK,
     "Muon keeps no fixed length of the filters, which weight decay does, and all else is left to AdamW",
-    "batches are smaller, as suits a processor; optimiser.lr, momentum and weight decay are our choice",
+    "batches are smaller, as suits a processor; length, optimiser.lr, momentum and weight decay are our choice",
+    "the bias of the whitening convolution learns to the end, not for 3 epochs",
+    "the probabilities of the views are averaged, not the outputs before them",
 )
 
 
@@ -70,4 +72,9 @@ def speed_small() -> BuiltIn:
         recipe=_recipe("cifar10-speed-small", "airbench_half_cifar", Duration(7, "ep")),
         title="The network of the speed records on CIFAR-10 at half its width, for processors: 7 epochs by Muon",
         figure="none for this width",
+        result=(
+            "Run once, on JPEG copies of the images (where a published ResNet-20 of 91.7% scores 81.0%): test accuracy "
+            "86.5% through the views and 86.0% through one, in 11 minutes 19 seconds of training on 2 cores of an "
+            "Intel Xeon of 2.5 GHz (fp32). Never run by us on the original images."
+        ),
     )

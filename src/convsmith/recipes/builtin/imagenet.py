@@ -13,6 +13,9 @@ from convsmith.training.options import Ema, Optimiser, Schedule
 
 IMAGENET = "ImageNet"
 ONE_CROP = "one crop of the centre is what is evaluated"
+SQUARE = "crops come from the square in the middle of the image, scaled to 256 pixels, and not from the whole image"
+CHANNEL_SCALE = "each channel is also divided by its deviation"
+PIXEL_MEAN = f"the mean of each channel is subtracted, not that of each pixel, and {CHANNEL_SCALE}"
 
 
 def imagenet(name: str, network: str, title: str, size: int = 224, **fields: object) -> BuiltIn:
@@ -40,7 +43,12 @@ def alexnet() -> BuiltIn:
         entry,
         paper='Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural networks"',
         figure="40.7% top-1 and 18.2% top-5 validation error of one network, ten crops (table 2)",
-        differs=(ONE_CROP, "weights and biases are drawn as torch draws them", "5 epochs of patience are our choice"),
+        differs=(
+            ONE_CROP,
+            PIXEL_MEAN,
+            "weights and biases are drawn as torch draws them",
+            "5 epochs of patience are our choice",
+        ),
         sources={
             "section 5": "batch length optimiser.lr optimiser.momentum optimiser.weight_decay schedule.kind",
             "section 4.1": "augment",
@@ -63,6 +71,9 @@ def vgg16() -> BuiltIn:
         figure="25.6% top-1 and 8.1% top-5 validation error at one scale of 384 pixels (table 3, D)",
         differs=(
             "one crop at 224 of 256 pixels is what is evaluated",
+            SQUARE,
+            CHANNEL_SCALE,
+            "training at several scales does not start from a network trained at the one scale of 384",
             "nothing is taken over from configuration A; weights are drawn by He's rule, which made that needless",
             "5 epochs of patience are our choice",
         ),
@@ -90,6 +101,7 @@ def googlenet() -> BuiltIn:
             "batch, rate and length, which it does not state, are our choice",
             "the weight decay is that of Caffe's GoogLeNet",
             "the photometric distortions are left out",
+            SQUARE,
             "training is synchronous",
         ),
         sources={
@@ -112,7 +124,7 @@ def resnet50() -> BuiltIn:
         entry,
         paper='He et al. 2016, "Deep residual learning for image recognition"',
         figure="22.85% top-1 and 6.71% top-5 validation error, ten crops (table 3)",
-        differs=(ONE_CROP, "5 epochs of patience are our choice"),
+        differs=(ONE_CROP, SQUARE, PIXEL_MEAN, "5 epochs of patience are our choice"),
         sources={
             "section 3.4": (
                 "init augment batch length optimiser.lr optimiser.momentum optimiser.weight_decay schedule.kind"

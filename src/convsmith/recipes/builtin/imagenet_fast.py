@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from convsmith.base.durations import Duration
 from convsmith.data.augmentations import Cutmix, Flip, Mixup, Randaugment, ResizedCrop
 from convsmith.recipes.builtin.entry import BuiltIn
-from convsmith.recipes.builtin.imagenet import imagenet
+from convsmith.recipes.builtin.imagenet import SQUARE, imagenet
 from convsmith.tasks.options import Loss
 from convsmith.training.options import Optimiser, Progressive, Rule, Schedule
 
@@ -53,6 +53,7 @@ def sixteen_epochs() -> BuiltIn:
         figure="26.2% top-1 and 9.2% top-5 validation error in 14.9 minutes on 8 A100 (its README)",
         differs=(
             "strided convolutions have no blur before them",
+            SQUARE,
             "crops are scaled twice, to 256 pixels and from there to the size of the step",
             "the mirrored image is not evaluated with the image",
             "statistics of norms are those of a whole batch, where each of 8 devices has its 512 images",
@@ -95,14 +96,21 @@ def strikes_back(name: str) -> BuiltIn:
         if used
     )  # fmt: skip
     repeated = () if name == "a3" else ("augmentations are not repeated within a batch",)
+    scaled_twice = (
+        () if share == 1 else (f"crops are scaled twice, to {_TEST_SIDE} pixels and from there to {row.side}",)
+    )
     return replace(
         entry,
         paper=RSB,
         figure=f"{row.error:.1f}% top-1 validation error at 224 pixels (table 1)",
         differs=(
             *repeated,
-            f"RandAugment's strength {row.magnitude} of 10 is {3 * row.magnitude} of 30 and does not vary",
-            "mixup and CutMix are drawn for each image, where one of the two is drawn for a batch",
+            SQUARE,
+            *scaled_twice,
+            f"RandAugment's strength {row.magnitude} of 10 is {3 * row.magnitude} of 30 and does not vary; its two "
+            "operations always apply, where each does half of the time, and are not those that grow with the strength",
+            "each image gets mixup half of the time and CutMix half of the time, each by its own draw, where a batch "
+            "gets one of the two",
             "mixed labels keep their shares, where each class that is there counts as 1",
             "images are cropped to 224 of 256 pixels in evaluation, where it is 224 of 236",
         ),

@@ -83,10 +83,7 @@ def lenet5_mnist_distorted() -> BuiltIn:
         title="LeNet-5's 62,000 parameters with ReLU, max pooling and batch norms, on distorted digits of MNIST",
         paper="the network is that of LeCun et al. 1998 but for the edits; the optimisation is ours",
         figure="0.8% test error with distorted images (LeCun et al. 1998, section III)",
-        result=(
-            "One run: 99.49% of the 10,000 test images right, 99.35% of the validation images. Its 24 minutes on one "
-            "core of an Intel Xeon of 2.5 GHz say little, since others used it."
-        ),
+        result=("One run: 99.49% of the 10,000 test images right, 99.35% of the validation images."),
         sources={"LeCun et al. 1998, section II-B": "network data.size"},
     )
 
@@ -113,7 +110,6 @@ def photos() -> BuiltIn:
         needs="--data FOLDER",
         result=(
             "Time and result depend on the images. Run once, with --epochs 10, on the 701 frames of CamVid (480x360) "
-            "sorted by their four videos: 5 minutes on 2 cores of an AMD EPYC with AVX512-BF16 that others used too, "
-            "and 68 of 69 test images right."
+            "sorted by their four videos: 68 of 69 test images right."
         ),
     )
