@@ -27,7 +27,7 @@ from convsmith.data.augmentations import MIXING, Augment
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.suit import principal_colours
 from convsmith.nets.zoo import network
-from convsmith.training.engine import resolve, using
+from convsmith.training.engine import Engine, resolve, using
 from convsmith.training.options import EngineOptions
 from pictures import Transformed, squares
 from record import add_row, make_parser
@@ -115,7 +115,9 @@ def _floats(batch: Any) -> Any:
     return images.float() / 255, targets
 
 
-def measure(text: str, images: Tensor, step: Callable[[], None], rounds: int, peer: bool) -> dict[str, Any]:
+def measure(
+    text: str, images: Tensor, step: Callable[[], None], engine: Engine, rounds: int, peer: bool
+) -> dict[str, Any]:
     """The numbers of one augmentation."""
     record, batch, positions = read_step(text, images), images[:BATCH], torch.arange(BATCH)
     epochs = iter(range(10**9))
@@ -124,7 +126,7 @@ def measure(text: str, images: Tensor, step: Callable[[], None], rounds: int, pe
         ours(batch, record, next(epochs), positions)
 
     one(), one()
-    pairs = [(seconds(one, 5), seconds(step, 2)) for _ in range(rounds)]
+    pairs = [(seconds(one, engine, 5), seconds(step, engine, 2)) for _ in range(rounds)]
     row: dict[str, Any] = {
         "augment": kind_of(type(record)),
         "text": text,
@@ -135,7 +137,7 @@ def measure(text: str, images: Tensor, step: Callable[[], None], rounds: int, pe
     if peer and ROWS[text] is not None:
         mine, theirs = our_pass(images, record), peer_pass(images, ROWS[text])
         mine(), theirs()
-        times = [(seconds(mine), seconds(theirs)) for _ in range(rounds)]
+        times = [(seconds(mine, engine), seconds(theirs, engine)) for _ in range(rounds)]
         row["images_per_second"] = round(len(images) / statistics.median(a for a, _ in times))
         row["torchvision_images_per_second"] = round(len(images) / statistics.median(b for _, b in times))
         row["times_torchvision"] = round(statistics.median(b / a for a, b in times), 2)
@@ -151,9 +153,9 @@ def main() -> None:
     images = torch.from_numpy(squares(BATCH * BATCHES, SIDE)).permute(0, 3, 1, 2).contiguous()
     with using(engine):
         step = bare_step(engine, network("resnet20_cifar"), images[:BATCH], RECORD)
-        seconds(step, 5)
+        seconds(step, engine, 5)
         for text in values.only:
-            row = measure(text, images, step, values.rounds, not values.no_peer)
+            row = measure(text, images, step, engine, values.rounds, not values.no_peer)
             peer = f"  {row['times_torchvision']:6.1f} times torchvision" if "times_torchvision" in row else ""
             print(f"{text:24}{row['milliseconds']:8.2f} ms  {row['share_of_step']:7.2%} of a step{peer}", flush=True)
             add_row(values.results, "augment", row | {"rounds": values.rounds}, engine=engine)

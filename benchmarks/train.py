@@ -10,13 +10,13 @@ timm_files      timm's training of resnet18, 32 pixels, batches of 128, from JPE
                 ours too opens and decodes every file, though in a run it does so once
 timm_arrays     the same from images in memory, augmented one by one there and batch by batch here
 
-Peers are eager, in fp32, channels first; `train_peers.py` says how each is put together. Without a folder the images
-are squares of a photograph. After some steps to warm up each round times as many of ours and of the peer; the figure
-is the median of the rounds' ratios. The share is of what the best matrix product of 2048 or 4096 reaches in the same
-number format here, before or after; a training step is 6 operations for each MAC. Then both take the same few steps
-from the same weights, in the same order, nothing augmented, for each seed: the last losses are to agree within their
-spread over the seeds. A peer that is not installed is left out with a notice. One line of JSON for each comparison is
-added to benchmarks/results/train.jsonl.
+Peers are eager, in fp32 (on a GPU with torch's TF32 in convolutions), channels first; `train_peers.py` says how each is
+put together. Without a folder the images are squares of a photograph. After some steps to warm up each round times as
+many of ours and of the peer; the figure is the median of the rounds' ratios. The share is of what the best matrix
+product of 2048 or 4096 reaches in the same number format here, before or after; a training step is 6 operations for
+each MAC. Then both take the same few steps from the same weights, in the same order, nothing augmented, for each seed:
+the last losses are to agree within their spread over the seeds. A peer that is not installed is left out with a notice.
+One line of JSON for each comparison is added to benchmarks/results/train.jsonl.
 """
 
 import tempfile
@@ -46,7 +46,7 @@ from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.prepare import Plan, make_job, make_model, prepare
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.work import OPERATIONS
-from convsmith.training.engine import using
+from convsmith.training.engine import Engine, using
 from convsmith.training.job import Job, State, new_state
 from convsmith.training.options import EngineOptions, Optimiser, Rule, Schedule
 from convsmith.training.rules import set_training
@@ -54,7 +54,7 @@ from convsmith.training.step import train_step
 from pictures import reader, squares, write_file
 from record import add_row, make_parser
 from train_peers import Peer, plain, timm, torchvision
-from turns import product_flops, seconds, versus
+from turns import product_flops, seconds, torch_defaults, versus
 
 CLASSES, SMALL_BATCH, LARGE_BATCH = 10, 128, 16
 # ResNet-50 at 224 pixels computes about a hundred times as much for an image.
@@ -176,34 +176,42 @@ def speeds(plan: Plan, comparison: Comparison, rounds: int) -> dict[str, Any]:
     """The rates of both sides, and what share they are of a matrix product's."""
     loop, peer = ours(plan), comparison.peer(plan)
     mine, theirs = loop.steps(comparison.epochs), peer.steps()
-    device, precision, batch = plan.engine.device, plan.engine.precision, plan.recipe.batch
+    precision, batch = plan.engine.precision, plan.recipe.batch
     steps = loop.job.training.steps if comparison.epochs else comparison.steps
-    start = seconds(lambda: next(mine), device=device), seconds(lambda: next(theirs), device=device)
+    theirs_in = "fp32" if plan.engine.device == "cpu" else "tf32"
     warm = steps - 1 if comparison.epochs else max(1, steps // 2)
-    rate(mine, warm, device), rate(theirs, warm, device)
-    before = {name: product_flops(name, device) for name in {precision, "fp32"}}
+
+    def turns(number: int) -> tuple[float, float]:
+        found = rate(mine, number, plan.engine)
+        with torch_defaults():
+            return found, rate(theirs, number, plan.engine)
+
+    first = [batch / one for one in turns(1)]
+    turns(warm)
+    before = {name: product_flops(name, plan.engine) for name in {precision, theirs_in}}
     pairs: list[tuple[float, float]] = []
     for i in range(rounds):
-        pairs.append((rate(mine, steps, device), rate(theirs, steps, device)))
+        pairs.append(turns(steps))
         print(f"  round {i + 1}: ours {pairs[-1][0]:,.1f}, peer {pairs[-1][1]:,.1f} images/s", flush=True)
-    limit = {name: max(found, product_flops(name, device)) for name, found in before.items()}
+    limit = {name: max(found, product_flops(name, plan.engine)) for name, found in before.items()}
     row = versus(pairs)
     work = OPERATIONS * cost(plan.network).macs  # type: ignore[arg-type]
     return {
         **row,
         "steps": steps,
         "batch": batch,
-        "start_seconds": [round(one, 2) for one in start],
+        "first_seconds": [round(one, 2) for one in first],
+        "peer_precision": theirs_in,
         "product_gflops": {name: round(found / 1e9, 1) for name, found in limit.items()},
         "share": round(work * row["ours"] / limit[precision], 3),
-        "peer_share": round(work * row["peer"] / limit["fp32"], 3),
+        "peer_share": round(work * row["peer"] / limit[theirs_in], 3),
     }
 
 
-def rate(steps: Iterator[int], number: int, device: str) -> float:
+def rate(steps: Iterator[int], number: int, engine: Engine) -> float:
     """Images per second over a number of steps."""
     images: list[int] = []
-    taken = seconds(lambda: images.extend(islice(steps, number)), device=device)
+    taken = seconds(lambda: images.extend(islice(steps, number)), engine)
     return sum(images) / taken
 
 
@@ -262,7 +270,7 @@ def main() -> None:
             if find_spec(comparison.library) is None:
                 print(f"{what}: left out, {comparison.library} is not installed", flush=True)
                 continue
-            plan = prepare(replace(comparison.recipe, engine=options, length=length))
+            plan = prepare(replace(comparison.recipe, engine=options, length=length, explosion=0.0))
             print(f"{what}: {plan.recipe.network}, {plan.engine.precision}", flush=True)
             with using(plan.engine):
                 row = {"what": what, "network": plan.recipe.network, "size": plan.dataset.preprocess.size[0]}

@@ -10,6 +10,7 @@ from convsmith.base.errors import UsageError, unknown
 from convsmith.data.examples import Examples
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.views import read_views
+from convsmith.deploy.bundle import BundleFile, export_bundle
 from convsmith.deploy.engines.names import AUTO
 from convsmith.deploy.exchange import WeightsFile, export_weights
 from convsmith.deploy.formats import FORMATS
@@ -77,12 +78,13 @@ class Run:
         return _predicted(subject, pictures, top, device, views, engine, lambda: own_split(subject, "val")[1])
 
     def export(
-        self, path: str | Path | None = None, to: Literal["onnx", "torchvision", "timm"] = "onnx"
-    ) -> Export | WeightsFile:
+        self, path: str | Path | None = None, to: Literal["onnx", "bundle", "torchvision", "timm"] = "onnx"
+    ) -> Export | BundleFile | WeightsFile:
         """Write the network for another program, checked against its own outputs on validation images.
 
-        "onnx" holds the network with its preprocessing; "torchvision" and "timm" the weights by their names, which
-        their own network of the same architecture loads: .safetensors, or .pth and .pt by `path`.
+        "onnx" holds the network with its preprocessing, "bundle" all that this library needs; "torchvision" and "timm"
+        the weights by their names, which their own network of the same architecture loads: .safetensors, or .pth and
+        .pt by `path`.
         """
         if to not in FORMATS:
             raise unknown("export format", to, FORMATS)
@@ -91,6 +93,8 @@ class Run:
         file = Path(path) if path else self.path / "export" / FORMATS[to]
         if to == "onnx":
             return export_onnx(subject, examples, file)
+        if to == "bundle":
+            return export_bundle(subject, examples, file)
         return export_weights(subject, examples, to, file)
 
     def report(self) -> Path:

@@ -35,8 +35,7 @@ CASES = [
         MissingExtra("onnx", "deploy"),
         ImportError,
         1,
-        "this needs onnx, which is not installed; mend with: pip install 'convsmith[deploy]' "
-        "(in a checkout: pip install -e '.[deploy]')",
+        "this needs onnx, which is not installed; mend with: pip install -e '.[deploy]' in the checkout",
     ),
 ]
 

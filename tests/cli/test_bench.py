@@ -1,6 +1,7 @@
 """`convsmith bench`: the table, JSON, interrupts and what is refused. No speeds are asserted."""
 
 import re
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -82,16 +83,18 @@ def test_training_engines(command, monkeypatch):
         engine = resolve(EngineOptions(device="cpu", precision="fp32"))
         trials = (
             autotune.Trial(engine, 123.4, 0.0, 1.0, True),
-            autotune.Trial(engine, 99.0, 0.5, 2.0, False, "too far"),
+            autotune.Trial(replace(engine, threads=engine.threads + 1), 99.0, 0.5, 2.0, False, "too far"),
+            autotune.Trial(replace(engine, compile=True), None, None, None, False, "it fails (RuntimeError: no)"),
         )
-        return autotune.Tuning(engine, (trials[0], trials[1]))
+        return autotune.Tuning(engine, trials)
 
     monkeypatch.setattr(autotune, "tune", tune)
     answer = command("bench", "lenet5", "--train", "--batch", "16", "--threads", "1", "--precision", "fp32")
     assert answer.code == 0
     assert seen == [("lenet5", 16, 1, True)]
     assert re.search(r"^fp32, .* +123.4 +.* +0.00% +taken", answer.out, re.MULTILINE)
-    assert "50.00%" in answer.out
+    assert re.search(r"^fp32, .* +99.0 +2.0 s +50.00% +too far", answer.out, re.MULTILINE)
+    assert re.search(r"^fp32, .* compiled +- +- +- +it fails \(RuntimeError: no\)", answer.out, re.MULTILINE)
     assert command("bench", "lenet5", "--train", "--json").json["trials"][0]["images_per_second"] == 123.4
 
 
@@ -103,6 +106,10 @@ def test_training_engines(command, monkeypatch):
         (("lenet5", "--rounds", "-1"), "bench: --rounds must be at least 1, received -1"),
         (("lenet5", "--engines", "eagre"), "unknown engine 'eagre'; nearest: eager"),
         (("lenet5", "--data", "digits"), "bench: --data is for --train; "),
+        (
+            ("lenet5", "--train", "--rounds", "3"),
+            "bench: --rounds are turns of engines that run a network; --train takes",
+        ),
         (("lenet5", "--train", "--engines", "eager"), "bench: --engines are those that run a network; "),
         (
             ("torchvision:resnet18",),

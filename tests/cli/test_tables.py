@@ -38,8 +38,9 @@ def test_runs(command, photo_run, tmp_path):
     run = photo_run[0]
     (row,) = command("runs", run.parent, "--json").json
     assert (row["run"], row["state"], row["epoch"]) == (str(run), "finished", 3)
-    assert row.keys() == {"run", "accuracy", "name", "state", "created", "epoch", "seconds", "reason"}
-    assert row["accuracy"] == json.loads((run / "result.json").read_text())["metrics"]["test"]["accuracy"]
+    assert row.keys() == {"run", "score", "score_is", "name", "state", "created", "epoch", "seconds", "reason"}
+    accuracy = json.loads((run / "result.json").read_text())["metrics"]["test"]["accuracy"]
+    assert (row["score_is"], row["score"]) == ("accuracy", accuracy)
     assert str(run) in command("runs", run.parent).out
     shutil.copytree(run, tmp_path / "runs" / "damaged")
     (tmp_path / "runs" / "damaged" / "recipe.json").write_text("{")
@@ -85,7 +86,8 @@ def test_doctor_names_what_is_missing(command, monkeypatch):
     monkeypatch.setattr(doctor, "_version", lambda library: None if library == "pillow" else version(library))
     answer = command("doctor")
     assert answer.code == 1
-    assert "problem: pillow is not installed; mend with: pip install convsmith\nsomething needs mending\n" in answer.out
+    problem = "problem: pillow is not installed; mend with: pip install -e . in the checkout"
+    assert f"{problem}\nsomething needs mending\n" in answer.out
 
 
 @pytest.mark.parametrize(

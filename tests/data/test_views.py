@@ -7,7 +7,7 @@ from torchvision.transforms.v2 import functional
 from convsmith.base.config import plain
 from convsmith.base.errors import UsageError
 from convsmith.data.preprocess import Preprocess
-from convsmith.data.viewing import log_mean, seen, shifted, ten_crop
+from convsmith.data.view_pixels import log_mean, seen, shifted, ten_crop
 from convsmith.data.views import Mirror, TenCrop, Translate, price, read_views, scaled_records, views_text
 
 SMALL = Preprocess(mode="L", size=(4, 4), mean=(0.5,), std=(0.5,))
@@ -125,6 +125,8 @@ def test_views_that_do_not_fit_the_images_are_refused(text: str, preprocess: Pre
         ("ten_crop", 10, 10),
         ("translate(1),mirror", 6, 6),
         ("multi_scale(224, 448),mirror", 4, 4),
+        # Ten of each scale, as AlexNet's are of one.
+        ("multi_scale(256, 384, 480, 640),ten_crop", 40, 40),
         ("multi_scale(224, 448),dense,mirror", 4, 10),
         ("draws(5),mirror", 10, 10),
     ],

@@ -11,18 +11,20 @@ import torch
 from torch import nn
 
 import convsmith as cs
-from convsmith.base.errors import UsageError
+from convsmith.base import compiler
+from convsmith.base.errors import CheckFailed, UsageError
 from convsmith.base.remembered import recall, remember
+from convsmith.base.speed import ratio
 from convsmith.deploy.engines import choose, names, start
 from convsmith.deploy.engines.check import agreement
 from convsmith.deploy.engines.choose import Measured, automatic, named, quickest
 from convsmith.deploy.engines.inference import Inference, untrained
-from convsmith.deploy.engines.measure import filled, ratio
+from convsmith.deploy.engines.measure import filled
 from convsmith.deploy.engines.names import ENGINES, Kind, read_engines
 from convsmith.deploy.engines.runner import Refused, Runner
 from convsmith.deploy.engines.start import PLAIN, launch, plain, reference
 from convsmith.nets.build import build
-from convsmith.nets.source import Foreign
+from convsmith.nets.source import Foreign, open_network
 from convsmith.nets.zoo import edit, network
 from convsmith.training.engine import resolve
 from convsmith.training.options import EngineOptions
@@ -176,11 +178,21 @@ def failing(model, engine, batch):
     raise RuntimeError("no such\n operator")
 
 
+def no_program(model, engine, batch):
+    raise CheckFailed("torch gave no ONNX program")
+
+
+def too_large(model, engine, batch):
+    raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
+
+
 @pytest.mark.parametrize(
     ("begin", "message"),
     [
         (wrong, r"engine eager: refused on 5 images: a probability is off by .* \(at most 1e-04\)"),
         (failing, r"engine eager: it cannot run mobilenet_v2_035 \(RuntimeError: no such operator\)"),
+        (no_program, r"engine eager: it cannot run mobilenet_v2_035 \(CheckFailed: torch gave no ONNX program\)"),
+        (too_large, r"engine eager: 2 images at a time take more memory than there is"),
     ],
 )
 def test_what_differs_or_fails_is_refused(begin, message, model, images, engine, monkeypatch):
@@ -193,15 +205,17 @@ def test_what_differs_or_fails_is_refused(begin, message, model, images, engine,
 
 def test_engines_that_cannot_be_had(monkeypatch):
     assert names.problem("onnxruntime", "cuda").endswith("the device is cuda; give --device cpu")
-    monkeypatch.setattr(names.shutil, "which", lambda name: None)
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
     with pytest.raises(
         UsageError, match=r"engine compiled: it needs a C\+\+ compiler on the processor, and .* install"
     ):
         names.check_engine("compiled", "cpu")
     monkeypatch.setattr(names, "find_spec", lambda name: None)
     assert names.available("cpu") == ["eager"]
-    assert names.available("cuda") == ["eager", "compiled"]
-    with pytest.raises(UsageError, match=r"engine openvino: this needs openvino, .*pip install 'convsmith\[deploy\]'"):
+    assert names.available("cuda") == ["eager"]
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: name)
+    assert names.available("cpu") == names.available("cuda") == ["eager", "compiled"]
+    with pytest.raises(UsageError, match=r"engine openvino: this needs openvino, .*pip install -e '\.\[deploy\]'"):
         names.check_engine("openvino")
     for text, message in (("", "expected names such as"), ("eager,eager", "named twice"), ("egaer", "nearest: eager")):
         with pytest.raises(UsageError, match=message):
@@ -273,11 +287,56 @@ def test_what_was_remembered_is_checked_again_before_it_is_used(always, model, i
     assert said[2] == "engine: the network as it is, since no other is through sooner"
 
 
-def test_a_refused_engine_is_remembered_with_its_reason(always, model, images, engine, monkeypatch, cache):
-    monkeypatch.setattr(import_module("convsmith.deploy.engines.eager"), "eager", failing)
+@pytest.mark.parametrize("begin", [failing, no_program])
+def test_an_engine_that_cannot_run_is_remembered_with_its_reason(
+    begin, always, model, images, engine, monkeypatch, cache
+):
+    monkeypatch.setattr(import_module("convsmith.deploy.engines.eager"), "eager", begin)
     assert automatic(model, engine, 2, 1000, lambda: images, print).engine == PLAIN
     (rows,) = json.loads((cache / choose.FILE).read_text()).values()
     assert rows[1]["why"].startswith("engine eager: it cannot run")
+    said = []
+    assert automatic(model, engine, 2, 1000, lambda: images, said.append).engine == PLAIN
+    assert said == ["engine: the network as it is, since no other is through sooner"]
+
+
+def test_other_weights_may_agree_where_these_do_not(always, model, images, engine, monkeypatch, cache):
+    """The engine is timed all the same, and not started a second time."""
+    begun = []
+
+    def begin(model, engine, batch):
+        begun.append(batch)
+        return wrong(model, engine, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(import_module("convsmith.deploy.engines.eager"), "eager", begin)
+        said = []
+        assert automatic(model, engine, 2, 1000, lambda: images, said.append).engine == PLAIN
+        assert said[1].startswith("engine eager: refused on 5 images: a probability is off by")
+        assert begun == [2]
+    (rows,) = json.loads((cache / choose.FILE).read_text()).values()
+    assert [(row["engine"], row["why"]) for row in rows] == [(PLAIN, ""), ("eager", "")]
+    assert rows[1]["seconds"] > 0
+
+
+def test_what_did_not_fit_into_memory_is_tried_again(always, model, images, engine, monkeypatch, cache):
+    with monkeypatch.context() as patch:
+        patch.setattr(import_module("convsmith.deploy.engines.eager"), "eager", too_large)
+        assert automatic(model, engine, 2, 1000, lambda: images, print).engine == PLAIN
+    (rows,) = json.loads((cache / choose.FILE).read_text()).values()
+    assert [row["engine"] for row in rows] == [PLAIN]
+    said = []
+    automatic(model, engine, 2, 1000, lambda: images, said.append)
+    assert said[0] == "trying engine eager"
+
+
+def test_a_trial_is_of_one_network_of_a_users_own(model, engine, modules):
+    """The file, and what its function was given."""
+    one = replace(model, network=open_network(f"{modules}:make", classes=10, channels=3))
+    nine = replace(model, network=open_network(f"{modules}:make", classes=9, channels=3))
+    modules.write_text(modules.read_text() + "# another\n")
+    other = replace(model, network=open_network(f"{modules}:make", classes=10, channels=3))
+    assert len({choose._key(each, engine, 2) for each in (one, nine, other)}) == 3
 
 
 def test_memory_that_cannot_be_written_is_no_error(cache):

@@ -1,6 +1,7 @@
 """Weights written for torchvision and timm: their own networks load them strictly and give our outputs."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def made(shared_pictures):
             if key.endswith(("running_mean", "running_var")):
                 value.copy_(torch.rand(value.shape, generator=generator) + 0.5)
         data = open_data(DataOptions(source=str(shared_pictures), size=size, channels=channels))
-        subject = Subject(None, module, tree, data.preprocess, data.card, 1, ())
+        subject = Subject(Path("none"), Path("none"), module, tree, data.preprocess, data.card, 1, channels_last=True)
         return subject, data.val
 
     return make

@@ -1,6 +1,7 @@
 """docs/coverage.md is up to date, and every test and command that it names is there and works."""
 
 import ast
+import re
 import shlex
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def test_a_named_command_works(command, capsys, tmp_path, monkeypatch):
 
 def test_named_entries_are_there():
     assert {c.split()[2] for c in COMMANDS if c.split()[1] == "reproduce"} <= {*ENTRIES, *EXPERIMENTS}
+
+
+def test_the_changelog_counts_what_there_is():
+    """As `convsmith reproduce all` counts."""
+    told = re.search(r"`convsmith reproduce`: (\d+) entries with (\d+) figures", (ROOT / "CHANGELOG.md").read_text())
+    assert told is not None
+    assert (int(told[1]), int(told[2])) == (len(ENTRIES), sum(len(entry.figures) for entry in ENTRIES.values()))
 
 
 def test_states():

@@ -1,8 +1,13 @@
-"""Every command and block of Python in the README and in docs/ is executed, in a folder that has what they name."""
+"""Commands in indented blocks and in cells of tables, and blocks of Python, are executed where there is what they name.
+
+Not those with dots in place of something, and not Python that needs a connection (```python no-test). The commands of
+docs/coverage.md have a test of their own.
+"""
 
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +24,7 @@ from convsmith.recipes.shorthand import SHORTHAND
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COVERAGE = ROOT / "docs" / "coverage.md"
 # What other libraries call it, in the first column, and we, in the second.
 COMING_FROM = sorted((ROOT / "docs" / "coming_from").glob("*.md"))
 # The names of runs, as the pages print them; one quick run stands for all.
@@ -32,12 +38,11 @@ STAND_INS = {
 
 
 def commands(page: Path) -> list[str]:
-    """The lines of a page that begin with the command, in blocks of code and in tables."""
-    text = page.read_text()
+    """The lines of a page's indented blocks and the cells of its tables that begin with the command."""
+    text = page.read_text().replace("RUN RUN ...", "RUN RUN")
     blocks = re.findall(r"^    (convsmith .*)$", text, re.MULTILINE)
-    column = r"\|.*\| " if page in COMING_FROM else r"\| "
-    table = re.findall(rf"^{column}`(convsmith [^`]*)`", text, re.MULTILINE)
-    return [c for c in blocks + table if "..." not in c]
+    cells = [] if page == COVERAGE else re.findall(r"\| `(convsmith [^`]*)`", text)
+    return [c for c in blocks + cells if "..." not in c]
 
 
 def every_command() -> dict[str, Path]:
@@ -81,6 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tags.csv").write_text("\n".join(["image,indoors,dark,close", *tags]))
     (folder / "weights.json").write_text('{"cat": 1, "dog": 1, "owl": 4}')
     cs.train("digits", quick=True, quiet=True, out=folder / "run")
+    shutil.copytree(folder / "run", folder / "other")
     recipe = cs.Recipe().edit(data__size=32).to_json()
     (folder / "recipe.json").write_text(json.dumps(recipe))
     # Written by one command of a page and read by the next, which another process may run.
@@ -93,7 +99,7 @@ def test_command_of_the_documents(
     command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    words = shlex.split(RUN.sub("run", command), comments=True)[1:]
+    words = shlex.split(RUN.sub("run", command.replace("RUN RUN", "RUN other")), comments=True)[1:]
     if words[0] in ("train", "finetune") and "--resume" not in words:
         words += ["--quick", "--quiet"]
         words += STAND_INS.get(words[1], [])
@@ -130,8 +136,16 @@ def test_options_for_those_who_come_from_elsewhere_are_ours(options: str) -> Non
         assert cs.edit(cs.network("resnet18"), edit) != cs.network("resnet18")
 
 
-def test_pages_have_commands() -> None:
-    assert sum(len(commands(p)) for p in PAGES) >= 25
+def test_commands_are_found_in_blocks_and_in_any_column(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Say `convsmith show a`:\n\n    convsmith show b\n    convsmith eval RUN RUN ... --ensemble\n\n"
+        "| `convsmith show c` | to `convsmith show d` | `convsmith show e`, or so |\n"
+        "| f | `convsmith train ... --lr 1` |\n"
+    )
+    assert commands(page) == ["convsmith show b", "convsmith eval RUN RUN --ensemble", "convsmith show c",
+                              "convsmith show e"]  # fmt: skip
+    assert sum(len(commands(p)) for p in PAGES) >= 150
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

@@ -230,7 +230,7 @@ def test_by_the_command(quick_se, command, refused, here):
     assert again["groups"][0]["test_error"]["mean"] == pytest.approx(float(lines[2].split()[3][:-1]) / 100, abs=6e-4)
     error = refused("reproduce", "se", *ON_DIGITS, "--optimiser.lr", "0.2")
     assert error == (
-        "runs/experiment-se-quick: its runs of without have other settings: optimiser.lr 0.1 there, 0.2 now. "
+        "runs/experiment-se-quick: its runs of without have other settings: optimiser.lr 0.05 there, 0.2 now. "
         "Give those again to go on, or another folder with --out"
     )
     planned = command("reproduce", "se", *ON_DIGITS, "--dry-run", "--seeds", "2", "--json").json

@@ -1,6 +1,7 @@
 """Initialisation: the variance of each scheme, torchvision's rules, and seeds."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from convsmith.nets.zoo import network
 FAN_IN, FAN_OUT = 64 * 9, 256 * 9
 VARIANCE = {
     "he_in": 2 / FAN_IN,
+    "zero_residual": 2 / FAN_IN,
     "he": 2 / FAN_OUT,
     "vgg": 2 / FAN_OUT,
     "mnasnet": 2 / FAN_OUT,
@@ -168,3 +170,20 @@ def test_on_the_meta_device_nothing_is_drawn():
     module = build(network("lenet5_1998"), device="meta")
     assert torch.equal(torch.get_rng_state(), before)
     assert module(torch.empty(2, 1, 32, 32, device="meta")).shape == (2, 10)
+
+
+def test_residual_branches_begin_at_zero():
+    """Each unit is then the identity but for its shortcut and the activation after the sum (Goyal et al. 2017)."""
+    zeros = {
+        name: [key for key, p in build(replace(network(name), init="zero_residual"), seed=0).named_parameters()
+               if key.endswith("weight") and p.ndim == 1 and not p.any()]
+        for name in ("resnet20_cifar", "plain20_cifar", "resnet50")
+    }  # fmt: skip
+    assert zeros["plain20_cifar"] == []
+    assert len(zeros["resnet20_cifar"]) == 9
+    assert all(key.endswith("branch.norm2.weight") for key in zeros["resnet20_cifar"])
+    assert len(zeros["resnet50"]) == 16
+    assert all(key.endswith("branch.norm3.weight") for key in zeros["resnet50"])
+    same = build(replace(network("plain20_cifar"), init="he_in"), seed=0).state_dict()
+    begun = build(replace(network("plain20_cifar"), init="zero_residual"), seed=0).state_dict()
+    assert all(torch.equal(same[key], begun[key]) for key in same)

@@ -1,14 +1,19 @@
 """The trial of engines: what is taken and why not, what is remembered, what a run keeps of it."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, fields, replace
 
 import pytest
+import torch
 
+from convsmith.base.remembered import remember
+from convsmith.nets.source import open_network
 from convsmith.recipes import autotune
-from convsmith.recipes.autotune import CLEARLY, TOLERANCE, describe, tune
+from convsmith.recipes.autotune import CLEARLY, TOLERANCE, Found, describe, tune
 from convsmith.recipes.prepare import prepare
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import train
+from convsmith.training.engine import Engine
 
 
 @pytest.fixture
@@ -26,9 +31,9 @@ def timed(monkeypatch):
 
     def use(seconds, losses=lambda engine: 2.0, start=10.0):
         class Fake(autotune._Candidate):
-            def __init__(self, plan, engine):
+            def __init__(self, plan, engine, job, batches):
                 self.engine, self.seconds, self.losses, self.start_seconds = engine, [], losses(engine), start
-                self.job = autotune.make_job(plan)
+                self.job = job
 
             def time(self):
                 self.seconds.append(seconds(self.engine))
@@ -82,6 +87,40 @@ def test_what_the_user_set_stays(plan, timed):
     assert (kept.threads, kept.channels_last, kept.precision) == (1, False, "bf16")
 
 
+def test_a_module_that_takes_no_channels_last_never_gets_them(plan, timed):
+    """Whether it does is found when the run is prepared; the option says only that it may be tried."""
+    timed(lambda engine: 0.1 if engine.channels_last else 1.0)
+    tuning = tune(replace(plan, engine=replace(plan.engine, channels_last=False)))
+    assert not any(trial.engine.channels_last for trial in tuning.trials)
+    assert plan.recipe.engine.channels_last
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (RuntimeError("C++ compile\n error"), "it fails (RuntimeError: C++ compile error)"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "it does not fit into memory beside the best so far"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "it does not fit into memory beside the best so"),
+    ],
+    ids=["compiler", "GPU", "processor"],
+)
+def test_an_engine_that_fails_is_a_trial_with_its_reason(error, why, plan, timed):
+    def losses(engine):
+        if engine.channels_last:
+            raise error
+        return 2.0
+
+    timed(lambda engine: 0.5 if engine.threads == 1 else 1.0, losses)
+    said = []
+    tuning = tune(plan, said.append)
+    failed, taken = tuning.trials[1:]
+    assert (failed.images_per_second, failed.drift, failed.start_seconds, failed.taken) == (None, None, None, False)
+    assert failed.why.startswith(why)
+    assert said[1] == f"trying engines: {describe(failed.engine)}: {failed.why}"
+    assert taken.taken
+    assert (tuning.engine.channels_last, tuning.engine.threads) == (False, 1)
+
+
 def test_what_was_found_is_remembered_for_this_shape(plan, timed):
     timed(lambda engine: 1.0 if engine.channels_last else 2.0)
     found = tune(plan).engine
@@ -95,11 +134,63 @@ def test_what_was_found_is_remembered_for_this_shape(plan, timed):
     assert tune(plan, fresh=True).engine != found
 
 
-def test_a_run_keeps_the_engine_that_a_real_trial_found(plan, tmp_path):
+def test_only_what_the_trial_chose_is_remembered(plan, timed, tmp_path):
+    """What says which machine and versions these are is never of an earlier day: a resume would call it drift."""
+    timed(lambda engine: 1.0 if engine.channels_last else 2.0)
+    tune(plan)
+    (kept,) = json.loads((tmp_path / "cache" / autotune.FILE).read_text()).values()
+    assert kept.keys() == {field.name for field in fields(Found)}
+    later = replace(plan, engine=replace(plan.engine, pillow_version="99.0"))
+    assert tune(later).engine == replace(later.engine, **kept)
+    assert tune(later).trials == ()
+    remember(autotune.FILE, autotune._key(plan), asdict(plan.engine))  # of another form: found again
+    assert len(tune(plan).trials) > 1
+
+
+def test_what_the_fastest_engine_depends_on(plan, modules, monkeypatch):
+    def key(**changes):
+        return autotune._key(replace(plan, **changes))
+
+    one = open_network(f"{modules}:make", classes=10, channels=1)
+    modules.write_text(modules.read_text() + "# another\n")
+    other = open_network(f"{modules}:make", classes=10, channels=1)
+    keys = [
+        key(),
+        key(recipe=plan.recipe.edit(resize="progressive(0.5)")),
+        key(recipe=plan.recipe.edit(batch=8)),
+        key(network=one),
+        key(network=other),
+        key(network=replace(one, arguments={"classes": 9, "channels": 1})),
+    ]
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert len({*keys, key()}) == len(keys) + 1
+    monkeypatch.delenv("CXX")
+    assert key(engine=replace(plan.engine, pillow_version="99.0")) == keys[0]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The epochs whose batches trials have drawn."""
+    epochs, make = [], autotune.make_job
+
+    def watched(plan):
+        job = make(plan)
+        epoch = job.training.epoch
+        monkeypatch.setattr(job.training, "epoch", lambda number: epochs.append(number) or epoch(number))
+        return job
+
+    monkeypatch.setattr(autotune, "make_job", watched)
+    return epochs
+
+
+def test_a_run_keeps_the_engine_that_a_real_trial_found(plan, drawn, tmp_path):
     said = []
     recipe = plan.recipe.edit(length="3steps", engine__autotune=True)
     run = train(recipe, out=tmp_path / "run", quiet=True, say=said.append).run
-    assert said[0].startswith("trying engines: fp32, channels first, ")
-    kept = run.record("recipe")["engine"]
-    assert f"{kept['precision']}, channels {'last' if kept['channels_last'] else 'first'}" in " ".join(said)
-    assert kept["device"] == "cpu"
+    assert drawn == [0]  # once for all engines: reading is not what is timed
+    tried = [text.removeprefix("trying engines: ") for text in said if text.startswith("trying engines: ")]
+    assert tried[0].startswith("fp32, channels first, ")
+    kept = Engine(**run.record("recipe")["engine"])
+    # The last that was taken: no objection in brackets follows its speed.
+    assert [text for text in tried if text.endswith("images/s")][-1].startswith(f"{describe(kept)}: ")
+    assert kept == replace(plan.engine, **{field.name: getattr(kept, field.name) for field in fields(Found)})

@@ -353,6 +353,15 @@ def test_the_recipe_of_a_network_has_the_size_that_it_is_made_for(others):
 
 
 @pytest.mark.parametrize(
+    ("name", "weights", "size"),
+    [("efficientnet_b3", "DEFAULT", 300), ("vit_b_16", "IMAGENET1K_SWAG_E2E_V1", 384), ("resnet18", "own.pt", 224)],
+)
+def test_a_network_of_torchvisions_gets_the_size_of_its_weights(name, weights, size, others):
+    recipe = finetuning_recipe(f"torchvision:{name}", str(others), FineTuning(), weights)
+    assert recipe.data.size == size
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ({"mode": "probe", "unfreeze": 2}, "--unfreeze belongs to --mode partial, not to probe"),

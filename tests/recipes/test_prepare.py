@@ -1,5 +1,7 @@
 """From a recipe to data, network and engine: what is fitted, and what the user is told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -182,6 +184,12 @@ def test_the_estimate_comes_from_a_few_steps_and_changes_nothing(trees, shared_p
     weights = sum(t.numel() * t.element_size() for t in make_model(fitted, []).state_dict().values())
     assert weights * 3 < expected.disk_bytes < weights * 3 * 2.1
     assert expected.memory_bytes > 50e6
+    assert (expected.device, expected.compiled) == ("cpu", False)
+    assert " images/s (measured on a few): about " in expected.text()
+    assert " of memory, " in expected.text()
+    there = replace(expected, compiled=True, device="cuda").text()
+    assert " images/s (measured on a few, uncompiled): about " in there
+    assert " of GPU memory, " in there
 
 
 def test_what_is_long(shared_pictures):

@@ -69,6 +69,25 @@ def test_a_folder_of_something_else_is_refused(recipe, tmp_path):
         quietly(recipe, 2, tmp_path / "full")
 
 
+@pytest.mark.parametrize(
+    ("numbers", "header", "cell"),
+    [
+        ({"accuracy": 0.5, "map": 0.25, "loss": 1.0}, "mAP", "25.00%"),
+        ({"loss": 1.0, "score": -3.5, "accuracy": 0.5}, "accuracy", "50.00%"),
+        ({"loss": 1.0, "score": -3.5}, "score", "-3.5000"),
+        ({"rank": 2, "loss": 1.0}, "rank", "2.0000"),
+    ],
+)
+def test_the_table_shows_the_number_that_counts(command, here, monkeypatch, numbers, header, cell):
+    over = {"test": {name: {"mean": value, "deviation": None} for name, value in numbers.items()}}
+    summary = {"runs": [{"run": "seed0", "test": numbers}], "over_runs": over}
+    monkeypatch.setattr(repeating, "repeat", lambda *given, **options: repeating.Repeated(here / "set", summary))
+    lines = command("train", "digits", "--repeat", "2").out.splitlines()
+    assert [line.split() for line in lines[:5] if "-" * 4 not in line] == [
+        [header, "test"], ["seed0", cell], ["mean", cell], ["standard", "deviation", "-"],
+    ]  # fmt: skip
+
+
 def test_by_the_command(command, refused, here):
     words = ["train", "digits", "--quick", "--repeat", "2", "--quiet"]
     answer = command(*words, "--out", "set")

@@ -1,7 +1,5 @@
 """Runs evaluated and used through views, and recipes that say which."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -72,11 +70,17 @@ def test_by_the_command(command, refused, digit_runs, here):
     assert found["count"] == 180
     answer = command("eval", run, str(digit_runs[1]), "--views", "mirror", "--ensemble")
     assert "views mirror: 2 of each image, 2 times the pixels; the mean of their probabilities" in answer.out
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save("zero.png")
-    once, twice = (
-        json.loads(command("predict", run, "zero.png", "--json", *more).out) for more in ([], ["--views", "mirror"])
-    )
-    assert once[0]["top"][0]["probability"] == pytest.approx(twice[0]["top"][0]["probability"], rel=1e-5)
+    left = 255 * np.tri(8, dtype=np.uint8)
+    for name, pixels in (("left", left), ("right", left[:, ::-1])):
+        Image.fromarray(pixels).save(f"{name}.png")
+
+    def answered(*words):
+        (found,) = command("predict", run, *words, "--top", "10", "--json").json
+        return {answer["label"]: answer["probability"] for answer in found["top"]}
+
+    one, other, both = answered("left.png"), answered("right.png"), answered("left.png", "--views", "mirror")
+    assert both == pytest.approx({label: (one[label] + other[label]) / 2 for label in one}, rel=1e-4, abs=1e-7)
+    assert max(abs(both[label] - one[label]) for label in one) > 0.001
     assert refused("eval", run, "--views", "flop").startswith("unknown views 'flop'; ")
     assert refused("eval", run, "--views", "mirror", "--calibrate").startswith("eval: --views cannot be given with")
-    assert "no margin to cut corners from" in refused("predict", run, "zero.png", "--views", "ten_crop")
+    assert "no margin to cut corners from" in refused("predict", run, "left.png", "--views", "ten_crop")

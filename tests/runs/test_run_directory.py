@@ -295,15 +295,36 @@ def test_list_shows_scores_states_and_broken_runs(tmp_path):
     assert sorted(listed) == ["a", "b", "c", "d", "e"]
     assert [s.path.name for s in list_runs(root) if s.path.name in "ab"] == ["b", "a"]
     assert listed["b"].scores == {"val.accuracy": 0.5, "val.top5_accuracy": 0.9}
-    assert (listed["a"].state, listed["a"].accuracy, listed["a"].epoch, listed["a"].seconds) == (
-        "finished", 0.75, 3, 12.5,
+    assert (listed["a"].state, listed["a"].score, listed["a"].epoch, listed["a"].seconds) == (
+        "finished", ("accuracy", 0.75), 3, 12.5,
     )  # fmt: skip
     assert [listed[n].state for n in "cde"] == ["unreadable"] * 3
     assert "data.json: expected JSON" in listed["c"].reason
     assert "d: KeyError('created')" in listed["d"].reason
     assert "run.json is missing" in listed["e"].reason
     assert [s.name for s in list_runs(root / "a")] == ["second"]
-    assert listed["c"].accuracy is None
+    assert listed["b"].score == ("accuracy", 0.5)
+    assert listed["c"].score is None
+
+
+@pytest.mark.parametrize(
+    ("result", "row", "score"),
+    [
+        ({"metrics": {"val": {"map": 0.6, "accuracy": 0.1}, "test": {"map": 0.5, "accuracy": 0.2}}}, {}, ("map", 0.5)),
+        ({"metrics": {"val": {"score": -3.5, "loss": 1.0}, "test": None}}, {}, ("score", -3.5)),
+        ({"metrics": {"val": {"loss": 1.0}}}, {"train_accuracy": 0.9}, None),
+        (None, {"train_accuracy": 0.9, "val_accuracy": 0.3, "val_map": 0.7, "lr": 0.1}, ("map", 0.7)),
+        (None, {"train_accuracy": 0.9, "val_loss": 0.3, "val_score": 7}, ("score", 7.0)),
+        (None, {"train_accuracy": 0.9, "train_loss": 0.3}, ("accuracy", 0.9)),
+    ],
+)
+def test_the_score_that_is_listed(tmp_path, result, row, score):
+    run = create_run(tmp_path / "run", "named", RECORD_DATA)
+    run.append_metrics({"epoch": 1, **row})
+    if result:
+        run.write_record("result", result)
+    (listed,) = list_runs(tmp_path)
+    assert listed.score == score
 
 
 def test_runs_are_listed_without_torch(tmp_path):

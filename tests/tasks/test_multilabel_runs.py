@@ -13,6 +13,7 @@ import convsmith as cs
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.evaluate import ensemble, evaluate_run
 from convsmith.recipes.learned import learned_of
+from convsmith.report.text import percent
 from convsmith.runs.checkpoints import load_checkpoint
 
 COLOURS = {"red": 0, "green": 1, "blue": 2}
@@ -105,6 +106,23 @@ def test_predictions_are_the_evaluations(run: Path, command, place: Path) -> Non
     assert (answer.code, "expected a probability from 0 to 1, received 1.5" in answer.err) == (2, True)
 
 
+def test_lists_and_several_runs_show_the_mean_average_precision(
+    run: Path, place: Path, tmp_path: Path, command
+) -> None:
+    result = json.loads((run / "result.json").read_text())["metrics"]["test"]
+    (row,) = command("runs", run, "--json").json
+    assert (row["score"], row["score_is"]) == (result["map"], "map")
+    assert f"mAP {percent(result['map'])}" in command("runs", run).out
+    words = ["train", f"{place}/net.py:make", "--data", place / "tags.csv", *OPTIONS, "--epochs", "1"]
+    answer = command(*words, "--repeat", "2", "--out", tmp_path / "set")
+    assert answer.code == 0, answer.err
+    head, _, first, *_ = answer.out.splitlines()
+    assert head.split() == ["mAP", "validation", "test"]
+    found = json.loads((tmp_path / "set" / "seed0" / "result.json").read_text())["metrics"]
+    assert first.split() == ["seed0", f"{found['val']['map']:.2%}", f"{found['test']['map']:.2%}"]
+    assert found["test"]["map"] != found["test"]["accuracy"], "which would show the same"
+
+
 def test_an_ensemble_of_one_run_with_itself_is_that_run(run: Path) -> None:
     evaluated = evaluate_run(run)
     both = ensemble([evaluated, evaluated])
@@ -124,7 +142,7 @@ def test_an_ensemble_of_one_run_with_itself_is_that_run(run: Path) -> None:
         (["train", "NET", "--data", "TAGS", "--data.images", "9"], "data.images: images with several labels each"),
         (
             ["train", "NET", "--data", "TAGS", "--loss.class_weights", "W"],
-            "found none for blue, green and|found none for",
+            "w.json: expected a weight for every class, found none for blue, green, red$",
         ),
     ],
 )

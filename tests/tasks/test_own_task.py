@@ -81,6 +81,9 @@ def test_a_run_with_a_task_of_ones_own(task: Path, here: Path, command) -> None:
     assert command("eval", "run", "--json").json["twice"] == pytest.approx(2 * result["loss"])
     assert command("eval", "run", "--calibrate").code == 2
     assert command("train", "run", "--seed", "1", "--quiet", "--out", "run2").code == 0
+    listed = command("runs", ".")
+    assert f"score {result['score']:.4g}" in listed.out
+    assert listed.out.count("accuracy") == 0, "that of the training images is no score"
     compared = command("compare", "run", "run2")
     assert "no paired test: a task of one's own does not say which images are right" in compared.out
     assert "twice" in compared.out
@@ -89,6 +92,17 @@ def test_a_run_with_a_task_of_ones_own(task: Path, here: Path, command) -> None:
     assert (changed.code, "has changed since the run was made with it" in changed.err) == (1, True)
     task.unlink()
     assert "the file that made this run's task is gone" in command("eval", "run").err
+
+
+def test_several_runs_of_it_show_its_score(task: Path, here: Path, command) -> None:
+    answer = command(*DIGITS, "--task", "my_task.py:make", "--repeat", "2", "--out", "set")
+    assert answer.code == 0, answer.err
+    over = json.loads((here / "set" / "summary.json").read_text())["over_runs"]
+    head, _, first, *_ = answer.out.splitlines()
+    assert head.split() == ["score", "validation", "test"]
+    score = json.loads((here / "set" / "seed0" / "result.json").read_text())["metrics"]["test"]["score"]
+    assert first.split() == ["seed0", first.split()[1], f"{score:.4f}"]
+    assert f"{over['test']['score']['mean']:.4f}" in answer.out
 
 
 def test_only_the_loss_is_ones_own(here: Path, command) -> None:
@@ -132,6 +146,19 @@ def test_only_the_loss_is_ones_own(here: Path, command) -> None:
         (('"score": -loss, ', ""), "the summary of an evaluation lacks score; received"),
         (('"count": count', '"count": None'), "expected count of an evaluation's summary to be a finite Python number"),
         (("targets = torch.cat(self.targets)", "targets = self.nothing"), "tally failed on targets int64 .4,.: Attrib"),
+        (
+            ('"twice": 2 * loss', '"twice": torch.tensor(2.0)'),
+            r"twice of an evaluation's summary cannot be written as JSON; .*, received Tensor tensor\(2\.\)",
+        ),
+        (('"twice": 2 * loss', '"twice": __import__("numpy").float32(2)'), "twice of .*, received float32 np.float32"),
+        (('"twice": 2 * loss', '"twice": float("nan")'), "twice of .*; expected a finite Python number, None where"),
+        (
+            (
+                "    def summary(self)",
+                "    def to_json(self):\n        return {'all': {1, 2}}\n\n    def summary(self)",
+            ),
+            "all of an evaluation's to_json cannot be written as JSON; .*, received set {1, 2}",
+        ),
         (("def make(", "def build("), "unknown function in .*my_task.py: 'make'"),
         (("import torch\n", "import torhc\n"), "could not be run: ModuleNotFoundError"),
     ],

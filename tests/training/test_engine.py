@@ -6,7 +6,7 @@ import torch
 
 from convsmith.base.errors import UsageError
 from convsmith.training import engine
-from convsmith.training.engine import drift, resolve, using
+from convsmith.training.engine import drift, resolve, suited, using
 from convsmith.training.options import EngineOptions
 
 
@@ -75,3 +75,27 @@ def test_drift_names_what_differs():
         f"cpu was 'Z80', is {now.cpu!r}",
         f"threads were {engine.cores() + 1}, this machine has {engine.cores()} cores",
     ]
+
+
+def test_what_cannot_be_had_here_is_what_this_machine_has(monkeypatch):
+    now = dataclasses.replace(resolve(EngineOptions(device="cpu", precision="fp32", threads=1)), processes=2)
+    monkeypatch.setattr(engine, "missing_compiler", lambda device: f"no compiler for {device}")
+    there = dataclasses.replace(now, device="cuda", precision="fp16", threads=8, compile=True, cpu="Z80", processes=2)
+    assert suited(there, now) == dataclasses.replace(now, cpu="Z80")
+    assert drift(there, dataclasses.replace(now, cpu="Z80"))[-1] == "it was compiled: no compiler for cpu"
+    # A processor is everywhere: a run that began on one stays there.
+    gpu = dataclasses.replace(now, device="cuda", precision="bf16")
+    assert suited(now, gpu) == now
+    alone = dataclasses.replace(now, processes=1, threads=2)
+    assert suited(alone, now) == now
+    monkeypatch.setattr(engine, "missing_compiler", lambda device: "")
+    assert suited(there, now).compile
+    assert drift(dataclasses.replace(now, compile=True), now) == []
+
+
+def test_the_generator_stands_where_it_stood():
+    chosen = resolve(EngineOptions(device="cpu", precision="fp32"))
+    before = torch.get_rng_state()
+    with chosen.generator_kept():
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)

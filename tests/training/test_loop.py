@@ -171,6 +171,16 @@ def test_on_a_gpu_some_steps_pass_before_the_loss_is_looked_at(value, recipe, po
     assert all(bool(torch.isfinite(value.double()).all()) for value in saved.model.values())
 
 
+def test_no_checkpoint_between_two_looks_holds_what_exploded(recipe, poisoned, tmp_path, monkeypatch):
+    """A step before a checkpoint is looked at, however many are passed over otherwise."""
+    monkeypatch.setattr(steps, "LOOK_EVERY", {"cpu": 100})
+    path = tmp_path / "run"
+    poisoned(8, -1e6)
+    with pytest.raises(Exploded, match=r"step 9 \(epoch 2\): the training loss is"):
+        train(recipe.edit(schedule__kind="constant", checkpoint_every="3steps"), out=path, quiet=True)
+    assert load_checkpoint(open_run(path)).step == 6
+
+
 def test_the_weights_are_untouched_by_the_step_that_exploded(recipe, poisoned, tmp_path):
     from convsmith.recipes import run as running
     from convsmith.training.step import train_step

@@ -330,6 +330,21 @@ def test_another_machine_or_torch_is_refused_unless_allowed(stopped_run, refused
     assert main(["train", "--resume", str(stopped_run), "--quiet", "--json", "--allow-drift"]) == 0
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_run_of_a_gpu_goes_on_without_one_where_that_is_allowed(stopped_run, refused, command):
+    path = stopped_run / "recipe.json"
+    recipe = json.loads(path.read_text())
+    recipe["engine"] |= {"device": "cuda", "precision": "bf16"}
+    recipe["recipe"]["engine"] |= {"device": "auto", "precision": "auto"}
+    path.write_text(json.dumps(recipe))
+    message = refused("train", "--resume", stopped_run, "--quiet", watched=stopped_run)
+    assert "device was 'cuda', is 'cpu'; go on all the same with --allow-drift" in message
+    answer = command("train", "--resume", stopped_run, "--allow-drift", "--json")
+    assert answer.code == 0, answer.err
+    assert "goes on with what is here: device cpu in place of cuda" in answer.err
+    assert answer.json["ended"] == "finished"
+
+
 def test_a_run_of_another_format_is_refused(stopped_run, refused):
     path = stopped_run / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 9}))

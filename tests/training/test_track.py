@@ -100,7 +100,7 @@ def test_a_missing_library_is_said_before_training_and_only_warned_of_on_resume(
 
     train(recipe.edit(length="1ep"), out=tmp_path / "run", quiet=True)
     monkeypatch.setattr(track, "find_spec", nowhere)
-    message = r"track tensorboard: this needs tensorboard, which is not installed; mend with: pip install 'convsmith\["
+    message = r"track tensorboard: this needs tensorboard, which is not installed; mend with: pip install -e '\.\["
     with pytest.raises(UsageError, match=message):
         train(recipe, out=tmp_path / "other", quiet=True)
     assert not (tmp_path / "other").exists()
@@ -113,5 +113,5 @@ def test_a_missing_library_is_said_before_training_and_only_warned_of_on_resume(
 def test_by_the_command(refused, monkeypatch, here):
     monkeypatch.setattr(track, "find_spec", lambda name: None)
     words = ["train", "digits", "--quick", "--quiet", "--track"]
-    assert "pip install 'convsmith[tensorboard]'" in refused(*words, "tensorboard")
+    assert "pip install -e '.[tensorboard]'" in refused(*words, "tensorboard")
     assert refused(*words, "wandb").startswith("unknown value for track: 'wandb'; known: tensorboard")

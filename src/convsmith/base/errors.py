@@ -54,8 +54,7 @@ class MissingExtra(ConvsmithError, ImportError):
 
     def __init__(self, library: str, extra: str):
         super().__init__(
-            f"this needs {library}, which is not installed; mend with: pip install 'convsmith[{extra}]' "
-            f"(in a checkout: pip install -e '.[{extra}]')"
+            f"this needs {library}, which is not installed; mend with: pip install -e '.[{extra}]' in the checkout"
         )
         self.library, self.extra = library, extra
 

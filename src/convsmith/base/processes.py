@@ -56,6 +56,13 @@ def launch() -> str | None:
     return None if run == "none" else f"torchrun {run}"
 
 
+def end_at_once(code: int) -> None:
+    """End this process with exit status `code` and do nothing else but to write out what it has said."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def command() -> str:
     """The command line that this process was started by."""
     return " ".join(sys.argv)

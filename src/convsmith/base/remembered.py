@@ -1,4 +1,4 @@
-"""What trials on this machine found, kept in the cache folder: small JSON values by a key."""
+"""What was found once on this machine, kept in the cache folder: small JSON values by a key."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ def recall(file: str, key: str) -> Any:
 
 
 def remember(file: str, key: str, value: Any) -> None:
-    """Keep a JSON value; a cache that cannot be written costs a trial the next time, not an error."""
+    """Keep a JSON value; a cache that cannot be written costs finding it again, not an error."""
     path = cache_folder() / file
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,8 @@ from convsmith.report.text import duration, size, table
 from convsmith.runs.directory import is_run
 from convsmith.training.options import EngineOptions
 
-# Images on which the engines of a network without weights are compared.
-SEEDED = 16
+# Images on which the engines of a network without weights are compared, and turns of each.
+SEEDED, ROUNDS = 16, 7
 
 
 def run(words: Sequence[str]) -> int:
@@ -34,7 +34,7 @@ def _parser() -> Parser:
     parser.add_argument("--size", type=int, metavar="N", help="side of a network's images, else its own")
     help = f"some of {','.join(ENGINES)}; none: all that are installed"
     parser.add_argument("--engines", metavar="A,B", help=help)
-    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of each engine (7)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="turns of each engine (7)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"), help="of those that have it")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads; none: as many as cores")
@@ -56,6 +56,8 @@ def _check(values: argparse.Namespace) -> None:
         raise UsageError("bench: --data is for --train; engines that only run a network are timed on its own images")
     if values.train and values.engines is not None:
         raise UsageError("bench: --engines are those that run a network; --train tries its own")
+    if values.train and values.rounds is not None:
+        raise UsageError("bench: --rounds are turns of engines that run a network; --train takes its own few steps")
     values.engines = read_engines(values.engines) if values.engines is not None else None
     for name in values.engines or ():
         check_engine(name)
@@ -74,7 +76,7 @@ def _inference(values: argparse.Namespace) -> int:
     names = values.engines or import_module("convsmith.deploy.engines.names").available(engine.device)
     with engines.using(engine):
         model, images = _run_and_images(values.subject) if is_run(values.subject) else _network_and_images(values)
-        found = benching.bench(model, engine, batch, images, names, values.rounds, speak)
+        found = benching.bench(model, engine, batch, images, names, values.rounds or ROUNDS, speak)
     if values.json:
         print_json(found.to_json() | {"device": engine.device, "cpu": engine.cpu, "threads": engine.threads})
     else:
@@ -147,9 +149,9 @@ def _training(values: argparse.Namespace) -> int:
     rows = [
         (
             autotune.describe(trial.engine),
-            f"{trial.images_per_second:,.1f}",
-            duration(trial.start_seconds),
-            f"{trial.drift:.2%}",
+            "-" if trial.images_per_second is None else f"{trial.images_per_second:,.1f}",
+            "-" if trial.start_seconds is None else duration(trial.start_seconds),
+            "-" if trial.drift is None else f"{trial.drift:.2%}",
             "taken" if trial.engine == tuning.engine else trial.why or "slower than a later one",
         )
         for trial in tuning.trials

@@ -44,10 +44,10 @@ def _machine() -> tuple[dict[str, str], list[str]]:
     for library in LIBRARIES:
         report[library] = _version(library) or "absent"
         if report[library] == "absent":
-            problems.append(f"{library} is not installed; mend with: pip install convsmith")
+            problems.append(f"{library} is not installed; mend with: pip install -e . in the checkout")
     for extra, libraries in EXTRAS.items():
         found = [f"{name} {_version(name)}" for name in libraries if _version(name)]
-        report[f"extra {extra}"] = ", ".join(found) or f"not installed: pip install 'convsmith[{extra}]'"
+        report[f"extra {extra}"] = ", ".join(found) or f"not installed: pip install -e '.[{extra}]' in the checkout"
     try:
         torch, engine = import_module("torch"), import_module("convsmith.training.engine")
         import_module("torchvision")

@@ -1,4 +1,4 @@
-"""`convsmith export RUN --to onnx`, `--to torchvision`, `--to timm`."""
+"""`convsmith export RUN --to onnx`, `--to bundle`, `--to torchvision`, `--to timm`."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -17,7 +17,10 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("run", help="a run's directory")
     parser.add_argument(
-        "--to", choices=tuple(FORMATS), default="onnx", help="onnx, or weights by torchvision's or timm's names"
+        "--to",
+        choices=tuple(FORMATS),
+        default="onnx",
+        help="onnx; bundle: one file for convsmith; or weights by torchvision's or timm's names",
     )
     parser.add_argument("--data", metavar="PATH", help="where the run's own data lies now, if it has moved")
     parser.add_argument(
@@ -37,6 +40,8 @@ def run(words: Sequence[str]) -> int:
     path = Path(values.out) if values.out else subject.run.path / "export" / FORMATS[values.to]
     if values.to == "onnx":
         export = import_module("convsmith.deploy.onnx").export_onnx(subject, examples, path, values.tolerance)
+    elif values.to == "bundle":
+        export = import_module("convsmith.deploy.bundle").export_bundle(subject, examples, path)
     else:
         exchange = import_module("convsmith.deploy.exchange")
         export = exchange.export_weights(subject, examples, values.to, path, values.tolerance)
@@ -48,6 +53,8 @@ def run(words: Sequence[str]) -> int:
             print(
                 f"  logits are not divided by the run's temperature {subject.temperature:.4g}, which the metadata has"
             )
+    elif values.to == "bundle":
+        _print_bundle(export)
     else:
         _print_weights(export)
     return 0
@@ -58,6 +65,13 @@ def _print_onnx(export: Any) -> None:
     for c in export.comparisons:
         print(f"  batch {c.batch}: {_compared(c)}")
     print(f"  checked with ONNX Runtime on validation images; tolerance {export.tolerance:.0e}")
+
+
+def _print_bundle(export: Any) -> None:
+    print(f"{export.path}  {size(export.bytes)}, network, {export.tensors} tensors, classes and preprocessing")
+    print(f"  read again and run on {export.images} validation images: the same outputs, bit for bit")
+    print(f"next    convsmith predict {export.path} IMAGE...")
+    print(f"        convsmith finetune {export.path} --data photos/")
 
 
 def _print_weights(export: Any) -> None:

@@ -37,13 +37,13 @@ def run(words: Sequence[str]) -> int:
     out = Path(values.out) if values.out else None
     speak = silent if values.quiet else say
     outcome, prepared = transfer.finetune(recipe, tuning, out=out, quiet=values.quiet, say=speak)
-    return finish(outcome, values.json, finetune=prepared.to_json())
+    return finish(outcome, values.json, finetune=prepared and prepared.to_json())
 
 
 def _parser() -> Parser:
     parser = Parser("finetune", "Learn other images from trained weights: those of a run, or of a network by name.")
     parser.epilog = EXAMPLES
-    parser.add_argument("subject", metavar="FROM", help="run, or network with --pretrained or --weights")
+    parser.add_argument("subject", metavar="FROM", help="run, bundle, or network with --pretrained or --weights")
     help = "what learns: last layer, last stages, all; none: chosen by the images"
     parser.add_argument("--mode", choices=("probe", "partial", "full"), help=help)
     parser.add_argument("--at", metavar="STAGE", help="cut behind this stage: pooling and a linear layer follow")

@@ -11,8 +11,7 @@ from convsmith.nets.cost import Cost, as_shape, cost
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign, open_network
 from convsmith.nets.zoo import EDITS, edit, small_images, suit_images
-from convsmith.runs.directory import is_run, open_run
-from convsmith.runs.network import network_of
+from convsmith.runs.trained import is_trained, trained_network, trained_preprocess
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +43,7 @@ def opened(name: str, values: argparse.Namespace) -> Network | Foreign:
     if values.input and (values.size or values.channels):
         raise UsageError("--input gives channels and size already; leave out --size and --channels")
     numbers = {k: v for k in ("classes", "channels") if (v := getattr(values, k)) is not None}
-    tree = network_of(open_run(name)) if is_run(name) else open_network(name, **numbers)
+    tree = trained_network(name) if is_trained(name) else open_network(name, **numbers)
     if isinstance(tree, Network):
         # A run's network, a tree from a file, and a function that takes no such number.
         have = {"classes": tree.classes, "channels": tree.input.channels}
@@ -70,7 +69,7 @@ def priced(name: str, network: Network | Foreign, values: argparse.Namespace) ->
     """What the network costs; a module that is no tree is built and run once, on images like its run's."""
     if isinstance(network, Network):
         return cost(network)
-    preprocess = open_run(name).record("preprocess") if is_run(name) else {"mode": "RGB", "size": [224, 224]}
+    preprocess = trained_preprocess(name).to_json() if is_trained(name) else {"mode": "RGB", "size": [224, 224]}
     sizes = (values.size, values.size) if values.size else preprocess["size"]
     shape = values.input or (values.channels or (1 if preprocess["mode"] == "L" else 3), *sizes)
     # Only here torch is needed.

@@ -16,7 +16,7 @@ from convsmith.training.options import EngineOptions
 def run(words: Sequence[str]) -> int:
     """Say what a run sees in images."""
     parser = Parser("predict", "The most probable classes of images. Exit status 1 if one could not be read.")
-    parser.add_argument("run", help="a run's directory")
+    parser.add_argument("run", help="a run's directory, or a bundle")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders (searched through) or patterns")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="classes for each image (5)")
     help = "several labels an image: the least probability of those that are said (0.5)"

@@ -9,6 +9,7 @@ from typing import Any
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import print_json
 from convsmith.recipes.recipe import Recipe
+from convsmith.report.scores import SHARES, score_of, short_name
 from convsmith.report.text import count, interval, table
 
 _SPLITS = {"val": "validation", "test": "test"}
@@ -39,12 +40,13 @@ def train_repeatedly(recipe: Recipe, values: argparse.Namespace, say: Callable[[
         print_json({"folder": str(found.folder), **found.summary})
         return 0
     over = found.summary["over_runs"]
-    score = next(name for name in ("accuracy", "map", "loss") if name in next(iter(over.values())))
+    numbers = next(iter(over.values()), {})
+    score = score_of(numbers) or next(iter(numbers), "score")
     rows = [(run["run"], *(_shown(run[split][score], score) for split in over)) for run in found.summary["runs"]]
     for name in ("mean", "deviation"):
         label = "standard deviation" if name == "deviation" else name
         rows.append((label, *(_shown(over[split][score][name], score) for split in over)))
-    header = ({"map": "mAP"}.get(score, score), *(_SPLITS[split] for split in over))
+    header = (short_name(score), *(_SPLITS[split] for split in over))
     print(table(header, rows, align="<" + ">" * len(over)))
     _print_out_of_fold(found.summary)
     print(f"folder   {found.folder}")
@@ -68,4 +70,4 @@ def _print_out_of_fold(summary: dict[str, Any]) -> None:
 
 
 def _shown(value: Any, score: str) -> str:
-    return "-" if value is None else f"{value:.4f}" if score == "loss" else f"{value:.2%}"
+    return "-" if value is None else f"{value:.2%}" if score in SHARES else f"{value:.4f}"

@@ -3,16 +3,18 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from convsmith.base.errors import MissingPath
 from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.report.scores import SHARES, short_name
 from convsmith.report.text import duration, percent, table
-from convsmith.runs.listing import list_runs
+from convsmith.runs.listing import RunSummary, list_runs
 
 
 def run(words: Sequence[str]) -> int:
     """List the runs of a folder."""
-    parser = Parser("runs", "List the runs of a folder with their state, accuracy and time.")
+    parser = Parser("runs", "List the runs of a folder with their state, score and time.")
     parser.add_argument("folder", nargs="?", default="runs", help="where to look; none: runs")
     add_output(parser)
     values = parser.read(words)
@@ -21,8 +23,7 @@ def run(words: Sequence[str]) -> int:
         raise MissingPath(f"{folder}: no such folder")
     found = list_runs(folder)
     if values.json:
-        keys = ("name", "state", "created", "epoch", "seconds", "reason")
-        print_json([{"run": str(r.path), "accuracy": r.accuracy, **{k: getattr(r, k) for k in keys}} for r in found])
+        print_json([_row(r) for r in found])
         return 0
     if not found:
         print(f"no runs in {folder}/; make one with: convsmith train")
@@ -31,15 +32,26 @@ def run(words: Sequence[str]) -> int:
         (
             str(r.path),
             r.state,
-            "-" if r.accuracy is None else percent(r.accuracy),
+            "-" if r.score is None else _shown(*r.score),
             r.epoch,
             duration(r.seconds),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(r.created)),
         )
         for r in found
     ]
-    print(table(("run", "state", "accuracy", "epoch", "time", "began"), rows, align="<<>>><"))
+    print(table(("run", "state", "score", "epoch", "time", "began"), rows, align="<<>>><"))
     for r in found:
         if r.reason:
             print(f"unreadable: {r.reason}")
     return 0
+
+
+def _row(r: RunSummary) -> dict[str, Any]:
+    what, value = r.score or (None, None)
+    keys = ("name", "state", "created", "epoch", "seconds", "reason")
+    return {"run": str(r.path), "score": value, "score_is": what, **{key: getattr(r, key) for key in keys}}
+
+
+def _shown(what: str, value: float) -> str:
+    """`accuracy 97.8%`"""
+    return f"{short_name(what)} {percent(value) if what in SHARES else f'{value:.4g}'}"

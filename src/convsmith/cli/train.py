@@ -170,8 +170,8 @@ def _images(run: Any) -> str:
 
 def check_out(out: str | None) -> None:
     """Refuse a taken directory before the seconds that torch takes to load."""
-    if restarts() or not part().leads:
-        return  # it may be of this very command; whether it is the run says
+    if restarts() or part().size > 1:
+        return  # it may be of this very command, which the processes find out together
     if out and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
         raise UsageError(f"{out}: holds something already; choose another --out, or continue a run with --resume {out}")
 

@@ -1,3 +1,8 @@
 """What a run can be exported to, with the file that it makes in the run's `export` folder. No torch here."""
 
-FORMATS = {"onnx": "model.onnx", "torchvision": "torchvision.safetensors", "timm": "timm.safetensors"}
+FORMATS = {
+    "onnx": "model.onnx",
+    "bundle": "bundle.safetensors",
+    "torchvision": "torchvision.safetensors",
+    "timm": "timm.safetensors",
+}

@@ -2,10 +2,8 @@
 
 import contextlib
 import json
-import logging
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 
 from convsmith.base.errors import CheckFailed, MissingExtra, UsageError
 from convsmith.base.files import write_bytes, write_json
+from convsmith.base.logs import hushed
 from convsmith.data.augment import normalise
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
@@ -106,8 +105,8 @@ def onnx_program(module: nn.Module, shape: Sequence[int]) -> Any:
     """torch's ONNX program of a module that takes any number of images of `shape`."""
     # Traced with two samples: a batch of one would be taken for a constant.
     sample = torch.zeros(2, *shape)
-    with warnings.catch_warnings(), open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), _hushed():
-        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+    # The exporter warns about its own internals.
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), hushed("torch.onnx"):
         program = torch.onnx.export(
             module,
             (sample,),
@@ -121,18 +120,6 @@ def onnx_program(module: nn.Module, shape: Sequence[int]) -> Any:
     if program is None:
         raise CheckFailed("torch gave no ONNX program")
     return program
-
-
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """The exporter's log at errors only, and as it was afterwards."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _metadata(subject: Subject) -> dict[str, str]:

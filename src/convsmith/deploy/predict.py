@@ -27,7 +27,7 @@ from convsmith.deploy.onnx import real_images
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
 from convsmith.training.engine import Engine
-from convsmith.training.views import Viewer, make_viewer
+from convsmith.training.viewer import Viewer, make_viewer
 
 BATCH = 64
 THRESHOLD = 0.5

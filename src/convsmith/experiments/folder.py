@@ -1,16 +1,14 @@
 """The folder of an experiment: `experiment.json` says what is trained there, so that it can go on. No torch here."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import BadFile, UsageError
-from convsmith.base.files import read_json, write_json
+from convsmith.base.files import read_json
 from convsmith.experiments.experiment import Member
 from convsmith.report.sections import dotted
-from convsmith.runs.directory import is_run
-from convsmith.runs.writing import writing
+from convsmith.runs import claim
 
 STATED = "experiment.json"
 _SHOWN = 3
@@ -26,8 +24,7 @@ def run_folder(folder: Path, member: Member, seed: int) -> Path:
     return folder / f"{member.name}-seed{seed}"
 
 
-@contextmanager
-def claimed(folder: Path, name: str, members: tuple[Member, ...]) -> Iterator[None]:
+def claimed(folder: Path, name: str, members: tuple[Member, ...]) -> AbstractContextManager[None]:
     """Make the folder of an experiment, or go on in one with the same settings; UsageError where it is another's.
 
     Members that it does not state yet are added. Where no run could begin, nothing of it is left.
@@ -36,25 +33,8 @@ def claimed(folder: Path, name: str, members: tuple[Member, ...]) -> Iterator[No
     before = _read(path) if path.is_file() else None
     if before is not None:
         _compare(folder, name, before, now)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(
-            f"{folder}: expected a new or empty folder, or one of this experiment; choose another with --out"
-        )
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
     stated = {"experiment": name, "members": {**(before["members"] if before else {}), **now}}
-    if stated != before:
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(path, stated)
-    try:
-        yield
-    except BaseException:
-        if before is None and not any(map(is_run, folder.iterdir())):
-            path.unlink(missing_ok=True)
-            with suppress(OSError):  # something else may have come to lie there
-                for place in missing:
-                    place.rmdir()
-        raise
+    return claim.claimed(folder, STATED, None if stated == before else stated, "this experiment")
 
 
 def check_folder(folder: Path, name: str, members: tuple[Member, ...]) -> None:

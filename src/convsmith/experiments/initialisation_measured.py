@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from dataclasses import asdict
+from statistics import fmean
 from typing import Any
 
 import torch
 
+from convsmith.base.spread import spread
 from convsmith.experiments.experiment import Findings
 from convsmith.experiments.initialisation import (
     BATCH,
@@ -43,7 +45,7 @@ def measure(seeds: int, quick: bool) -> Findings:
         rows.append((setting.act, setting.name, str(seeds), *told))
         data.append({
             "activation": setting.act, "initialisation": setting.name, "gain": setting.gain, "batch_norm": setting.norm,
-            "n": seeds, "last_activations": _numbers(ends[0]), "first_gradient": _numbers(ends[1]),
+            "n": seeds, "last_activations": asdict(spread(ends[0])), "first_gradient": asdict(spread(ends[1])),
             "theory": {"last_activations": theory.forward[-1], "first_gradient": theory.backward[0]},
             "forward": _mean([c.forward for c in courses]), "backward": _mean([c.backward for c in courses]),
         })  # fmt: skip
@@ -93,12 +95,9 @@ def _mean(courses: Sequence[Sequence[float]]) -> list[float]:
     return [fmean(values) for values in zip(*courses, strict=True)]
 
 
-def _numbers(values: Sequence[float]) -> dict[str, float | None]:
-    return {"mean": fmean(values), "deviation": stdev(values) if len(values) > 1 else None}
-
-
 def _spread(values: Sequence[float]) -> str:
-    return f"{fmean(values):.3g}" + (f" ± {stdev(values):.2g}" if len(values) > 1 else "")
+    found = spread(values)
+    return f"{found.mean:.3g}" + ("" if found.deviation is None else f" ± {found.deviation:.2g}")
 
 
 def _checks(found: dict[Setting, list[Course]], depth: int) -> list[str]:

@@ -1,10 +1,11 @@
 """What the runs of an experiment found: numbers of each run, over each group, and courses. No torch here."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
+from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
+from convsmith.base.spread import spread
 from convsmith.experiments.experiment import Member, groups
 from convsmith.runs.directory import RunDirectory
 
@@ -86,8 +87,7 @@ def _spread(values: Sequence[float | None]) -> dict[str, float | None] | None:
     there = [value for value in values if value is not None]
     if not there:
         return None
-    deviation = stdev(there) if len(there) > 1 else None
-    return {"mean": fmean(there), "deviation": deviation, "low": min(there), "high": max(there)}
+    return {**asdict(spread(there)), "low": min(there), "high": max(there)}
 
 
 def _error(metrics: dict[str, Any] | None) -> float | None:

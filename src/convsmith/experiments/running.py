@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
+from convsmith.base.processes import part
 from convsmith.experiments.drawing import write_results
 from convsmith.experiments.experiment import Experiment, Member
 from convsmith.experiments.folder import claimed, run_folder
@@ -52,6 +53,8 @@ def reproduce(
 
     All members come with one seed before the next seed. Raises UsageError where `folder` holds something else.
     """
+    if part().size > 1:
+        raise UsageError(f"{name}: works in one process, received {part().size}; give the command without torchrun")
     with claimed(folder, name, members):
         if not members[0].recipe.quick:
             say(expectation_text(expectations(members, seeds, folder)))

@@ -58,17 +58,13 @@ def sgd_steps() -> list[str]:
     right, printed = sgd_losses(True), sgd_losses(False)
     shown = [1, 2, 5, 10, 20, 50, 100, 200]
     lines = [f"{epoch:>7}{right[epoch - 1]:>14.5f}{printed[epoch - 1]:>14.5f}" for epoch in shown]
-    return [*code(principles.sgd), f"{'epoch':>7}{'loss, reset':>14}{'as printed':>14}", *lines]
+    return [*code(principles.descent, principles.sgd), f"{'epoch':>7}{'loss, reset':>14}{'as printed':>14}", *lines]
 
 
-def four_masks(keep: float) -> tuple[Sequence[tuple[tuple[int, ...], float]], float]:
-    """Each mask of two inputs with its probability, and the mean of w1 m1 x + w2 m2 y over them, w x = w1 x = w2 y = 1.
-
-    Every term counts once, so the mean is a share of w1 x + w2 y = 2.
-    """
-    masks = list(itertools.product((1, 0), repeat=2))
-    weighed = [(mask, math.prod(keep if kept else 1 - keep for kept in mask)) for mask in masks]
-    return weighed, math.fsum(probability * sum(mask) for mask, probability in weighed)
+def four_masks(keep: float) -> list[tuple[tuple[int, ...], float]]:
+    """Each mask of two inputs with its probability."""
+    masks = itertools.product((1, 0), repeat=2)
+    return [(mask, math.prod(keep if kept else 1 - keep for kept in mask)) for mask in masks]
 
 
 def dropout_steps() -> list[str]:
@@ -76,7 +72,7 @@ def dropout_steps() -> list[str]:
     lines = code(principles.dropout, principles.dropout_predict, principles.dropout_train_step)
     lines += ["a neuron a = w1 x + w2 y, each input kept with probability 1/2:"]
     terms = ("w1 x", "w2 y")
-    for mask, probability in four_masks(0.5)[0]:
+    for mask, probability in four_masks(0.5):
         kept = " + ".join(term for term, m in zip(terms, mask, strict=True) if m) or "0"
         lines.append(f"  mask {mask[0]} {mask[1]}, probability {probability:g}: a = {kept}")
     return [*lines, "  mean over the masks: 1/4 (2 w1 x + 2 w2 y) = 1/2 (w1 x + w2 y)"]

@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import torch
@@ -95,13 +97,9 @@ def descent(epochs: int = 20) -> dict[str, object]:
 
 
 def _on_a_parabola(reset: bool) -> float:
-    """The largest |w| of steps 100 to 120 of descent on w^2 / 2 from 1."""
-    w, total, sizes = 1.0, 0.0, []
-    for _ in range(120):
-        total = total * (not reset) + w
-        w -= 0.5 * total
-        sizes.append(abs(w))
-    return max(sizes[99:])
+    """The largest |w| of steps 100 to 120 of descent on w^2 / 2, whose gradient is w, from 1."""
+    steps = principles.descent([np.ones(1)], lambda weights, _: weights, range(120), 0.5, reset)
+    return max([float(np.abs(w).max()) for (w,) in steps][99:])
 
 
 def dropout() -> dict[str, object]:
@@ -114,9 +112,9 @@ def dropout() -> dict[str, object]:
     every = [np.array(mask) for mask in itertools.product((0, 1), repeat=5)]
     weighed = sum(np.prod(np.where(mask, 0.75, 0.25)) * (w @ (y * mask)) for mask in every)
     return {
-        "mean over the 4 masks / (w1 x + w2 y)": four_masks(0.5)[1] / 2,
-        "the same with 3 of 4 kept": four_masks(0.75)[1] / 2,
-        "sub-networks of 10 units": len(list(itertools.product((0, 1), repeat=10))),
+        "mean over the 4 masks / (w1 x + w2 y)": _mean_over_masks(0.5),
+        "the same with 3 of 4 kept": _mean_over_masks(0.75),
+        "sub-networks of 10 units": _sub_networks(10),
         "a linear network at test: the mean over all masks": bool(
             np.isclose(w @ principles.dropout_predict(y, 0.75), weighed)
         ),
@@ -125,11 +123,33 @@ def dropout() -> dict[str, object]:
     }
 
 
+def _mean_over_masks(keep: float) -> float:
+    """The mean of w1 x + w2 y over the masks of x and y, as a share of what it is without any."""
+    w, inputs = np.array([2.0, 0.5]), np.array([3.0, 1.0])
+    sums = [
+        probability * (w @ principles.dropout(inputs, keep, _drawing(mask))[0])
+        for mask, probability in four_masks(keep)
+    ]
+    return float(sum(sums) / (w @ inputs))
+
+
+def _sub_networks(units: int) -> int:
+    """How many different sums a neuron gives with masked inputs of 1, where its weights are powers of 2."""
+    w, ones = 2.0 ** np.arange(units), np.ones(units)
+    masks = itertools.product((0, 1), repeat=units)
+    return len({float(w @ principles.dropout(ones, 0.5, _drawing(mask))[0]) for mask in masks})
+
+
+def _drawing(mask: Sequence[int] | Array) -> np.random.Generator:
+    """In a generator's place: its numbers keep what the mask keeps, whatever the share."""
+    return cast("np.random.Generator", SimpleNamespace(random=lambda shape: np.where(mask, 0.0, 1.0).reshape(shape)))
+
+
 @sealed
 def inverted_dropout() -> dict[str, object]:
     """Against torch's dropout, whose mask is read off a tensor of ones; and the built layer's mean."""
     x = np.array([3.0, 1.0])
-    mean = sum(probability * x * np.array(mask) / 0.75 for mask, probability in four_masks(0.75)[0])
+    mean = sum(p * principles.inverted_dropout(x, 0.75, _drawing(mask))[0] for mask, p in four_masks(0.75))
     values, ones = torch.tensor(random(50, 8)), torch.ones(50, 8, dtype=torch.float64)
     torch.manual_seed(1)
     mask = functional.dropout(ones, 0.25).numpy()
@@ -150,7 +170,9 @@ def inverted_dropout() -> dict[str, object]:
         built = float(torch.stack([layer(torch.ones(1, 8)) for _ in range(4000)]).mean())
     return {
         "kept with 0.75 and divided by it, the mean is x": bool(np.allclose(mean, x) and abs(ours.mean() - 1) < 0.02),
-        "with torch's mask: torch's dropout": equal(values.numpy() * mask, drawn),
+        "with torch's mask: torch's dropout": equal(
+            principles.inverted_dropout(values.numpy(), 0.75, _drawing(mask))[0], drawn
+        ),
         "gradients of a training step: autograd's through torch's dropout": equal(
             principles.dropout_train_step(x_batch, weights, target, masks)[1], torch.autograd.grad(loss, theirs)
         ),

@@ -4,12 +4,14 @@ A batch is (N, features) or (N, channels, height, width). `convsmith reproduce` 
 numbers; `learning_checks.py` holds them against torch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 Array = np.ndarray
 Layers = list[tuple[Array, Array]]  # what each layer received, with its leading 1, and its sums z
+Batch = TypeVar("Batch")
 
 
 def tanh_slope(z: Array) -> Array:
@@ -50,22 +52,39 @@ def backward(
     return gradients[::-1]
 
 
+def descent(
+    weights: Sequence[Array],
+    gradients: Callable[[list[Array], Batch], Sequence[Array]],
+    batches: Iterable[Batch],
+    rate: float,
+    reset: bool = True,
+) -> Iterator[list[Array]]:
+    """The weights after each batch, a step down its gradient; the printed loop never resets its total."""
+    weights = [w.copy() for w in weights]
+    totals = [np.zeros_like(w) for w in weights]
+    for batch in batches:
+        totals = [total * (not reset) for total in totals]  # total_g = 0, the line that is missing
+        for total, g in zip(totals, gradients(weights, batch), strict=True):
+            total += g
+        for w, total in zip(weights, totals, strict=True):
+            w -= rate * total
+        yield weights
+
+
 def sgd(
     weights: Sequence[Array], batches: Sequence[tuple[Array, Array]], rate: float, epochs: int, reset: bool = True
 ) -> Iterator[tuple[list[Array], float]]:
-    """The weights and the mean loss (y - t)^2 / 2 after each epoch; the printed loop never resets its total."""
-    weights = [w.copy() for w in weights]
-    totals = [np.zeros_like(w) for w in weights]
-    for _ in range(epochs):
-        for x, target in batches:
-            y, layers = forward(x, weights)
-            totals = [total * (not reset) for total in totals]  # total_g = 0, the line that is missing
-            for total, g in zip(totals, backward(y - target, layers, weights), strict=True):
-                total += g
-            for w, total in zip(weights, totals, strict=True):
-                w -= rate * total / len(x)
-        errors = [forward(x, weights)[0] - target for x, target in batches]
-        yield weights, float(np.mean([(e**2).sum(1) / 2 for e in errors]))
+    """The weights and the mean loss (y - t)^2 / 2 after each epoch of `descent`."""
+
+    def gradients(weights: list[Array], batch: tuple[Array, Array]) -> list[Array]:
+        x, target = batch
+        y, layers = forward(x, weights)
+        return [g / len(x) for g in backward(y - target, layers, weights)]
+
+    for step, now in enumerate(descent(weights, gradients, [*batches] * epochs, rate, reset), 1):
+        if step % len(batches) == 0:
+            errors = [forward(x, now)[0] - target for x, target in batches]
+            yield now, float(np.mean([(e**2).sum(1) / 2 for e in errors]))
 
 
 def dropout(y: Array, keep: float, random: np.random.Generator) -> tuple[Array, Array]:

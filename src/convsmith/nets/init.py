@@ -12,12 +12,16 @@ from convsmith.base.errors import UsageError
 from convsmith.base.table import Table
 
 CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm)
 LAYERS: dict[str, tuple[type[nn.Module], ...]] = {"conv": CONV, "linear": (nn.Linear,), "any": (*CONV, nn.Linear)}
+LAST_NORM = "last_norm"  # the last normalisation of each residual branch
 
 
 @dataclass(frozen=True)
 class InitRule:
     """Draw the weights of `layers` by `weight`; `zero_bias` sets their bias to zero, else torch's own draw stays.
+
+    `layers` is a key of `LAYERS`, or `LAST_NORM`.
 
     Schemes, with fan the number of inputs (or outputs) of one unit:
     `he_in`, `he_out`: normal with variance 2 / fan (He et al. 2015, equations 10 and 14);
@@ -63,6 +67,8 @@ INITS: Table[tuple[InitRule, ...]] = Table(
         # Jordan 2024, section 3.3; the first convolution gets its weights by whitening.
         "dirac": (InitRule("any", "torch", zero_bias=False, part="whiten"), InitRule("conv", "dirac")),
         "he_in": (InitRule("any", "he_in"),),
+        # Goyal et al. 2017, section 5.1: residual units begin as the identity.
+        "zero_residual": (InitRule(LAST_NORM, 0.0), InitRule("any", "he_in")),
         "xavier": (InitRule("any", "xavier"),),
         "lecun": (InitRule("any", "lecun"),),
     },
@@ -74,14 +80,26 @@ def initialise(module: nn.Module, name: str) -> None:
 
     Normalisations start as the identity and layers that no rule names keep torch's own draw.
     """
-    rules = INITS[name]
+    rules, last = INITS[name], _last_norms(module)
     for path, layer in cast("Iterator[tuple[str, nn.Module]]", module.named_modules()):
         for rule in rules:
-            if isinstance(layer, LAYERS[rule.layers]) and path.startswith(rule.part):
+            named = layer in last if rule.layers == LAST_NORM else isinstance(layer, LAYERS[rule.layers])
+            if named and path.startswith(rule.part):
                 _draw(layer.get_parameter("weight"), rule.weight)
                 if rule.zero_bias and "bias" in dict(layer.named_parameters(recurse=False)):
                     nn.init.zeros_(layer.get_parameter("bias"))
                 break
+
+
+def _last_norms(module: nn.Module) -> set[nn.Module]:
+    """The last normalisation of each residual branch that has one."""
+    branches = [dict(unit.named_children()) for unit in module.modules()]
+    norms = [
+        [layer for layer in parts["branch"].modules() if isinstance(layer, NORM)]
+        for parts in branches
+        if {"branch", "shortcut"} <= parts.keys()
+    ]
+    return {found[-1] for found in norms if found}
 
 
 def _draw(weight: Tensor, scheme: str | float) -> None:

@@ -1,18 +1,19 @@
 """What every network of the zoo costs, remembered in the cache for as long as the code that counts it is the same."""
 
 import hashlib
-import json
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from convsmith.base import config
 from convsmith.base.errors import ConvsmithError
-from convsmith.base.files import cache_folder, read_json, write_text
+from convsmith.base.remembered import recall, remember
 from convsmith.nets.cost import cost
 from convsmith.nets.zoo import network
+
+# The file in the cache folder. One value, so that prices of older code do not pile up.
+MEMORY = "prices.json"
+_KEY = "prices"
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,8 @@ def prices(names: Iterable[str]) -> dict[str, Price]:
     known = _remembered(code)
     found = {name: known[name] if name in known else _counted(name) for name in names}
     if not found.keys() <= known.keys():
-        _remember(code, known | found)
+        remember(MEMORY, _KEY, {"code": code, "networks": {name: asdict(row) for name, row in (known | found).items()}})
     return found
-
-
-def prices_file() -> Path:
-    """Where prices are remembered."""
-    return cache_folder() / "prices.json"
 
 
 def _counted(name: str) -> Price:
@@ -57,19 +53,10 @@ def _code() -> str:
 
 
 def _remembered(code: str) -> dict[str, Price]:
+    found = recall(MEMORY, _KEY)
     try:
-        data = read_json(prices_file())
-        if not isinstance(data, dict) or cast("dict[str, Any]", data).get("code") != code:
+        if found["code"] != code:
             return {}
-        rows = cast("dict[str, Any]", data["prices"])
-        return {name: config.read(Price, row, "price") for name, row in rows.items()}
-    except (OSError, ConvsmithError, KeyError, AttributeError):
-        return {}
-
-
-def _remember(code: str, found: dict[str, Price]) -> None:
-    # A cache that cannot be written costs a second, not an error.
-    with suppress(OSError):
-        path = prices_file()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps({"code": code, "prices": {name: asdict(row) for name, row in found.items()}}))
+        return {name: config.read(Price, row, "price") for name, row in found["networks"].items()}
+    except (ConvsmithError, KeyError, TypeError, AttributeError):
+        return {}  # nothing was remembered, or what was is damaged

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from convsmith.base.durations import Duration
-from convsmith.base.errors import BadFile, MissingPath, unknown
+from convsmith.base.errors import BadFile, MissingPath, UsageError, unknown
 from convsmith.base.files import read_json
 from convsmith.data.augmentations import Crop, Flip
 from convsmith.data.sources.opening import KNOWN, open_path
@@ -15,6 +15,7 @@ from convsmith.nets.zoo import NETWORKS, network
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.recipe import Recipe, recipe_from_file, recipe_from_json
 from convsmith.runs.directory import is_run, open_run
+from convsmith.runs.trained import is_bundle
 from convsmith.training.options import EngineOptions, Optimiser, Schedule
 
 SMALL_SIDE, MANY_IMAGES = 64, 10_000
@@ -38,6 +39,11 @@ def choose(subject: str | None, source: str | None) -> Recipe:
         return _with_source(run_recipe(subject), source)
     if is_network_name(subject):
         return for_network(subject, source or "digits")
+    if is_bundle(subject):
+        raise UsageError(
+            f"{subject} is a bundle, whose way to learn is not in it; to learn other images from its weights: "
+            f"convsmith finetune {subject} --data {source or 'PATH'}"
+        )
     path = Path(subject)
     if path.suffix == ".json" and path.is_file():
         return _from_json_file(path, source)

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 from convsmith.base.config import plain
 from convsmith.base.errors import UsageError
+from convsmith.base.spread import Spread, spread
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.evaluate import Evaluated, Split, check_same_images, evaluate_run
 from convsmith.recipes.recipe import Recipe
@@ -19,14 +19,6 @@ from convsmith.training.options import EngineOptions
 # What a comparison tells of a run, and of several by mean and standard deviation.
 NUMBERS = ("accuracy", "balanced_accuracy", "f1", "auc", "loss", "brier", "ece")
 MULTILABEL_NUMBERS = ("map", "accuracy", "f1", "micro_f1", "hamming", "auc", "loss", "brier")
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A number of several runs: its mean and its standard deviation (n - 1), None where it is not there."""
-
-    mean: float | None
-    deviation: float | None
 
 
 @dataclass(frozen=True)
@@ -88,13 +80,9 @@ def compared(data: dict[str, Any]) -> dict[str, float | None]:
 
 
 def spreads(rows: Sequence[dict[str, float | None]]) -> dict[str, Spread]:
-    """Mean and standard deviation of each number over several rows; one row has no deviation."""
-    found: dict[str, Spread] = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
-        values = [value for row in rows if (value := row.get(name)) is not None]
-        deviation = stdev(values) if len(values) > 1 else None
-        found[name] = Spread(fmean(values) if values else None, deviation)
-    return found
+    """The spread of each number over several rows."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: spread(row.get(name) for row in rows) for name in names}
 
 
 def recipe_differences(recipes: Sequence[Recipe]) -> dict[str, tuple[Any, ...]]:

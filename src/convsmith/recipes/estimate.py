@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -13,7 +14,7 @@ from convsmith.data.augment import normalise
 from convsmith.recipes.prepare import Plan, make_job, make_model
 from convsmith.recipes.work import training_flops
 from convsmith.report.text import count, duration, size
-from convsmith.training.engine import using
+from convsmith.training.engine import Engine, using
 from convsmith.training.job import Job, new_state
 from convsmith.training.memory import memory_explained
 from convsmith.training.step import train_step
@@ -25,19 +26,26 @@ LONG_FLOPS = 6e12
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of training steps and evaluations, the most memory used so far, and bytes of checkpoints."""
+    """Seconds of training steps and evaluations, the most memory used so far, and bytes of checkpoints.
+
+    The memory is that of `device`; `compiled` says that the run's steps will be, which those measured were not.
+    """
 
     steps: int
     seconds: float
     images_per_second: float
     memory_bytes: int
     disk_bytes: int
+    device: str
+    compiled: bool
 
     def text(self) -> str:
         """The estimate as a line for people."""
+        how = "measured on a few, uncompiled" if self.compiled else "measured on a few"
+        memory = "memory" if self.device == "cpu" else "GPU memory"
         return (
-            f"{count(self.steps)} steps at {self.images_per_second:,.0f} images/s (measured on a few): about "
-            f"{duration(self.seconds)}, at least {size(self.memory_bytes)} of memory, {size(self.disk_bytes)} on disk"
+            f"{count(self.steps)} steps at {self.images_per_second:,.0f} images/s ({how}): about "
+            f"{duration(self.seconds)}, at least {size(self.memory_bytes)} of {memory}, {size(self.disk_bytes)} on disk"
         )
 
 
@@ -45,18 +53,18 @@ def estimate(plan: Plan) -> Estimate:
     """Take a few steps on a copy of the network that is then thrown away."""
     # The first images of a run may be smaller than later ones: steps at the full size say what it takes at most.
     # Whether the loss explodes is for the run to say.
+    engine = plan.engine
+    if engine.device != "cpu":
+        torch.cuda.reset_peak_memory_stats(engine.device)
     job = replace(make_job(plan), resize=None, explosion=0.0)
-    model = plan.engine.place(make_model(plan, []))
-    state = new_state(model, plan.recipe.optimiser, plan.engine)
+    model = engine.place(make_model(plan, []))
+    state = new_state(model, plan.recipe.optimiser, engine)
     # Of a small set an epoch has fewer steps than the trial.
     batches = chain.from_iterable(job.training.epoch(epoch) for epoch in range(TRIAL_STEPS))
     seconds: list[float] = []
-    devices = [] if plan.engine.device == "cpu" else [torch.device(plan.engine.device)]
-    with memory_explained(job), using(plan.engine), torch.random.fork_rng(devices=devices):
+    with memory_explained(job), using(engine), engine.generator_kept():
         for _, batch in zip(range(TRIAL_STEPS), batches, strict=False):
-            start = time.perf_counter()
-            train_step(state, batch, job)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(_seconds(engine, lambda batch=batch: train_step(state, batch, job)))
         evaluating = _evaluating(model, job, plan)
     step = min(seconds)
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
@@ -65,9 +73,20 @@ def estimate(plan: Plan) -> Estimate:
         steps=job.span.total_steps,
         seconds=step * job.span.total_steps + evaluating,
         images_per_second=job.training.batch / step,
-        memory_bytes=peak_memory(),
+        memory_bytes=peak_memory(engine.device),
         disk_bytes=(weights + momentum) * (plan.recipe.keep + 1),
+        device=engine.device,
+        compiled=engine.compile,
     )
+
+
+def _seconds(engine: Engine, work: Callable[[], object]) -> float:
+    """How long some work takes the device."""
+    engine.wait()
+    start = time.perf_counter()
+    work()
+    engine.wait()
+    return time.perf_counter() - start
 
 
 def _evaluating(model: nn.Module, job: Job, plan: Plan) -> float:
@@ -75,10 +94,13 @@ def _evaluating(model: nn.Module, job: Job, plan: Plan) -> float:
     if job.validation is None:
         return 0.0
     batch = next(iter(job.validation.epoch(0)))
-    start = time.perf_counter()
+    model.eval()
+
+    def answer() -> None:
+        model(normalise(batch.images, job.preprocess, memory_format=job.engine.memory_format))
+
     with torch.no_grad():
-        model.eval()(normalise(batch.images, job.preprocess, memory_format=job.engine.memory_format))
-    each = (time.perf_counter() - start) / len(batch.targets)
+        each = _seconds(job.engine, answer) / len(batch.targets)
     span = job.span
     every = max(job.evaluate_every.steps(span.steps_per_epoch, span.total_steps), span.steps_per_epoch)
     times = -(-span.total_steps // every) + 1
@@ -90,7 +112,9 @@ def is_long(plan: Plan) -> bool:
     return training_flops(plan.recipe, plan.dataset, plan.network) > LONG_FLOPS
 
 
-def peak_memory() -> int:
-    """The most memory that this process has held, in bytes."""
+def peak_memory(device: str) -> int:
+    """The most memory that this process has held, in bytes; of a GPU, since its peak was last reset."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

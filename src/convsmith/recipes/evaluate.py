@@ -38,7 +38,7 @@ from convsmith.training.engine import Engine, resolve, using
 from convsmith.training.evaluate import evaluate
 from convsmith.training.job import Evaluation, Task
 from convsmith.training.options import EngineOptions
-from convsmith.training.views import Viewer, make_viewer
+from convsmith.training.viewer import Viewer, make_viewer
 
 Split = Literal["train", "val", "test"]
 
@@ -76,6 +76,7 @@ def evaluate_selected(
     """Validation and test numbers of the weights that the recipe selects; `model` holds the last ones."""
     if plan.recipe.select == "best":
         model.load_state_dict(load_checkpoint(run, "best").model)
+    world.meet()
     world.same_statistics(model)
     data, task = plan.dataset, evaluating(plan.learned.task)
     splits: dict[str, Examples | None] = {"val": data.val, "test": data.test}
@@ -244,6 +245,7 @@ def evaluate_examples(
     loader = evaluation_loader(
         examples, preprocess, options, batch=EVALUATION_BATCH, device=engine.device, part=world.part
     )
+    world.meet()  # images that are kept in memory have been decoded, by some faster than by others
     return evaluate(model, loader, task, preprocess, engine, world)
 
 

@@ -1,9 +1,10 @@
-"""Fine-tuning: from trained weights and other images to a recipe. Plain data, no torch here."""
+"""Fine-tuning: from trained weights and other images to a recipe. Plain data; torch is for torchvision's registry."""
 
 import math
 import re
 import warnings
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -17,10 +18,11 @@ from convsmith.nets.ops import Conv, Linear, Rbf
 from convsmith.nets.source import TORCHVISION, Foreign, is_network_name, open_network
 from convsmith.nets.tree import MAIN, Leaf, walk
 from convsmith.nets.zoo import NETWORKS, edit
-from convsmith.recipes.choose import for_network, run_recipe
+from convsmith.recipes.choose import for_data, for_network, run_recipe
 from convsmith.recipes.recipe import Recipe
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of
+from convsmith.runs.trained import is_trained, open_bundle, trained_network
 from convsmith.training.options import EngineOptions, Optimiser, Rule, Schedule
 
 Mode = Literal["probe", "partial", "full"]
@@ -66,26 +68,26 @@ class FineTuning:
 
 
 def finetuning_recipe(subject: str, source: str | None, tuning: FineTuning, weights: str | None = None) -> Recipe:
-    """The recipe that starts from `subject`, a run or (with `weights`) a network, for the images of `source`.
+    """The recipe that starts from `subject`, a run, a bundle or (with `weights`) a network, for the images of `source`.
 
     What of it learns is not in it yet: `with_tuning` adds that, once the network is known.
     """
     if source is None:
         raise UsageError("finetune: say which images to learn: --data PATH")
-    if is_run(subject):
+    if is_trained(subject):
         if weights:
-            raise UsageError(f"{subject} is a run with weights of its own; name a network to start from {weights}")
-        recipe = _from_run(subject, source)
+            raise UsageError(f"{subject} has weights of its own; name a network to start from {weights}")
+        recipe = _from_run(subject, source) if is_run(subject) else _from_bundle(subject, source)
     elif is_network_name(subject) or (subject.endswith(".json") and Path(subject).is_file()):
         if not weights:
             raise UsageError(
                 f"{subject} is a network without weights: add --pretrained (torchvision's) or --weights FILE, or name "
-                f"a run; to train from nothing: convsmith train {subject} --data {source}"
+                f"a run or a bundle; to train from nothing: convsmith train {subject} --data {source}"
             )
         recipe = _from_network(subject, source, weights)
     elif Path(subject).exists():
         raise UsageError(
-            f"{subject}: is no run and no network; weights in a file need their network: NET --weights FILE"
+            f"{subject}: is no run, no bundle and no network; weights in a file need their network: NET --weights FILE"
         )
     else:
         raise unknown("run or network", subject, NETWORKS)
@@ -98,7 +100,7 @@ def check_tuning(recipe: Recipe, tuning: FineTuning) -> None:
     """Refuse early what the network has not: a stage to cut at, so many stages to unfreeze."""
     if recipe.solver == "logistic" and recipe.length != ONE_STEP:
         raise UsageError("a logistic regression has no epochs: leave out --epochs and --length")
-    network = network_of(open_run(recipe.network)) if is_run(recipe.network) else None
+    network = trained_network(recipe.network) if is_trained(recipe.network) else None
     if network is None:
         network = _opened(recipe.network, recipe.data)
     if isinstance(network, Network):
@@ -196,7 +198,17 @@ def _from_run(subject: str, source: str) -> Recipe:
         network=network.source if isinstance(network, Foreign) else subject,
         data=replace(recipe.data, size=size, group=None, classes=(), images=None),
     )
-    return _gentle(recipe, source, subject, _own_rate(run_recipe(subject)))
+    return _gentle(recipe, source, subject, _own_rate(recipe))
+
+
+def _from_bundle(subject: str, source: str) -> Recipe:
+    """The recipe that suits the images, on the bundle's tree at its size; how it learned is not in it."""
+    bundle = open_bundle(subject)
+    recipe, (height, width) = for_data(source), bundle.preprocess.size
+    network = bundle.network.source if isinstance(bundle.network, Foreign) else subject
+    data = replace(recipe.data, size=height if height == width else recipe.data.size)
+    recipe = replace(recipe, network=network, data=data, engine=EngineOptions())
+    return _gentle(recipe, source, subject, _rate(bundle.network))
 
 
 def _from_network(subject: str, source: str, weights: str) -> Recipe:
@@ -205,10 +217,22 @@ def _from_network(subject: str, source: str, weights: str) -> Recipe:
     network = _opened(subject, recipe.data)
     size = max(network.input.spatial, default=None) if isinstance(network, Network) else recipe.data.size
     if subject.startswith(TORCHVISION):
-        size = 224
+        size = _published_size(subject, weights)
     recipe = replace(recipe, data=replace(recipe.data, size=size), engine=EngineOptions())
+    return _gentle(recipe, source, weights, _rate(network))
+
+
+def _rate(network: Network | Foreign) -> float:
+    """The rate for the head; without normalisation a network takes half of it."""
     normalised = isinstance(network, Foreign) or any(layer.op in NORMS for layer in cost(network).layers)
-    return _gentle(recipe, source, weights, RATE if normalised else RATE / 2)
+    return RATE if normalised else RATE / 2
+
+
+def _published_size(network: str, weights: str) -> int:
+    """The side of the images that torchvision's weights are for: those that are named, for a file its best ones."""
+    published = import_module("convsmith.runs.published")  # with torch and torchvision
+    entry = weights if published.is_entry(weights) else published.BEST
+    return published.find_published(network.removeprefix(TORCHVISION), entry).preprocess.size[0]
 
 
 def _opened(name: str, data: DataOptions) -> Network | Foreign:

@@ -1,5 +1,6 @@
 """A task of a user's own, `my_task.py:make`: found, made, and tried before anything is trained."""
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,14 +103,18 @@ def try_task(task: Task, source: str, labels: np.ndarray, mixed: bool) -> None:
     def evaluated() -> Any:
         tally = task.tally("cpu")
         tally.update(outputs, targets)
-        return tally.result().summary()
+        result = tally.result()
+        to_json = getattr(result, "to_json", None)
+        return result.summary(), {} if to_json is None else to_json()
 
-    summary = _tried(source, "tally", evaluated, targets)
+    summary, record = _tried(source, "tally", evaluated, targets)
     absent = [name for name in SUMMARY if not isinstance(summary, dict) or name not in summary]
     if absent:
         raise UsageError(f"{source}: the summary of an evaluation lacks {', '.join(absent)}; received {summary!r:.120}")
     for name in SUMMARY:
         _number(source, f"{name} of an evaluation's summary", summary[name])
+    _writable(source, "summary", summary)
+    _writable(source, "to_json", record)
 
 
 def _tried(source: str, name: str, work: Any, targets: Tensor) -> Any:
@@ -123,6 +128,19 @@ def _tried(source: str, name: str, work: Any, targets: Tensor) -> Any:
 def _number(source: str, name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UsageError(f"{source}: expected {name} to be a finite Python number, received {_described(value)}")
+
+
+def _writable(source: str, what: str, data: Any) -> None:
+    """Refuse now what the first checkpoint or the end of the run could not write."""
+    for name, value in data.items() if isinstance(data, dict) else [(what, data)]:
+        try:
+            json.dumps({name: value}, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"{source}: {name} of an evaluation's {what} cannot be written as JSON; expected a finite Python "
+                "number, None where there is none, a text, or lists and dicts of them, received "
+                f"{type(value).__name__} {value!r:.60}"
+            ) from error
 
 
 def _described(value: Any) -> str:

@@ -31,14 +31,16 @@ from convsmith.nets.tree import MAIN
 from convsmith.nets.whitening import whiten
 from convsmith.nets.zoo import edit, suit_images
 from convsmith.recipes.builtin import never_run
+from convsmith.recipes.compiling import compiled_where_it_can_be
 from convsmith.recipes.learned import Learned, check_learned, learn, learned_of
 from convsmith.recipes.recipe import QUICK_IMAGES, Recipe, quickened
 from convsmith.recipes.resize import check_resize
 from convsmith.recipes.start import CARRIED, Start, load_start, normalised_as, open_start, renew
 from convsmith.recipes.work import training_flops
-from convsmith.runs.directory import is_run, open_run
-from convsmith.runs.network import network_of, network_record
+from convsmith.runs.directory import open_run
+from convsmith.runs.network import network_record
 from convsmith.runs.subject import make_module
+from convsmith.runs.trained import is_trained, trained_network
 from convsmith.tasks.options import is_weights_file
 from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine, resolve
@@ -105,10 +107,11 @@ def prepare(recipe: Recipe) -> Plan:
     engine = resolve(recipe.engine, training_flops(recipe, dataset, network))
     if isinstance(network, Foreign):
         engine = checked_engine(recipe, dataset, network, engine, notes)
+    engine = compiled_where_it_can_be(engine, recipe, network, dataset.preprocess, notes)
     learned = learn(recipe, dataset, notes)
     whole = whole_network(recipe, dataset)
     if recipe.resize is not None:
-        notes.append(check_resize(recipe.resize, network, dataset.preprocess, recipe.seed, engine.compile))
+        notes.append(check_resize(recipe.resize, network, dataset.preprocess, recipe.seed))
     return Plan(recipe, dataset, network, engine, tuple(notes), start, whole, learned=learned)
 
 
@@ -116,7 +119,7 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
     """The recipe's network for the data's classes, channels and size, with the recipe's edits."""
     size, channels = dataset.preprocess.size, dataset.preprocess.channels
     numbers = {"classes": len(dataset.card.classes), "channels": channels}
-    network = network_of(open_run(recipe.network)) if is_run(recipe.network) else None
+    network = trained_network(recipe.network) if is_trained(recipe.network) else None
     if not isinstance(network, Network):
         name = recipe.network if network is None else network.source
         network = open_network(name, **numbers, **({"size": size[0]} if ".py:" in name else {}))
@@ -129,7 +132,7 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
     if network.input.channels != channels:
         network = edits.channels(network, channels)
     network = suit_images(network, size, recipe.stem)
-    if "small_images" in network.edits and not is_run(recipe.network):
+    if "small_images" in network.edits and not is_trained(recipe.network):
         notes.append(f"{network.name} gets its stem for small images ({size[0]}x{size[1]}); --stem large keeps its own")
     for text in recipe.edits:
         network = edit(network, text)
@@ -295,14 +298,14 @@ def _resolved_paths(recipe: Recipe) -> Recipe:
     file, colon, function = recipe.network.rpartition(":")
     if colon and Path(file).is_file():
         recipe = recipe.edit(network=f"{Path(file).resolve()}:{function}")
-    elif is_run(recipe.network) or (recipe.network.endswith(".json") and Path(recipe.network).is_file()):
+    elif is_trained(recipe.network) or (recipe.network.endswith(".json") and Path(recipe.network).is_file()):
         recipe = recipe.edit(network=str(Path(recipe.network).resolve()))
     return recipe
 
 
 def _own_size(recipe: Recipe) -> int | None:
     """The side of the images that the recipe's network is made for; a user's function takes what it is given."""
-    if ".py:" in recipe.network or is_run(recipe.network):
+    if ".py:" in recipe.network or is_trained(recipe.network):
         return None
     network = open_network(recipe.network)
     return max(network.input.spatial) if isinstance(network, Network) else None

@@ -2,8 +2,8 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from convsmith.base.processes import part
 from convsmith.recipes.compare import compared, spreads
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import Outcome, resume, train
+from convsmith.runs.claim import claimed
 from convsmith.runs.directory import is_run
 from convsmith.runs.writing import writing
 
@@ -99,36 +100,17 @@ def default_folder(recipe: Recipe, kind: str) -> Path:
     return Path("runs") / f"{datetime.now().astimezone():%Y-%m-%d}-{name}-{kind}-{secrets.token_hex(3)}"
 
 
-@contextmanager
-def _claimed(folder: Path, stated: dict[str, Any]) -> Iterator[None]:
-    """Make the folder, or check that it is one of the same recipe; the summary says from the start whose it is.
-
-    Where no run could begin, nothing of it is left.
-    """
+def _claimed(folder: Path, stated: dict[str, Any]) -> AbstractContextManager[None]:
+    """Make the folder, or check that it is one of the same recipe; the summary says from the start whose it is."""
     path = folder / SUMMARY
-    if path.is_file():
-        found = read_json(path)
-        if isinstance(found, dict) and all(found.get(key) == stated.get(key) for key in ("recipe", FOLDS)):
-            yield
-            return
-        raise UsageError(
-            f"{folder}: holds runs of another recipe or first seed, or of other folds; choose another with --out"
-        )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: expected a new or empty folder, or one of the same repetition; choose another")
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, stated)
-    try:
-        yield
-    except BaseException:
-        if not any(map(is_run, folder.iterdir())):
-            path.unlink(missing_ok=True)
-            with suppress(OSError):  # something else may have come to lie there
-                for place in missing:
-                    place.rmdir()
-        raise
+    if not path.is_file():
+        return claimed(folder, SUMMARY, stated, "the same repetition")
+    found = read_json(path)
+    if isinstance(found, dict) and all(found.get(key) == stated.get(key) for key in ("recipe", FOLDS)):
+        return claimed(folder, SUMMARY, None, "the same repetition")
+    raise UsageError(
+        f"{folder}: holds runs of another recipe or first seed, or of other folds; choose another with --out"
+    )
 
 
 def _over_runs(members: Sequence[Member], outcomes: list[Outcome]) -> dict[str, Any]:

@@ -14,13 +14,9 @@ from convsmith.training.options import Progressive
 from convsmith.training.resizing import Size, sizes
 
 Trial = Callable[[Size], str | None]
-# Sizes beyond torch's limit of graphs run uncompiled: what a step computes would depend on what its process ran before.
-GRAPHS = 8
 
 
-def check_resize(
-    rule: Progressive, network: Network | Foreign, preprocess: Preprocess, seed: int, compiled: bool = False
-) -> str:
+def check_resize(rule: Progressive, network: Network | Foreign, preprocess: Preprocess, seed: int) -> str:
     """The line that says which sizes training sees; UsageError where the network does not take one of them."""
     full = preprocess.size
     seen = sizes(rule, full)
@@ -28,11 +24,6 @@ def check_resize(
         raise UsageError(
             f"resize: images of {_text(full)} have no smaller size from {rule.first:g} of it on that is a multiple of "
             f"{rule.multiple}; take a smaller `multiple` or `first`, or leave it out (--resize none)"
-        )
-    if compiled and len(seen) > GRAPHS:
-        raise UsageError(
-            f"resize: a compiled network is kept for {GRAPHS} sizes at most, and these are {len(seen)}; take a larger "
-            f"`multiple` than {rule.multiple}, or --engine.compile off"
         )
     problem_at = (
         _tree_trial(network, full) if isinstance(network, Network) else _module_trial(network, preprocess, seed)

@@ -11,7 +11,7 @@ from torch import nn
 
 from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
-from convsmith.base.processes import command, launch, may_restart, restarts
+from convsmith.base.processes import command, launch, may_restart, part
 from convsmith.data.loaders import evaluation_loader, steps_in_epoch
 from convsmith.data.sources.opening import describe
 from convsmith.data.views import price, views_text
@@ -40,7 +40,7 @@ from convsmith.runs.lock import hold
 from convsmith.runs.network import network_of
 from convsmith.runs.subject import make_module
 from convsmith.training.distributed import World
-from convsmith.training.engine import drift, resolve, using
+from convsmith.training.engine import drift, resolve, suited, using
 from convsmith.training.fit import fit, save_state
 from convsmith.training.interrupt import Interrupted, Request
 from convsmith.training.job import Evaluation, Job, State, new_state, unpack
@@ -53,8 +53,6 @@ from convsmith.training.together import together
 from convsmith.training.track import check_track, open_tracker
 
 Say = Callable[[str], None]
-# What comes up in every process of several.
-AGREED = (Exploded, Interrupted)
 
 
 @dataclass(frozen=True)
@@ -67,12 +65,7 @@ class Outcome:
 
 def train(recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None) -> Outcome:
     """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided."""
-    return _train(recipe.engine, lambda: prepare(recipe), out, quiet, say)
-
-
-def train_plan(plan: Plan, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None) -> Outcome:
-    """`train` for a recipe that is prepared."""
-    return _train(plan.recipe.engine, lambda: plan, out, quiet, say)
+    return train_plan(lambda: prepare(recipe), recipe.engine, out=out, quiet=quiet, say=say)
 
 
 @dataclass(frozen=True)
@@ -85,22 +78,30 @@ class _Begun:
     state: State
 
 
-def _train(options: EngineOptions, planned: Callable[[], Plan], out: Path | None, quiet: bool, say: Say) -> Outcome:
-    """Begin a run and go on to its end; of several processes the first one begins it and the others join in."""
-    if out is not None and made_before(out):
-        return resume(out, allow_drift=True, quiet=quiet, say=say)
+def train_plan(
+    planned: Callable[[], Plan], options: EngineOptions, *, out: Path | None = None, quiet: bool = False,
+    say: Say = lambda text: None,
+) -> Outcome:  # fmt: skip
+    """`train` for what `planned` prepares; of several processes the first one does, and the others join its run."""
+    if options.autotune and part().size > 1:
+        raise UsageError(
+            f"engine.autotune: works in one process, received {part().size}; leave it out, and say what is fast here "
+            "with --precision and --engine.compile"
+        )
     if may_restart() and out is None:
         raise UsageError(
             "torchrun may start this command again (--max-restarts), which then has to find its run: give it --out DIR"
         )
-    with together(options, AGREED) as world:
+    with together(options) as world:
+        if out is not None and world.lead(lambda: world.restarted and made_before(out)):
+            return _resume(open_run(out), run_recipe(out), world, True, quiet, say)
         begun = world.lead(lambda: _begin_run(planned(), world, out, say), lambda begun: str(begun.run.path.resolve()))
         return _go_on(begun if world.part.leads else _join_run(begun, world), quiet, say)
 
 
 def made_before(out: Path) -> bool:
-    """Whether `out` is the run of this very command, which torchrun or SLURM has started again."""
-    if not restarts() or launch() is None or not is_run(out):
+    """Whether `out` is the run of this very command of the same job."""
+    if launch() is None or not is_run(out):
         return False
     env = RunDirectory(out).record("env")
     return (env.get("launch"), env.get("command")) == (launch(), command())
@@ -116,7 +117,7 @@ def _join_run(path: str, world: World) -> _Begun:
 
 def _begin_run(plan: Plan, world: World, out: Path | None, say: Say) -> _Begun:
     check_track(plan.recipe.track)
-    if plan.recipe.engine.autotune and world.part.size == 1:
+    if plan.recipe.engine.autotune:
         plan = replace(plan, engine=tune(plan, say).engine)
     card = plan.dataset.card
     notes = [f"data {card.name}: {describe(card)}", *plan.notes]
@@ -143,21 +144,26 @@ def resume(
     """
     run = open_run(path)
     recipe = _extended(run, length)
-    with together(recipe.engine, AGREED) as world:
-        plan = _here(stored_plan(path, recipe, network_of(run)), allow_drift, run)
-        # What the first process sees decides: it may write before the others have looked.
-        course = world.lead(lambda: _course(run, plan))
-        if course == "finished":
-            say(f"{run.path} is finished; train on with a larger --epochs")
-            return Outcome(run, run.record("result"))
-        if course == "new":
-            return _go_on(_begin(run, plan, make_model(with_start(plan), []), world), quiet, say)
-        # The checkpoint holds the weights: what the run once started from is not needed again.
-        return _go_on(_begin(run, plan, make_module(plan.network, recipe.seed), world), quiet, say, restore=True)
+    with together(recipe.engine) as world:
+        return _resume(run, recipe, world, allow_drift, quiet, say)
 
 
-def _here(plan: Plan, allow_drift: bool, run: RunDirectory) -> Plan:
-    """A stored plan on this machine; with another number of processes their threads are shared out anew."""
+def _resume(run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, quiet: bool, say: Say) -> Outcome:
+    speak = say if world.part.leads else lambda text: None
+    plan = _here(stored_plan(run.path, recipe, network_of(run)), allow_drift, run, speak)
+    # What the first process sees decides: it may write before the others have looked.
+    course = world.lead(lambda: _course(run, plan))
+    if course == "finished":
+        speak(f"{run.path} is finished; train on with a larger --epochs")
+        return Outcome(run, run.record("result"))
+    if course == "new":
+        return _go_on(_begin(run, plan, make_model(with_start(plan), []), world), quiet, say)
+    # The checkpoint holds the weights: what the run once started from is not needed again.
+    return _go_on(_begin(run, plan, make_module(plan.network, recipe.seed), world), quiet, say, restore=True)
+
+
+def _here(plan: Plan, allow_drift: bool, run: RunDirectory, say: Say) -> Plan:
+    """A stored plan on this machine, with what it has in place of what it has not; that is drift, and is said."""
     now = resolve(plan.recipe.engine)
     differences = drift(plan.engine, now)
     if differences and not allow_drift:
@@ -165,9 +171,11 @@ def _here(plan: Plan, allow_drift: bool, run: RunDirectory) -> Plan:
             f"{run.path}: resumed here the result would differ from an uninterrupted run's: {'; '.join(differences)}; "
             "go on all the same with --allow-drift"
         )
-    if plan.engine.processes == now.processes:
-        return plan
-    return replace(plan, engine=replace(plan.engine, processes=now.processes, threads=now.threads))
+    engine = suited(plan.engine, now)
+    taken = [(name, getattr(plan.engine, name), getattr(engine, name)) for name in ("device", "precision", "compile")]
+    if changed := [f"{name} {after} in place of {before}" for name, before, after in taken if before != after]:
+        say(f"goes on with what is here: {', '.join(changed)}")
+    return replace(plan, engine=engine)
 
 
 def _course(run: RunDirectory, plan: Plan) -> str:
@@ -223,12 +231,14 @@ def _go_on(begun: _Begun, quiet: bool, say: Say, restore: bool = False) -> Outco
         else:
             # From here on a resume needs nothing but the run: not the weights that it began with.
             save_state(job, state, run, best=False)
-        state.wrapped = world.parallel(state.model)
-        if not restore and state.slow:
-            state.slow = slow_weights(state.model)  # which only the first process may have had before
         progress = make_progress(job.span.total_steps, quiet)
         job = replace(job, tracker=open_tracker(plan.recipe.track if leads else None, run, job, plan.recipe, say))
         try:
+            # Up to here each takes its time; from here on they exchange, and none may keep the others waiting.
+            world.meet()
+            state.wrapped = world.parallel(state.model)
+            if not restore and state.slow:
+                state.slow = slow_weights(state.model)  # which only the first process may have had before
             how = _find_weights(plan, job, state, run, progress, beat, request)
         except Exploded as error:
             if leads:

@@ -16,10 +16,10 @@ from convsmith.nets.carry import carry, kept_of_cut
 from convsmith.nets.network import Network
 from convsmith.nets.pretrained import load_weights
 from convsmith.nets.source import TORCHVISION, Foreign
-from convsmith.runs.directory import is_run
 from convsmith.runs.pretrained import for_channels
 from convsmith.runs.published import fetch, find_published, is_entry
 from convsmith.runs.subject import open_subject
+from convsmith.runs.trained import is_trained
 from convsmith.runs.weights import load_weights as read_weights
 
 # Edits that a network with weights goes through: what came before them is what the weights are of.
@@ -46,10 +46,9 @@ class Start:
 
 def open_start(weights: str, network: Network | Foreign) -> Start:
     """Where the weights that a recipe names lie: a run, an entry of torchvision's registry (fetched), else a file."""
-    if is_run(weights):
+    if is_trained(weights):
         subject = open_subject(weights)
-        file = subject.run.path / "checkpoints" / f"{subject.step:08d}" / "model.safetensors"
-        return Start(weights, file, sha256(file), subject.preprocess, subject.labels)
+        return Start(weights, subject.weights, sha256(subject.weights), subject.preprocess, subject.labels)
     if is_entry(weights):
         published = find_published(_name(network), weights)
         file, digest = fetch(published)

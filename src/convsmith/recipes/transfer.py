@@ -43,10 +43,19 @@ def finetune(
     out: Path | None = None,
     quiet: bool = False,
     say: Callable[[str], None] = lambda text: None,
-) -> tuple[Outcome, Prepared]:
-    """Train by a recipe of `finetuning_recipe`; the run's own recipe then repeats it without this."""
-    prepared = prepare_finetuning(recipe, tuning)
-    return train_plan(prepared.plan, out=out, quiet=quiet, say=say), prepared
+) -> tuple[Outcome, Prepared | None]:
+    """Train by a recipe of `finetuning_recipe`; the run's own recipe then repeats it without this.
+
+    Nothing is prepared in a process that joins another's run, or that takes up its own where torchrun restarted it.
+    """
+    prepared: list[Prepared] = []
+
+    def planned() -> Plan:
+        prepared.append(prepare_finetuning(recipe, tuning))
+        return prepared[0].plan
+
+    outcome = train_plan(planned, recipe.engine, out=out, quiet=quiet, say=say)
+    return outcome, prepared[0] if prepared else None
 
 
 def prepare_finetuning(recipe: Recipe, tuning: FineTuning) -> Prepared:

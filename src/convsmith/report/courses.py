@@ -48,7 +48,7 @@ def courses_svg(panels: Sequence[Panel], *, what: str, share: bool) -> str:
         for place, line in enumerate(panel.lines):
             colour, y = SERIES[place % len(SERIES)], bottom + 62 + _LINE * place
             parts += [_curve(line.train, across, up, colour, 1.2), _curve(line.val, across, up, colour, 2.8)]
-            parts.append(svg.line(across.start, y - 4, across.start + 26, y - 4, **_stroke(colour, 2.8)))
+            parts.append(svg.line(across.start, y - 4, across.start + 26, y - 4, **svg.stroke(colour, 2.8)))
             parts.append(svg.label(across.start + 34, y, svg.fit(f"{line.name}{_ends(line, share)}", _WIDTH)))
     told = "; ".join(f"{line.name}{_ends(line, share)}" for panel in panels for line in panel.lines)
     return svg.figure(_PANEL * len(panels), height, f"{what} by epoch: {told}", parts)
@@ -96,12 +96,7 @@ def _curve(points: Points, across: Axis, up: Axis, colour: str, width: float) ->
         return svg.element("circle", {"cx": x, "cy": y, "r": 1.5 + width / 2, "fill": colour} | kind)
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     joined = {"fill": "none", "stroke_linejoin": "round"}
-    return svg.element("path", {"d": path} | _stroke(colour, width) | joined) if places else ""
-
-
-def _stroke(colour: str, width: float) -> dict[str, object]:
-    # An own class, so that a page does not recolour it as a grid.
-    return {"stroke": colour, "stroke_width": width, "class": "cs-run"}
+    return svg.element("path", {"d": path} | svg.stroke(colour, width) | joined) if places else ""
 
 
 def _ends(line: CourseLine, share: bool) -> str:

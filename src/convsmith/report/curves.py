@@ -7,15 +7,12 @@ from typing import Any
 
 from convsmith.report import svg
 from convsmith.report.axis import Axis
+from convsmith.report.scores import SCORES, SHARES, score_of
 
 _WIDTH, _PLOT_TOP, _PLOT_HEIGHT, _RATE_GAP, _RATE_HEIGHT = 980.0, 62.0, 220.0, 22.0, 34.0
 _LEFT, _RIGHT, _MOST_POINTS = 58.0, 142.0, 600
 _COLOURS = {"train": "#2563eb", "val": "#d9480f"}
 _NAMES = {"train": "train", "val": "validation"}
-
-# How good a network is: what of it is drawn, the first that is there. All but the last are shares.
-SCORES = {"map": "Mean average precision", "accuracy": "Accuracy", "score": "Score"}
-SHARES = ("map", "accuracy")
 
 Points = list[tuple[float, float]]
 
@@ -26,7 +23,7 @@ def curves_svg(rows: Sequence[Mapping[str, Any]]) -> str:
     Values that are not finite are left out too; a single row is a dot.
     """
     key, places = _steps(rows)
-    panels = [(what, _lines(rows, places, what)) for what in ("loss", score_of([rows]))]
+    panels = [(what, _lines(rows, places, what)) for what in ("loss", logged_score([rows]))]
     panels = [(what, lines) for what, lines in panels if lines]
     if not panels:
         text = svg.label(24, 44, "No epoch has been recorded yet.", muted=True, font_size=14)
@@ -45,10 +42,10 @@ def curves_svg(rows: Sequence[Mapping[str, Any]]) -> str:
     return svg.figure(room * len(panels), height, f"Curves of training by {key}: {told}", parts)
 
 
-def score_of(runs: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+def logged_score(runs: Sequence[Sequence[Mapping[str, Any]]]) -> str:
     """What the rows of runs call the number that says how good they are: the first that the log of one has."""
-    names = {name for rows in runs for row in rows for name in row}
-    return next((what for what in SCORES if f"val_{what}" in names), "accuracy")
+    names = {name.removeprefix("val_") for rows in runs for row in rows for name in row if name.startswith("val_")}
+    return score_of(names) or "accuracy"
 
 
 def _steps(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[float]]:

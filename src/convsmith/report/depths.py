@@ -49,7 +49,7 @@ def depths_svg(title: str, told: str, panels: Sequence[DepthPanel]) -> str:
     bottom = _TOP + rows * (_HEIGHT + _GAP)
     for i, name in enumerate(names):
         x, y = _LEFT + (i % 3) * 310, bottom + _LINE * (i // 3)
-        parts.append(svg.line(x, y - 4, x + 26, y - 4, **_stroke(colours[name], 2.4)))
+        parts.append(svg.line(x, y - 4, x + 26, y - 4, **svg.stroke(colours[name], 2.4)))
         parts.append(svg.label(x + 34, y, svg.fit(name, 270)))
     ends = "; ".join(
         f"{panel.title}, {line.name}: from {line.mean[0]:.2g} to {line.mean[-1]:.2g}"
@@ -88,14 +88,9 @@ def _drawn(line: DepthLine, across: Axis, up: Axis, colour: str) -> list[str]:
 
     band = "M" + "L".join([*places(line.low), *reversed(places(line.high))]) + "Z"
     parts = [svg.element("path", {"d": band, "fill": colour, "fill_opacity": 0.18, "class": "cs-run"})]
-    parts.append(svg.element("path", {"d": "M" + "L".join(places(line.mean)), "fill": "none"} | _stroke(colour, 2)))
+    parts.append(svg.element("path", {"d": "M" + "L".join(places(line.mean)), "fill": "none"} | svg.stroke(colour, 2)))
     every = max(1, len(line.theory) // _DOTS)
     for place in places(line.theory)[::every]:
         x, y = place.split()
         parts.append(svg.element("circle", {"cx": x, "cy": y, "r": 3.2, "fill": colour}))
     return parts
-
-
-def _stroke(colour: str, width: float) -> dict[str, object]:
-    # An own class, so that a page does not recolour it as a grid.
-    return {"stroke": colour, "stroke_width": width, "class": "cs-run"}

@@ -44,7 +44,7 @@ def dots_svg(title: str, rows: Sequence[DotRow], *, what: str, share: bool) -> s
     for colour, first in ((BLUE, rows[0].validation), (VERMILLION, rows[0].test)):
         if first:
             x = across.place(fmean(first))
-            parts.append(svg.line(x, _TOP - 8, x, bottom, **_stroke(colour, 1.0), stroke_dasharray="3 4"))
+            parts.append(svg.line(x, _TOP - 8, x, bottom, **svg.stroke(colour, 1.0), stroke_dasharray="3 4"))
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         y = _TOP + _ROW * number + 8
         parts.append(svg.label(left - 14, y + 8, name, font_size=13, text_anchor="end"))
@@ -77,8 +77,4 @@ def _dot(x: float, y: float, colour: str) -> str:
 
 
 def _bar(x: float, y: float, colour: str) -> str:
-    return svg.line(x, y - 6, x, y + 6, **_stroke(colour, 2.4))
-
-
-def _stroke(colour: str, width: float) -> dict[str, object]:
-    return {"stroke": colour, "stroke_width": width, "class": "cs-run"}
+    return svg.line(x, y - 6, x, y + 6, **svg.stroke(colour, 2.4))

@@ -55,7 +55,7 @@ def lines_svg(title: str, series: Sequence[Series], *, what: str, axis: str, sha
     for number, one in enumerate(series):
         colour, y = SERIES[number % len(SERIES)], bottom + 64 + _LINE * number
         parts += _drawn(one.points, across, up, colour)
-        parts.append(svg.line(_LEFT, y - 4, _LEFT + 26, y - 4, **_stroke(colour, 2.4)))
+        parts.append(svg.line(_LEFT, y - 4, _LEFT + 26, y - 4, **svg.stroke(colour, 2.4)))
         parts.append(svg.label(_LEFT + 34, y, svg.fit(one.name, _WIDTH)))
     told = "; ".join(
         f"{one.name}: {', '.join(f'{short(p.place)} {value_text(p.mean, share)}' for p in one.points)}"
@@ -77,15 +77,10 @@ def _spaced(places: Sequence[float], across: Axis) -> list[float]:
 def _drawn(points: Sequence[Point], across: Axis, up: Axis, colour: str) -> list[str]:
     found = sorted(points, key=lambda point: point.place)
     path = "M" + "L".join(f"{across.place(p.place):.1f} {up.place(p.mean):.1f}" for p in found)
-    parts = [svg.element("path", {"d": path, "fill": "none"} | _stroke(colour, 2.2))] if len(found) > 1 else []
+    parts = [svg.element("path", {"d": path, "fill": "none"} | svg.stroke(colour, 2.2))] if len(found) > 1 else []
     for p in found:
         x = across.place(p.place)
         if p.low < p.high:
-            parts.append(svg.line(x, up.place(p.low), x, up.place(p.high), **_stroke(colour, 1.4)))
+            parts.append(svg.line(x, up.place(p.low), x, up.place(p.high), **svg.stroke(colour, 1.4)))
         parts.append(svg.element("circle", {"cx": x, "cy": up.place(p.mean), "r": 4.0, "fill": colour}))
     return parts
-
-
-def _stroke(colour: str, width: float) -> dict[str, object]:
-    # An own class, so that a page does not recolour it as a grid.
-    return {"stroke": colour, "stroke_width": width, "class": "cs-run"}

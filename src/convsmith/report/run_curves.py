@@ -7,8 +7,9 @@ from typing import Any
 from convsmith.base.errors import UsageError
 from convsmith.report import svg
 from convsmith.report.axis import Axis
-from convsmith.report.curves import SCORES, SHARES, score_of
+from convsmith.report.curves import logged_score
 from convsmith.report.palette import SERIES
+from convsmith.report.scores import SCORES, SHARES
 
 _LEFT, _TOP, _WIDTH, _HEIGHT, _PANEL, _LINE = 58.0, 58.0, 400.0, 230.0, 490.0, 20.0
 _DASHES = ("none", "6 3", "2 3")
@@ -30,7 +31,7 @@ def run_curves_svg(courses: Sequence[Course]) -> str:
         raise UsageError("curves need at least one run, received none")
     bottom = _TOP + _HEIGHT
     parts: list[str] = []
-    what = score_of([course.rows for course in courses])
+    what = logged_score([course.rows for course in courses])
     score = SCORES[what][0].lower() + SCORES[what][1:]
     panels = (("val_loss", "Validation loss"), (f"val_{what}", f"Validation {score}"))
     for number, (key, title) in enumerate(panels):

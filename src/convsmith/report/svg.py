@@ -40,6 +40,11 @@ def line(x1: float, y1: float, x2: float, y2: float, **attributes: object) -> st
     return element("line", style | attributes)
 
 
+def stroke(colour: str, width: float) -> dict[str, object]:
+    """The attributes of a line that shows numbers; its class keeps a page from recolouring it as a grid."""
+    return {"stroke": colour, "stroke_width": width, "class": "cs-run"}
+
+
 def rectangle(x: float, y: float, width: float, height: float, **attributes: object) -> str:
     """A filled rectangle."""
     return element("rect", {"x": x, "y": y, "width": width, "height": height} | attributes)

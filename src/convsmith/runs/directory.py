@@ -80,7 +80,8 @@ def open_run(path: str | Path) -> "RunDirectory":
     if not path.exists():
         raise MissingPath(f"{path}: no such run; expected a run directory; `convsmith runs` lists those there are")
     if not path.is_dir():
-        raise BadFile(path, "expected a run directory, received a file")
+        other = "; a bundle is for predict, show and finetune" if path.suffix == ".safetensors" else ""
+        raise BadFile(path, f"expected a run directory, received a file{other}")
     if not is_run(path):
         inner = sorted(p.parent.name for p in path.glob("*/run.json"))
         hint = f"it holds runs, such as {path / inner[-1]}" if inner else "give a folder that `convsmith train` made"

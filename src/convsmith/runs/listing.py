@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import ConvsmithError
+from convsmith.report.scores import SCORES
 from convsmith.runs.directory import RunDirectory, is_run, open_run
 from convsmith.runs.metrics import newest_rows
 from convsmith.runs.status import effective_state
@@ -17,9 +18,9 @@ _MARKS = ("recipe.json", "status.json", "metrics.jsonl", "checkpoints")
 class RunSummary:
     """One line of the list of runs.
 
-    `state` is that of `effective_state`, or `unreadable` with the `reason`; `scores` are the numbers named after
-    accuracy (dots join nested names) in `result.json`, else in the newest row of metrics that has any; `created` is
-    Unix time.
+    `state` is that of `effective_state`, or `unreadable` with the `reason`; `scores` are the numbers whose names end
+    as one of `SCORES` (dots join nested names) in `result.json`, else in the newest row of metrics that has any;
+    `created` is Unix time.
     """
 
     path: Path
@@ -32,10 +33,17 @@ class RunSummary:
     reason: str = ""
 
     @property
-    def accuracy(self) -> float | None:
-        """The score to show where there is room for one: `accuracy` itself, else that of the test, else the first."""
-        names = sorted(self.scores, key=lambda name: (name != "accuracy", "test" not in name))
-        return self.scores[names[0]] if names else None
+    def score(self) -> tuple[str, float] | None:
+        """What to show where there is room for one number, by the order of `SCORES`: what it is, and its value.
+
+        That of the test comes first, that of the training images only where there is no other.
+        """
+        order = list(SCORES)
+        found = [(what, name) for name in self.scores if (what := _what(name))]
+        if not found:
+            return None
+        what, name = min(found, key=lambda one: ("train" in one[1], order.index(one[0]), "test" not in one[1]))
+        return what, self.scores[name]
 
 
 def list_runs(root: str | Path = Path("runs")) -> list[RunSummary]:
@@ -86,23 +94,29 @@ def _changed(path: Path) -> float:
 def _scores(run: RunDirectory) -> dict[str, float]:
     if run.has("result"):
         result = run.record("result")
-        found = dict(_accuracies(result))
-        # A task of one's own may have no accuracy, and that of the training images must not stand for it.
+        found = dict(_named_scores(result))
+        # A task of one's own may have none of them, and the accuracy on the training images must not stand for it.
         if found or (isinstance(result, dict) and any((result.get("metrics") or {}).values())):
             return found
     for row in newest_rows(run.path / "metrics.jsonl"):
-        found = dict(_accuracies(row))
+        found = dict(_named_scores(row))
         if found:
             return found
     return {}
 
 
-def _accuracies(data: Any, path: str = "") -> Iterator[tuple[str, float]]:
+def _named_scores(data: Any, path: str = "") -> Iterator[tuple[str, float]]:
     if not isinstance(data, dict):
         return
     for key, value in data.items():
         name = f"{path}.{key}" if path else str(key)
         if isinstance(value, dict):
-            yield from _accuracies(value, name)
-        elif "accuracy" in name and isinstance(value, int | float) and not isinstance(value, bool):
+            yield from _named_scores(value, name)
+        elif _what(name) and isinstance(value, int | float) and not isinstance(value, bool):
             yield name, float(value)
+
+
+def _what(name: str) -> str | None:
+    """Which of `SCORES` a number is by its name: `metrics.test.top5_accuracy` is an accuracy."""
+    last = name.rpartition(".")[2]
+    return next((what for what in SCORES if last == what or last.endswith(f"_{what}")), None)

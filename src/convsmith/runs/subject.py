@@ -1,12 +1,12 @@
-"""From a run directory to what it learned: a module with its weights, its preprocessing and its labels."""
+"""From a run or a bundle to what was learned: a module with its weights, its preprocessing and its labels."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from convsmith.base.config import read
 from convsmith.base.errors import BadFile, UsageError
@@ -20,25 +20,38 @@ from convsmith.nets.source import Foreign, check_unchanged, make
 from convsmith.nets.tree import MAIN
 from convsmith.runs.calibration import stored_temperature
 from convsmith.runs.checkpoints import load_checkpoint
-from convsmith.runs.directory import RunDirectory, open_run
+from convsmith.runs.directory import RunDirectory, is_run, open_run
 from convsmith.runs.network import network_of
+from convsmith.runs.trained import is_bundle, read_bundle
+from convsmith.runs.weights import load_bundle
 
 
 @dataclass(frozen=True)
 class Subject:
     """A trained network with all that is needed to use it. `module` is in evaluation mode, on the processor.
 
-    Its outputs divided by `temperature` are what probabilities are made of; 1 where the run is not calibrated.
+    `origin` is the run, or the file of a bundle, and `weights` the file that its weights lie in. Its outputs divided by
+    `temperature` are what probabilities are made of; 1 where the run is not calibrated. `channels_last` is the memory
+    layout that it was trained with; a module of a user's own may take no other.
     """
 
-    run: RunDirectory
+    origin: RunDirectory | Path
+    weights: Path
     module: nn.Module
     network: Network | Foreign
     preprocess: Preprocess
     card: Card
     step: int
-    warnings: tuple[str, ...]
+    channels_last: bool
+    warnings: tuple[str, ...] = ()
     temperature: float = 1.0
+
+    @property
+    def run(self) -> RunDirectory:
+        """The run; UsageError for a bundle, which leaves it behind."""
+        if isinstance(self.origin, Path):
+            raise UsageError(f"{self.origin} is a bundle: it predicts and can be fine-tuned; for all else name its run")
+        return self.origin
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -51,11 +64,6 @@ class Subject:
         return self.card.multilabel
 
     @property
-    def channels_last(self) -> bool:
-        """The memory layout of images that the network was trained with; a module of a user's own may take no other."""
-        return bool(self.run.record("recipe")["engine"]["channels_last"])
-
-    @property
     def input(self) -> tuple[int, int, int]:
         """The shape of one sample: channels, height, width."""
         return (self.preprocess.channels, *self.preprocess.size)
@@ -66,33 +74,66 @@ def open_subject(
     checkpoint: Literal["selected", "last", "best"] = "selected",
     edits: Sequence[str] = (),
 ) -> Subject:
-    """The trained network of the run at `path`; "selected" are the weights that its recipe says to use.
+    """The trained network of the run or bundle at `path`; "selected" are the weights that a run's recipe says to use.
 
     `edits` are made on the network and its weights: those that need no training and keep the input and the outputs.
     """
-    run = open_run(path)
-    which = run.record("recipe")["recipe"]["select"] if checkpoint == "selected" else checkpoint
+    if is_run(path) or not is_bundle(path):
+        subject = _of_run(open_run(path), checkpoint, bool(edits))
+    elif checkpoint == "selected":
+        subject = _of_bundle(Path(path))
+    else:
+        raise UsageError(f"{path} is a bundle, which holds one state of the weights, not the {checkpoint} one of a run")
+    if not edits:
+        return subject
+    network, module = _edited(subject.network, subject.module, edits)
+    return replace(subject, network=network, module=module.eval())
+
+
+def _of_run(run: RunDirectory, checkpoint: Literal["selected", "last", "best"], edited: bool) -> Subject:
+    recipe = run.record("recipe")
+    saved = load_checkpoint(run, recipe["recipe"]["select"] if checkpoint == "selected" else checkpoint)
     network = network_of(run)
-    module = make_module(network, seed=0)
-    saved = load_checkpoint(run, which)
-    try:
-        module.load_state_dict(saved.model)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise BadFile(run.path / "checkpoints", f"does not fit the run's network ({reason:.200})") from None
-    if edits:
-        network, module = _edited(network, module, edits)
-    temperature, notes = stored_temperature(run, saved.step, bool(edits))
+    temperature, notes = stored_temperature(run, saved.step, edited)
     return Subject(
-        run=run,
-        module=module.eval(),
+        origin=run,
+        weights=run.path / "checkpoints" / f"{saved.step:08d}" / "model.safetensors",
+        module=_filled(network, saved.model, run.path / "checkpoints"),
         network=network,
         preprocess=Preprocess.from_json(run.record("preprocess")),
         card=Card.from_json(run.record("data")["card"]),
         step=saved.step,
+        channels_last=bool(recipe["engine"]["channels_last"]),
         warnings=(*saved.warnings, *notes),
         temperature=temperature,
     )
+
+
+def _of_bundle(path: Path) -> Subject:
+    weights, fields = load_bundle(path)
+    bundle = read_bundle(path, fields)
+    return Subject(
+        origin=path,
+        weights=path,
+        module=_filled(bundle.network, weights, path),
+        network=bundle.network,
+        preprocess=bundle.preprocess,
+        card=bundle.card,
+        step=bundle.step,
+        channels_last=bundle.channels_last,
+        temperature=bundle.temperature,
+    )
+
+
+def _filled(network: Network | Foreign, weights: Mapping[str, Tensor], place: Path) -> nn.Module:
+    """The network's module with these weights, in evaluation mode; `place` is what an error calls them."""
+    module = make_module(network, seed=0)
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise BadFile(place, f"does not fit the network ({reason:.200})") from None
+    return module.eval()
 
 
 def _edited(network: Network | Foreign, module: nn.Module, edits: Sequence[str]) -> tuple[Network, nn.Module]:

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError, WrongType
 from convsmith.base.files import write_bytes
-from convsmith.runs.sealed import seal, unseal
+from convsmith.runs.sealed import seal
+from convsmith.runs.trained import BUNDLE_FORMAT, BUNDLE_KEY, unsealed
 from convsmith.runs.writing import writing
 
-BUNDLE_FORMAT = 1
-_KEY = "convsmith"
 _TORCH_FILES = (".pt", ".pth", ".bin", ".th", ".tar", ".ckpt")
 _WRAPPERS = ("state_dict", "model")
 
@@ -75,7 +74,7 @@ def save_bundle(path: str | Path, model: Mapping[str, Tensor], metadata: Mapping
     except (TypeError, ValueError) as error:
         raise WrongType(f"metadata of {path}: expected data that JSON can hold ({error})") from None
     with writing(path):
-        write_bytes(path, encode(model, {_KEY: text}))
+        write_bytes(path, encode(model, {BUNDLE_KEY: text}))
 
 
 def load_bundle(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -86,19 +85,10 @@ def load_bundle(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = decode(data)
     except ValueError as error:
         raise BadFile(path, f"{error}; fetch or export the bundle again") from None
-    text = (_header(data).get("__metadata__") or {}).get(_KEY)
+    text = (_header(data).get("__metadata__") or {}).get(BUNDLE_KEY)
     if text is None:
         raise BadFile(path, "holds weights but no description of their network; give it as --weights, with a network")
-    try:
-        metadata = unseal(text)
-    except ValueError as error:
-        raise BadFile(path, f"the bundle's metadata is damaged: {error}; fetch or export it again") from None
-    if metadata.get("format") != BUNDLE_FORMAT:
-        raise BadFile(
-            path,
-            f"is a bundle of format {metadata.get('format')!r}, this Convsmith reads format {BUNDLE_FORMAT}; "
-            "update Convsmith or export the bundle again",
-        )
+    metadata = unsealed(path, text)
     if metadata.pop("weights_sha256", None) != hashlib.sha256(_body(data)).hexdigest():
         raise BadFile(path, "the weights differ from the SHA-256 in the bundle; fetch or export it again")
     return tensors, metadata

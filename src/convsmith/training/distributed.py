@@ -6,7 +6,6 @@ batch norms see the slice of their process, and the first one's statistics are k
 """
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
@@ -16,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from convsmith.base.errors import ConvsmithError, ProcessFailed, Told
-from convsmith.base.processes import WHOLE, Part
-from convsmith.training.board import DEFERENCE, Board
+from convsmith.base.processes import WHOLE, Part, restarts
+from convsmith.nets.build import BuiltNetwork
 from convsmith.training.interrupt import Request, stop_requests
+from convsmith.training.presence import DEFERENCE, Presence
 
 T = TypeVar("T")
 Answers = Iterator[tuple[Tensor, Tensor]]
@@ -28,6 +28,15 @@ class World(Protocol):
     """What a run needs of the processes that work on it. All of them call the same methods in the same order."""
 
     part: Part
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the job had processes before these, which may have begun a run."""
+        ...
+
+    def meet(self) -> None:
+        """Wait until all have come here, each as long as it lives: an exchange waits `engine.timeout` and no longer."""
+        ...
 
     def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
         """What `work` gives, which only the first process does; the others get the JSON data that `tell` makes of it.
@@ -40,8 +49,11 @@ class World(Protocol):
         """Whether any process wishes it."""
         ...
 
-    def totals(self, loss: Tensor, correct: Tensor, asked: bool) -> tuple[Tensor, Tensor, bool]:
-        """The sums of a step's loss and hits over the processes, and whether any was asked to stop."""
+    def totals(self, loss: Tensor, correct: Tensor, asked: bool, look: bool) -> tuple[Tensor, Tensor, bool]:
+        """The sums of a step's loss and hits over the processes, and whether any was asked to stop.
+
+        Of several processes the last is told where they `look`, for which the device must have done all before.
+        """
         ...
 
     def whole(self, tensor: Tensor, count: int) -> Tensor:
@@ -53,7 +65,10 @@ class World(Protocol):
         ...
 
     def in_order(self, answers: Answers, steps: int) -> Answers:
-        """The answers to `steps` batches in their order; each process computes those that its loader gives it."""
+        """The answers to `steps` batches in their order, for the first process; the others get none.
+
+        Each computes those that its loader gives it.
+        """
         ...
 
     def parallel(self, model: nn.Module) -> nn.Module:
@@ -82,13 +97,19 @@ class Alone:
 
     part = WHOLE
 
+    @property
+    def restarted(self) -> bool:
+        return restarts() > 0
+
+    def meet(self) -> None: ...
+
     def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
         return work()
 
     def agree(self, wish: bool) -> bool:
         return wish
 
-    def totals(self, loss: Tensor, correct: Tensor, asked: bool) -> tuple[Tensor, Tensor, bool]:
+    def totals(self, loss: Tensor, correct: Tensor, asked: bool, look: bool) -> tuple[Tensor, Tensor, bool]:
         return loss, correct, asked
 
     def whole(self, tensor: Tensor, count: int) -> Tensor:
@@ -121,16 +142,22 @@ ALONE = Alone()
 class Group:
     """One of several processes, joined by torch's process group."""
 
-    def __init__(self, part: Part, board: Board, device: torch.device):
-        self.part, self.board, self.device = part, board, device
-        self._turns = itertools.count()
+    def __init__(self, presence: Presence, device: torch.device):
+        self.part, self.presence, self.device = presence.part, presence, device
+
+    @property
+    def restarted(self) -> bool:
+        return self.presence.restarted
+
+    def meet(self) -> None:
+        self.presence.meet()
 
     def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
-        key = f"lead/{next(self._turns)}"
+        key = self.presence.turn("lead")
         if not self.part.leads:
-            return self.board.read(key, author=0)
+            return self.presence.read(key, author=0)
         done = work()
-        self.board.put(key, tell(done))
+        self.presence.put(key, tell(done))
         return done
 
     def agree(self, wish: bool) -> bool:
@@ -138,10 +165,12 @@ class Group:
         dist.all_reduce(wishes)
         return wishes.item() > 0
 
-    def totals(self, loss: Tensor, correct: Tensor, asked: bool) -> tuple[Tensor, Tensor, bool]:
-        numbers = torch.stack([loss.double() / self.part.size, correct.double(), loss.new_tensor(asked).double()])
+    def totals(self, loss: Tensor, correct: Tensor, asked: bool, look: bool) -> tuple[Tensor, Tensor, bool]:
+        # Filled in by the device itself: a number that is copied there waits for it.
+        wish = torch.full_like(loss, asked, dtype=torch.float64)
+        numbers = torch.stack([loss.double() / self.part.size, correct.double(), wish])
         dist.all_reduce(numbers)
-        return numbers[0], numbers[1], numbers[2].item() > 0
+        return numbers[0], numbers[1], look and numbers[2].item() > 0
 
     def whole(self, tensor: Tensor, count: int) -> Tensor:
         counts = [Part(rank, self.part.size).slice(0, count) for rank in range(self.part.size)]
@@ -158,8 +187,8 @@ class Group:
     def in_order(self, answers: Answers, steps: int) -> Answers:
         for _ in range(-(-steps // self.part.size)):
             mine = next(answers, None)
-            found: list[Any] = [None] * self.part.size
-            dist.all_gather_object(found, mine and tuple(tensor.cpu() for tensor in mine))
+            found: list[Any] = [None] * self.part.size if self.part.leads else []
+            dist.gather_object(mine and tuple(tensor.cpu() for tensor in mine), found or None)
             for answer in found:
                 if answer is not None:
                     outputs, targets = (tensor.to(self.device) for tensor in answer)
@@ -169,7 +198,12 @@ class Group:
         # Looking for unused parameters has another good: gradients are then summed in the same order in the first step
         # after a resume as in all others, which the bits of three processes or more depend on.
         devices = [torch.cuda.current_device()] if self.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
+        wrapped = DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
+        if isinstance(model, BuiltNetwork):
+            # The buffers of a tree are statistics that no training step both reads and changes: it is enough that they
+            # were sent just now, and are before each evaluation. What other modules do with theirs is not known.
+            wrapped.broadcast_buffers = False
+        return wrapped
 
     def gradients(self, module: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
         if last or not isinstance(module, DistributedDataParallel):
@@ -201,12 +235,12 @@ class Group:
     def _lost(self, error: RuntimeError) -> ProcessFailed:
         """What to say where another process does not answer."""
         with contextlib.suppress(dist.DistError):
-            failure = self.board.failure(wait=0.2 if self.part.leads else DEFERENCE)
+            failure = self.presence.failure(wait=0.2 if self.part.leads else DEFERENCE)
             if failure is not None:
                 return Told(failure.message, failure.exit_code)
-            dead = self.board.dead()
+            dead = self.presence.dead()
             who = f"process {dead[0]} of {self.part.size} is gone" if dead else "another process does not answer"
-            return ProcessFailed(f"{who} (engine.timeout is {self.board.patience:g} s): {_first_line(error)}")
+            return ProcessFailed(f"{who} (engine.timeout is {self.presence.patience:g} s): {_first_line(error)}")
         return ProcessFailed(f"the process that holds the others together is gone: {_first_line(error)}")
 
 

@@ -1,12 +1,11 @@
 """How this machine runs a step: device, number format, memory layout, threads. Resolved once, kept for a run's life."""
 
 import contextlib
-import logging
 import os
 import platform
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,9 @@ import PIL
 import torch
 from torch import nn
 
+from convsmith.base.compiler import missing_compiler
 from convsmith.base.errors import UsageError
+from convsmith.base.logs import hushed
 from convsmith.base.processes import local_part, part
 from convsmith.training.options import EngineOptions
 
@@ -46,14 +47,23 @@ class Engine:
     def accelerate(self, module: nn.Module) -> None:
         """Have the module compiled when training calls it, where the engine says so; `uncompiled` calls it as it is."""
         if self.compile:
-            # It says on every processor that there is no CUDA.
-            logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+            with hushed("torch.utils.cpp_extension"):  # says, when it is loaded, that a processor has no CUDA
+                import_module("torch.utils.cpp_extension")
             # One graph for each size of the images: sizes that may vary make slower ones.
             module.compile(dynamic=False)
 
     def uncompiled(self) -> contextlib.AbstractContextManager[Any]:
         """A context in which compiled modules run as they are: evaluation is exact and not worth another graph."""
         return torch.compiler.set_stance("force_eager") if self.compile else contextlib.nullcontext()
+
+    def generator_kept(self) -> contextlib.AbstractContextManager[None]:
+        """A context after which torch's generators, of the processor and of the device, stand where they stood."""
+        return torch.random.fork_rng(devices=[] if self.device == "cpu" else [torch.device(self.device)])
+
+    def wait(self) -> None:
+        """Wait until the device has done all that it was given: a GPU takes its work and lets the program go on."""
+        if self.device != "cpu":
+            torch.cuda.synchronize(self.device)
 
     def autocast(self) -> torch.autocast:
         """The number format of a training step's forward pass."""
@@ -123,7 +133,18 @@ def drift(engine: Engine, now: Engine) -> list[str]:
     found = [f"{name} was {before!r}, is {after!r}" for name, before, after in pairs if before != after]
     if engine.threads > cores():
         found.append(f"threads were {engine.threads}, this machine has {cores()} cores")
+    if engine.compile and (missing := missing_compiler(suited(engine, now).device)):
+        found.append(f"it was compiled: {missing}")
     return found
+
+
+def suited(engine: Engine, now: Engine) -> Engine:
+    """A run's engine on this machine: what cannot be had here is that of `now`, all else as it was."""
+    if engine.processes != now.processes:
+        engine = replace(engine, processes=now.processes, threads=now.threads)
+    if engine.device != "cpu" and now.device == "cpu":
+        engine = replace(engine, device=now.device, precision=now.precision, threads=now.threads)
+    return replace(engine, compile=engine.compile and not missing_compiler(engine.device))
 
 
 def cores() -> int:
@@ -183,14 +204,13 @@ def has_bf16(device: str) -> bool:
 
 
 def may_compile(options: EngineOptions, device: str) -> bool:
-    """Whether compiling is left to us and can be had: on a processor it takes a C++ compiler."""
-    found = device != "cpu" or shutil.which(os.environ.get("CXX", "g++")) is not None
-    return options.compile == "auto" and not options.deterministic and found
+    """Whether compiling is left to us and can be had."""
+    return options.compile == "auto" and not options.deterministic and not missing_compiler(device)
 
 
 def _compile(options: EngineOptions, device: str, flops: float) -> bool:
     if options.compile == "on":
-        if device == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
-            raise UsageError("engine.compile: needs a C++ compiler on the processor, and g++ is not here; install it")
+        if missing := missing_compiler(device):
+            raise UsageError(f"engine.compile: {missing}")
         return True
     return may_compile(options, device) and flops > COMPILE_FLOPS[torch.device(device).type]

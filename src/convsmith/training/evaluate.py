@@ -1,6 +1,7 @@
 """Exact evaluation: every sample once, in fp32, whatever the training step uses."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +14,20 @@ from convsmith.training.engine import Engine
 from convsmith.training.job import Evaluation, Task
 
 
+class Elsewhere:
+    """An evaluation whose numbers the first process has."""
+
+    def summary(self) -> dict[str, Any]:
+        raise AssertionError("the first process has the numbers; it tells them by World.lead")
+
+
 def evaluate(
     model: nn.Module, loader: Loader, task: Task, preprocess: Preprocess, engine: Engine, world: World = ALONE
 ) -> Evaluation:
     """The task's numbers over all of the loader's samples; the model's mode is left as it was.
 
-    In several processes each takes whole batches, and all of them the answers to all of them in their order: the
-    numbers are those of one process, bit for bit.
+    In several processes each takes whole batches, and the first one the answers to all of them in their order: its
+    numbers are those of one process, bit for bit. The others get `Elsewhere`.
     """
     tally = task.tally(engine.device)
     training = model.training
@@ -30,7 +38,7 @@ def evaluate(
                 tally.update(outputs, targets)
     finally:
         model.train(training)
-    return tally.result()
+    return tally.result() if world.part.leads else Elsewhere()
 
 
 def _answers(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from convsmith.data.augment import augment, normalise
@@ -49,9 +48,8 @@ def fit(
     written, and `Exploded` or `OutOfMemory` with the last checkpoint as it was. Torch's global generator is left as it
     was found. Of several processes all take part, and the first one writes.
     """
-    devices = [torch.device(job.engine.device)] if job.engine.device != "cpu" else []
     heard = stop_requests() if request is None else nullcontext(request)
-    with memory_explained(job), torch.random.fork_rng(devices=devices), heard as request:
+    with memory_explained(job), job.engine.generator_kept(), heard as request:
         while state.step < job.span.total_steps:
             # Only where an epoch has ended: a run resumed in the middle of one decides when the straight one does.
             if state.step % job.span.steps_per_epoch == 0 and _should_stop(job, state):

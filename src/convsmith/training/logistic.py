@@ -106,7 +106,7 @@ def layer_inputs(model: nn.Module, layer: nn.Linear, images: Loader, job: Job) -
     hook = layer.register_forward_hook(note)
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), job.engine.uncompiled():
             for batch in images.epoch(0):
                 outputs = model(normalise(batch.images, job.preprocess, memory_format=job.engine.memory_format))
                 if not seen or not torch.equal(seen[1], outputs):

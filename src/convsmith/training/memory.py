@@ -19,7 +19,7 @@ def memory_explained(job: Job) -> Generator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _refused(error):
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemory(
             f"steps of {job.training.batch} images do not fit into the memory of {job.engine.device}. Mend with "
@@ -28,6 +28,6 @@ def memory_explained(job: Job) -> Generator[None]:
         ) from None
 
 
-def _refused(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether torch's allocator raised it; that of the processor has no class for it."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -212,7 +212,7 @@ class EngineOptions:
     channels_last: bool = option(True, "keep images as (N, H, W, C) in memory, which convolutions prefer")
     deterministic: bool = option(False, "only algorithms that give the same bits on every run")
     compile: Literal["auto", "on", "off"] = option(
-        "auto", "fuse the operations of a training step, which takes a minute once; auto: where that pays"
+        "auto", "fuse the operations of a training step, which takes about a minute once; auto: where that pays"
     )
     autotune: bool = option(False, "try layouts, formats, threads and compilation first, and take the fastest")
     threads: int | None = option(None, "processor threads; none: as many as there are cores for each process")

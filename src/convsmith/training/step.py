@@ -30,7 +30,7 @@ LOOK_EVERY = {"cpu": 1, "cuda": 16}
 def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] = lambda: False) -> bool:
     """Take one step on a batch (of several processes each on its slice): augment, forward, backward, check, update.
 
-    Says whether any process was `asked` to stop after it.
+    Says whether any process was `asked` to stop after it; of several, where this step is looked at.
     """
     epoch = state.step // job.span.steps_per_epoch
     # Dropout and its kin draw from the global generator: seeded by the step, there is no generator state to save.
@@ -40,8 +40,9 @@ def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] =
     images, targets = mixed(batch._replace(images=images), job, epoch)
     inputs = normalise(images, job.preprocess, memory_format=job.engine.memory_format)
     inputs = resized(inputs, job, state.step)
-    loss, correct, stop = job.world.totals(*backward(state, inputs, targets, job), asked())
-    look(state, loss, job)
+    looks = is_looked_at(state, job)
+    loss, correct, stop = job.world.totals(*backward(state, inputs, targets, job), asked(), looks)
+    look(state, loss, job, looks or stop)
     if job.optimiser.sam is not None:
         with sharpest(state.model, job.optimiser.sam):
             torch.manual_seed(seed)
@@ -65,9 +66,9 @@ def mixed(batch: Batch, job: Job, epoch: int) -> tuple[Tensor, Tensor]:
     classes = len(job.task.labels)
     if not any(isinstance(step, MIXING) for step in job.augment):
         return batch.images, mixed_targets(batch.targets, (), classes)
-    whole = Batch(*(job.world.whole(tensor, job.training.batch) for tensor in batch))
-    images, mixtures = mix(whole.images, job.augment, job.seed, epoch, whole.positions)
-    targets = mixed_targets(whole.targets, mixtures, classes)
+    images, targets, positions = (job.world.whole(tensor, job.training.batch) for tensor in batch[:3])
+    images, mixtures = mix(images, job.augment, job.seed, epoch, positions)
+    targets = mixed_targets(targets, mixtures, classes)
     return job.world.own(images), job.world.own(targets)
 
 
@@ -85,15 +86,26 @@ def follow(state: State, job: Job) -> None:
         state.average.update_parameters(state.model)
 
 
-def look(state: State, loss: Tensor, job: Job) -> None:
-    """Check the loss of a step before its update; on a GPU, which would have to wait, the worst of some steps."""
+def is_looked_at(state: State, job: Job) -> bool:
+    """Whether the host looks at the next step's loss before its update; on a GPU, which would have to wait, at some.
+
+    No checkpoint follows a step that was not looked at: it would be the last good state that is not.
+    """
+    span, step = job.span, state.step + 1
+    intervals = (
+        LOOK_EVERY[torch.device(job.engine.device).type],
+        span.steps_per_epoch,
+        job.checkpoint_every.steps(span.steps_per_epoch, span.total_steps),
+    )
+    return state.first_loss is None or step >= span.total_steps or any(step % every == 0 for every in intervals)
+
+
+def look(state: State, loss: Tensor, job: Job, due: bool = True) -> None:
+    """Note the loss of a step before its update; where it is `due`, check the worst since the last look."""
     state.sums.worst = torch.maximum(state.sums.worst, loss.double())  # of which one that is no number stays
-    every = LOOK_EVERY[torch.device(job.engine.device).type]
-    left = (state.step + 1) % job.span.steps_per_epoch and state.step + 1 < job.span.total_steps
-    if state.first_loss is not None and left and (state.step + 1) % every:
-        return
-    check_loss(state, state.sums.worst.item(), job)
-    state.sums.worst.zero_()
+    if due:
+        check_loss(state, state.sums.worst.item(), job)
+        state.sums.worst.zero_()
 
 
 def check_loss(state: State, loss: float, job: Job) -> None:

@@ -3,19 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from torch import Tensor
 
 from convsmith.base.config import read
 from convsmith.base.errors import ConvsmithError
 from convsmith.base.remembered import key_of, recall, remember
+from convsmith.base.speed import CLEARLY, ratio
 from convsmith.deploy.engines.inference import Inference
-from convsmith.deploy.engines.measure import filled, ratio, rounds, seconds
+from convsmith.deploy.engines.measure import filled, rounds, seconds
 from convsmith.deploy.engines.names import ENGINES, available
-from convsmith.deploy.engines.runner import Refused, Runner, chosen
-from convsmith.deploy.engines.start import PLAIN, Reference, plain, reference, start
-from convsmith.nets.network import Network
+from convsmith.deploy.engines.runner import CannotRun, Refused, Runner, chosen
+from convsmith.deploy.engines.start import PLAIN, Reference, launch, plain, reference, refusal, start
 from convsmith.training.engine import Engine, cores
 
 Say = Callable[[str], None]
@@ -23,8 +22,6 @@ Say = Callable[[str], None]
 FILE = "inference.json"
 # Images on which an engine must agree with the network as it is.
 CHECKED = 32
-# How much faster an engine must be to be taken: less is noise.
-CLEARLY = 1.05
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,7 @@ def automatic(
     if any(name not in known for name in tried):
         known |= _trial(tried, runners, model, engine, batch, checked, say)
         remember(FILE, key, [asdict(row) for row in known.values()])
+        tried = [runner.engine for runner in runners[1:]]  # what was refused is not started once more
     return _started(quickest([known[PLAIN], *(known[n] for n in tried)], count), runners, model, engine, checked, say)
 
 
@@ -104,18 +102,30 @@ def _trial(
     names: Sequence[str], runners: list[Runner], model: Inference, engine: Engine, batch: int, checked: Reference,
     say: Say,
 ) -> dict[str, Measured]:  # fmt: skip
-    """What each engine takes; those that can be used join `runners`."""
+    """What each engine takes; those that can be used join `runners`.
+
+    One that disagrees is timed all the same: of other weights the same network may be run by it. What did not fit into
+    memory is left out: the next time there may be more.
+    """
     found: dict[str, Measured] = {}
+    timed = list(runners)
     for name in names:
         say(f"trying engine {name}")
         try:
-            runners.append(start(name, model, engine, batch, checked)[0])
+            runner, agreement = launch(name, model, engine, batch, checked)
         except Refused as error:
             say(str(error))
-            found[name] = Measured(name, 0.0, 0.0, str(error))
-    times = list(zip(*rounds(runners, filled(checked.images, batch)), strict=True))
+            if isinstance(error, CannotRun):
+                found[name] = Measured(name, 0.0, 0.0, str(error))
+            continue
+        timed.append(runner)
+        if agreement.objection:
+            say(refusal(name, agreement))
+        else:
+            runners.append(runner)
+    times = list(zip(*rounds(timed, filled(checked.images, batch)), strict=True))
     before = sum(times[0]) / len(times[0]) / batch
-    for runner, row in zip(runners, times, strict=True):
+    for runner, row in zip(timed, times, strict=True):
         # By ratios, since the machine may be busier in one round than in another.
         found[runner.engine] = Measured(runner.engine, before / ratio(times[0], row), runner.start_seconds)
     return found
@@ -131,12 +141,11 @@ def _recalled(key: str) -> dict[str, Measured]:
 
 def _key(model: Inference, engine: Engine, batch: int) -> str:
     """What the fastest engine depends on."""
-    network: Any = model.network
     return key_of(
         {
             "machine": [engine.device, engine.cpu, cores(), engine.threads],
             "libraries": [engine.torch_version, *(_version(name) for name in ("onnxruntime", "openvino"))],
-            "network": network.to_json() if isinstance(network, Network) else [network.source, network.fingerprint],
+            "network": model.network.to_json(),
             "shape": [batch, *model.shape],
             "precision": engine.precision,
         }

@@ -1,14 +1,11 @@
 """torch.compile with frozen weights: operators fused, filters laid out once for the kernels that use them."""
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from convsmith.base.logs import hushed
 from convsmith.deploy.engines.inference import Inference
 from convsmith.deploy.engines.runner import Compute
 from convsmith.training.engine import Engine
@@ -26,22 +23,6 @@ def compiled(model: Inference, engine: Engine, batch: int) -> Compute:
         with torch.no_grad(), engine.autocast():
             return graph(inputs).float().cpu()
 
-    with _hushed():
+    with hushed("torch.utils.cpp_extension", "torch._inductor"):
         compute(torch.zeros(batch, *model.shape))
     return compute
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """The compiler's remarks are for its authors."""
-    loggers = [logging.getLogger(name) for name in ("torch.utils.cpp_extension", "torch._inductor")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from statistics import median
 
 import numpy as np
 from torch import Tensor
@@ -25,11 +24,6 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def ratio(before: Sequence[float], after: Sequence[float]) -> float:
-    """How many times faster: the median over the rounds, in each of which both took their turn."""
-    return median(b / a for b, a in zip(before, after, strict=True))
 
 
 def filled(images: Tensor, count: int) -> Tensor:

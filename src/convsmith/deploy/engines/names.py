@@ -1,11 +1,10 @@
 """The engines by name, and what each needs; torch is not imported here."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from convsmith.base.compiler import missing_compiler
 from convsmith.base.errors import MissingExtra, UsageError
 from convsmith.base.table import Table
 
@@ -54,10 +53,7 @@ def problem(name: str, device: str) -> str:
         return absent
     if kind.processor_only and device != "cpu":
         return f"it runs on the processor only, and the device is {device}; give --device cpu"
-    compiler = os.environ.get("CXX", "g++")
-    if kind.compiler and device == "cpu" and shutil.which(compiler) is None:
-        return f"it needs a C++ compiler on the processor, and {compiler} is not here; install it"
-    return ""
+    return missing_compiler(device) if kind.compiler else ""
 
 
 def check_engine(name: str, device: str | None = None) -> None:

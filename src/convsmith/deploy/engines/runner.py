@@ -12,7 +12,11 @@ Compute = Callable[[Tensor], Tensor]
 
 
 class Refused(CheckFailed):
-    """An engine cannot run a network, or gives other predictions; the message says why."""
+    """An engine gives other predictions, or cannot run a network now; the message says why."""
+
+
+class CannotRun(Refused):
+    """An engine cannot run a network at all, whatever its weights are and whatever memory is free."""
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 
-import torch
 from torch import Tensor
 
-from convsmith.base.errors import ConvsmithError
 from convsmith.deploy.engines.check import Agreement, agreement
 from convsmith.deploy.engines.eager import as_it_is
 from convsmith.deploy.engines.inference import Inference
 from convsmith.deploy.engines.names import check_engine
-from convsmith.deploy.engines.runner import Compute, Refused, Runner
+from convsmith.deploy.engines.runner import CannotRun, Compute, Refused, Runner
 from convsmith.training.engine import Engine
+from convsmith.training.memory import is_out_of_memory
 
 PLAIN = "as it is"
 # Engines that take any number of images, and those that compute in fp32 whatever the machine has.
@@ -49,12 +48,17 @@ def start(name: str, model: Inference, engine: Engine, batch: int, known: Refere
     """
     runner, found = launch(name, model, engine, batch, known)
     if found.objection:
-        raise Refused(f"engine {name}: refused on {found.images} images: {found.objection}")
+        raise Refused(refusal(name, found))
     return runner, found
 
 
+def refusal(name: str, found: Agreement) -> str:
+    """What is said of an engine that does not agree with the network as it is."""
+    return f"engine {name}: refused on {found.images} images: {found.objection}"
+
+
 def launch(name: str, model: Inference, engine: Engine, batch: int, known: Reference) -> tuple[Runner, Agreement]:
-    """`start` that leaves it to the caller what to make of the agreement."""
+    """`start` that leaves it to the caller what to make of the agreement; `CannotRun` for what is no want of memory."""
     check_engine(name, engine.device)
     begin: Start = getattr(import_module(f"convsmith.deploy.engines.{name}"), name)
     before = time.perf_counter()
@@ -63,13 +67,11 @@ def launch(name: str, model: Inference, engine: Engine, batch: int, known: Refer
         compute = begin(model, replace(engine, precision=precision), batch)
         runner = Runner(name, precision, batch, name not in _ANY_NUMBER, compute)
         outputs = runner(known.images)
-    except ConvsmithError:
-        raise
-    except (MemoryError, torch.OutOfMemoryError):
-        raise Refused(f"engine {name}: {batch} images at a time take more memory than there is") from None
     except Exception as error:  # exporters and compilers of others may raise anything
+        if is_out_of_memory(error):
+            raise Refused(f"engine {name}: {batch} images at a time take more memory than there is") from None
         reason = " ".join(str(error).split())
-        raise Refused(
+        raise CannotRun(
             f"engine {name}: it cannot run {model.network.name} ({type(error).__name__}: {reason:.200})"
         ) from None
     runner = replace(runner, start_seconds=time.perf_counter() - before)

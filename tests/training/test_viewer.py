@@ -16,7 +16,7 @@ from convsmith.nets.zoo import edit, network
 from convsmith.training.engine import resolve
 from convsmith.training.options import EngineOptions
 from convsmith.training.step import step_seed
-from convsmith.training.views import Viewer, make_viewer, random_layers
+from convsmith.training.viewer import Viewer, make_viewer, random_layers
 
 ENGINE = resolve(EngineOptions(device="cpu", precision="fp32", channels_last=False, threads=1))
 PREPROCESS = Preprocess(mode="L", size=(32, 32), mean=(0.4,), std=(0.3,))
@@ -41,7 +41,7 @@ def probabilities(module: nn.Module, images: Tensor) -> Tensor:
         return module(normalise(images, PREPROCESS)).double().softmax(1)
 
 
-def test_mirror_and_shifts_as_they_are_written_in_airbench(images: Tensor) -> None:
+def test_mirror_and_shifts_count_as_in_airbench_for_probabilities_where_that_averages_logits(images: Tensor) -> None:
     module, viewer = viewer_of(network("lenet5"), "translate(1),mirror")
 
     def mirrored(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from convsmith.base.errors import UsageError
 from convsmith.data.augment.normalisation import mean_colour, normalise
 from convsmith.data.preprocess import Preprocess
-from convsmith.data.viewing import log_mean, seen
+from convsmith.data.view_pixels import log_mean, seen
 from convsmith.data.views import Dense, Draws, View, pick, scaled_records
 from convsmith.nets import layers
 from convsmith.nets.dense import dense_module
@@ -52,7 +52,7 @@ class Viewer:
         draws = pick(self.views, Draws)
         fill = mean_colour(self.preprocess, scaled[0].device)
         found: list[tuple[float, Tensor]] = []
-        with _ready(self.module, draws, self.engine.device), torch.no_grad():
+        with _ready(self.module, draws, self.engine), torch.no_grad(), self.engine.uncompiled():
             for draw in range(draws.count if draws else 1):
                 if draws:
                     torch.manual_seed(step_seed(step_seed(draws.seed, draw), number))
@@ -115,10 +115,10 @@ def random_layers(module: nn.Module, draws: Draws) -> list[nn.Module]:
 
 
 @contextmanager
-def _ready(module: nn.Module, draws: Draws | None, device: str) -> Iterator[None]:
+def _ready(module: nn.Module, draws: Draws | None, engine: Engine) -> Iterator[None]:
     """As in evaluation but for the layers that draws leave random; modes and torch's generator are put back."""
     modes = {layer: layer.training for layer in module.modules()}
-    with torch.random.fork_rng(devices=[] if device == "cpu" else [torch.device(device)]):
+    with engine.generator_kept():
         module.eval()
         for layer in random_layers(module, draws) if draws else ():
             layer.training = True

@@ -1,0 +1,19 @@
+"""A number of several runs: its mean and how far the runs lie apart."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation (n - 1); None where there are too few values for it."""
+
+    mean: float | None
+    deviation: float | None
+
+
+def spread(values: Iterable[float | None]) -> Spread:
+    """The spread of those values that are there; one value has no deviation."""
+    there = [value for value in values if value is not None]
+    return Spread(fmean(there) if there else None, stdev(there) if len(there) > 1 else None)

@@ -1,0 +1,110 @@
+"""What was trained, a run or a bundle, as far as it can be told without its weights. No torch here."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.data.card import Card
+from convsmith.data.preprocess import Preprocess
+from convsmith.nets.network import Network
+from convsmith.nets.source import Foreign
+from convsmith.runs.directory import is_run, open_run
+from convsmith.runs.network import network_from_record, network_of
+from convsmith.runs.sealed import unseal
+
+BUNDLE_FORMAT = 1
+BUNDLE_KEY = "convsmith"  # of the metadata in the safetensors header
+_LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself has it
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a bundle says of its weights: all that is needed to use them."""
+
+    network: Network | Foreign
+    preprocess: Preprocess
+    card: Card
+    temperature: float
+    channels_last: bool
+    run: str
+    step: int
+
+
+def is_bundle(path: str | Path) -> bool:
+    """Whether a file with weights and what they are of is at `path`; says nothing about its health."""
+    path = Path(path)
+    return path.suffix == ".safetensors" and path.is_file() and BUNDLE_KEY in _metadata(path)
+
+
+def is_trained(path: str | Path) -> bool:
+    """Whether a run or a bundle is at `path`."""
+    return is_run(path) or is_bundle(path)
+
+
+def trained_network(path: str | Path) -> Network | Foreign:
+    """The network of a run or of a bundle."""
+    return network_of(open_run(path)) if is_run(path) else open_bundle(path).network
+
+
+def trained_preprocess(path: str | Path) -> Preprocess:
+    """How a run or a bundle sees images."""
+    return Preprocess.from_json(open_run(path).record("preprocess")) if is_run(path) else open_bundle(path).preprocess
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """What the bundle at `path` says; MissingPath or BadFile."""
+    path = Path(path)
+    if not path.exists():
+        raise MissingPath(f"{path}: no such file; expected a bundle")
+    text = _metadata(path).get(BUNDLE_KEY)
+    if text is None:
+        raise BadFile(path, "holds weights but no description of their network; give it as --weights, with a network")
+    return read_bundle(path, unsealed(path, text))
+
+
+def unsealed(path: Path, text: str) -> dict[str, Any]:
+    """The fields that a bundle's metadata holds, verified by their hash."""
+    try:
+        fields = unseal(text)
+    except ValueError as error:
+        raise BadFile(path, f"the bundle's metadata is damaged: {error}; fetch or export it again") from None
+    if fields.get("format") != BUNDLE_FORMAT:
+        raise BadFile(
+            path,
+            f"is a bundle of format {fields.get('format')!r}, this Convsmith reads format {BUNDLE_FORMAT}; "
+            "update Convsmith or export the bundle again",
+        )
+    return fields
+
+
+def read_bundle(path: Path, fields: Mapping[str, Any]) -> Bundle:
+    """What the fields of a bundle's metadata mean."""
+    try:
+        return Bundle(
+            network=network_from_record(fields["network"]),
+            preprocess=Preprocess.from_json(fields["preprocess"]),
+            card=Card.from_json(fields["card"]),
+            temperature=float(fields["temperature"]),
+            channels_last=bool(fields["channels_last"]),
+            run=str(fields["run"]),
+            step=int(fields["step"]),
+        )
+    except KeyError as error:
+        raise BadFile(path, f"the bundle does not say its {error.args[0]}; export it again") from None
+    except (UsageError, TypeError, ValueError) as error:
+        raise BadFile(path, f"{error}; export the bundle again") from None
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """The metadata in the header of a safetensors file; none where it is no such file."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length < _LONGEST_HEADER else {}
+        found = header.get("__metadata__") if isinstance(header, dict) else None
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        return {}

@@ -1,0 +1,31 @@
+"""The benchmarks are scripts that no test runs; what they import of the package must still be there."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+MODULES = sorted(file.stem for file in FOLDER.glob("*.py"))
+
+
+@pytest.fixture
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their folder first on the path, and none of their short names left behind for other tests."""
+    monkeypatch.syspath_prepend(FOLDER)
+    for name in MODULES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    before = dict(sys.modules)
+    yield
+    for name in MODULES:
+        if name not in before:
+            sys.modules.pop(name, None)
+
+
+@pytest.mark.usefixtures("importable")
+def test_every_benchmark_finds_what_it_imports() -> None:
+    for name in MODULES:
+        module = importlib.import_module(name)
+        assert Path(module.__file__).parent == FOLDER
+        assert module.__doc__
