@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convsmith.tasks.losses import LOSSES, shares
+from convsmith.tasks.losses import LOSSES, shares, weights_of_classes
 from convsmith.tasks.metrics import BINS, Averages, Bin, area_under_curve, averages, calibration_error, reliability
 from convsmith.tasks.options import Loss, LossKind
 
@@ -125,7 +125,8 @@ class Classify:
             return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
         each = LOSSES[self._kind].each(outputs, targets, self.label_smoothing, self.options)
         if self.class_weights:
-            each = each * (shares(targets, outputs) @ outputs.new_tensor(self.class_weights))
+            counts = weights_of_classes(self.class_weights, outputs.device, outputs.dtype)
+            each = each * (shares(targets, outputs) @ counts)
         return each.mean()
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:

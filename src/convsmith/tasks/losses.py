@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -86,3 +87,9 @@ def class_weights(kind: ClassWeights, counts: Sequence[int], beta: float) -> tup
         return tuple(sum(present) / (len(present) * count) if count else 0.0 for count in counts)
     raw = [(1 - beta) / (1 - beta**count) if count else 0.0 for count in counts]
     return tuple(weight * len(present) / sum(raw) for weight in raw)
+
+
+@cache
+def weights_of_classes(weights: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The weights as a tensor on the device; kept, since copying them for every batch would make it wait."""
+    return torch.tensor(weights, device=device, dtype=dtype)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from convsmith.base.errors import UsageError
 from convsmith.tasks.classify import wilson_interval
+from convsmith.tasks.losses import weights_of_classes
 from convsmith.tasks.options import Loss
 
 THRESHOLD = 0.5
@@ -129,7 +130,7 @@ class Multilabel:
         if self.options.kind == "focal":
             each = each * unsure(outputs, wanted).pow(self.options.gamma)
         if self.class_weights:
-            each = each * outputs.new_tensor(self.class_weights)
+            each = each * weights_of_classes(self.class_weights, outputs.device, outputs.dtype)
         return (each.sum(dim=1) if self.options.reduction == "sum" else each.mean(dim=1)).mean()
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
