@@ -72,7 +72,7 @@ def test_mistakes(refused, photo_run, here):
     )
     assert refused(*words, "--mode", "half").startswith("finetune: argument --mode: invalid choice: 'half'")
     assert refused(*words, "--mode", "probe", "--unfreeze", 1).startswith("--unfreeze belongs to --mode partial")
-    assert "is a run with weights of its own" in refused(*words, "--weights", "w.pth")
+    assert "has weights of its own" in refused(*words, "--weights", "w.pth")
     assert refused(*words, "--classifier", "logistic", "--epochs", 3).startswith("a logistic regression has no epochs")
     assert "solver logistic: has no use for augment" in refused(*words, "--classifier", "logistic", "--augment", "flip")
     message = refused("finetune", "resnet18", "--data", folder)

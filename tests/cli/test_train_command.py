@@ -113,7 +113,8 @@ def test_dry_run_says_what_it_takes_and_leaves_nothing(command, here, shared_pic
     assert "on pictures, " in answer.out
     assert "(measured on a few" in answer.out
     numbers = command(*words, "--json").json
-    assert numbers["estimate"].keys() == {"steps", "seconds", "images_per_second", "memory_bytes", "disk_bytes"}
+    said = {"steps", "seconds", "images_per_second", "memory_bytes", "disk_bytes", "device", "compiled"}
+    assert numbers["estimate"].keys() == said
     assert numbers["recipe"]["network"] == f"{trees}:resnet8"
     assert list(here.iterdir()) == []
 

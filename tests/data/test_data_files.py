@@ -206,7 +206,7 @@ def test_parquet_errors(tmp_path: Path, write_parquet: Writer, monkeypatch: pyte
     path.write_bytes(b"PAR1 and nothing more")
     assert "cannot be read as Parquet" in failing(None)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(MissingExtra, match=r"this needs pyarrow.*convsmith\[stream\]"):
+    with pytest.raises(MissingExtra, match=r"this needs pyarrow.*pip install -e '\.\[stream\]'"):
         open_path(path)
 
 
