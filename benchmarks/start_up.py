@@ -47,6 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["CONVSMITH_CACHE"] = str(folder / "cache")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it every command would compile what it imports
         subprocess.run(
             [sys.executable, *command, "train", "--quick", "--quiet", "--out", "run"],
             check=True, cwd=folder, capture_output=True,

@@ -9,8 +9,9 @@ from safetensors import safe_open
 from convsmith.base.errors import BadFile, CheckFailed, UsageError
 from convsmith.nets.cost import cost
 from convsmith.nets.zoo import network
+from convsmith.runs.bundle import open_bundle
 from convsmith.runs.subject import open_subject
-from convsmith.runs.trained import is_bundle, open_bundle
+from convsmith.runs.trained import is_bundle
 from convsmith.runs.weights import save_bundle
 
 

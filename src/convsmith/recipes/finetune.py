@@ -20,9 +20,10 @@ from convsmith.nets.tree import MAIN, Leaf, walk
 from convsmith.nets.zoo import NETWORKS, edit
 from convsmith.recipes.choose import for_data, for_network, run_recipe
 from convsmith.recipes.recipe import Recipe
+from convsmith.runs.bundle import open_bundle
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of
-from convsmith.runs.trained import is_trained, open_bundle, trained_network
+from convsmith.runs.trained import is_trained, trained_network
 from convsmith.training.options import EngineOptions, Optimiser, Rule, Schedule
 
 Mode = Literal["probe", "partial", "full"]

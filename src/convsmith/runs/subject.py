@@ -18,11 +18,12 @@ from convsmith.nets.carry import carry
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign, check_unchanged, make
 from convsmith.nets.tree import MAIN
+from convsmith.runs.bundle import read_bundle
 from convsmith.runs.calibration import stored_temperature
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory, is_run, open_run
 from convsmith.runs.network import network_of
-from convsmith.runs.trained import is_bundle, read_bundle
+from convsmith.runs.trained import is_bundle
 from convsmith.runs.weights import load_bundle
 
 

@@ -1,14 +1,10 @@
-"""What was trained, a run or a bundle, as far as it can be told without its weights. No torch here."""
+"""What was trained, a run or a bundle, as far as its records tell. Quick to import: no torch, no NumPy."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError
-from convsmith.data.card import Card
-from convsmith.data.preprocess import Preprocess
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
 from convsmith.runs.directory import is_run, open_run
@@ -18,19 +14,6 @@ from convsmith.runs.sealed import unseal
 BUNDLE_FORMAT = 1
 BUNDLE_KEY = "convsmith"  # of the metadata in the safetensors header
 _LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself has it
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """What a bundle says of its weights: all that is needed to use them."""
-
-    network: Network | Foreign
-    preprocess: Preprocess
-    card: Card
-    temperature: float
-    channels_last: bool
-    run: str
-    step: int
 
 
 def is_bundle(path: str | Path) -> bool:
@@ -46,23 +29,33 @@ def is_trained(path: str | Path) -> bool:
 
 def trained_network(path: str | Path) -> Network | Foreign:
     """The network of a run or of a bundle."""
-    return network_of(open_run(path)) if is_run(path) else open_bundle(path).network
+    return network_of(open_run(path)) if is_run(path) else bundle_network(Path(path), bundle_fields(path))
 
 
-def trained_preprocess(path: str | Path) -> Preprocess:
-    """How a run or a bundle sees images."""
-    return Preprocess.from_json(open_run(path).record("preprocess")) if is_run(path) else open_bundle(path).preprocess
+def trained_record(path: str | Path) -> dict[str, Any]:
+    """The record of how a run or a bundle sees images."""
+    return open_run(path).record("preprocess") if is_run(path) else bundle_fields(path)["preprocess"]
 
 
-def open_bundle(path: str | Path) -> Bundle:
-    """What the bundle at `path` says; MissingPath or BadFile."""
+def bundle_fields(path: str | Path) -> dict[str, Any]:
+    """What the bundle at `path` says of its weights, verified by its hash; MissingPath or BadFile."""
     path = Path(path)
     if not path.exists():
         raise MissingPath(f"{path}: no such file; expected a bundle")
     text = _metadata(path).get(BUNDLE_KEY)
     if text is None:
         raise BadFile(path, "holds weights but no description of their network; give it as --weights, with a network")
-    return read_bundle(path, unsealed(path, text))
+    return unsealed(path, text)
+
+
+def bundle_network(path: Path, fields: dict[str, Any]) -> Network | Foreign:
+    """The network that the fields of a bundle describe."""
+    try:
+        return network_from_record(fields["network"])
+    except KeyError as error:
+        raise BadFile(path, f"the bundle does not say its {error.args[0]}; export it again") from None
+    except (UsageError, TypeError) as error:
+        raise BadFile(path, f"{error}; export the bundle again") from None
 
 
 def unsealed(path: Path, text: str) -> dict[str, Any]:
@@ -78,24 +71,6 @@ def unsealed(path: Path, text: str) -> dict[str, Any]:
             "update Convsmith or export the bundle again",
         )
     return fields
-
-
-def read_bundle(path: Path, fields: Mapping[str, Any]) -> Bundle:
-    """What the fields of a bundle's metadata mean."""
-    try:
-        return Bundle(
-            network=network_from_record(fields["network"]),
-            preprocess=Preprocess.from_json(fields["preprocess"]),
-            card=Card.from_json(fields["card"]),
-            temperature=float(fields["temperature"]),
-            channels_last=bool(fields["channels_last"]),
-            run=str(fields["run"]),
-            step=int(fields["step"]),
-        )
-    except KeyError as error:
-        raise BadFile(path, f"the bundle does not say its {error.args[0]}; export it again") from None
-    except (UsageError, TypeError, ValueError) as error:
-        raise BadFile(path, f"{error}; export the bundle again") from None
 
 
 def _metadata(path: Path) -> dict[str, str]:
