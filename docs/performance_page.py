@@ -144,7 +144,7 @@ def _training(what: str) -> Callable[[Row], Iterable[Line]]:
         if "loss" in row:
             spread = row["loss_spread"] or [0.0, 0.0]
             ours, other = (f"{row[k]:.3f} ± {s:.3f}" for k, s in zip(("loss", "peer_loss"), spread, strict=True))
-            verdict = f"{'' if row['loss_equal'] else 'not '}equal within the spread of {row['seeds']} seeds"
+            verdict = f"{'' if row['loss_equal'] else 'not '}equal within 2% for each of {row['seeds']} seeds"
             yield Line(f"{name}: training loss after the same steps", ours, other, verdict)
 
     return lines

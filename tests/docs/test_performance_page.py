@@ -63,7 +63,7 @@ def test_losses_that_differ_are_said(script: ModuleType, tmp_path: Path) -> None
     losses = {"loss": 2.0, "peer_loss": 2.5, "loss_spread": [0.1, 0.2], "loss_equal": False, "seeds": 3}
     write(tmp_path, "train", train_row(1, 300.0, **losses))
     (line,) = [line for line in script.page(tmp_path).splitlines() if "loss after" in line]
-    assert line.split(" | ")[1:4] == ["2.000 ± 0.100", "2.500 ± 0.200", "not equal within the spread of 3 seeds"]
+    assert line.split(" | ")[1:4] == ["2.000 ± 0.100", "2.500 ± 0.200", "not equal within 2% for each of 3 seeds"]
 
 
 def test_growth_beyond_proportion_is_a_number(script: ModuleType, tmp_path: Path) -> None:
