@@ -57,8 +57,8 @@ from record import add_row, make_parser
 from train_peers import Peer, plain, timm, torchvision
 from turns import product_flops, seconds, torch_defaults, versus
 
-CLASSES, SMALL_BATCH, SAME_LOSS = 0.02  # how far the losses may be apart, as a share of the peer's
-LARGE_BATCH = 10, 128, 16
+CLASSES, SMALL_BATCH, LARGE_BATCH = 10, 128, 16
+SAME_LOSS = 0.02  # how far the losses may be apart, as a share of the peer's
 # ResNet-50 at 224 pixels computes about a hundred times as much for an image.
 FEWER_STEPS = 5
 CONSTANT = Schedule(kind="constant")
