@@ -142,9 +142,10 @@ def _training(what: str) -> Callable[[Row], Iterable[Line]]:
             cells = [f"{share:.0%} of {limit:,.0f}" for share, limit in pairs]
             yield Line(f"{name}: share of what a matrix product reaches, GFLOP/s", *cells)
         if "loss" in row:
-            spread = row["loss_spread"] or [0.0, 0.0]
-            ours, other = (f"{row[k]:.3f} ± {s:.3f}" for k, s in zip(("loss", "peer_loss"), spread, strict=True))
-            verdict = f"{'' if row['loss_equal'] else 'not '}equal within 2% for each of {row['seeds']} seeds"
+            spread = [f" ± {one:.3f}" for one in row["loss_spread"] or ()] or ["", ""]
+            ours, other = (f"{row[k]:.3f}{s}" for k, s in zip(("loss", "peer_loss"), spread, strict=True))
+            seeds = f"each of {row['seeds']} seeds" if row["seeds"] > 1 else "one seed"
+            verdict = f"{'' if row['loss_equal'] else 'not '}equal within 2% for {seeds}"
             yield Line(f"{name}: training loss after the same steps", ours, other, verdict)
 
     return lines
