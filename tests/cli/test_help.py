@@ -163,7 +163,7 @@ def test_every_recipe_is_explained(command):
     text = command("recipes").out
     assert all(re.search(rf"^  {name} .* {r'[+]' if RECIPES[name].was_run else ' '}  ", text, re.M) for name in RECIPES)
     assert "\nCIFAR-100\n  plain20-cifar100 " in text
-    assert f"{len(RECIPES)} recipes; + was run by us to its end, the others never" in text
+    assert f"{len(RECIPES)} recipes; + has a result of ours, the others were never run by us" in text
     for name in RECIPES:
         text = command("recipes", name).out
         assert text == command("recipes", "show", name).out

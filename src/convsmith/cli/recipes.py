@@ -58,7 +58,7 @@ def _listing(entries: Sequence[BuiltIn]) -> str:
         f"{len(entries)} of {len(RECIPES)} recipes; " if len(entries) < len(RECIPES) else f"{len(RECIPES)} recipes; "
     )
     parts.append(
-        f"\n{count}{RUN} was run by us to its end, the others never. "
+        f"\n{count}{RUN} has a result of ours, the others were never run by us. "
         "convsmith recipes NAME explains one, with what its source reports"
     )
     return "\n".join(parts)
