@@ -16,6 +16,7 @@ from convsmith.training.engine import Engine
 def bare_step(engine: Engine, tree: Network, images: Tensor, record: Preprocess) -> Callable[[], None]:
     """The step on uint8 images (N, C, H, W), which lie on the engine's device."""
     model = engine.place(build(tree, seed=0)).train()
+    engine.accelerate(model)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     targets = torch.arange(len(images), device=images.device) % tree.classes
 

@@ -5,14 +5,15 @@
 
 The peer is torchvision's module in evaluation mode under `torch.inference_mode`, fp32, channels first. Ours has the
 same weights; its outputs are compared with the peer's before anything is timed. `as it is` is our module with nothing
-merged, which evaluation runs; the engines are those of `convsmith bench`. All take turns in each round (A B C A B C);
-a figure is the median over the rounds of the peer's time divided by ours, with the smallest and the largest.
-`--zoo` takes every network that both have. `gemm_gflops` is what one large fp32 matrix product reaches here in the
-same rounds, `gflops` what the engine reaches on the network: its share is what is left to gain. Lines of JSON are
-added to benchmarks/results/infer.jsonl.
+merged, as evaluation runs it in the layout of a run; the engines are those of `convsmith bench`. All take turns in each
+round (A B C A B C); a figure is the median over the rounds of the peer's time divided by ours, with the smallest and
+the largest. `--zoo` takes every network that both have. `gemm_gflops` is what one large fp32 matrix product reaches
+here in the same rounds, `gflops` what the engine reaches on the network: its share is what is left to gain. Lines of
+JSON are added to benchmarks/results/infer.jsonl.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -66,8 +67,8 @@ def measure(name: str, batch: int, engine: Engine, names: Sequence[str], count: 
     tree = network(name)
     images = torch.randn(max(4, min(batch, CHECKED)), *tree.input, generator=torch.Generator().manual_seed(0))
     model = untrained(tree, images)
-    peer, as_it_is = peer_runner(name, model, batch), plain(model, engine, batch)
-    known = reference(model, engine, batch, images)
+    peer, known = peer_runner(name, model, batch), reference(model, engine, batch, images)
+    as_it_is = plain(replace(model, channels_last=engine.channels_last), engine, batch)
     expected = peer(images)
     far = float((known.outputs - expected).abs().max() / expected.abs().max())
     if not far <= SAME:

@@ -17,6 +17,7 @@ from convsmith.base.compiler import missing_compiler
 from convsmith.base.errors import UsageError
 from convsmith.base.logs import hushed
 from convsmith.base.processes import local_part, part
+from convsmith.nets.in_place import work_in_place
 from convsmith.training.options import EngineOptions
 
 
@@ -41,7 +42,8 @@ class Engine:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def place(self, module: nn.Module) -> nn.Module:
-        """The module on the device, its filters in the layout."""
+        """The module on the device, its filters in the layout, to be run as a whole: values inside are written over."""
+        work_in_place(module)
         return module.to(device=self.device, memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
 
     def accelerate(self, module: nn.Module) -> None:

@@ -69,8 +69,8 @@ def speed_small() -> BuiltIn:
     entry = speed()
     return replace(
         entry,
-        recipe=_recipe("cifar10-speed-small", "airbench_half_cifar", Duration(7, "ep")),
-        title="The network of the speed records on CIFAR-10 at half its width, for processors: 7 epochs by Muon",
+        recipe=_recipe("cifar10-speed-small", "airbench_half_cifar", Duration(6, "ep")),
+        title="The network of the speed records on CIFAR-10 at half its width, for processors: 6 epochs by Muon",
         figure="none for this width",
         result=(
             "Run once, on JPEG copies of the images (where a published ResNet-20 of 91.7% scores 81.0%): test accuracy "
