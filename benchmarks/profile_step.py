@@ -59,8 +59,8 @@ def read_case(text: str) -> tuple[Network, int]:
 
 def measure(tree: Network, batch: int, engine: Engine, steps: int) -> dict[str, Any]:
     """The kinds' shares of the time in which operators work, and the speed of the convolutions."""
-    channels, *size = tree.input
-    images = torch.randint(0, 256, (batch, channels, *size), dtype=torch.uint8).to(engine.device)
+    channels, size = tree.input.channels, tree.input.spatial
+    images = torch.randint(0, 256, (batch, *tree.input), dtype=torch.uint8).to(engine.device)
     record = Preprocess(size=(size[0], size[1]), mean=(0.5,) * channels, std=(0.25,) * channels)
     step = bare_step(engine, tree, images, record)
     for _ in range(2):
@@ -97,7 +97,7 @@ def main() -> None:
     with using(engine):
         for text in values.networks:
             tree, batch = read_case(text)
-            row = {"network": tree.name, "batch": batch, "size": tree.input[1], "compiled": engine.compile}
+            row = {"network": tree.name, "batch": batch, "size": tree.input.spatial[0], "compiled": engine.compile}
             row |= measure(tree, batch, engine, values.steps)
             add_row(values.results, "profile", row, engine=engine)
             parts = ", ".join(f"{kind} {share:.0%}" for kind, share in row["parts"].items() if share >= 0.005)

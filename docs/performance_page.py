@@ -23,6 +23,7 @@ DRAWN = "\n![How time and memory of a training step grow along each axis](images
 # Versions that a cell names, where the row has them.
 LIBRARIES = ("torch", "torchvision", "timm", "onnxruntime", "openvino", "pillow")
 BUSY = 1.0  # load from which others computed too
+LEAST_PART = 0.01  # of a step's time that is worth a word
 
 Row = dict[str, Any]
 
@@ -151,6 +152,15 @@ def _training(what: str) -> Callable[[Row], Iterable[Line]]:
     return lines
 
 
+def _profile(row: Row) -> Iterable[Line]:
+    details = [f"batch {row['batch']} of {row['size']} pixels", row["precision"]]
+    name = ", ".join([row["network"], *details, *(["compiled"] if row["compiled"] else [])])
+    limit = row["product_gflops"]
+    cells = (f"{row[key]:.0%} of {limit:,.0f}" for key in ("share", "convolution_share"))
+    parts = ", ".join(f"{kind} {share:.0%}" for kind, share in row["parts"].items() if share >= LEAST_PART)
+    yield Line(name, *cells, parts)
+
+
 def _budget(row: Row) -> Iterable[Line]:
     def cell(side: str, name: str) -> str:
         return f"{row[side][name]:.2%} in {row[side]['seconds']:.0f} s" if side in row and name in row[side] else ""
@@ -252,6 +262,15 @@ SECTIONS = (
         "Images each second of 32 pixels with timm's default augmentation, optimiser and loss on both sides, from"
         " decoded images in memory.",
         _training("timm_arrays"),
+    ),
+    Section(
+        "profile",
+        "Where the time of a training step goes",
+        "What share the step, and its convolutions by themselves, reach of the GFLOP/s of a matrix product in the same "
+        "number format: no step passes its convolutions. And the kinds of operators by the time they work, as torch's "
+        "profiler has it. One batch, without loader and augmentation.",
+        _profile,
+        ("step", "convolutions alone", "time"),
     ),
     Section(
         "budget",

@@ -10,7 +10,7 @@ import numpy as np
 from convsmith.base.errors import BadFile
 from convsmith.data.cache import KEPT, DecodedCache, Use, open_cache
 from convsmith.data.examples import ArrayExamples, Examples, spread
-from convsmith.data.preprocess import Preprocess, centre, decode, final_size, to_size
+from convsmith.data.preprocess import Preprocess, centre, decode, final_size, read_picture, to_size
 
 # How many images the mean and deviation of a training split are measured on: more where none is resampled.
 SAMPLE, SAMPLE_RESIZED = 10_000, 2_000
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 def decode_one(examples: Examples, i: int, record: Preprocess, margin: bool = False) -> np.ndarray:
     """Example `i` as uint8 (H, W, C) of the final size; BadFile names its file."""
-    return to_size(decode(examples.read(i, record.least), record, examples.name(i)), record, margin)
+    return to_size(read_picture(examples.read(i, record.least), record, examples.name(i)), record, margin)
 
 
 def decode_stack(

@@ -108,7 +108,7 @@ def final_size(record: Preprocess, margin: bool) -> tuple[int, int]:
 
 def load(image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess) -> np.ndarray:
     """The whole way from a file or an image to float32 (C, H, W)."""
-    return normalise(to_size(decode(image, record), record), record)
+    return normalise(to_size(read_picture(image, record), record), record)
 
 
 def decode(
@@ -119,6 +119,13 @@ def decode(
     Turned upright by EXIF; the first frame of several; transparent pixels on white; palettes by their colours; CMYK
     and YCbCr to RGB; 16-bit grey divided by 257; colour to grey by ITU-R 601-2. Raises BadFile.
     """
+    return _pixels(read_picture(image, record, name))
+
+
+def read_picture(
+    image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None
+) -> Image.Image | np.ndarray:
+    """What `decode` gives, as Pillow's image where it was no array: scaled as it is, it is copied once, not thrice."""
     if isinstance(image, str):
         image = Path(image)
     if isinstance(image, Path | bytes):
@@ -131,21 +138,22 @@ def decode(
         if record.exif and orientation(image) != 1:
             with quiet():
                 image = ImageOps.exif_transpose(image)
-        pixels = np.asarray(_flat(image, record.mode))
+        flat = _flat(image, record.mode)
+        flat.load()
+        return flat
     except BadFile:
         raise
     except FAILURES as error:
         raise BadFile(name or "the image", f"cannot be converted to {record.mode} ({error})") from None
-    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def to_size(image: np.ndarray, record: Preprocess, margin: bool = False) -> np.ndarray:
-    """Scale and crop uint8 (H, W, C) as the record says; an image that needs no scaling is not resampled.
+def to_size(image: Image.Image | np.ndarray, record: Preprocess, margin: bool = False) -> np.ndarray:
+    """Scale and crop to uint8 (H, W, C) as the record says; an image that needs no scaling is not resampled.
 
     `margin` keeps the centre square of side `resize`, from which training cuts at random. The rounding of the longer
     side and of the crop's corner is torchvision's (`Resize(resize)`, `CenterCrop(size)`).
     """
-    height, width = image.shape[:2]
+    height, width = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
     goal = record.size
     if record.resize is None:
         scale = max(goal[0] / height, goal[1] / width)
@@ -155,10 +163,16 @@ def to_size(image: np.ndarray, record: Preprocess, margin: bool = False) -> np.n
         scaled = (record.resize * height // short, record.resize * width // short)
         goal = (record.resize, record.resize) if margin else goal
     if scaled != (height, width):
-        picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-        picture = picture.resize((scaled[1], scaled[0]), _FILTERS[record.interpolation])
-        image = np.asarray(picture).reshape(*scaled, -1)
-    return centre(image, goal)
+        if isinstance(image, np.ndarray):
+            image = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+        image = image.resize((scaled[1], scaled[0]), _FILTERS[record.interpolation])
+    return centre(_pixels(image), goal)
+
+
+def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
+    """uint8 (H, W, C)."""
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def centre(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
