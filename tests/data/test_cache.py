@@ -1,5 +1,6 @@
 """The cache of decoded images: the same pixels as without it, whatever happens to its files."""
 
+import gc
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -239,18 +240,39 @@ def test_a_set_that_does_not_fit_is_streamed_and_says_what_it_needs(
     assert list_stored() == []
 
 
+def room_for(more: int, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk on which the cache may hold `kept` and `more` bytes."""
+    taken = sum(entry.bytes for entry in list_stored())
+    usage = type("Usage", (), {"free": 2 * (more + kept.stat().st_blocks * 512) - taken})
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda folder: usage)
+
+
 def test_the_longest_unused_make_room(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = through(photos)[0].path
+    record = replace(photos.preprocess, interpolation="bicubic")
+    second = through(replace(photos, preprocess=record))[0].path
+    gc.collect()  # nobody has them open
+    os.utime(first, (10, 10))
+    room_for(32 * stride((3, 18, 18)), second, monkeypatch)
+    third, problem = open_cache(photos.train, replace(record, resize=18, size=(18, 18)), True, "on")
+    assert (problem, first.exists(), second.exists()) == ("", False, True)
+    assert third is not None
+
+
+def test_what_is_open_makes_no_room(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = through(photos)
     record = replace(photos.preprocess, interpolation="bicubic")
-    second, _ = through(replace(photos, preprocess=record))
-    os.utime(first.path, (10, 10))
-    taken = sum(entry.bytes for entry in list_stored())
-    needed = 32 * stride((3, 18, 18))
-    usage = type("Usage", (), {"free": 2 * (needed + second.path.stat().st_blocks * 512) - taken})
-    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda folder: usage)
+    second = through(replace(photos, preprocess=record))[0].path
+    gc.collect()
+    os.utime(first.path, (10, 10))  # yet a run is using it
+    room_for(32 * stride((3, 18, 18)), second, monkeypatch)
     third, problem = open_cache(photos.train, replace(record, resize=18, size=(18, 18)), True, "on")
-    assert (problem, first.path.exists(), second.path.exists()) == ("", False, True)
-    assert third is not None
+    assert (problem, first.path.exists(), second.exists(), third is None) == ("", True, False, False)
+    room_for(0, second if second.exists() else first.path, monkeypatch)
+    none, problem = open_cache(photos.train, replace(record, resize=20, size=(20, 20)), True, "on")
+    assert none is None
+    assert "half of what is free less what is in use; name a larger disk" in problem
+    assert first.path.exists()
 
 
 def test_a_cache_that_cannot_be_written_is_said(photos: Dataset, kept_here: Path) -> None:

@@ -1,4 +1,4 @@
-"""Activations that write over their input: the same bits, and never over a value that is read again."""
+"""ReLUs that write over their input: the same bits, and never over a value that is read again."""
 
 import pytest
 import torch
@@ -11,15 +11,13 @@ from convsmith.nets.shape import Shape
 from convsmith.nets.tree import Keep, Use, add, cat, gate, seq
 from convsmith.nets.zoo import edit, network
 
-# Activations of each kind after convolutions, norms, sums, concatenations and gates, and before them.
+# ReLUs after convolutions, norms, sums, concatenations and gates, and before them.
 ALIKE = {
     "resnet20_cifar": "size=16",
     "preresnet110_cifar": "size=8",
     "densenet40_12_cifar": "size=16",
     "googlenet": "size=64",
-    "mobilenet_v2": "size=64",
     "mobilenet_v3_small": "size=64",
-    "efficientnet_b0": "size=64",
     "shufflenet_v2_x0_5": "size=64",
     "squeezenet1_1": "size=64",
     "regnet_y_400mf": "size=64",
@@ -74,14 +72,14 @@ def conv():
     ("node", "expected"),
     [
         (seq(conv=conv(), act=Act()), ["stage.act"]),
-        (seq(conv=conv(), act=Act("tanh")), []),
+        (seq(conv=conv(), act=Act("silu")), []),
         (seq(conv=conv(), keep=Keep("value"), act=Act(), again=add(this=seq(), that=Use("value"))), []),
         (seq(act=Act(), conv=conv()), []),
         (seq(first=Act("sigmoid"), second=Act()), []),
         (seq(conv=conv(), sum=add(branch=seq(act=Act(), conv=conv()), shortcut=seq())), []),
-        (seq(sum=add(branch=conv(), shortcut=seq()), act=Act("silu")), ["stage.act"]),
+        (seq(sum=add(branch=conv(), shortcut=seq()), act=Act()), ["stage.act"]),
         (seq(sum=add(shortcut=seq()), act=Act()), []),
-        (seq(both=cat(one=conv(), other=seq()), act=Act("hardswish")), ["stage.act"]),
+        (seq(both=cat(one=conv(), other=seq()), act=Act()), ["stage.act"]),
         (seq(gate=gate(conv=conv(), act=Act("hardsigmoid")), act=Act()), ["stage.act"]),
     ],
 )

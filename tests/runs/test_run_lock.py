@@ -206,6 +206,20 @@ def test_a_holder_on_another_host_counts_until_its_heartbeat_is_old(run):
         assert run.status().host == socket.gethostname()
 
 
+def test_with_patience_another_host_is_waited_for(run, monkeypatch):
+    run.set_status("running", pid=1, host="elsewhere", heartbeat=time.time() - 118.5, step=5, total_steps=9)
+    with hold(run, 9, patience=30.0):
+        assert run.status().host == socket.gethostname()
+    run.set_status("running", pid=1, host="elsewhere", heartbeat=time.time())
+    with pytest.raises(UsageError, match="is held by process 1 on elsewhere"), hold(run, 9, patience=0.1):
+        pass
+    # A process of this host is seen to live: waiting would tell nothing more.
+    run.set_status("finished")
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: pytest.fail("waited"))
+    with hold(run, 9), pytest.raises(UsageError, match="is held by process"), hold(run, 9, patience=30.0):
+        pass
+
+
 def test_a_holder_that_lost_the_run_stops_and_leaves_the_state_alone(run, monkeypatch):
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.0)
     with hold(run, 9) as holder:

@@ -9,7 +9,7 @@ from convsmith.recipes.evaluate import evaluate_run
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import train
 from convsmith.runs.checkpoints import load_checkpoint
-from convsmith.training.average import is_due, make_average, refresh_statistics
+from convsmith.training.average import add_to_average, is_due, make_average, refresh_statistics
 from convsmith.training.job import LIVE
 from convsmith.training.lookahead import look_ahead, slow_weights
 from convsmith.training.options import Ema, Lookahead, Swa
@@ -42,7 +42,7 @@ def filled(value: float) -> nn.Module:
 def test_averages_are_the_closed_form_for_weights_and_statistics(options, expected):
     average = make_average(filled(9.0), options)
     for value in (1.0, 2.0, 5.0, 3.0):
-        average.update_parameters(filled(value))
+        add_to_average(average, filled(value), options)
     norm = average.module[1]
     for tensor in (average.module[0].weight, norm.weight, norm.running_mean, norm.running_var):
         assert tensor.item() == pytest.approx(expected, rel=1e-12)

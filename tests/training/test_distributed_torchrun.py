@@ -118,6 +118,7 @@ def test_what_nproc_refuses(words, message, refused, here):
         ({"WORLD_SIZE": "2", "RANK": "2"}, (), "the environment says RANK=2 and WORLD_SIZE=2"),
         ({"WORLD_SIZE": "two"}, (), "the environment says WORLD_SIZE=two; expected a whole number"),
         ({"TORCHELASTIC_MAX_RESTARTS": "3"}, (), "give it --out DIR"),
+        ({"TORCHELASTIC_MAX_RESTARTS": "3"}, ("--out", "run"), "give torchrun --rdzv-id NAME, or --standalone"),
         ({"WORLD_SIZE": "2", "RANK": "0"}, ("--autotune",), "engine.autotune: works in one process, received 2"),
     ],
 )

@@ -6,7 +6,7 @@ import torch
 
 from convsmith.base.errors import UsageError
 from convsmith.training import engine
-from convsmith.training.engine import drift, resolve, suited, using
+from convsmith.training.engine import drift, resolve, resolve_here, suited, using
 from convsmith.training.options import EngineOptions
 
 
@@ -86,11 +86,25 @@ def test_what_cannot_be_had_here_is_what_this_machine_has(monkeypatch):
     # A processor is everywhere: a run that began on one stays there.
     gpu = dataclasses.replace(now, device="cuda", precision="bf16")
     assert suited(now, gpu) == now
+    # The second GPU of a machine that has one is the first of it, with the format that it had.
+    second = dataclasses.replace(gpu, device="cuda:1", precision="fp16")
+    assert suited(second, gpu) == dataclasses.replace(gpu, precision="fp16")
     alone = dataclasses.replace(now, processes=1, threads=2)
     assert suited(alone, now) == now
     monkeypatch.setattr(engine, "missing_compiler", lambda device: "")
     assert suited(there, now).compile
     assert drift(dataclasses.replace(now, compile=True), now) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_what_was_named_and_is_not_here_gives_way_on_a_resume(monkeypatch):
+    monkeypatch.setattr(engine, "missing_compiler", lambda device: f"no compiler for {device}")
+    for named in ({"device": "cuda"}, {"precision": "fp16"}, {"compile": "on"}):
+        with pytest.raises(UsageError):
+            resolve(EngineOptions(threads=1, **named))
+        assert resolve_here(EngineOptions(threads=1, **named)) == resolve(EngineOptions(threads=1))
+    kept = EngineOptions(device="cpu", precision="fp32", threads=1)
+    assert resolve_here(kept) == resolve(kept)
 
 
 def test_the_generator_stands_where_it_stood():

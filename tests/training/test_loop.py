@@ -17,6 +17,7 @@ from convsmith.runs.directory import open_run
 from convsmith.tasks.classify import Classify
 from convsmith.training import step as steps
 from convsmith.training.distributed import ALONE
+from convsmith.training.engine import Engine
 from convsmith.training.evaluate import evaluate
 from convsmith.training.step import Exploded, step_seed
 
@@ -77,6 +78,13 @@ def test_metrics_hold_a_row_for_each_epoch(recipe, tmp_path):
         for row in rows
     )  # fmt: skip
     assert [row["lr"] for row in rows] == sorted((row["lr"] for row in rows), reverse=True)
+
+
+def test_time_in_which_the_device_still_computes_is_no_waiting(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(Engine, "mark", lambda engine: lambda: False)
+    assert [row["data_wait"] for row in train(recipe, out=tmp_path / "busy", quiet=True).run.metrics()] == [0] * 4
+    monkeypatch.undo()
+    assert all(row["data_wait"] > 0 for row in train(recipe, out=tmp_path / "run", quiet=True).run.metrics())
 
 
 def test_a_length_in_steps_ends_in_the_middle_of_an_epoch(recipe, tmp_path):

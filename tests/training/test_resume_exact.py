@@ -331,11 +331,12 @@ def test_another_machine_or_torch_is_refused_unless_allowed(stopped_run, refused
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_run_of_a_gpu_goes_on_without_one_where_that_is_allowed(stopped_run, refused, command):
+@pytest.mark.parametrize("named", [("auto", "auto"), ("cuda", "fp16")])
+def test_a_run_of_a_gpu_goes_on_without_one_where_that_is_allowed(named, stopped_run, refused, command):
     path = stopped_run / "recipe.json"
     recipe = json.loads(path.read_text())
-    recipe["engine"] |= {"device": "cuda", "precision": "bf16"}
-    recipe["recipe"]["engine"] |= {"device": "auto", "precision": "auto"}
+    recipe["engine"] |= {"device": "cuda", "precision": "fp16"}
+    recipe["recipe"]["engine"] |= {"device": named[0], "precision": named[1]}
     path.write_text(json.dumps(recipe))
     message = refused("train", "--resume", stopped_run, "--quiet", watched=stopped_run)
     assert "device was 'cuda', is 'cpu'; go on all the same with --allow-drift" in message

@@ -291,18 +291,22 @@ def _read_header(path: Path) -> dict[str, Any]:
 def _make_room(path: Path, needed: int) -> str:
     """Remove files that were not used for longest until `needed` bytes fit; else say why they do not.
 
-    The cache may take half of what would be free without it, and leaves the reserve.
+    The cache may take half of what would be free without it, and leaves the reserve. What this process has open stays.
     """
-    others = [entry for entry in list_stored() if entry.path != path]
+    entries = [entry for entry in list_stored() if entry.path != path]
+    others = [entry for entry in entries if entry.path not in _open]
     taken = sum(entry.bytes for entry in others)
+    in_use = sum(entry.bytes for entry in entries) - taken
     own = path.stat().st_blocks * 512 if path.exists() else 0
     free = shutil.disk_usage(path.parent).free
-    allowed = min((free + taken + own) // 2, free + taken + own - RESERVE_BYTES)
+    whole = free + taken + in_use + own
+    allowed = min(whole // 2, whole - RESERVE_BYTES) - in_use
     needed = max(needed, own)
     if needed > allowed:
         return (
             f"decoded images are not kept: they need {size_text(needed)} and the cache in {path.parent} may take "
-            f"{size_text(max(allowed, 0))}, half of what is free; name a larger disk with CONVSMITH_CACHE"
+            f"{size_text(max(allowed, 0))}, half of what is free{' less what is in use' if in_use else ''}; name a "
+            "larger disk with CONVSMITH_CACHE"
         )
     while others and taken + needed > allowed:
         oldest = others.pop()

@@ -1,4 +1,4 @@
-"""Activations that write over what they are given: the same values, less memory to reach."""
+"""ReLUs that write over what they are given: the same values, less memory to reach."""
 
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
@@ -14,11 +14,12 @@ from convsmith.nets.layers import Concatenation, Scale, Sequence, Sum
 # Layers that give a tensor which nothing else holds, and which they do not need for their gradient.
 _GIVERS = (_ConvNd, nn.Linear, _BatchNorm, nn.GroupNorm, Scale)
 _JOINS = (Sum, Concatenation)  # of one child alone they give its output
-_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Hardsigmoid)
 
 
 def work_in_place(module: nn.Module) -> None:
-    """Let each activation write over the output of the layer before it, where nothing else reads that output.
+    """Let each ReLU write over the output of the layer before it, where nothing else reads that output.
+
+    Other activations need what they were given for their gradient: torch would copy it first.
 
     Outputs and gradients stay as they are, bit for bit; a hook on the layer before would see what was written.
     """
@@ -26,7 +27,7 @@ def work_in_place(module: nn.Module) -> None:
         # Other kinds of sequence may hold the values between their children.
         if type(part) is Sequence:
             for before, after in pairwise(part.children()):
-                if isinstance(after, _ACTIVATIONS) and _gives(before):
+                if isinstance(after, nn.ReLU) and _gives(before):
                     after.inplace = True
 
 

@@ -19,6 +19,8 @@ except ImportError:  # Windows: the state alone tells, two processes that start 
 
 BEAT_SECONDS = 5.0
 _PATIENCE = 1.0
+# How long to wait for a run of another host whose process may have died with it.
+TAKEOVER_PATIENCE = HEARTBEAT_LIMIT + BEAT_SECONDS
 _locks: set[int] = set()
 
 
@@ -69,12 +71,13 @@ class Holder:
 
 
 @contextmanager
-def hold(run: RunDirectory, total_steps: int) -> Iterator[Holder]:
+def hold(run: RunDirectory, total_steps: int, patience: float = 0.0) -> Iterator[Holder]:
     """Take a run for this process and leave it finished, stopped (Ctrl-C) or failed (any other exception).
 
-    Raises UsageError where a living process holds it; a run whose process was killed is taken over.
+    Raises UsageError where a living process holds it; a run whose process was killed is taken over. Of a process on
+    another host that cannot be told at once: with `patience` it is waited for so many seconds.
     """
-    descriptor = _take(run)
+    descriptor = _take(run, patience)
     try:
         old = run.status()
         _log_takeover(run, old)
@@ -97,7 +100,7 @@ def hold(run: RunDirectory, total_steps: int) -> Iterator[Holder]:
         _release(descriptor)
 
 
-def _take(run: RunDirectory) -> int | None:
+def _take(run: RunDirectory, patience: float) -> int | None:
     """The descriptor of the lock, None where the system has no such locks."""
     path = run.path / "lock"
     try:
@@ -106,20 +109,20 @@ def _take(run: RunDirectory) -> int | None:
         raise BadFile(path, f"could not be opened ({error.strerror}); expected a run that can be written") from error
     _locks.add(descriptor)
     try:
-        deadline = time.monotonic() + _PATIENCE
-        while not _lock(descriptor):
-            # The one that has just won may not have written its name yet, or may be about to leave.
-            status = run.status()
-            if effective_state(status) == "running" or time.monotonic() > deadline:
+        began = time.monotonic()
+        while True:
+            mine, status = _lock(descriptor), run.status()
+            works = effective_state(status) == "running"
+            if mine and not works:
+                return descriptor
+            # One that has just won may not have written its name yet, or may be about to leave.
+            enough = _PATIENCE if not works else patience if status.host != socket.gethostname() else 0.0
+            if time.monotonic() - began >= enough:
                 raise _held(run, status)
-            time.sleep(0.02)
-        status = run.status()
-        if effective_state(status) == "running":
-            raise _held(run, status)
+            time.sleep(0.02 if enough <= _PATIENCE else 1.0)
     except BaseException:
         _release(descriptor)
         raise
-    return descriptor
 
 
 def _lock(descriptor: int) -> bool:

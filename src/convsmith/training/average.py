@@ -1,6 +1,7 @@
 """Averages of the weights over a run, which are then what is evaluated and kept: exponential (EMA) or plain (SWA)."""
 
 from collections.abc import Iterable
+from itertools import compress
 from typing import Any
 
 import torch
@@ -18,18 +19,28 @@ foreach: Any = torch
 
 def make_average(model: nn.Module, options: Ema | Swa | None) -> AveragedModel | None:
     """The average of a model's weights, of nothing yet; it becomes the weights that it is first given."""
-    if options is None:
-        return None
+    return None if options is None else AveragedModel(model, use_buffers=True)
 
-    def blend(averages: Any, values: Any, count: Any) -> None:
-        share = 1 - options.decay if isinstance(options, Ema) else 1 / (int(count) + 1)
-        if averages[0].is_floating_point():
-            foreach._foreach_lerp_(averages, values, share)
-        else:  # counts of batches are no weights
-            foreach._foreach_copy_(averages, values)
 
-    with torch.no_grad():
-        return AveragedModel(model, multi_avg_fn=torch.no_grad()(blend), use_buffers=True)
+@torch.no_grad()
+def add_to_average(average: AveragedModel, model: nn.Module, options: Ema | Swa) -> None:
+    """Let the model's weights count in its average; what is no number of the real line is taken as it is now.
+
+    `AveragedModel.update_parameters` would have a GPU waited for, whose count it moves there at every call.
+    """
+    count = int(average.n_averaged)  # which lies on the processor
+    share = 1 - options.decay if isinstance(options, Ema) and count else 1 / (count + 1)
+    averages, values = (_tensors(module) for module in (average.module, model))
+    real = [one.is_floating_point() for one in averages]
+    foreach._foreach_lerp_(list(compress(averages, real)), list(compress(values, real)), share)
+    for one, value, is_real in zip(averages, values, real, strict=True):
+        if not is_real:
+            one.copy_(value)
+    average.n_averaged += 1
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
 
 
 def is_due(options: Ema | Swa, step: int, span: Span) -> bool:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -66,6 +66,14 @@ class Engine:
         """Wait until the device has done all that it was given: a GPU takes its work and lets the program go on."""
         if self.device != "cpu":
             torch.cuda.synchronize(self.device)
+
+    def mark(self) -> Callable[[], bool]:
+        """What says later, without waiting, whether the device has done all that it was given until now."""
+        if self.device == "cpu":
+            return lambda: True
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(self.device))
+        return event.query
 
     def autocast(self) -> torch.autocast:
         """The number format of a training step's forward pass."""
@@ -144,9 +152,18 @@ def suited(engine: Engine, now: Engine) -> Engine:
     """A run's engine on this machine: what cannot be had here is that of `now`, all else as it was."""
     if engine.processes != now.processes:
         engine = replace(engine, processes=now.processes, threads=now.threads)
-    if engine.device != "cpu" and now.device == "cpu":
-        engine = replace(engine, device=now.device, precision=now.precision, threads=now.threads)
+    if not _is_here(engine.device):
+        precision = now.precision if now.device == "cpu" else engine.precision
+        engine = replace(engine, device=now.device, precision=precision, threads=now.threads)
     return replace(engine, compile=engine.compile and not missing_compiler(engine.device))
+
+
+def resolve_here(options: EngineOptions) -> Engine:
+    """`resolve`, with what suits this machine in place of a device, format or compiler that it has not."""
+    try:
+        return resolve(options)
+    except UsageError:
+        return resolve(replace(options, device="auto", precision="auto", compile="auto"))
 
 
 def cores() -> int:
@@ -190,6 +207,13 @@ def _device(name: str) -> str:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"engine.device: {name} is not here; torch finds {torch.cuda.device_count()} GPUs")
     return name
+
+
+def _is_here(device: str) -> bool:
+    try:
+        return _device(device) == device
+    except UsageError:
+        return False
 
 
 def _best_precision(device: str) -> Literal["fp32", "bf16", "fp16"]:

@@ -71,13 +71,16 @@ def _train_epoch(
     epoch, start = divmod(state.step, job.span.steps_per_epoch)
     every = job.checkpoint_every.steps(job.span.steps_per_epoch, job.span.total_steps)
     batches = job.training.epoch(epoch, start)
+    # Which may have read all images, on one machine sooner than on another; from here on they exchange.
+    job.world.meet()
     counted = 0.0
-    mark = time.perf_counter()
+    mark, idle = time.perf_counter(), job.engine.mark()
     for batch in batches:
         ready = time.perf_counter()
-        clock.waiting += ready - mark
+        # A GPU that still computes waits for nobody.
+        clock.waiting += ready - mark if idle() else 0.0
         stop = train_step(state, batch, job, lambda: request.made)
-        mark = time.perf_counter()
+        mark, idle = time.perf_counter(), job.engine.mark()
         clock.training += mark - ready
         clock.images += job.training.batch
         state.images += job.training.batch

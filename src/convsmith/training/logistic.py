@@ -101,7 +101,7 @@ def layer_inputs(model: nn.Module, layer: nn.Linear, images: Loader, job: Job) -
     targets: list[np.ndarray] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen[:] = [inputs[0], output]
+        seen[:] = [inputs[0], output.clone()]  # which what follows may write over
 
     hook = layer.register_forward_hook(note)
     model.eval()

@@ -10,7 +10,7 @@ from convsmith.base.errors import ConvsmithError
 from convsmith.data.augment import augment, mix, mixed_targets, normalise
 from convsmith.data.augmentations import MIXING
 from convsmith.data.loaders import Batch
-from convsmith.training.average import is_due
+from convsmith.training.average import add_to_average, is_due
 from convsmith.training.gradient import backward, clip, sharpest
 from convsmith.training.job import Job, State
 from convsmith.training.lookahead import look_ahead
@@ -83,7 +83,7 @@ def follow(state: State, job: Job) -> None:
     if options.lookahead is not None:
         look_ahead(state.model, state.slow, state.step, options.lookahead)
     if state.average is not None and options.average is not None and is_due(options.average, state.step, job.span):
-        state.average.update_parameters(state.model)
+        add_to_average(state.average, state.model, options.average)
 
 
 def is_looked_at(state: State, job: Job) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from convsmith.base.errors import UsageError
 from convsmith.data import keys as counter
+from convsmith.data.augment.constants import constant
 from convsmith.data.augmentations import ColourJitter, Lighting
 
 # Red, green and blue in a grey value, of 65,536: ITU-R 601-2 as Pillow has it. The sums are exact in float32.
@@ -31,8 +32,8 @@ def lighting(images: Tensor, keys: Tensor, step: Lighting) -> Tensor:
     """Add to each image of uint8 (N, 3, H, W) one colour, drawn along the principal components of the pixels."""
     if not step.deviations:
         raise UsageError("lighting: the basis has not been computed; `suit_augments` takes it from training images")
-    deviations = torch.tensor(step.deviations, dtype=torch.float64, device=images.device)
-    components = torch.tensor(step.components, dtype=torch.float64, device=images.device).view(3, 3)
+    deviations = constant(step.deviations, torch.float64, images.device)
+    components = constant(step.components, torch.float64, images.device).view(3, 3)
     amounts = counter.normal(counter.forks(keys, 3)) * (deviations * step.strength)
     shift = (amounts[:, :, None] * components).sum(1) * 255
     return images.float().add_(shift.float()[:, :, None, None]).round_().clamp_(0, 255).to(torch.uint8)
@@ -66,7 +67,7 @@ def hue(images: Tensor, turns: Tensor) -> Tensor:
     sixth /= chroma.clamp(min=1)
     sixth += torch.where(is_red, 0.0, torch.where(is_green, 2.0, 4.0))
     sixth += turns.view(-1, 1, 1, 1) * 6
-    away = sixth - torch.tensor([0.0, 2.0, 4.0], device=images.device).view(1, 3, 1, 1)
+    away = sixth - constant((0.0, 2.0, 4.0), torch.float32, images.device).view(1, 3, 1, 1)
     # The way round the circle is at most 3 long.
     away -= (away / 6).round_() * 6
     return (lowest + chroma * (2 - away.abs_()).clamp_(0, 1)).round_().to(torch.uint8)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from convsmith.data import keys as counter
+from convsmith.data.augment.constants import constant
 from convsmith.data.augment.resample import gaussian
 from convsmith.data.augmentations import Affine, Elastic
 
@@ -58,12 +59,17 @@ def linear(
     degrees: Tensor, scale: Tensor | float = 1.0, shear_x: Tensor | float = 0.0, shear_y: Tensor | float = 0.0
 ) -> Tensor:
     """float64 (N, 2, 2): shear along y, then x, then turn counter-clockwise, then scale; all angles in degrees."""
-    turn, x, y = (torch.deg2rad(torch.as_tensor(a, device=degrees.device)) for a in (degrees, shear_x, shear_y))
+    turn, x, y = (torch.deg2rad(_tensor(a, degrees.device)) for a in (degrees, shear_x, shear_y))
     cosine, sine, x, y = turn.cos(), turn.sin(), x.tan(), y.tan()
     # Rows of pixels are counted downwards, so that a counter-clockwise turn has its minus below.
     first = torch.stack((cosine - sine * y, sine - x * (cosine - sine * y)), -1)
     second = torch.stack((-sine - cosine * y, cosine + x * (sine + cosine * y)), -1)
-    return torch.stack((first, second), 1) * torch.as_tensor(scale, device=degrees.device).view(-1, 1, 1)
+    return torch.stack((first, second), 1) * _tensor(scale, degrees.device).view(-1, 1, 1)
+
+
+def _tensor(value: Tensor | float, device: torch.device) -> Tensor:
+    """A number is filled in by the device itself, which is not waited for."""
+    return value if isinstance(value, Tensor) else torch.full((), value, device=device)
 
 
 def inverse(forward: Tensor, shift: Tensor | None = None) -> Tensor:
@@ -114,5 +120,5 @@ def _centred(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _smoothing(sigma: float, side: int, device: torch.device) -> Tensor:
-    sigmas = torch.tensor([sigma], dtype=torch.float64, device=device)
+    sigmas = constant((sigma,), torch.float64, device)
     return gaussian(sigmas, side, min(math.ceil(REACH * sigma), side - 1))[0]
