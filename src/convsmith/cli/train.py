@@ -13,6 +13,8 @@ from convsmith.cli.fields import all_fields, edited, recipe_words
 from convsmith.cli.numbers import score_line
 from convsmith.cli.repeat import check_repeat, train_repeatedly
 from convsmith.recipes.choose import choose
+from convsmith.recipes.finetune import FineTuning, tuning_of
+from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND, epochs
 from convsmith.report.text import count, duration
 from convsmith.training.track import check_track
@@ -40,20 +42,30 @@ def run(words: Sequence[str]) -> int:
     recipe = edited(choose(values.subject, values.data), values, fields)
     check_repeat(values)
     check_track(recipe.track)
+    tuning = tuning_of(values.subject, recipe)
     if values.repeat is not None or values.kfold is not None:
-        return train_repeatedly(recipe, values, silent if values.quiet else say)
+        return train_repeatedly(recipe, values, tuning, silent if values.quiet else say)
     check_out(values.out)
     # From here on torch is needed.
     if values.nproc is not None and values.nproc > 1:
         return import_module("convsmith.training.launch").launch("train", words, values.nproc)
+    how: Any = {
+        "out": Path(values.out) if values.out else None, "quiet": values.quiet, "say": silent if values.quiet else say,
+    }  # fmt: skip
+    if tuning is not None:
+        return finetuned(recipe, tuning, values, how)
     if values.dry_run:
         return dry_run(import_module("convsmith.recipes.prepare").prepare(recipe), values.json)
-    running = import_module("convsmith.recipes.run")
-    quiet = values.quiet
-    outcome = running.train(
-        recipe, out=Path(values.out) if values.out else None, quiet=quiet, say=silent if quiet else say
-    )
-    return finish(outcome, values.json)
+    return finish(import_module("convsmith.recipes.run").train(recipe, **how), values.json)
+
+
+def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace, how: dict[str, Any]) -> int:
+    """Train from weights by what the images choose to learn, or say what that would take."""
+    transfer = import_module("convsmith.recipes.transfer")
+    if values.dry_run:
+        return dry_run(transfer.prepare_finetuning(recipe, tuning).plan, values.json)
+    outcome, prepared = transfer.finetune(recipe, tuning, **how)
+    return finish(outcome, values.json, finetune=prepared and prepared.to_json())
 
 
 def _parser() -> Parser:
@@ -139,6 +151,8 @@ def finish(outcome: Any, as_json: bool, **more: Any) -> int:
         seen = result["views"]
         print(f"through {seen['of_an_image']} views of an image ({seen['views']}), the mean of their probabilities")
         _print_accuracies(seen["metrics"])
+    if result["metrics"]["test"]:
+        print("the test images chose nothing and were read at the end; choose between runs on validation images")
     what = "stopped early after" if result["ended"] == "stopped early" else "trained"
     epochs = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
     print(f"{what} {epochs} in {duration(result['seconds'])}; {_images(run)}")
