@@ -6,6 +6,7 @@ resnet20        ResNet-20, 32 pixels, batches of 128: a plain PyTorch loop on im
 resnet20_files  the same, its images decoded whenever they are read; ours decodes before the first step and keeps them
 resnet50        ResNet-50, 224 pixels, batches of 16: torchvision's network in an eager loop on one batch, no loader;
                 ours with its loader
+resnet50_keras  the same against Keras's ResNet-50 on torch, by `train_on_batch`; it begins with weights of its own
 timm_files      timm's training of resnet18, 32 pixels, batches of 128, from JPEG files; a round is an epoch, in which
                 ours too opens and decodes every file, though in a run it does so once
 timm_arrays     the same from images in memory, augmented one by one there and batch by batch here
@@ -54,25 +55,30 @@ from convsmith.training.rules import set_training
 from convsmith.training.step import train_step
 from pictures import reader, squares, write_file
 from record import add_row, make_parser
-from train_peers import Peer, plain, timm, torchvision
+from train_peers import keras, plain, timm, torchvision
 from turns import product_flops, seconds, torch_defaults, versus
 
 CLASSES, SMALL_BATCH, LARGE_BATCH = 10, 128, 16
 SAME_LOSS = 0.02  # how far the losses may be apart, as a share of the peer's
 # ResNet-50 at 224 pixels computes about a hundred times as much for an image.
 FEWER_STEPS = 5
+LARGE = ("resnet50", "resnet50_keras")  # whose images are of the photograph in any case
 CONSTANT = Schedule(kind="constant")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What of ours runs against which peer; `epochs`: a round is an epoch for which ours opens its images anew."""
+    """What of ours runs against which peer; `epochs`: a round is an epoch for which ours opens its images anew.
+
+    Where the peer begins `alike`, with our weights, the losses are compared as well.
+    """
 
     recipe: Recipe
-    peer: Callable[[Plan], Peer]
+    peer: Callable[[Plan], Any]
     steps: int
     library: str
     epochs: bool = False
+    alike: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,11 @@ def resnet50(folder: Path, steps: int) -> Comparison:
     return Comparison(recipe, torchvision, max(2, steps // FEWER_STEPS), "torchvision")
 
 
+def resnet50_keras(folder: Path, steps: int) -> Comparison:
+    """The same recipe."""
+    return replace(resnet50(folder, steps), peer=keras, library="keras", alike=False)
+
+
 def resnet18(folder: Path, files: bool, steps: int) -> Comparison:
     """timm's defaults of training."""
     recipe = Recipe(
@@ -151,6 +162,7 @@ COMPARISONS: dict[str, Callable[[Path, Path, int], Comparison]] = {
     "resnet20": lambda cifar, made, steps: resnet20(cifar, True, steps),
     "resnet20_files": lambda cifar, made, steps: resnet20(cifar, False, steps),
     "resnet50": lambda cifar, made, steps: resnet50(made / "large", steps),
+    "resnet50_keras": lambda cifar, made, steps: resnet50_keras(made / "large", steps),
     "timm_files": lambda cifar, made, steps: resnet18(made / "small", True, steps),
     "timm_arrays": lambda cifar, made, steps: resnet18(made / "small", False, steps),
 }
@@ -277,13 +289,13 @@ def main() -> None:
             print(f"{what}: {plan.recipe.network}, {plan.engine.precision}", flush=True)
             with using(plan.engine):
                 row = {"what": what, "network": plan.recipe.network, "size": plan.dataset.preprocess.size[0]}
-                row |= {"data": "photograph" if values.folder is None or what == "resnet50" else "cifar10"}
+                row |= {"data": "photograph" if values.folder is None or what in LARGE else "cifar10"}
                 row |= speeds(plan, comparison, values.rounds) | {"compiled": plan.engine.compile}
-                row |= losses(plan, comparison, values.seeds) if values.seeds else {}
-            add_row(values.results, "train", row, engine=plan.engine, libraries=("timm",))
+                row |= losses(plan, comparison, values.seeds) if values.seeds and comparison.alike else {}
+            add_row(values.results, "train", row, engine=plan.engine, libraries=("timm", "keras"))
             print(f"  ratio {row['ratio']:.2f} ({row['lowest']} to {row['highest']}); {row['share']:.0%} and "
                   f"{row['peer_share']:.0%} of a matrix product", flush=True)  # fmt: skip
-            if values.seeds:
+            if "loss" in row:
                 verdict = "equal within 2% for each seed" if row["loss_equal"] else "NOT equal within 2%"
                 print(f"  last losses {row['loss']} and {row['peer_loss']}: {verdict}", flush=True)
 

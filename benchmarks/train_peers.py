@@ -1,7 +1,9 @@
 """The training loops that ours is measured against, as their users write them: eager, fp32, channels first."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,21 @@ class Peer:
                 yield len(labels)
 
 
+@dataclass(frozen=True)
+class KerasPeer:
+    """A model of Keras, compiled in its sense, and the one batch that it trains on."""
+
+    model: Any
+    images: np.ndarray
+    labels: np.ndarray
+
+    def steps(self) -> Iterator[int]:
+        """Steps without end; each gives the number of its images."""
+        while True:
+            self.model.train_on_batch(self.images, self.labels)
+            yield len(self.labels)
+
+
 def plain(plan: Plan, decoded: bool) -> Peer:
     """What a tutorial writes: crops and flips by torchvision's transforms in a `DataLoader` of 2 workers.
 
@@ -84,6 +101,21 @@ def torchvision(plan: Plan) -> Peer:
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
     labels = (torch.arange(recipe.batch) % len(plan.dataset.card.classes)).to(device)
     return Peer(model, nn.CrossEntropyLoss(), optimiser, lambda: [(images, labels)], device)
+
+
+def keras(plan: Plan) -> KerasPeer:
+    """Keras's ResNet-50 on torch, by `train_on_batch` with SGD on one batch that lies ready; weights of its own."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    library = import_module("keras")
+    recipe, side = plan.recipe, plan.dataset.preprocess.size
+    model = library.applications.ResNet50(
+        weights=None, input_shape=(*side, plan.dataset.preprocess.channels), classes=len(plan.dataset.card.classes)
+    )
+    rate = recipe.optimiser
+    optimiser = library.optimizers.SGD(rate.lr, momentum=rate.momentum, weight_decay=rate.weight_decay)
+    model.compile(optimizer=optimiser, loss="sparse_categorical_crossentropy")
+    images = np.random.default_rng(0).standard_normal((recipe.batch, *model.input_shape[1:]), dtype=np.float32)
+    return KerasPeer(model, images, np.arange(recipe.batch) % model.output_shape[1])
 
 
 def timm(plan: Plan, files: Path | None) -> Peer:

@@ -275,6 +275,35 @@ def test_what_is_open_makes_no_room(photos: Dataset, monkeypatch: pytest.MonkeyP
     assert first.path.exists()
 
 
+def test_a_cache_that_can_only_be_read_is_read(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, expected = through(photos, margin=True)
+    path, some = first.path, numbers(photos)[0]
+    del first
+    gc.collect()
+    size, opened = path.stat().st_size, os.open
+
+    def refuse(*arguments: object, **more: object) -> None:
+        raise PermissionError(30, "Read-only file system")
+
+    def open_to_read(file: Path, flags: int, *more: int) -> int:
+        return opened(file, flags, *more) if not flags & (os.O_RDWR | os.O_WRONLY) else refuse()
+
+    monkeypatch.setattr(os, "utime", refuse)
+    monkeypatch.setattr(os, "open", open_to_read)
+    cache, problem = open_cache(photos.train, photos.preprocess, True, "on")
+    assert cache is not None
+    assert (problem, cache.path, cache.writable, cache.missing(numbers(photos))) == ("", path, False, 0)
+    no_decoding(monkeypatch)
+    found = decode_stack(photos.train, range(len(photos.train)), photos.preprocess, 1, True, cache)
+    np.testing.assert_array_equal(found, expected)
+    assert cache_note(photos.train, photos.preprocess, "on") == ""
+    cache.write(some, (0, 0), expected[0])  # which changes nothing
+    assert (path.stat().st_size, cache.missing(numbers(photos))) == (size, 0)
+    monkeypatch.setattr(DecodedCache, "missing", lambda cache, numbers: 3)
+    note = f"3 images are decoded in every epoch: {path} cannot be written"
+    assert cache_note(photos.train, photos.preprocess, "on") == note
+
+
 def test_a_cache_that_cannot_be_written_is_said(photos: Dataset, kept_here: Path) -> None:
     for path in kept_here.glob("*"):
         path.unlink()

@@ -74,7 +74,11 @@ class DecodedCache:
         self._stride = stride(shape)
         self._checked = np.zeros(count, bool)
         self._written, self._full = 0, False
-        self._file = os.open(path, os.O_RDWR)
+        try:
+            self._file = os.open(path, os.O_RDWR)
+        except OSError:  # of another user, or on a disk that is only read
+            self._file, self._full = os.open(path, os.O_RDONLY), True
+        self.writable = not self._full
         weakref.finalize(self, os.close, self._file)
 
     def __reduce__(self) -> Any:
@@ -146,10 +150,14 @@ def open_cache(examples: Examples, record: Preprocess, margin: bool, use: Use) -
         os.utime(path)
         cache = DecodedCache(path, examples.stored.count, shape, margin)
     except OSError as error:
-        return None, (
-            f"decoded images are not kept: {path.parent} cannot be written ({error.strerror}); "
-            "name another folder with CONVSMITH_CACHE"
-        )
+        cache = None
+        with suppress(OSError):  # what was kept there can be read all the same
+            cache = DecodedCache(path, examples.stored.count, shape, margin) if _is_whole(path, about) else None
+        if cache is None:
+            return None, (
+                f"decoded images are not kept: {path.parent} cannot be written ({error.strerror}); "
+                "name another folder with CONVSMITH_CACHE"
+            )
     _open[path] = cache
     return cache, ""
 
@@ -162,6 +170,8 @@ def cache_note(examples: Examples, record: Preprocess, use: Use) -> str:
     missing = cache.missing([examples.number(i) for i in range(len(examples))])
     if not missing:
         return ""
+    if not cache.writable:
+        return f"{missing:,} images are decoded in every epoch: {cache.path} cannot be written"
     return (
         f"{missing:,} decoded images will be kept in {cache.path.parent}, {size_text(missing * stride(cache.shape))}, "
         "for later epochs and runs (--data.cache off: none)"
