@@ -21,7 +21,7 @@ the machine, where it was written down and others computed too; `"` means as abo
 """
 DRAWN = "\n![How time and memory of a training step grow along each axis](images/growth.svg)\n"
 # Versions that a cell names, where the row has them.
-LIBRARIES = ("torch", "torchvision", "timm", "onnxruntime", "openvino", "pillow")
+LIBRARIES = ("torch", "torchvision", "timm", "keras", "onnxruntime", "openvino", "pillow")
 BUSY = 1.0  # load from which others computed too
 LEAST_PART = 0.01  # of a step's time that is worth a word
 
@@ -247,6 +247,12 @@ SECTIONS = (
         "Images of 224 pixels each second: our loop with its loader, against torchvision's network in eager fp32,"
         " channels first, on one batch that lies ready.",
         _training("resnet50"),
+    ),
+    Section(
+        "train",
+        "Training: ResNet-50 against Keras",
+        "The same against Keras's ResNet-50 on torch, by `train_on_batch`, fp32.",
+        _training("resnet50_keras"),
     ),
     Section(
         "train",

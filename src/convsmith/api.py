@@ -19,7 +19,7 @@ from convsmith.deploy.predict import Picture, Prediction, Predictor, choose_runn
 from convsmith.nets.build import BuiltNetwork
 from convsmith.recipes.choose import choose
 from convsmith.recipes.evaluate import Evaluated, Split, evaluate_run, own_split
-from convsmith.recipes.finetune import FineTuning, Mode, finetuning_recipe
+from convsmith.recipes.finetune import FineTuning, Mode, finetuning_recipe, tuning_of
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import resume as resume_run
 from convsmith.recipes.run import train as train_recipe
@@ -161,7 +161,12 @@ def train(
     """
     recipe = subject if isinstance(subject, Recipe) else choose(subject, options.pop("data", None))
     recipe = set_fields(recipe, [(name.replace("__", "."), value) for name, value in options.items()])
-    outcome = train_recipe(recipe, out=Path(out) if out else None, quiet=quiet, say=_say(quiet))
+    tuning = None if isinstance(subject, Recipe) else tuning_of(subject, recipe)
+    how: Any = {"out": Path(out) if out else None, "quiet": quiet, "say": _say(quiet)}
+    if tuning is not None:
+        outcome, _ = run_finetuning(recipe, tuning, **how)
+    else:
+        outcome = train_recipe(recipe, **how)
     return Run(outcome.run)
 
 

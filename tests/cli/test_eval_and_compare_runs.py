@@ -70,7 +70,7 @@ def test_runs_side_by_side(command, digit_runs, here):
     answer = command("compare", *digit_runs, "--plot", "curves.svg")
     assert (answer.code, answer.err) == (0, "drawn into curves.svg\n")
     for text in (
-        "on test: 179 images\n",
+        "on test: 179 images  (test images tell how good; to choose between runs: --split val)\n",
         "2 runs of one recipe with other seeds: one, two\n",
         "accuracy against one, image by image",
         "recipes differ in\n",
@@ -85,7 +85,7 @@ def test_runs_side_by_side(command, digit_runs, here):
 
 def test_runs_side_by_side_as_json(command, digit_runs):
     found = command("compare", *digit_runs, "--split", "val", "--json").json
-    assert list(found) == ["runs", "repeats", "paired", "recipes"]
+    assert list(found) == ["runs", "repeats", "paired", "recipes", "trees"]
     assert [(row["run"], row["split"], row["params"]) for row in found["runs"]] == [
         (str(path), "val", 61706) for path in digit_runs
     ]

@@ -1,12 +1,14 @@
 """What `data stats` suggests, with its numbers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from convsmith.data.advice import may_flip
+from convsmith.data.advice import may_flip, mirror_note
+from convsmith.data.augmentations import AlternatingFlip, Crop, Flip, VerticalFlip
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import preprocess_for
 from convsmith.data.sources.opening import open_path, open_source
@@ -23,12 +25,24 @@ def test_sets_whose_mirror_images_are_others(name: str, may: bool) -> None:
     assert may_flip(name) is may
 
 
+def test_mirrors_of_sets_that_must_not_be_mirrored_are_said() -> None:
+    digits = open_source(DataOptions()).card
+    said = mirror_note(digits, (Crop(2), VerticalFlip(), AlternatingFlip()))
+    assert said == (
+        "vertical_flip, alternating_flip: mirrored, the 10 classes of digits are others or none; leave that out with "
+        "another --augment"
+    )
+    assert mirror_note(digits, (Crop(2),)) is None
+    assert mirror_note(replace(digits, name="photos"), (Flip(),)) is None
+
+
 def test_the_digits_are_not_to_be_flipped() -> None:
     found = stats(open_source(DataOptions()))
     flip, balance, amount, size, pixels = found["advice"]
     assert flip == "no flip: mirrored, the 10 classes of digits are others or none; --augment 'crop(4)'"
     assert balance.startswith("balance: '3' has 183 training images, '8' 174, 1.05 times fewer")
-    assert amount.startswith("amount: 1,797 training images, 180 for each of 10 classes; so few gain from --pretrained")
+    assert amount.startswith("amount: 1,797 training images, 180 for each of 10 classes; so few gain from trained ")
+    assert "(train photos --pretrained), and from --kfold 5" in amount
     assert size.startswith("size: all images have 8x8 pixels (height x width); a network gets them so, unless it is")
     assert pixels.startswith(f"normalisation: mean {found['mean'][0]:.3g}, deviation {found['std'][0]:.3g} on a scale")
     assert found["lighting"] is None

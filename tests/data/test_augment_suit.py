@@ -111,8 +111,14 @@ def test_lighting_gets_the_colours_of_the_training_images() -> None:
     given = Lighting(0.2, (1.0, 0.5, 0.1), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     found = suit_augments((Flip(), Lighting(0.3), given, Mixup()), train, SMALL)
     deviations, components = principal_colours([images.transpose(0, 3, 1, 2)])
-    assert found == (Flip(), Lighting(0.3, deviations, components), given, Mixup())
+    assert found == (Flip(), Lighting(0.3, deviations, components, measured=True), given, Mixup())
     assert suit_augments((Flip(),), train, SMALL) == (Flip(),)
+    # What was measured on these images is not for others; what was given is.
+    others = ArrayExamples(255 - images[..., ::-1] // 2, train.labels, "others", train.numbers)
+    again = suit_augments(found, others, SMALL)
+    assert again == suit_augments((Flip(), Lighting(0.3), given, Mixup()), others, SMALL)
+    assert again[1] != found[1]
+    assert suit_augments(again, train, SMALL) == found
 
 
 def test_suiting_imports_no_torch() -> None:

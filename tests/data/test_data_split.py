@@ -80,8 +80,27 @@ def test_no_share_for_test_means_no_test() -> None:
 
 
 def test_too_few_images_are_refused() -> None:
-    with pytest.raises(UsageError, match="4 images are too few for a val split of 10%; change the split"):
+    with pytest.raises(UsageError) as caught:
         split_source(toy(train=4), DIGITS)
+    few = "images are too few for a val split of 10%; a class of"
+    assert str(caught.value) == f"4 {few} 3 images or more gives each split one"
+    with pytest.raises(UsageError) as caught:
+        split_source(toy(train=4, test=4), DIGITS)
+    assert str(caught.value) == f"4 {few} 2 images or more gives each split one"
+    with pytest.raises(UsageError) as caught:
+        split_source(toy(train=8), DIGITS)
+    without = "without test images: --data.split 80/20/0"
+    assert str(caught.value) == f"8 {few} 3 images or more gives each split one; {without}"
+
+
+def test_what_the_errors_name_works() -> None:
+    division = split_source(toy(train=8), replace(DIGITS, split="80/20/0"))
+    assert (len(division.train), len(division.val), division.test) == (4, 4, None)
+    division = split_source(toy(train=9), DIGITS)
+    assert division.test is not None
+    assert (len(division.train), len(division.val), len(division.test)) == (7, 1, 1)
+    division = split_source(toy(train=5, test=4), DIGITS)
+    assert (len(division.train), len(division.val)) == (4, 1)
 
 
 @settings(deadline=None)
@@ -112,8 +131,11 @@ def test_groups_stay_whole_and_near_their_shares() -> None:
     assert [len(part) for part in parts] == pytest.approx([800, 100, 100], abs=30)
     few = grouped(["a", "b", "c"], (0.8, 0.1, 0.1), 0, np.arange(3))
     assert [len(part) for part in few] == [1, 1, 1]
-    with pytest.raises(UsageError, match="2 groups cannot fill 3 splits"):
+    with pytest.raises(UsageError, match=r"2 groups cannot fill 3 splits; .* or no test images: --data.split 80/20/0$"):
         grouped(["a", "b", "b"], (0.8, 0.1, 0.1), 0, np.arange(3))
+    assert [len(part) for part in grouped(["a", "b", "b"], (0.8, 0.2, 0.0), 0, np.arange(3))] == [2, 1, 0]
+    with pytest.raises(UsageError, match=r"1 groups cannot fill 2 splits; expected at least one group for each$"):
+        grouped(["a", "a", "a"], (0.8, 0.2, 0.0), 0, np.arange(3))
 
 
 def test_groups_by_regex(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from torchvision.transforms.v2 import functional
 from convsmith.base.config import plain
 from convsmith.base.errors import UsageError
 from convsmith.data.preprocess import Preprocess
-from convsmith.data.view_pixels import log_mean, seen, shifted, ten_crop
+from convsmith.data.view_pixels import fingerprints, log_mean, seen, shifted, ten_crop
 from convsmith.data.views import Mirror, TenCrop, Translate, price, read_views, scaled_records, views_text
 
 SMALL = Preprocess(mode="L", size=(4, 4), mean=(0.5,), std=(0.5,))
@@ -21,7 +21,16 @@ def numbered(height: int, width: int, count: int = 1) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     "text",
-    ["mirror", "ten_crop(4)", "translate(1), mirror", "multi_scale(224, 256), dense", "draws(3, pooling, 7)", ""],
+    [
+        "mirror",
+        "ten_crop(4)",
+        "translate(1), mirror",
+        "multi_scale(224, 256), dense",
+        "draws(3, pooling, 7)",
+        "noisy(4, 0.1, 2)",
+        "mirror, noisy(8, 0.05, 0)",
+        "",
+    ],
 )
 def test_views_are_read_back_from_their_text_and_their_json(text: str) -> None:
     views = read_views(text)
@@ -45,6 +54,11 @@ def test_views_are_read_back_from_their_text_and_their_json(text: str) -> None:
         ("ten_crop(-1)", "ten_crop: expected a padding of 0 or more pixels, received -1"),
         ("draws(0)", "draws: expected at least 1, received 0"),
         ("draws(2, noise)", "unknown value for views.*: 'noise'; known: all, dropout, pooling"),
+        ("noisy(0)", "noisy: expected at least 1 draw, received 0"),
+        ("noisy(2, 1.5)", "noisy: expected a deviation from 0 to 1, received 1.5"),
+        ("noisy(2, -0.1)", "noisy: expected a deviation from 0 to 1, received -0.1"),
+        ("noisy(2, 0.1, -1)", "noisy: expected a seed of 0 or more, received -1"),
+        ("noisy(1, 0.1),noisy(2)", "views: noisy is given twice; give it once"),
         ("draws(2, all, -1)", "draws: expected a seed of 0 or more, received -1"),
     ],
 )
@@ -88,6 +102,62 @@ def test_the_shares_of_views_add_up_to_one() -> None:
     assert torch.equal(crops[0][1][:, :, 1:, 1:], images[:, :, :3, :3])
 
 
+def photographs(count: int, side: int = 16) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
+
+
+def noisy_views(images: torch.Tensor, text: str) -> list[tuple[float, torch.Tensor]]:
+    side = images.shape[-1]
+    return list(seen(images, read_views(text), (side, side), torch.zeros(3, dtype=torch.uint8)))
+
+
+def test_noise_is_that_of_training_and_each_draw_another() -> None:
+    images = (
+        torch.full((200, 3, 16, 16), 120, dtype=torch.uint8)
+        + torch.arange(200, dtype=torch.uint8)[:, None, None, None] % 9
+    )
+    found = noisy_views(images, "noisy(3, 0.1)")
+    assert [share for share, _ in found] == [pytest.approx(1 / 3)] * 3
+    added = torch.stack([view.double() - images for _, view in found])
+    assert abs(added.mean()) < 0.2
+    assert abs(added.std() - 25.5) < 0.2
+    first, second = added[0].flatten(), added[1].flatten()
+    assert abs(torch.corrcoef(torch.stack((first, second)))[0, 1]) < 0.02
+    assert not torch.equal(noisy_views(images, "noisy(1, 0.1, 1)")[0][1], found[0][1])
+    assert torch.equal(noisy_views(images, "noisy(1, 0.1)")[0][1], found[0][1])
+
+
+def test_the_noise_of_an_image_is_its_own_wherever_it_stands() -> None:
+    images = photographs(6)
+    whole = [view for _, view in noisy_views(images, "noisy(2, 0.1)")]
+    for order in ([5], [0], [3, 1], [4, 2, 0, 5, 3, 1]):
+        part = [view for _, view in noisy_views(images[order], "noisy(2, 0.1)")]
+        assert all(torch.equal(a, b[order]) for a, b in zip(part, whole, strict=True))
+    last = images.to(memory_format=torch.channels_last)
+    assert all(torch.equal(a, b[1:]) for (_, a), b in zip(noisy_views(last[1:], "noisy(2, 0.1)"), whole, strict=True))
+
+
+def test_images_that_differ_in_a_pixel_or_in_places_get_other_noise() -> None:
+    one, other = photographs(2, side=5).split(1)  # 75 values: no multiple of the 8 that are hashed together
+    changed, moved = one.clone(), one.clone()
+    changed[0, 2, 4, 4] ^= 1
+    moved[0, 0, 0, 0], moved[0, 0, 4, 4] = int(one[0, 0, 4, 4]), int(one[0, 0, 0, 0])
+    found = fingerprints(torch.cat((one, other, changed, moved, one)))
+    assert found.dtype == torch.int64
+    assert len(set(found.tolist()[:4])) == 4
+    assert found[0] == found[4] == fingerprints(one)[0]
+    assert len(set(fingerprints(photographs(3000, side=4)).tolist())) == 3000
+
+
+def test_noise_of_no_deviation_is_the_image() -> None:
+    images = photographs(3)
+    assert all(torch.equal(view, images) for _, view in noisy_views(images, "noisy(2, 0)"))
+    places = [view for _, view in noisy_views(images, "mirror,noisy(2, 0)")]
+    assert [torch.equal(view, images) for view in places] == [True, True, False, False]
+    assert torch.equal(places[3], images.flip(-1))
+
+
 def test_the_mean_is_that_of_the_probabilities() -> None:
     first, second = torch.tensor([[0.2, 0.8]]).double(), torch.tensor([[0.9, 0.1]]).double()
     found = log_mean([(0.25, first.log()), (0.75, second.log())])
@@ -129,6 +199,8 @@ def test_views_that_do_not_fit_the_images_are_refused(text: str, preprocess: Pre
         ("multi_scale(256, 384, 480, 640),ten_crop", 40, 40),
         ("multi_scale(224, 448),dense,mirror", 4, 10),
         ("draws(5),mirror", 10, 10),
+        ("noisy(8, 0.1),mirror", 16, 16),
+        ("draws(3),noisy(4)", 12, 12),
     ],
 )
 def test_the_price_of_views(text: str, views: int, pixels: float) -> None:

@@ -4,11 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import convsmith as cs
 from convsmith.base.errors import BadFile, CheckFailed, MissingPath, UsageError
 from convsmith.data.preprocess import Preprocess, load
+from convsmith.deploy.onnx import onnx_program
+from convsmith.nets.build import build
+from convsmith.nets.zoo import edit, network
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -171,6 +175,21 @@ def test_the_file_says_what_it_needs(exported, run):
     assert record["labels"] == ["bent", "flat", "round"]
     assert (record["run"], record["step"]) == (run.path.name, 18)
     assert record["network"]["family"] == "resnet_cifar"
+
+
+def test_plain_dropout_scales_in_the_exported_file_too():
+    tree = edit(network("lenet5"), "dropout(0.4, head, plain)")
+    module = build(tree, seed=0).eval()
+    program = onnx_program(module, tuple(tree.input))
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    images = torch.randn(3, *tree.input, generator=torch.Generator().manual_seed(0))
+    (found,) = session.run(None, {"images": images.numpy()})
+    with torch.no_grad():
+        expected, undropped = module(images), build(network("lenet5"), seed=0).eval()(images)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    # The last layer gets 0.6 of what it gets without dropout.
+    bias = module.head.linear2.bias.detach()
+    np.testing.assert_allclose(found, bias + 0.6 * (undropped - bias), rtol=1e-4, atol=1e-5)
 
 
 def test_above_the_tolerance_there_is_no_file(photo_run, refused, tmp_path):

@@ -166,6 +166,7 @@ def test_edits_of_training_alone_do_not_matter(edits, made, tmp_path):
     [
         ("resnet18", ["small_images"], "torchvision", UsageError, "nothing there stands for small_images"),
         ("resnet18", ["drop_path=0.1", "se=16"], "torchvision", UsageError, "nothing there stands for se"),
+        ("squeezenet1_1", ["dropout(0.3, head, plain)"], "torchvision", CheckFailed, "written, .* for dropout"),
         ("resnet18", ["act=silu"], "torchvision", CheckFailed, r"not written, .* 7\.\de-01 .*: nothing .* for act"),
         ("resnet18", ["channels=1"], "torchvision", UsageError, "torchvision's resnet18 takes 3 channels, this one 1"),
         ("resnet18_d", [], "torchvision", UsageError, "torchvision has no network that computes what resnet18_d does"),

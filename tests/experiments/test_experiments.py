@@ -257,6 +257,39 @@ def test_what_the_command_refuses(refused, here):
     assert few.startswith("data.images: expected 10 (one of each class) to 1366 (all that train), received 10000")
 
 
+def test_every_field_of_a_recipe_is_an_option(command, refused, here, photo_run):
+    fields = {"network": "plain20_cifar", "batch": "16", "stem": "large", "lr": "0.02", "precision": "fp32"}
+    words = [word for name, value in fields.items() for word in (f"--{name}", value)]
+    rows = command("reproduce", "se", *ON_DIGITS, "--dry-run", "--json", *words, "--weights", photo_run[0]).json
+    for row in rows["members"]:
+        recipe = row["recipe"]
+        found = {**recipe, "lr": recipe["optimiser"]["lr"], "precision": recipe["engine"]["precision"]}
+        assert {name: str(found[name]) for name in fields} == fields
+        assert recipe["weights"] == str(photo_run[0])
+    same = "are the same run, so that nothing is compared; leave out what the members differ in"
+    assert refused("reproduce", "degradation", "--network", "resnet20_cifar").endswith(same)
+    assert refused("reproduce", "batch-norm", "--batch", "32").endswith(same)
+    assert refused("reproduce", "initialisation", "--batch", "32").startswith(
+        "reproduce: initialisation trains nothing, so --batch cannot be given"
+    )
+
+
+def test_an_interrupted_run_of_another_machine_goes_on_where_that_is_allowed(quick_se, command, refused, here):
+    folder = here / default_folder("se", True)
+    shutil.copytree(quick_se, folder)
+    run = folder / "se-16-seed0"
+    record = json.loads((run / "recipe.json").read_text())
+    record["engine"] |= {"torch_version": "1.0"}
+    (run / "recipe.json").write_text(json.dumps(record))
+    (run / "result.json").unlink()
+    open_run(run).set_status("stopped")
+    message = refused("reproduce", "se", *ON_DIGITS)
+    assert message.endswith("go on all the same with --allow-drift")
+    found = command("reproduce", "se", *ON_DIGITS, "--allow-drift", "--json").json
+    before = json.loads((quick_se / "summary.json").read_text())
+    assert without_times(found)["runs"] == without_times(before)["runs"]
+
+
 def test_all_and_patterns_train_nothing(command, here):
     names = [row["entry"] for row in command("reproduce", "batch-norm*", "--json").json]
     assert names

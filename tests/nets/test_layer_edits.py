@@ -180,6 +180,19 @@ def test_dropout_in_branches_stands_before_their_last_convolution():
     assert len(nodes(again, Dropout)) == 9
 
 
+@pytest.mark.parametrize("place", ["head", "branch"])
+def test_the_form_of_dropout_is_a_third_argument(place):
+    tree = edit(network("resnet20_cifar"), f"dropout(0.3, {place}, plain)")
+    assert {(node.drop, node.form) for _, node in nodes(tree, Dropout)} == {(0.3, "plain")}
+    assert tree.edits == (f"dropout(0.3, '{place}', 'plain')",)
+    assert Network.from_json(tree.to_json()) == tree
+    inverted = edit(network("resnet20_cifar"), f"dropout(0.3, {place})")
+    assert build(tree, device="meta").state_dict().keys() == build(inverted, device="meta").state_dict().keys()
+    again = edit(tree, f"dropout(0.3, {place}, inverted)")
+    assert (again.stages, again.heads) == (inverted.stages, inverted.heads)
+    assert again.edits[1:] == inverted.edits
+
+
 def test_dropconnect_is_on_hidden_linear_layers():
     layers = nodes(edit(network("vgg11"), "dropconnect=0.5"), Linear)
     assert [node.dropconnect for _, node in layers] == [0.5, 0.5, 0]
@@ -395,6 +408,7 @@ REFUSED = {
     "se=0": "se: expected a ratio of at least 1, received 0",
     "dropout=1": "dropout: expected a probability from 0 to below 1, received 1",
     "dropout(0.1, 'body')": "dropout: place is 'head' or 'branch', received 'body'",
+    "dropout(0.1, head, plane)": "dropout: form is 'inverted' or 'plain', received 'plane'",
     "dropconnect=-1": "dropconnect: expected a probability from 0 to below 1, received -1",
     "norm(group, 0)": "norm: expected at least 1 group, received 0",
     "dilate=3": "dilate: expected an output stride of 1, 2, 4, 8, 16, ..., received 3",

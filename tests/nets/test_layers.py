@@ -26,10 +26,11 @@ from convsmith.nets.layers import (
     StochasticPool,
     Take,
 )  # fmt: skip
-from convsmith.nets.network import Network
+from convsmith.nets.network import Network, node_from_json, node_to_json
 from convsmith.nets.ops import (
     Conv,
     ConvTranspose,
+    Dropout,
     FractionalMaxPool,
     GroupNorm,
     LayerNorm,
@@ -42,7 +43,7 @@ from convsmith.nets.ops import (
 )  # fmt: skip
 from convsmith.nets.parts import squeeze_excite, total_padding
 from convsmith.nets.tree import Keep, Unpool, seq
-from convsmith.nets.zoo import network
+from convsmith.nets.zoo import edit, network
 
 
 def draw(*shape):
@@ -142,6 +143,84 @@ def test_drop_path_by_batch_drops_all_or_none_and_keeps_the_mean():
 
 def test_drop_path_keeps_the_type():
     assert DropPath(0.5, "sample")(torch.ones(4, 2).bfloat16()).dtype == torch.bfloat16
+
+
+FORMS = ("inverted", "plain")
+
+
+def dropped(form, x, one_stage):
+    """What dropout of a third makes of x in evaluation, and the layer in training."""
+    layer = build(one_stage(Dropout(1 / 3, form), tuple(x.shape[1:])), seed=0)
+    return layer.eval()(x), layer.train()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_dropout_in_training_is_its_mask_times_the_values_and_a_scale(form, one_stage):
+    x = torch.randn(50, 40, generator=torch.Generator().manual_seed(0))
+    evaluated, layer = dropped(form, x, one_stage)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        y = layer(x)
+    kept, scale = y != 0, 1 if form == "plain" else 1.5
+    torch.testing.assert_close(y, x * kept * scale)
+    assert kept.float().mean() == pytest.approx(2 / 3, abs=0.04)
+    torch.testing.assert_close(evaluated, x * 2 / 3 if form == "plain" else x)
+    if form == "plain":
+        assert torch.equal(y[kept], x[kept])  # to the last bit
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_mean_of_dropouts_draws_is_its_evaluation(form, one_stage):
+    x = torch.randn(1, 20, generator=torch.Generator().manual_seed(0))
+    evaluated, layer = dropped(form, x, one_stage)
+    draws = 40_000
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        mean = layer(x.expand(draws, -1)).mean(0, keepdim=True)
+    # A draw's deviation is sqrt(p (1 - p)) of the value, times 1.5 where inverted; five of the mean's.
+    bound = 5 * x.abs() * (2 / 9 / draws) ** 0.5 * (1 if form == "plain" else 1.5)
+    assert ((mean - evaluated).abs() <= bound).all()
+    assert not torch.equal(mean, evaluated)
+
+
+def test_plain_dropout_at_its_ends_keeps_type_and_gradient(one_stage):
+    x = torch.ones(4, 5, dtype=torch.bfloat16, requires_grad=True)
+    all_kept = build(one_stage(Dropout(0.0, "plain"), (5,)))
+    none_kept = build(one_stage(Dropout(1.0, "plain"), (5,)))
+    for mode in (True, False):
+        assert torch.equal(all_kept.train(mode)(x), x)
+        assert torch.equal(none_kept.train(mode)(x), torch.zeros_like(x))
+    layer = build(one_stage(Dropout(0.5, "plain"), (5,))).train()
+    y = layer(x)
+    y.sum().backward()
+    assert y.dtype == torch.bfloat16
+    assert torch.equal(x.grad, y)  # of ones: the mask
+
+
+def test_plain_dropout_with_the_weights_that_follow_scaled_is_the_inverted_one():
+    """A network trained with one form is the other's with the next weights times the share kept."""
+    tree = network("mlp_dropout_cifar")
+    inverted = build(tree, seed=0)
+    plain = build(edit(tree, "dropout(0.5, head, plain)"), seed=0)
+    assert plain.state_dict().keys() == inverted.state_dict().keys()
+    state = inverted.state_dict()
+    after = [name for name, _ in inverted.named_parameters() if name.endswith("weight")][1:]
+    plain.load_state_dict(state | {name: state[name] * 2 for name in after})
+    x = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(plain.eval()(x), inverted.eval()(x), rtol=1e-4, atol=1e-5)
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            ours = plain.train()(x)
+            torch.manual_seed(3)
+            theirs = inverted.train()(x)
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)  # mask for mask
+
+
+def test_dropout_of_older_trees_is_the_inverted_one():
+    assert node_from_json({"op": "dropout", "drop": 0.3}) == Dropout(0.3, "inverted")
+    assert node_to_json(Dropout(0.3)) == {"op": "dropout", "drop": 0.3}
+    assert node_from_json(node_to_json(Dropout(0.3, "plain"))) == Dropout(0.3, "plain")
 
 
 def test_a_grouped_convolution_is_parallel_convolutions_concatenated(one_stage):

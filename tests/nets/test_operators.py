@@ -229,6 +229,7 @@ def test_an_operator_survives_json(name):
         (Conv(5, 1), 5 * 16),
         (Conv(5, 1, bias=False), 0),
         (ops.Dropout(), 0),
+        (ops.Dropout(0.5, "plain"), 48),  # multiplied in evaluation
         (Flatten(), 0),
     ],
 )

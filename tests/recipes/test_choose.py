@@ -7,9 +7,11 @@ from PIL import Image
 
 from convsmith.base.errors import BadFile, MissingPath, UnknownName
 from convsmith.base.files import write_json
+from convsmith.data.augmentations import MIRRORS, Crop
 from convsmith.recipes import choose as choosing
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.choose import choose
+from convsmith.recipes.prepare import prepare
 from convsmith.recipes.recipe import Recipe
 
 
@@ -80,6 +82,33 @@ def test_many_small_images_take_the_recipes_for_large_sets(channels, name, share
     Many.card.channels = channels
     monkeypatch.setattr(choosing, "open_path", lambda path: Many)
     assert choose(None, str(shared_pictures)).name == name
+
+
+@pytest.mark.parametrize(("channels", "count"), [(1, 20), (3, 20), (3, 10_000)])
+def test_letters_and_digits_are_not_mirrored_by_default(channels, count, tmp_path, monkeypatch):
+    class Found:
+        class card:
+            size, counts = (28, 28), {"train": count}
+
+    Found.card.channels = channels
+    monkeypatch.setattr(choosing, "open_path", lambda path: Found)
+    for name in ("svhn", "my letters", "birds"):
+        (tmp_path / name).mkdir()
+        for subject in (None, "photos", "resnet18"):
+            if (channels, subject) == (1, None):
+                continue  # which have no flip
+            recipe = choose(subject, f"{tmp_path / name}/")
+            mirrored = any(isinstance(step, MIRRORS) for step in recipe.augment)
+            assert mirrored is (name == "birds" and (channels == 3 or subject == "photos"))
+            assert any(isinstance(step, Crop) for step in recipe.augment)
+    assert choose("photos", None) == RECIPES["photos"]()
+
+
+def test_a_recipe_that_is_named_keeps_its_mirrors_and_it_is_said():
+    recipe = choose("resnet20-cifar10-fast", "digits").edit(engine__threads=1, quick=True)
+    assert any(isinstance(step, MIRRORS) for step in recipe.augment)
+    said = "flip: mirrored, the 10 classes of digits are others or none; leave that out with another --augment"
+    assert said in prepare(recipe).notes
 
 
 def test_own_images_keep_some_back_for_the_test(shared_pictures):

@@ -6,13 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 import convsmith as cs
 from convsmith.base.errors import CheckFailed, UsageError
+from convsmith.data.augmentations import Crop, Lighting, Noise
 from convsmith.nets.build import build
 from convsmith.nets.carry import carry
 from convsmith.nets.zoo import edit, network
+from convsmith.recipes.choose import choose
 from convsmith.recipes.finetune import (
     FineTuning,
     check_tuning,
@@ -21,8 +24,9 @@ from convsmith.recipes.finetune import (
     stages_with_weights,
     with_tuning,
 )
-from convsmith.recipes.prepare import make_model
+from convsmith.recipes.prepare import make_model, prepare
 from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.run import train
 from convsmith.recipes.similarity import Similarity, measure_similarity, probe_accuracy
 from convsmith.recipes.transfer import choose_mode, prepare_finetuning
 from convsmith.runs.checkpoints import load_checkpoint
@@ -344,6 +348,51 @@ def test_the_recipe_of_a_run_sees_images_as_the_run_does(photo_run, others):
     assert (recipe.network, recipe.weights, recipe.stem) == (str(photo_run[0]), str(photo_run[0]), "large")
     assert (recipe.data.size, recipe.data.source, recipe.edits) == (12, str(others), ())
     assert (recipe.optimiser.lr, recipe.batch, str(recipe.length)) == (0.05, 32, "300ep")  # 48 images are one step
+
+
+def test_a_fold_of_the_run_is_not_one_of_the_other_images(photo_run, others, tmp_path):
+    recipe = choose(str(photo_run[0]), None).edit(data__fold="2/3", length="1steps")
+    run = train(recipe, out=tmp_path / "fold2", quiet=True).run
+    found = finetuning_recipe(str(run.path), str(others), FineTuning())
+    assert found.data.fold is None
+    assert found == replace(
+        finetuning_recipe(str(photo_run[0]), str(others), FineTuning()), network=str(run.path), weights=str(run.path)
+    )
+
+
+def test_a_runs_flip_is_not_for_images_that_must_not_be_mirrored(photo_run, tmp_path):
+    run, folder = photo_run
+    recipe = choose(str(run), None).edit(augment="crop(1),flip,noise", length="1steps")
+    mirrored = train(recipe, out=tmp_path / "mirrored", quiet=True).run.path
+    assert finetuning_recipe(str(mirrored), str(folder), FineTuning()).augment == recipe.augment
+    for name, kept in (("svhn", False), ("birds", True)):
+        (tmp_path / name).mkdir()
+        for label in ("bent", "flat", "round"):
+            (tmp_path / name / label).symlink_to(folder / label)
+        found = finetuning_recipe(str(mirrored), str(tmp_path / name), FineTuning()).augment
+        assert found == (recipe.augment if kept else (Crop(1), Noise()))
+
+
+def test_the_colours_of_the_runs_images_are_not_those_of_others(photo_run, others, write_pictures, tmp_path):
+    given = Lighting(0.2, (1.0, 0.5, 0.1), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    recipe = replace(choose(str(photo_run[0]), None).edit(length="1steps"), augment=(Lighting(0.1), given))
+    run = train(recipe, out=tmp_path / "run", quiet=True).run
+    measured, kept = choose(str(run.path), None).augment
+    assert measured.measured
+    assert kept == given
+    bright = write_pictures(tmp_path / "bright", 9, 12, ("a", "b"))
+    for file in bright.rglob("*.png"):
+        pixels = np.asarray(Image.open(file))
+        Image.fromarray(255 - pixels[..., ::-1] // 3).save(file)
+    tuning = FineTuning("full")
+    tuned = prepare_finetuning(finetuning_recipe(str(run.path), str(bright), tuning), tuning).plan
+    again = prepare(choose(str(run.path), str(bright)))
+    fresh = prepare(replace(recipe, data=replace(recipe.data, source=str(bright))))
+    fold = prepare(choose(str(run.path), None).edit(data__fold="1/2"))
+    assert tuned.recipe.augment[0] == again.recipe.augment[0] == fresh.recipe.augment[0]
+    assert len({plan.recipe.augment[0] for plan in (again, fold)} | {measured}) == 3
+    assert all(plan.recipe.augment[1] == given for plan in (tuned, again, fold))
+    assert prepare(choose(str(run.path), None)).recipe.augment == (measured, given)
 
 
 def test_the_recipe_of_a_network_has_the_size_that_it_is_made_for(others):

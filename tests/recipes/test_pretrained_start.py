@@ -17,11 +17,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import convsmith as cs
+from convsmith.base import config
 from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
 from convsmith.data.preprocess import load
 from convsmith.nets.zoo import NETWORKS
+from convsmith.recipes import start
+from convsmith.recipes.choose import choose
+from convsmith.recipes.finetune import FineTuning, tuning_of
 from convsmith.recipes.prepare import make_model, prepare, records
 from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.transfer import prepare_finetuning
 from convsmith.runs.published import fetch, find_published
 
 NAME = "squeezenet1_1"
@@ -353,6 +358,81 @@ def test_the_command_starts_from_them_and_the_run_says_which(served, command, sh
         "file": "model.safetensors",
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
+
+
+@pytest.fixture
+def served_resnet(served, monkeypatch):
+    """A ResNet-18 on the server in place of the other network."""
+    torch.manual_seed(0)
+    buffer, own = io.BytesIO(), peers.resnet18(weights=None)
+    torch.save(own.state_dict(), buffer)
+    digits = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]
+    found = replace(find_published("resnet18"), url=f"https://example.org/resnet18-{digits}.pth")
+    monkeypatch.setattr(start, "find_published", lambda name, entry: found)
+    served["bytes"] = buffer.getvalue()
+    return own
+
+
+def test_small_images_keep_the_first_layers_of_published_weights(served_resnet, shared_pictures, command, tmp_path):
+    # As `data stats` advises, whose images have 12 pixels.
+    quick = ["--quick", "--quiet", "--batch", "8", "--pretrained"]
+    for number, words in enumerate((["resnet18", "--data", shared_pictures], [shared_pictures])):
+        answer = command("train", *words, *quick, "--out", tmp_path / f"run{number}")
+        assert answer.code == 0, answer.err
+        assert json.loads((tmp_path / f"run{number}" / "recipe.json").read_text())["recipe"]["stem"] == "auto"
+    recipe = Recipe(network="resnet18").edit(data__source=str(shared_pictures))
+    plan = prepare(recipe.edit(weights="DEFAULT"))
+    assert "small_images" not in plan.network.edits
+    assert plan.network.input.spatial == (12, 12)
+    first = next(iter(make_model(plan, []).state_dict().values()))
+    assert torch.equal(first, served_resnet.conv1.weight)
+    # Who asks for the other stem is told what does not fit.
+    with pytest.raises(UsageError, match=r"of this stem for small images \(--stem large has the network's own\)$"):
+        make_model(prepare(recipe.edit(weights="DEFAULT", stem="small")), [])
+
+
+def test_own_images_learn_from_published_weights_as_in_fine_tuning(served_resnet, shared_pictures, command, tmp_path):
+    words = ["train", "photos", "--data", shared_pictures, "--size", "32", "--quick", "--quiet", "--precision", "fp32"]
+    words += ["--engine.threads", "1", "--pretrained"]
+    chosen = command(*words, "--out", tmp_path / "run", "--json").json["finetune"]
+    assert chosen["mode"] == "probe"  # 16 images per class are few
+    assert (chosen["images_per_class"], chosen["similarity"]["count"]) == (16, 6)
+    recipe = choose(str(tmp_path / "run"), None)
+    tuning = FineTuning("probe", at=chosen["at"])
+    plain = choose("photos", str(shared_pictures)).edit(weights="DEFAULT", data__size=32, quick=True)
+    expected = prepare_finetuning(plain, tuning).plan.recipe
+    assert (recipe.optimiser, recipe.edits, recipe.length) == (expected.optimiser, expected.edits, expected.length)
+    state = cs.load(tmp_path / "run").subject().module.state_dict()
+    assert torch.equal(next(iter(state.values())), served_resnet.conv1.weight)
+    held = {key for key in state if "running_mean" in key}
+    assert len(held) > 1
+    assert torch.equal(state["stem.norm.running_mean"], torch.zeros(64))
+    # Repeated it is what it was, and the runs of a folder learn the same parts.
+    again = command("train", tmp_path / "run", "--quiet", "--out", tmp_path / "again", "--json").json
+    assert "finetune" not in again
+    assert choose(str(tmp_path / "again"), None) == recipe
+    answer = command(*[word for word in words if word != "--quiet"], "--repeat", "2", "--out", tmp_path / "set")
+    assert answer.code == 0, answer.err
+    assert answer.err.startswith("mode probe")
+    assert [choose(str(tmp_path / "set" / f"seed{n}"), None).optimiser for n in (0, 1)] == [recipe.optimiser] * 2
+    planned = command(*words, "--dry-run", "--json").json["recipe"]
+    assert planned["optimiser"]["rules"] == [config.plain(rule) for rule in recipe.optimiser.rules]
+
+
+def test_what_learns_from_weights_as_before(trees, photo_run, shared_pictures):
+    own = choose("photos", str(shared_pictures))
+    started = own.edit(weights="DEFAULT")
+    assert tuning_of("photos", started) == tuning_of(None, started) == FineTuning()
+    for recipe in (
+        own,
+        started.edit(name="mine"),
+        started.edit(optimiser__rules="rule('norm', weight_decay=0)"),
+        started.edit(task="own.py:task"),
+        started.edit(network="torchvision:resnet18"),
+        started.edit(solver="logistic", augment="", label_smoothing=0),
+    ):
+        assert tuning_of("photos", recipe) is None
+    assert tuning_of(str(photo_run[0]), started) is None
 
 
 def test_a_named_entry_and_a_file_start_runs_too(served, peer, tmp_path):

@@ -10,6 +10,7 @@ from convsmith.recipes import repeat as repeating
 from convsmith.recipes.choose import choose, run_recipe
 from convsmith.recipes.repeat import repeat
 from convsmith.recipes.run import train
+from convsmith.runs.directory import open_run
 from convsmith.training.interrupt import Interrupted
 
 
@@ -54,6 +55,35 @@ def test_the_same_command_goes_on_where_it_was_stopped(recipe, tmp_path, monkeyp
     assert again == whole
     assert (tmp_path / "set" / "seed4" / "result.json").read_bytes() == first
     assert len(quietly(recipe, 4, tmp_path / "set").summary["runs"]) == 4
+
+
+def as_of_another_machine(run):
+    path = run / "recipe.json"
+    record = json.loads(path.read_text())
+    record["engine"] |= {"torch_version": "1.0"}
+    path.write_text(json.dumps(record))
+
+
+def test_finished_runs_stay_on_another_machine_and_unfinished_ones_go_on_where_that_is_allowed(
+    tmp_path, command, refused
+):
+    folder, words = tmp_path / "set", ["train", "digits", "--quick", "--quiet", "--engine.threads", "1"]
+    words += ["--seed", "4", "--precision", "fp32", "--out", folder]
+    assert command(*words, "--repeat", "2").code == 0
+    for name in ("seed4", "seed5"):
+        as_of_another_machine(folder / name)
+    first = (folder / "seed4" / "result.json").read_bytes()
+    runs = command(*words, "--repeat", "3", "--json").json["runs"]
+    assert [run["run"] for run in runs] == ["seed4", "seed5", "seed6"]
+    assert (folder / "seed4" / "result.json").read_bytes() == first
+    # One that was stopped there.
+    (folder / "seed5" / "result.json").unlink()
+    open_run(folder / "seed5").set_status("stopped")
+    message = refused(*words, "--repeat", "3", watched=folder)
+    assert message.startswith(f"{folder / 'seed5'}: resumed here the result would differ")
+    assert message.endswith("go on all the same with --allow-drift")
+    again = command(*words, "--repeat", "3", "--allow-drift", "--json").json["runs"]
+    assert again == runs
 
 
 def test_a_folder_of_something_else_is_refused(recipe, tmp_path):

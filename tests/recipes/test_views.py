@@ -39,6 +39,25 @@ def test_predictions_through_views_are_those_of_the_evaluation(photo_run):
     assert [p.probability for p in predicted] == pytest.approx(list(seen.result.probability), rel=1e-5)
 
 
+def test_under_noise_an_image_has_one_answer_alone_and_among_others_in_any_order(photo_run):
+    run, folder = photo_run
+    views = "noisy(3, 0.1)"
+    seen = evaluate_run(run, split="val", views=views)
+    expected = [
+        (seen.subject.labels[i], p) for i, p in zip(seen.result.predicted, seen.result.probability, strict=True)
+    ]
+    files = [str(folder / seen.examples.place(i)) for i in range(6)]
+    loaded = cs.load(run)
+    for order in ([0, 1, 2, 3, 4, 5], [5, 3, 1, 0], [4]):
+        found = loaded.predict([files[i] for i in order], views=views)
+        assert [p.label for p in found] == [expected[i][0] for i in order]
+        assert [p.probability for p in found] == pytest.approx([expected[i][1] for i in order], rel=1e-5)
+    assert evaluate_run(run, split="val", views=views).result.loss == seen.result.loss
+    assert evaluate_run(run, split="val", views="noisy(3, 0.1, 1)").result.loss != seen.result.loss
+    plain = evaluate_run(run, split="val").result
+    assert evaluate_run(run, split="val", views="noisy(3, 0)").result.loss == pytest.approx(plain.loss, rel=1e-6)
+
+
 def test_a_recipe_says_which_views_its_end_is_evaluated_through(tmp_path):
     recipe = choose("digits", None).edit(quick=True, views="translate(1),mirror", engine__threads=1)
     result = train(recipe, out=tmp_path / "run", quiet=True).result

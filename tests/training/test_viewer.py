@@ -129,6 +129,66 @@ def test_draws_leave_norms_and_the_other_kind_as_in_evaluation(images: Tensor) -
         viewer_of(tree, "draws(2, pooling)")
 
 
+def test_noise_of_no_deviation_changes_nothing(images: Tensor) -> None:
+    module, viewer = viewer_of(network("lenet5"), "noisy(3, 0)")
+    assert torch.allclose(viewer.outputs([images], 0).exp(), probabilities(module, images), atol=1e-9)
+
+
+def test_an_image_has_its_answer_under_noise_in_any_batch(images: Tensor) -> None:
+    module, viewer = viewer_of(network("lenet5"), "noisy(4, 0.2)")
+    found = viewer.outputs([images], 0)
+    assert torch.equal(found, viewer.outputs([images], 7))
+    for row, order in ((0, [2]), (1, [1, 0]), (0, [0, 2, 1, 2])):
+        part = viewer.outputs([images[order]], 3)
+        assert torch.allclose(part[row], found[order[row]], atol=1e-6)
+    assert not torch.allclose(found.exp(), probabilities(module, images), atol=1e-4)
+
+
+class Recorded(nn.Module):
+    """A linear network of two classes that keeps its outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.linear = nn.Linear(1024, 2)
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.linear(self.flatten(x))
+        self.seen.append(y.detach().double())
+        return y
+
+
+def test_a_linear_networks_mean_under_noise_is_its_answer_without() -> None:
+    """Its outputs' mean and deviation, and the mean of its probabilities against the integral over the noise."""
+    generator = torch.Generator().manual_seed(4)
+    images = torch.randint(110, 146, (2, 1, 32, 32), dtype=torch.uint8, generator=generator)  # far from 0 and 255
+    module, draws, deviation = Recorded().eval(), 600, 0.08
+    with torch.no_grad():
+        module.linear.weight.copy_(torch.randn(2, 1024, generator=generator) * 0.1)
+    views = read_views(f"noisy({draws}, {deviation})")
+    viewer = make_viewer(module, Foreign("own.py:make", {}, ""), views, PREPROCESS, ENGINE)
+    with torch.no_grad():
+        clean = module(normalise(images, PREPROCESS)).double()
+    module.seen.clear()
+    found = viewer.outputs([images], 0).exp()
+    outputs = torch.stack(module.seen)
+    assert outputs.shape == (draws, 2, 2)
+    # Each output moves by w . noise / std, with the deviation |w| * deviation / std.
+    weight = module.linear.weight.detach().double()
+    moved = weight.norm(dim=1) * deviation / PREPROCESS.std[0]
+    assert (moved > 0.5).all()
+    assert ((outputs.mean(0) - clean).abs() <= 4.5 * moved / draws**0.5).all()
+    assert torch.allclose(outputs.std(0), moved.expand(2, 2), rtol=0.12)
+    # Of two classes the probability is a sigmoid of the difference, whose noise is Gaussian: a rule of 201 points.
+    gap, width = clean[:, 0] - clean[:, 1], (weight[0] - weight[1]).norm() * deviation / PREPROCESS.std[0]
+    points = torch.linspace(-6, 6, 201, dtype=torch.float64)
+    shares = torch.exp(-points.square() / 2)
+    integral = ((gap[:, None] + width * points).sigmoid() * shares).sum(1) / shares.sum()
+    assert torch.allclose(found[:, 0], integral, atol=4.5 * 0.5 / draws**0.5)
+    assert (integral - gap.sigmoid()).abs().max() > 0.001
+
+
 def test_a_module_of_others_is_taken_as_it_is_or_tried() -> None:
     foreign = Foreign("modules.py:make", {}, "")
     views = read_views("multi_scale(40),dense")

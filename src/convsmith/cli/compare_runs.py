@@ -4,15 +4,17 @@ import argparse
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import print_json, say
+from convsmith.cli.compare_trees import trees_as_json, trees_text
 from convsmith.cli.eval import evaluation_table
 from convsmith.cli.numbers import is_labelling
 from convsmith.cli.pictures import picture_file, write_picture
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
+from convsmith.nets.source import Foreign
 from convsmith.report.run_curves import Course, run_curves_svg
 from convsmith.report.text import count, short, table
 from convsmith.runs.directory import is_run, open_run
@@ -50,7 +52,7 @@ def _missing(option: str) -> str:
 
 
 def compare_runs(values: argparse.Namespace) -> int:
-    """Runs side by side: numbers, paired tests against the first, recipes, networks."""
+    """Runs side by side: numbers, paired tests against the first, what differs in recipes and trees."""
     paths = list(dict.fromkeys(values.networks))
     if len(paths) < 2:
         raise UsageError("compare: expected two runs or more; for a single one there is: convsmith eval")
@@ -68,7 +70,8 @@ def compare_runs(values: argparse.Namespace) -> int:
         print_json(_as_json(paths, compared, comparing))
         return 0
     parts = [_numbers(names, compared), _repeated(names, compared), _paired(names, compared)]
-    parts += [_recipes(names, compared), _networks(paths, names)]
+    networks = [network_of(open_run(path)) for path in paths]
+    parts += [_recipes(names, compared), _networks(names, networks), trees_text(names, networks)]
     print("\n\n".join(part for part in parts if part))
     return 0
 
@@ -86,6 +89,8 @@ def _courses(paths: Sequence[str], names: Sequence[str]) -> list[Course]:
 def _numbers(names: Sequence[str], compared: Any) -> str:
     images = {(e.split, len(e.examples)) for e in compared.evaluated}
     where = ", ".join(f"{split}: {count(number)} images" for split, number in sorted(images))
+    if any(split == "test" for split, _ in images):
+        where += "  (test images tell how good; to choose between runs: --split val)"
     return f"on {where}\n" + evaluation_table([(n, e.result) for n, e in zip(names, compared.evaluated, strict=True)])
 
 
@@ -137,13 +142,18 @@ def _recipes(names: Sequence[str], compared: Any) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "-"
+        return ", ".join(map(_value, cast("list[Any]", value))) or "-"
+    if isinstance(value, dict):  # a step of the augmentation, a view: `crop(padding=3, mode=zero)`
+        fields = dict(cast("dict[str, Any]", value))
+        kind = fields.pop("kind", "")
+        inside = ", ".join(f"{name}={_value(field)}" for name, field in fields.items())
+        return f"{kind}({inside})" if inside else str(kind)
     return "-" if value is None else str(value)
 
 
-def _networks(paths: Sequence[str], names: Sequence[str]) -> str:
+def _networks(names: Sequence[str], networks: Sequence[Network | Foreign]) -> str:
     rows = []
-    for name, facts in zip(names, map(_network_facts, paths), strict=True):
+    for name, facts in zip(names, map(_network_facts, networks), strict=True):
         params, macs = facts["params"], facts["macs"]
         rows.append((
             name,
@@ -155,9 +165,8 @@ def _networks(paths: Sequence[str], names: Sequence[str]) -> str:
     return table(("run", "network", "edits", "parameters", "MACs"), rows, align="<<<>>")
 
 
-def _network_facts(path: str) -> dict[str, Any]:
+def _network_facts(network: Network | Foreign) -> dict[str, Any]:
     """What a run's network is and costs; a module that is no tree has no price without building it."""
-    network = network_of(open_run(path))
     if not isinstance(network, Network):
         return {"network": network.name, "edits": [], "params": None, "macs": None}
     numbers = cost(network)
@@ -165,11 +174,12 @@ def _network_facts(path: str) -> dict[str, Any]:
 
 
 def _as_json(paths: Sequence[str], compared: Any, comparing: Any) -> dict[str, Any]:
+    networks = [network_of(open_run(path)) for path in paths]
     runs = [
         {"run": path, "split": e.split, "count": len(e.examples), "step": e.subject.step}
         | comparing.numbers_of(e.result)
-        | _network_facts(path)
-        for path, e in zip(paths, compared.evaluated, strict=True)
+        | _network_facts(network)
+        for path, network, e in zip(paths, networks, compared.evaluated, strict=True)
     ]
     repeats = [
         {"runs": [paths[i] for i in group.members], **{name: vars(s) for name, s in group.numbers.items()}}
@@ -181,4 +191,5 @@ def _as_json(paths: Sequence[str], compared: Any, comparing: Any) -> dict[str, A
         "repeats": repeats,
         "paired": {"against": paths[0], "runs": pairs} if not compared.unpaired else {"reason": compared.unpaired},
         "recipes": {field: list(values) for field, values in compared.differences.items()},
+        "trees": {"against": paths[0], "runs": trees_as_json(paths, networks)},
     }

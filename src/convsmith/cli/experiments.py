@@ -1,5 +1,6 @@
 """`convsmith reproduce EXPERIMENT`: train the members of an experiment and lay their results side by side."""
 
+import argparse
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from convsmith.data.sources.names import SETS
 from convsmith.experiments.entries import EXPERIMENTS
 from convsmith.experiments.experiment import Measurement, Member, chosen
 from convsmith.experiments.folder import check_folder, default_folder
+from convsmith.recipes.shorthand import SHORTHAND
 from convsmith.report.text import count, duration, size, table
 
 EXAMPLES = """the same command goes on where it was stopped; every field of a recipe is an option, for all members:
@@ -21,7 +23,6 @@ EXAMPLES = """the same command goes on where it was stopped; every field of a re
   convsmith reproduce regularisation --quick
 """
 TOPIC = "experiments, which train; never part of a pattern or of all"
-_SHORT = ("data", "epochs", "size", "seed", "device", "precision", "workers", "on_bad", "deterministic", "quick")
 
 
 def run(words: Sequence[str]) -> int:
@@ -57,7 +58,10 @@ def run(words: Sequence[str]) -> int:
         return _dry_run(members, running.expectations(members, seeds, folder), values.json)
     tell = (lambda text: None) if values.quiet else say
     tell(f"{name}: {experiment.title}\n{experiment.question}\nafter {experiment.source}")
-    done = running.reproduce(name, experiment, members, seeds=seeds, folder=folder, quiet=values.quiet, say=tell)
+    done = running.reproduce(
+        name, experiment, members, seeds=seeds, folder=folder, quiet=values.quiet, say=tell,
+        allow_drift=values.allow_drift,
+    )  # fmt: skip
     if values.json:
         print_json({"folder": str(done.folder), **done.summary})
     else:
@@ -77,12 +81,13 @@ def _parser() -> Parser:
     parser = Parser("reproduce", "Train the members of an experiment; table, picture and report of what they found.")
     parser.epilog = EXAMPLES
     parser.add_argument("experiment", nargs="+", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
-    add_short(parser, *_SHORT)
+    add_short(parser, *SHORTHAND)
     parser.add_argument("--out", metavar="DIR", help="the folder of its runs; none: runs/experiment-NAME")
     help = "runs of each member, with seeds one after another; none: the experiment's own number, quick: 1"
     parser.add_argument("--seeds", type=int, metavar="N", help=help)
     help = "transferability: after which layers, as names or numbers: 1,3; none: after each"
     parser.add_argument("--cuts", metavar="LIST", help=help)
+    parser.add_argument("--allow-drift", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_output(parser)

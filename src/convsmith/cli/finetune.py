@@ -1,12 +1,10 @@
 """`convsmith finetune FROM --data PATH`: trained weights, other images."""
 
 from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
 
-from convsmith.cli.arguments import Parser, add_output, add_short, say
+from convsmith.cli.arguments import Parser, add_output, add_short
 from convsmith.cli.fields import edited, recipe_words
-from convsmith.cli.train import check_out, dry_run, finish, silent
+from convsmith.cli.train import check_out, finetuned
 from convsmith.recipes.finetune import FineTuning, check_tuning, finetuning_recipe
 from convsmith.recipes.shorthand import SHORTHAND
 
@@ -31,13 +29,7 @@ def run(words: Sequence[str]) -> int:
     check_tuning(recipe, tuning)
     check_out(values.out)
     # From here on torch is needed.
-    transfer = import_module("convsmith.recipes.transfer")
-    if values.dry_run:
-        return dry_run(transfer.prepare_finetuning(recipe, tuning).plan, values.json)
-    out = Path(values.out) if values.out else None
-    speak = silent if values.quiet else say
-    outcome, prepared = transfer.finetune(recipe, tuning, out=out, quiet=values.quiet, say=speak)
-    return finish(outcome, values.json, finetune=prepared and prepared.to_json())
+    return finetuned(recipe, tuning, values)
 
 
 def _parser() -> Parser:

@@ -10,9 +10,10 @@ from convsmith.cli.arguments import print_json, say
 from convsmith.experiments.drawing import PICTURE, REPORT, SUMMARY, write_findings
 from convsmith.experiments.experiment import Measurement
 from convsmith.experiments.folder import default_folder
+from convsmith.recipes.shorthand import SHORTHAND
 from convsmith.report.text import table
 
-_OF_TRAINING = ("data", "epochs", "size", "seed", "device", "precision", "workers", "on_bad", "deterministic", "cuts")
+_OF_TRAINING = (*(name for name in SHORTHAND if name != "quick"), "cuts", "allow_drift")
 
 
 def run(name: str, measurement: Measurement, values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import print_json
+from convsmith.recipes.finetune import FineTuning
 from convsmith.recipes.recipe import Recipe
 from convsmith.report.scores import SHARES, score_of, short_name
 from convsmith.report.text import count, interval, table
@@ -27,15 +28,23 @@ def check_repeat(values: argparse.Namespace) -> None:
         raise UsageError("train: --repeat and --kfold both say what the runs of a folder are; give one")
 
 
-def train_repeatedly(recipe: Recipe, values: argparse.Namespace, say: Callable[[str], None]) -> int:
-    """Train with several seeds, or on folds, and print each run, the mean and the standard deviation."""
+def train_repeatedly(
+    recipe: Recipe, values: argparse.Namespace, tuning: FineTuning | None, say: Callable[[str], None]
+) -> int:
+    """Train with several seeds, or on folds, and print each run, the mean and the standard deviation.
+
+    With a `tuning` it is chosen once what learns, for all runs.
+    """
+    if tuning is not None:
+        plan = import_module("convsmith.recipes.transfer").prepare_finetuning(recipe, tuning).plan
+        recipe = plan.recipe
+        say(plan.notes[-1])
     out = Path(values.out) if values.out else None
+    how: Any = {"out": out, "quiet": values.quiet, "say": say, "allow_drift": values.allow_drift}
     if values.kfold is not None:
-        crossing = import_module("convsmith.recipes.kfold")
-        found = crossing.cross_validate(recipe, values.kfold, out=out, quiet=values.quiet, say=say)
+        found = import_module("convsmith.recipes.kfold").cross_validate(recipe, values.kfold, **how)
     else:
-        repeating = import_module("convsmith.recipes.repeat")
-        found = repeating.repeat(recipe, values.repeat, out=out, quiet=values.quiet, say=say)
+        found = import_module("convsmith.recipes.repeat").repeat(recipe, values.repeat, **how)
     if values.json:
         print_json({"folder": str(found.folder), **found.summary})
         return 0

@@ -49,23 +49,25 @@ def run(words: Sequence[str]) -> int:
     # From here on torch is needed.
     if values.nproc is not None and values.nproc > 1:
         return import_module("convsmith.training.launch").launch("train", words, values.nproc)
-    how: Any = {
-        "out": Path(values.out) if values.out else None, "quiet": values.quiet, "say": silent if values.quiet else say,
-    }  # fmt: skip
     if tuning is not None:
-        return finetuned(recipe, tuning, values, how)
+        return finetuned(recipe, tuning, values)
     if values.dry_run:
         return dry_run(import_module("convsmith.recipes.prepare").prepare(recipe), values.json)
-    return finish(import_module("convsmith.recipes.run").train(recipe, **how), values.json)
+    return finish(import_module("convsmith.recipes.run").train(recipe, **_how(values)), values.json)
 
 
-def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace, how: dict[str, Any]) -> int:
-    """Train from weights by what the images choose to learn, or say what that would take."""
+def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace) -> int:
+    """Train what the mode or the images choose of a network with weights, or say what that would take."""
     transfer = import_module("convsmith.recipes.transfer")
     if values.dry_run:
         return dry_run(transfer.prepare_finetuning(recipe, tuning).plan, values.json)
-    outcome, prepared = transfer.finetune(recipe, tuning, **how)
+    outcome, prepared = transfer.finetune(recipe, tuning, **_how(values))
     return finish(outcome, values.json, finetune=prepared and prepared.to_json())
+
+
+def _how(values: argparse.Namespace) -> dict[str, Any]:
+    out = Path(values.out) if values.out else None
+    return {"out": out, "quiet": values.quiet, "say": silent if values.quiet else say}
 
 
 def _parser() -> Parser:

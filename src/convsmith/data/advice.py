@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from convsmith.base.config import kind_of
+from convsmith.data.augmentations import MIRRORS, Augment
 from convsmith.data.card import Card
 
 # Sets whose classes change meaning in a mirror.
@@ -17,6 +19,14 @@ _FEW = 500
 def may_flip(name: str) -> bool:
     """Whether a mirror keeps the classes, as far as the name of the set tells."""
     return _NO_FLIP.search(name.lower()) is None
+
+
+def mirror_note(card: Card, augments: Sequence[Augment]) -> str | None:
+    """What is said of augmentations that mirror images of a set whose classes change meaning in a mirror."""
+    names = [kind_of(type(step)) for step in augments if isinstance(step, MIRRORS)]
+    if not names or may_flip(card.name):
+        return None
+    return f"{', '.join(names)}: {_mirrored(card)}; leave that out with another --augment"
 
 
 def advice(card: Card, numbers: dict[str, Any], size: tuple[int, int]) -> list[str]:
@@ -33,9 +43,11 @@ def advice(card: Card, numbers: dict[str, Any], size: tuple[int, int]) -> list[s
 def _flip(card: Card) -> list[str]:
     if may_flip(card.name):
         return ["flip: a mirror keeps the classes, as far as the name tells; --augment 'crop(4),flip'"]
-    return [
-        f"no flip: mirrored, the {len(card.classes)} classes of {card.name} are others or none; --augment 'crop(4)'"
-    ]
+    return [f"no flip: {_mirrored(card)}; --augment 'crop(4)'"]
+
+
+def _mirrored(card: Card) -> str:
+    return f"mirrored, the {len(card.classes)} classes of {card.name} are others or none"
 
 
 def _balance(card: Card) -> list[str]:
@@ -57,7 +69,8 @@ def _amount(card: Card) -> list[str]:
     total = card.counts["train"]
     each = total / len(card.classes)
     text = f"amount: {total:,} training images, {each:,.0f} for each of {len(card.classes)} classes"
-    return [f"{text}; so few gain from --pretrained, and from --kfold 5 for a surer number" if each < _FEW else text]
+    gain = "so few gain from trained weights (train photos --pretrained), and from --kfold 5 for a surer number"
+    return [f"{text}; {gain}" if each < _FEW else text]
 
 
 def _size(card: Card, numbers: dict[str, Any], size: tuple[int, int]) -> list[str]:

@@ -169,13 +169,15 @@ class Lighting:
 
     (Krizhevsky, Sutskever and Hinton 2012, section 4.1.) `deviations` and `components` are the basis on a scale of 0
     to 1: the standard deviation along each component, and the components (red, green, blue) one after another. Without
-    them they are computed from the training images when the run is prepared.
+    them they are computed from the training images when a run is prepared, and then `measured`: a run on other images
+    that takes this over computes them anew.
     """
 
     tagged: ClassVar[bool] = True
     strength: float = option(0.1, "standard deviation of the random factor of each component")
     deviations: tuple[float, ...] = option((), "3 numbers; none: from the training images")
     components: tuple[float, ...] = option((), "9 numbers; none: from the training images")
+    measured: bool = option(False, "whether these numbers came from a run's training images")
 
     def __post_init__(self) -> None:
         _from_zero(self, "strength")
@@ -335,6 +337,7 @@ Augment = (
 )  # fmt: skip
 # Those that need a second image, and give labels of shares.
 MIXING = (Mixup, Cutmix)
+MIRRORS = (Flip, VerticalFlip, AlternatingFlip)
 
 
 def _share(record: Any, name: str) -> None:

@@ -148,6 +148,7 @@ def grouped(groups: list[str], shares: Sequence[float], seed: int, allowed: np.n
     if len(members) < len(wanted):
         raise UsageError(
             f"{len(members)} groups cannot fill {len(wanted)} splits; expected at least one group for each"
+            + (f", or no test images: {_without_test(shares)}" if len(members) > 1 else "")
         )
     parts: list[list[int]] = [[] for _ in shares]
     order = sorted(members, key=lambda name: (-len(members[name]), _order(seed, name)))
@@ -165,13 +166,27 @@ def _draw(examples: Examples, options: DataOptions, shares: Sequence[float], bad
     shares = [share / total for share in shares]
     allowed = np.asarray([i for i in range(len(examples)) if i not in bad], dtype=np.int64)
     if options.group:
-        parts = grouped(group_names(examples, options.group), shares, options.split_seed, allowed)
-    else:
-        parts = stratified(examples.labels, shares, options.split_seed, allowed)
-    for name, part, share in zip(_PARTS, parts, shares, strict=True):
-        if share and not len(part):
-            raise UsageError(f"{len(allowed)} images are too few for a {name} split of {share:.0%}; change the split")
+        return grouped(group_names(examples, options.group), shares, options.split_seed, allowed)
+    parts = stratified(examples.labels, shares, options.split_seed, allowed)
+    if lacking := _empty(parts, shares):
+        without = [shares[0], shares[1] + shares[2], 0.0]
+        drawn = stratified(examples.labels, without, options.split_seed, allowed)
+        needed = sum(share > 0 for share in shares)
+        mend = f"a class of {needed} images or more gives each split one"
+        if shares[2] and not _empty(drawn, without):
+            mend += f"; without test images: {_without_test(shares)}"
+        share = shares[_PARTS.index(lacking)]
+        raise UsageError(f"{len(allowed)} images are too few for a {lacking} split of {share:.0%}; {mend}")
     return parts
+
+
+def _empty(parts: Sequence[np.ndarray], shares: Sequence[float]) -> str | None:
+    """The first split that has a share and no image."""
+    return next((n for n, part, share in zip(_PARTS, parts, shares, strict=True) if share and not len(part)), None)
+
+
+def _without_test(shares: Sequence[float]) -> str:
+    return f"--data.split {100 * shares[0]:.3g}/{100 * (shares[1] + shares[2]):.3g}/0"
 
 
 def _fewer(

@@ -47,18 +47,16 @@ def suit_augments(
     soft_targets: bool = True,
     cache: Use = "off",
 ) -> tuple[Augment, ...]:
-    """The augmentations as a run on these training images uses them: lighting gets its basis.
+    """The augmentations as a run on these training images uses them: lighting gets its basis, unless a user gave one.
 
     `soft_targets` says whether the task takes shares of classes. Raises UsageError for what cannot be done.
     """
     check_augments(augments, preprocess, soft_targets=soft_targets)
-    if not any(isinstance(step, Lighting) and not step.deviations for step in augments):
+    if not any(map(_is_to_measure, augments)):
         return augments
     deviations, components = colours_of(train, preprocess, workers, cache)
-    basis = {"deviations": deviations, "components": components}
-    return tuple(
-        replace(step, **basis) if isinstance(step, Lighting) and not step.deviations else step for step in augments
-    )
+    basis = {"deviations": deviations, "components": components, "measured": True}
+    return tuple(replace(step, **basis) if _is_to_measure(step) else step for step in augments)
 
 
 def colours_of(
@@ -105,6 +103,11 @@ def principal_colours(stacks: Iterable[np.ndarray]) -> tuple[tuple[float, ...], 
     components = components * np.sign(components[np.arange(3), largest])[:, None]
     deviations = np.sqrt(np.maximum(variances[::-1], 0))
     return tuple(round(float(d), 6) for d in deviations), tuple(round(float(c), 6) for c in components.ravel())
+
+
+def _is_to_measure(step: Augment) -> bool:
+    """Whether a step takes numbers from the training images, or has taken them from those of an earlier run."""
+    return isinstance(step, Lighting) and (step.measured or not step.deviations)
 
 
 def _chunks(examples: Examples, preprocess: Preprocess, workers: int, use: Use) -> Iterable[np.ndarray]:

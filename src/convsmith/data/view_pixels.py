@@ -4,10 +4,13 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from convsmith.data import keys as counter
 from convsmith.data.augment.geometry import centre, padded
+from convsmith.data.augment.noise import noise
 from convsmith.data.augmentations import Crop
-from convsmith.data.views import Dense, Mirror, TenCrop, Translate, View, pick
+from convsmith.data.views import Dense, Mirror, Noisy, TenCrop, Translate, View, pick
 
 Size = tuple[int, int]
 
@@ -17,6 +20,28 @@ def seen(images: Tensor, views: Sequence[View], size: Size, fill: Tensor) -> Ite
 
     All are of `size` (height, width), but dense ones, which are whole. `fill` (uint8, C) is what padding holds.
     """
+    noisy = pick(views, Noisy)
+    for share, view in _placed(images, views, size, fill):
+        if noisy:
+            # By the image itself: in any batch and order, and in `predict` as in `eval`, it gets the same noise.
+            image_keys = fingerprints(view)
+            for draw in range(noisy.count):
+                keys = counter.keys(noisy.seed, 0, image_keys, draw)
+                yield share / noisy.count, noise(view, keys, noisy.deviation)
+        else:
+            yield share, view
+
+
+def fingerprints(images: Tensor) -> Tensor:
+    """int64 (N): a number for each of uint8 (N, C, H, W) that depends on its values and their places alone."""
+    flat = images.flatten(1)
+    eights = functional.pad(flat, (0, -flat.shape[1] % 8)).view(torch.int64)
+    places = counter.keys(0, 0, torch.arange(eights.shape[1], device=images.device), 0)
+    return counter.fork(eights + places, 0).sum(1)
+
+
+def _placed(images: Tensor, views: Sequence[View], size: Size, fill: Tensor) -> Iterator[tuple[float, Tensor]]:
+    """The views by their places in the image."""
     crops, shift = pick(views, TenCrop), pick(views, Translate)
     if pick(views, Dense):
         found = [(1.0, images)]

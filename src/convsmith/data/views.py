@@ -96,8 +96,29 @@ class Draws:
             raise UsageError(f"draws: expected a seed of 0 or more, received {self.seed}")
 
 
+@dataclass(frozen=True)
+class Noisy:
+    """Several draws of Gaussian noise in the pixels, averaged out; the augmentation `noise` adds the same in training.
+
+    A draw depends on the seed, its number and the image alone, whichever others stand beside it.
+    """
+
+    tagged: ClassVar[bool] = True
+    count: int = option(8, "how many")
+    deviation: float = option(0.05, "standard deviation, where black is 0 and white 1")
+    seed: int = option(0, "seed of the draws")
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise UsageError(f"noisy: expected at least 1 draw, received {self.count}")
+        if not 0 <= self.deviation <= 1:
+            raise UsageError(f"noisy: expected a deviation from 0 to 1, received {self.deviation}")
+        if self.seed < 0:
+            raise UsageError(f"noisy: expected a seed of 0 or more, received {self.seed}")
+
+
 # Every kind of view, in the order of docs/eval.md.
-View = Mirror | TenCrop | Translate | MultiScale | Dense | Draws
+View = Mirror | TenCrop | Translate | MultiScale | Dense | Draws | Noisy
 # Those that say where in the image a view lies: one of them at most.
 _PLACES = (TenCrop, Translate, Dense)
 # As the larger side of what the network gets: images beyond it would not fit into memory.
@@ -177,9 +198,9 @@ class Price:
 def price(views: Sequence[View], preprocess: "Preprocess") -> Price:
     """The views of an image and their cost."""
     records, height_width = scaled_records(views, preprocess), preprocess.size
-    draws, shift = pick(views, Draws), pick(views, Translate)
+    draws, noisy, shift = pick(views, Draws), pick(views, Noisy), pick(views, Translate)
     of_each = (10 if pick(views, TenCrop) else 3 if shift else 1) * (2 if pick(views, Mirror) else 1)
-    of_each *= draws.count if draws else 1
+    of_each *= (draws.count if draws else 1) * (noisy.count if noisy else 1)
     area = height_width[0] * height_width[1]
     seen = [r.size[0] * r.size[1] if pick(views, Dense) else area for r in records]
     return Price(of_each * len(records), round(of_each * sum(seen) / area, 2))

@@ -153,7 +153,12 @@ def _is_the_zoos(tree: Network, weights: Mapping[str, Tensor]) -> bool:
 
 
 def _edits(tree: Network) -> list[str]:
-    return [text for text in tree.edits if parse_call(text).name not in _NEUTRAL]
+    return [text for text in tree.edits if not _neutral(text)]
+
+
+def _neutral(text: str) -> bool:
+    call = parse_call(text)
+    return call.name in _NEUTRAL and "plain" not in call.args  # that form of dropout scales in evaluation
 
 
 def _why(tree: Network, library: Library) -> str:

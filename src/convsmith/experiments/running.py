@@ -47,11 +47,12 @@ class Expected:
 
 def reproduce(
     name: str, experiment: Experiment, members: tuple[Member, ...], *, seeds: int, folder: Path, quiet: bool = False,
-    say: Say = print,
+    say: Say = print, allow_drift: bool = False,
 ) -> Reproduced:  # fmt: skip
     """Train every member with `seeds` seeds, from its own upwards, and write summary, picture and report.
 
-    All members come with one seed before the next seed. Raises UsageError where `folder` holds something else.
+    All members come with one seed before the next seed; an interrupted run goes on, with `allow_drift` on another
+    machine too. Raises UsageError where `folder` holds something else.
     """
     if part().size > 1:
         raise UsageError(f"{name}: works in one process, received {part().size}; give the command without torchrun")
@@ -65,7 +66,7 @@ def reproduce(
                 seed = member.recipe.seed + number
                 path = run_folder(folder, member, seed)
                 place = f"run {len(runs) + 1} of {total}: {path.name}"
-                runs.append(Trained(member, seed, _trained(member, seed, path, place, quiet, say)))
+                runs.append(Trained(member, seed, _trained(member, seed, path, place, quiet, say, allow_drift)))
         return Reproduced(folder, write_results(folder, name, experiment, members, runs))
 
 
@@ -91,7 +92,9 @@ def expectation_text(expected: list[Expected]) -> str:
     return f"{line}: about {duration(sum(e.seconds for e in expected))}, measured on a few steps of each member"
 
 
-def _trained(member: Member, seed: int, path: Path, place: str, quiet: bool, say: Say) -> RunDirectory:
+def _trained(
+    member: Member, seed: int, path: Path, place: str, quiet: bool, say: Say, allow_drift: bool
+) -> RunDirectory:
     """The finished run of a member, trained now as far as it is not."""
     if _is_finished(path):
         _check_length(path, member.recipe)
@@ -99,7 +102,7 @@ def _trained(member: Member, seed: int, path: Path, place: str, quiet: bool, say
         return open_run(path)
     say(place)
     if is_run(path):
-        return resume(path, quiet=quiet, say=say).run
+        return resume(path, allow_drift=allow_drift, quiet=quiet, say=say).run
     recipe = replace(member.recipe, name=path.name.rpartition("-")[0], seed=seed)
     if member.start is not None:
         recipe = replace(recipe, weights=str(path.parent / f"{member.start}-seed{seed}"))

@@ -160,7 +160,7 @@ def _rider(leaf: Leaf) -> str:
     if isinstance(leaf, Act):
         return leaf.function.replace("_", " ")
     if isinstance(leaf, Dropout):
-        return f"dropout {leaf.drop:g}"
+        return f"{'plain ' if leaf.form == 'plain' else ''}dropout {leaf.drop:g}"
     if isinstance(leaf, Scale):
         return f"scale {leaf.factor:g}"
     if isinstance(leaf, Chunk):

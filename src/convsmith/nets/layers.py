@@ -348,6 +348,15 @@ class StochasticPool(nn.Module):
         return f"kernel={self.kernel}, stride={self.stride}"
 
 
+class PlainDropout(nn.modules.dropout._DropoutNd):
+    """Zeroes values with probability `p` in training and scales nothing there; in evaluation, all values by 1 - p."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return input * (1 - self.p)
+        return input * torch.empty_like(input).bernoulli_(1 - self.p)
+
+
 class DropConnectLinear(nn.Linear):
     """A linear layer that in training drops each weight with probability `drop`, the rest scaled by 1 / (1 - drop)."""
 

@@ -224,7 +224,9 @@ def _difference(
         shapes = [f"{key} {tuple(value.shape)} where {tuple(own[key].shape)} is needed" for key, value in odd.items()]
         parts.append(f"of another shape {_listed(shapes)}")
     if odd and reading.fits:
-        parts.append("check the number of classes and channels")
+        small = isinstance(module, BuiltNetwork) and "small_images" in module.tree.edits
+        stem = ", and whether they are of this stem for small images (--stem large has the network's own)"
+        parts.append("check the number of classes and channels" + (stem if small else ""))
     return "; ".join(parts)
 
 

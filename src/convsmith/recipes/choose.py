@@ -7,7 +7,8 @@ from pathlib import Path
 from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile, MissingPath, UsageError, unknown
 from convsmith.base.files import read_json
-from convsmith.data.augmentations import Crop, Flip
+from convsmith.data.advice import may_flip
+from convsmith.data.augmentations import MIRRORS, Crop, Flip
 from convsmith.data.sources.opening import KNOWN, open_path
 from convsmith.nets.cost import cost
 from convsmith.nets.source import is_network_name
@@ -19,6 +20,7 @@ from convsmith.runs.trained import is_bundle
 from convsmith.training.options import EngineOptions, Optimiser, Schedule
 
 SMALL_SIDE, MANY_IMAGES = 64, 10_000
+OWN_IMAGES = "photos"  # the recipe for a user's own images
 # The recipe that a known data set takes when only a network, or nothing, is named.
 FOR_DATA = {
     "digits": "digits",
@@ -34,7 +36,9 @@ def choose(subject: str | None, source: str | None) -> Recipe:
     if subject is None:
         return for_data(source) if source else RECIPES["digits"]()
     if subject in RECIPES:
-        return _with_source(RECIPES[subject](), source)
+        recipe = _with_source(RECIPES[subject](), source)
+        # A recipe of a known set stays as it is for others too.
+        return unmirrored(recipe) if subject == OWN_IMAGES else recipe
     if is_run(subject):
         return _with_source(run_recipe(subject), source)
     if is_network_name(subject):
@@ -60,7 +64,22 @@ def for_data(source: str) -> Recipe:
     """The default recipe for a data set: by its name, else by what its images are like."""
     if source in FOR_DATA:
         return _with_source(RECIPES[FOR_DATA[source]](), source)
-    return _with_source(_by_images(Path(source)), source)
+    return unmirrored(_with_source(_by_images(Path(source)), source))
+
+
+def unmirrored(recipe: Recipe) -> Recipe:
+    """The recipe without flips where a mirror changes the classes, as far as the name of the data tells."""
+    if may_flip(data_name(recipe.data.source)):
+        return recipe
+    return replace(recipe, augment=tuple(step for step in recipe.augment if not isinstance(step, MIRRORS)))
+
+
+def data_name(source: str) -> str:
+    """What the data that `source` names are called: a known name, else that of the file or folder."""
+    path = Path(source)
+    if source in KNOWN or not path.exists():
+        return source
+    return path.stem if path.is_file() else path.resolve().name
 
 
 def for_network(name: str, source: str) -> Recipe:
@@ -97,7 +116,7 @@ def run_recipe(path: str | Path) -> Recipe:
 
 def _by_images(path: Path) -> Recipe:
     """Recipes for large sets take large steps, on which a small set explodes: few images take the gentle ones."""
-    photos = RECIPES["photos"]()
+    photos = RECIPES[OWN_IMAGES]()
     if not path.exists():
         return photos  # opening the data says what is wrong with the name
     card = open_path(path).card

@@ -1,4 +1,4 @@
-"""What a run will take: time and memory from a few trial steps, disk from its weights."""
+"""What a run will take: time, memory and the size of a checkpoint from a few trial steps."""
 
 import resource
 import sys
@@ -9,14 +9,17 @@ from itertools import chain
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 from convsmith.data.augment import normalise
+from convsmith.data.views import price
 from convsmith.recipes.prepare import Plan, make_job, make_model
 from convsmith.recipes.work import training_flops
 from convsmith.report.text import count, duration, size
 from convsmith.training.engine import Engine, using
-from convsmith.training.job import Job, new_state
+from convsmith.training.job import Job, State, new_state, pack
 from convsmith.training.memory import memory_explained
+from convsmith.training.options import Swa
 from convsmith.training.step import train_step
 
 TRIAL_STEPS = 3
@@ -67,14 +70,12 @@ def estimate(plan: Plan) -> Estimate:
             seconds.append(_seconds(engine, lambda batch=batch: train_step(state, batch, job)))
         evaluating = _evaluating(model, job, plan)
     step = min(seconds)
-    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    momentum = sum(p.numel() * p.element_size() for p in model.parameters())
     return Estimate(
         steps=job.span.total_steps,
         seconds=step * job.span.total_steps + evaluating,
         images_per_second=job.training.batch / step,
         memory_bytes=peak_memory(engine.device),
-        disk_bytes=(weights + momentum) * (plan.recipe.keep + 1),
+        disk_bytes=checkpoint_bytes(state) * (plan.recipe.keep + 1),
         device=engine.device,
         compiled=engine.compile,
     )
@@ -101,10 +102,36 @@ def _evaluating(model: nn.Module, job: Job, plan: Plan) -> float:
 
     with torch.no_grad():
         each = _seconds(job.engine, answer) / len(batch.targets)
-    span = job.span
+    return each * evaluated_images(plan, job, any(isinstance(m, _BatchNorm) for m in model.modules()))
+
+
+def evaluated_images(plan: Plan, job: Job, normed: bool) -> float:
+    """How many images of the network's size go through it outside of training steps.
+
+    Those of the evaluations while training, of both splits at the end, and of these through the recipe's views; where
+    weights are averaged by SWA in a network with batch norms (`normed`), the training images for their statistics.
+    """
+    span, data, recipe = job.span, plan.dataset, plan.recipe
     every = max(job.evaluate_every.steps(span.steps_per_epoch, span.total_steps), span.steps_per_epoch)
-    times = -(-span.total_steps // every) + 1
-    return each * (times * len(plan.dataset.val) + (0 if plan.dataset.test is None else len(plan.dataset.test)))
+    steps = [min(step, span.total_steps) for step in range(every, span.total_steps + every, every)]
+    both = len(data.val) + (0 if data.test is None else len(data.test))
+    seen = price(recipe.views, data.preprocess).pixels if recipe.views else 0.0
+    images = len(steps) * len(data.val) + both * (1 + seen)
+    average = job.optimiser.average
+    if isinstance(average, Swa) and normed:
+        start, step = (d.steps(span.steps_per_epoch, span.total_steps) for d in (average.start, average.every))
+        first = min((start // step + 1) * step, span.total_steps)
+        images += sum(step >= first for step in steps) * span.steps_per_epoch * job.training.batch
+    return images
+
+
+def checkpoint_bytes(state: State) -> int:
+    """The bytes of a checkpoint once everything in it has begun: the state must have taken a step."""
+    model, rest, _ = pack(state)
+    # An average that begins later is then saved besides the weights that training goes on with.
+    later = state.average is not None and state.kept is state.model
+    tensors = [*model.values(), *rest.values(), *(model.values() if later else ())]
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def is_long(plan: Plan) -> bool:

@@ -11,14 +11,14 @@ from typing import Literal
 from convsmith.base.durations import Duration
 from convsmith.base.errors import NoChange, UsageError, unknown
 from convsmith.data.options import DataOptions, split_shares
-from convsmith.data.sources.opening import KNOWN, open_path
+from convsmith.data.sources.opening import KNOWN, open_path, open_source
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, Linear, Rbf
 from convsmith.nets.source import TORCHVISION, Foreign, is_network_name, open_network
 from convsmith.nets.tree import MAIN, Leaf, walk
 from convsmith.nets.zoo import NETWORKS, edit
-from convsmith.recipes.choose import for_data, for_network, run_recipe
+from convsmith.recipes.choose import OWN_IMAGES, for_data, for_network, run_recipe, unmirrored
 from convsmith.recipes.recipe import Recipe
 from convsmith.runs.bundle import open_bundle
 from convsmith.runs.directory import is_run, open_run
@@ -95,6 +95,21 @@ def finetuning_recipe(subject: str, source: str | None, tuning: FineTuning, weig
     if tuning.classifier == "logistic":
         return replace(recipe, solver="logistic", augment=(), length=ONE_STEP)
     return recipe
+
+
+def tuning_of(subject: str | None, recipe: Recipe) -> FineTuning | None:
+    """How the recipe for a user's own images learns from weights: as in fine-tuning, where the images can choose.
+
+    None for other recipes, without weights, and where rules, a task or a run that is repeated say what learns.
+    """
+    if recipe.name != OWN_IMAGES or recipe.weights is None or (subject is not None and is_run(subject)):
+        return None
+    if recipe.optimiser.rules or recipe.task or recipe.solver != "steps":
+        return None
+    network = trained_network(recipe.network) if is_trained(recipe.network) else _opened(recipe.network, recipe.data)
+    if not isinstance(network, Network) or open_source(recipe.data).card.multilabel:
+        return None
+    return FineTuning()
 
 
 def check_tuning(recipe: Recipe, tuning: FineTuning) -> None:
@@ -197,7 +212,7 @@ def _from_run(subject: str, source: str) -> Recipe:
     recipe = replace(
         recipe,
         network=network.source if isinstance(network, Foreign) else subject,
-        data=replace(recipe.data, size=size, group=None, classes=(), images=None),
+        data=replace(recipe.data, size=size, group=None, classes=(), images=None, fold=None),
     )
     return _gentle(recipe, source, subject, _own_rate(recipe))
 
@@ -255,7 +270,7 @@ def _gentle(recipe: Recipe, source: str, weights: str, lr: float) -> Recipe:
     length = _length(source, recipe)
     every = Duration(max(1, length.amount // EPOCHS), "ep")  # of a small set 300 steps are many epochs
     name = Path(source).resolve().name if Path(source).exists() and source not in KNOWN else source
-    return Recipe(
+    tuned = Recipe(
         name=f"finetune-{name}",
         network=recipe.network,
         stem="large",
@@ -271,6 +286,7 @@ def _gentle(recipe: Recipe, source: str, weights: str, lr: float) -> Recipe:
         schedule=Schedule(kind="cosine", warmup=Duration(5, "%")),
         select="best",
     )
+    return unmirrored(tuned)
 
 
 def _length(source: str, recipe: Recipe) -> Duration:

@@ -18,8 +18,9 @@ MOST = 1000
 
 
 def cross_validate(
-    recipe: Recipe, count: int, *, out: Path | None = None, quiet: bool = False, say: Callable[[str], None] = print
-) -> Repeated:
+    recipe: Recipe, count: int, *, out: Path | None = None, quiet: bool = False, say: Callable[[str], None] = print,
+    allow_drift: bool = False,
+) -> Repeated:  # fmt: skip
     """Train `recipe` on `count` folds of train and val, into `out/fold<N>` each, and sum them up.
 
     Every image of train and val validates one run; test images, if any, stay those that they are without folds. A
@@ -34,7 +35,9 @@ def cross_validate(
         for n in range(1, count + 1)
     ]
     folder = default_folder(recipe, f"folds{count}") if out is None else out
-    return train_members(recipe, members, folder, quiet=quiet, say=say, stated={FOLDS: count}, more=_out_of_fold)
+    return train_members(
+        recipe, members, folder, quiet=quiet, say=say, allow_drift=allow_drift, stated={FOLDS: count}, more=_out_of_fold
+    )
 
 
 def _out_of_fold(outcomes: list[Outcome]) -> dict[str, Any]:

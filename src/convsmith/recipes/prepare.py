@@ -16,6 +16,7 @@ from convsmith.base.calls import parse_call
 from convsmith.base.config import plain
 from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
 from convsmith.base.processes import command, launch
+from convsmith.data.advice import mirror_note
 from convsmith.data.augment import normalise
 from convsmith.data.cache import cache_note
 from convsmith.data.dataset import Dataset, open_data
@@ -39,6 +40,7 @@ from convsmith.recipes.start import CARRIED, Start, load_start, normalised_as, o
 from convsmith.recipes.work import training_flops
 from convsmith.runs.directory import open_run
 from convsmith.runs.network import network_record
+from convsmith.runs.published import is_entry
 from convsmith.runs.subject import make_module
 from convsmith.runs.trained import is_trained, trained_network
 from convsmith.tasks.options import is_weights_file
@@ -98,6 +100,8 @@ def prepare(recipe: Recipe) -> Plan:
     if recipe.quick:
         dataset = _few(dataset)
         notes.append(f"quick: {recipe.length} on at most {QUICK_IMAGES} images of each split; eval counts all of them")
+    if note := mirror_note(dataset.card, recipe.augment):
+        notes.append(note)
     if note := cache_note(dataset.train, dataset.preprocess, recipe.data.cache):
         notes.append(note)
     augment = suit_augments(
@@ -131,7 +135,9 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
         network = edits.classes(network, numbers["classes"])
     if network.input.channels != channels:
         network = edits.channels(network, channels)
-    network = suit_images(network, size, recipe.stem)
+    published = recipe.weights is not None and is_entry(recipe.weights)
+    # Torchvision's weights are of the network's own first layers, whatever the images.
+    network = suit_images(network, size, "large" if recipe.stem == "auto" and published else recipe.stem)
     if "small_images" in network.edits and not is_trained(recipe.network):
         notes.append(f"{network.name} gets its stem for small images ({size[0]}x{size[1]}); --stem large keeps its own")
     for text in recipe.edits:

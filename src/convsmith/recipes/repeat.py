@@ -43,12 +43,13 @@ class Member:
 
 
 def repeat(
-    recipe: Recipe, count: int, *, out: Path | None = None, quiet: bool = False, say: Callable[[str], None] = print
-) -> Repeated:
+    recipe: Recipe, count: int, *, out: Path | None = None, quiet: bool = False, say: Callable[[str], None] = print,
+    allow_drift: bool = False,
+) -> Repeated:  # fmt: skip
     """Train `recipe` with `count` seeds, from its own upwards, into `out/seed<N>` each, and sum them up.
 
     A folder that a repetition of the same recipe was interrupted in goes on: finished runs stay, an unfinished one is
-    resumed. Raises UsageError where `out` holds anything else.
+    resumed, with `allow_drift` on another machine too. Raises UsageError where `out` holds anything else.
     """
     if count < 2:
         raise UsageError(f"repeat: expected at least 2 runs, received {count}")
@@ -61,7 +62,7 @@ def repeat(
         for seed in range(recipe.seed, recipe.seed + count)
     ]
     folder = default_folder(recipe, f"x{count}") if out is None else out
-    return train_members(recipe, members, folder, quiet=quiet, say=say)
+    return train_members(recipe, members, folder, quiet=quiet, say=say, allow_drift=allow_drift)
 
 
 def train_members(
@@ -71,6 +72,7 @@ def train_members(
     *,
     quiet: bool,
     say: Callable[[str], None],
+    allow_drift: bool = False,
     stated: dict[str, Any] | None = None,
     more: Callable[[list[Outcome]], dict[str, Any]] = lambda outcomes: {},
 ) -> Repeated:
@@ -85,7 +87,7 @@ def train_members(
             path = folder / member.name
             say(f"{member.said}: run {number} of {len(members)}")
             if is_run(path):
-                outcomes.append(resume(path, quiet=quiet, say=say))
+                outcomes.append(resume(path, allow_drift=allow_drift, quiet=quiet, say=say))
             else:
                 outcomes.append(train(member.recipe, out=path, quiet=quiet, say=say))
         summary = {**stated, **_over_runs(members, outcomes), **more(outcomes)}

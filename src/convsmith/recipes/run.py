@@ -11,7 +11,7 @@ from torch import nn
 
 from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
-from convsmith.base.processes import command, launch, may_restart, part
+from convsmith.base.processes import command, launch, may_restart, part, restarts
 from convsmith.data.loaders import evaluation_loader, steps_in_epoch
 from convsmith.data.sources.opening import describe
 from convsmith.data.views import price, views_text
@@ -36,11 +36,11 @@ from convsmith.recipes.waiting import waiting_note
 from convsmith.runs.checkpoints import Checkpoint, load_checkpoint
 from convsmith.runs.directory import RunDirectory, create_run, is_run, open_run
 from convsmith.runs.generations import generations, tidy
-from convsmith.runs.lock import hold
+from convsmith.runs.lock import TAKEOVER_PATIENCE, hold
 from convsmith.runs.network import network_of
 from convsmith.runs.subject import make_module
 from convsmith.training.distributed import World
-from convsmith.training.engine import drift, resolve, suited, using
+from convsmith.training.engine import drift, resolve_here, suited, using
 from convsmith.training.fit import fit, save_state
 from convsmith.training.interrupt import Interrupted, Request
 from convsmith.training.job import Evaluation, Job, State, new_state, unpack
@@ -91,6 +91,11 @@ def train_plan(
     if may_restart() and out is None:
         raise UsageError(
             "torchrun may start this command again (--max-restarts), which then has to find its run: give it --out DIR"
+        )
+    if may_restart() and launch() is None:
+        raise UsageError(
+            "torchrun may start this command again (--max-restarts), which then has to know its own run: give torchrun "
+            "--rdzv-id NAME, or --standalone on one machine"
         )
     with together(options) as world:
         if out is not None and world.lead(lambda: world.restarted and made_before(out)):
@@ -150,12 +155,13 @@ def resume(
 
 def _resume(run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, quiet: bool, say: Say) -> Outcome:
     speak = say if world.part.leads else lambda text: None
-    plan = _here(stored_plan(run.path, recipe, network_of(run)), allow_drift, run, speak)
+    stored = stored_plan(run.path, recipe, network_of(run))
     # What the first process sees decides: it may write before the others have looked.
-    course = world.lead(lambda: _course(run, plan))
-    if course == "finished":
+    course = world.lead(lambda: _course(run, stored))
+    if course == "finished":  # on whatever machine
         speak(f"{run.path} is finished; train on with a larger --epochs")
         return Outcome(run, run.record("result"))
+    plan = _here(stored, allow_drift, run, speak)
     if course == "new":
         return _go_on(_begin(run, plan, make_model(with_start(plan), []), world), quiet, say)
     # The checkpoint holds the weights: what the run once started from is not needed again.
@@ -164,7 +170,7 @@ def _resume(run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, 
 
 def _here(plan: Plan, allow_drift: bool, run: RunDirectory, say: Say) -> Plan:
     """A stored plan on this machine, with what it has in place of what it has not; that is drift, and is said."""
-    now = resolve(plan.recipe.engine)
+    now = resolve_here(plan.recipe.engine)
     differences = drift(plan.engine, now)
     if differences and not allow_drift:
         raise UsageError(
@@ -207,7 +213,7 @@ def _held(run: RunDirectory, job: Job) -> Iterator[Callable[[int, int], None]]:
     if not job.world.part.leads:
         yield lambda step, epoch: None
         return
-    with hold(run, job.span.total_steps) as holder:
+    with hold(run, job.span.total_steps, TAKEOVER_PATIENCE if restarts() else 0.0) as holder:
         yield holder.beat
 
 

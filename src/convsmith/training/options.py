@@ -133,7 +133,7 @@ class Schedule:
         None, "step, plateau, exponential: what the rate is multiplied by; none: 0.9 for exponential, else 0.1"
     )
     patience: Duration = option(Duration(5, "ep"), "plateau: how long without improvement")
-    floor: float = option(0.0, "cosine, linear and one_cycle: the last rate as a share of the peak")
+    floor: float = option(0.0, "cosine, linear, one_cycle: share of the peak, reached one step after the last")
 
     def __post_init__(self) -> None:
         if self.kind == "step" and not self.at:

@@ -28,21 +28,26 @@ from convsmith.nets.tree import MAIN, Add, Branching, Gate, Node, Seq, rewrite, 
 _NORMS = (BatchNorm, GroupNorm, LayerNorm)
 
 
-def dropout(network: Network, drop: float, place: str = "head") -> Network:
+def dropout(network: Network, drop: float, place: str = "head", form: str = "inverted") -> Network:
     """Dropout with probability `drop` (the lectures' keep probability is 1 - drop).
 
     In the "head" it changes the dropout there is, or stands before the last linear layer; in the "branch" it stands
-    before the last convolution of each residual branch (Zagoruyko and Komodakis 2016, section 2.4).
+    before the last convolution of each residual branch (Zagoruyko and Komodakis 2016, section 2.4). The "inverted" form
+    scales what training keeps, the "plain" one all that evaluation sees (Srivastava et al. 2014, section 10).
     """
     if not 0 <= drop < 1:
         raise UsageError(f"dropout: expected a probability from 0 to below 1, received {drop}")
     if place not in ("head", "branch"):
         raise UsageError(f"dropout: place is 'head' or 'branch', received {place!r}")
-    after = _drop_in_head(network, drop) if place == "head" else _drop_in_branches(network, drop)
-    return recorded(network, after, "dropout", *((drop,) if place == "head" else (drop, place)))
+    if form not in ("inverted", "plain"):
+        raise UsageError(f"dropout: form is 'inverted' or 'plain', received {form!r}")
+    leaf = Dropout(drop, form)
+    after = _drop_in_head(network, leaf) if place == "head" else _drop_in_branches(network, leaf)
+    given = (drop, place, form) if form == "plain" else (drop, place) if place == "branch" else (drop,)
+    return recorded(network, after, "dropout", *given)
 
 
-def _drop_in_head(network: Network, drop: float) -> Network:
+def _drop_in_head(network: Network, leaf: Dropout) -> Network:
     heads = dict(network.heads)
     inside = list(walk(heads[MAIN], MAIN))
     has = any(isinstance(node, Dropout) for _, node in inside)
@@ -50,16 +55,16 @@ def _drop_in_head(network: Network, drop: float) -> Network:
 
     def change(path: str, node: Node) -> Node:
         if isinstance(node, Dropout):
-            return replace(node, drop=drop)
+            return leaf
         if not has and isinstance(node, Seq):
-            return _inserted(node, path, last, "dropout", Dropout(drop))
+            return _inserted(node, path, last, "dropout", leaf)
         return node
 
     heads[MAIN] = rewrite(heads[MAIN], change, MAIN)
     return replace(network, heads=tuple(heads.items()))
 
 
-def _drop_in_branches(network: Network, drop: float) -> Network:
+def _drop_in_branches(network: Network, leaf: Dropout) -> Network:
     def change(path: str, node: Node) -> Node:
         if not isinstance(node, Add) or not is_residual(node):
             return node
@@ -70,9 +75,7 @@ def _drop_in_branches(network: Network, drop: float) -> Network:
             return node
         children["branch"] = rewrite(
             branch,
-            lambda p, inner: (
-                _inserted(inner, p, convs[-1:], "dropout", Dropout(drop)) if isinstance(inner, Seq) else inner
-            ),
+            lambda p, inner: _inserted(inner, p, convs[-1:], "dropout", leaf) if isinstance(inner, Seq) else inner,
             "branch",
         )
         return Add(tuple(children.items()))

@@ -10,16 +10,26 @@ from convsmith.nets.tree import Leaf, TorchCall
 
 @dataclass(frozen=True, slots=True)
 class Dropout(Leaf):
-    """In training, zeroes each value with probability `drop` and scales the rest by 1 / (1 - drop)."""
+    """In training, zeroes each value with probability `drop`; in both forms evaluation gives training's mean.
+
+    The inverted form scales what is kept by 1 / (1 - drop). The plain one (Srivastava et al. 2014, section 4; both:
+    section 10) scales nothing in training and every value by 1 - drop in evaluation.
+    """
 
     drop: float = 0.5
+    form: Literal["inverted", "plain"] = "inverted"
 
     def output(self, x: Shape) -> Shape:
         check_probability(self.drop, one=True)
         return x
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("torch.nn.Dropout", {"p": self.drop})
+        return TorchCall(
+            "convsmith.nets.layers.PlainDropout" if self.form == "plain" else "torch.nn.Dropout", {"p": self.drop}
+        )
+
+    def elementwise(self, x: Shape, y: Shape) -> int:
+        return y.elements if self.form == "plain" else 0
 
 
 @dataclass(frozen=True, slots=True)

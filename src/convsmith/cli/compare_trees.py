@@ -1,0 +1,76 @@
+"""Where the networks of runs differ, layer by layer: what `convsmith compare RUN RUN` says of it."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from convsmith.nets.difference import Pair, TreeDifference, difference
+from convsmith.nets.network import Network
+from convsmith.nets.source import Foreign
+from convsmith.report.text import clean
+
+# How much is listed: paths in a line, of those that one tree lacks and of those with one change, and lines of changes.
+_LACKING, _ALIKE, _LINES = 8, 3, 12
+_WORDS = {"op": "operator", "children": "order", "stages": "order of stages", "heads": "order of heads"}
+
+
+def trees_text(names: Sequence[str], networks: Sequence[Network | Foreign]) -> str:
+    """Where the other networks differ from the first; nothing of those that do not."""
+    first, *others = networks
+    parts: list[str] = []
+    for name, network in zip(names[1:], others, strict=True):
+        if isinstance(first, Network) and isinstance(network, Network):
+            parts.append(_difference(names[0], name, difference(first, network)))
+        elif network != first:
+            module = name if isinstance(network, Foreign) else names[0]
+            parts.append(f"the network of {clean(module)} is a module and no tree: its layers cannot be compared")
+    return "\n\n".join(part for part in parts if part)
+
+
+def trees_as_json(paths: Sequence[str], networks: Sequence[Network | Foreign]) -> list[dict[str, Any]]:
+    """All differences of each other network from the first; None where one of the two is a module and no tree."""
+    first, *others = networks
+    return [
+        {"run": path, **vars(difference(first, network))}
+        if isinstance(first, Network) and isinstance(network, Network)
+        else {"run": path, "only_first": None, "only_second": None, "changed": None}
+        for path, network in zip(paths[1:], others, strict=True)
+    ]
+
+
+def _difference(first: str, second: str, found: TreeDifference) -> str:
+    if not found:
+        return ""
+    lines = [f"the tree of {second} against that of {first}"]
+    for name, paths in ((first, found.only_first), (second, found.only_second)):
+        if paths:
+            lines.append(f"only in {name}: {_listed([_subtree(*item) for item in paths.items()], _LACKING)}")
+    alike: dict[str, list[str]] = {}
+    for path, fields in found.changed.items():
+        alike.setdefault(_change(fields), []).append(path or "network")
+    lines += [f"{_listed(paths, _ALIKE)}: {change}" for change, paths in list(alike.items())[:_LINES]]
+    if len(alike) > _LINES:
+        lines.append(f"and {len(alike) - _LINES} more changes")
+    return "\n".join(map(clean, lines))
+
+
+def _subtree(path: str, layers: int) -> str:
+    return path if layers <= 1 else f"{path} ({layers} layers)"
+
+
+def _change(fields: dict[str, Pair]) -> str:
+    """`channels 16, 32; stride 1, 2`"""
+    told = [f"{_WORDS.get(name, name)} {_value(one)}, {_value(other)}" for name, (one, other) in fields.items()]
+    return "; ".join(told)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        items = [_value(item) for item in cast("tuple[Any, ...]", value)]
+        return "x".join(items) if items and all(item.isdigit() for item in items) else f"({_listed(items, _LACKING)})"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _listed(items: Sequence[str], limit: int) -> str:
+    """The first items, and how many there are besides."""
+    more = len(items) - limit
+    return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
