@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from convsmith.base.errors import BadFile
+from convsmith.base.processes import WHOLE, Part
 from convsmith.cli import main
 from convsmith.data import cache as cache_module
 from convsmith.data import loaders
@@ -435,3 +436,25 @@ def test_the_command_lists_and_clears(photos: Dataset, capsys: pytest.CaptureFix
     assert "unknown action of data cache: 'drop'; known: clear, list" in capsys.readouterr().err
     assert main(["data", "stats"]) == 2
     assert "data stats: expected a path, or one of digits" in capsys.readouterr().err
+
+
+def test_of_several_processes_none_reads_everything_at_once(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(part: Part) -> loaders.Loader:
+        with_cache = DataOptions(cache="on", workers=1)
+        return training_loader(photos.train, photos.preprocess, with_cache, batch=8, seed=0, part=part)
+
+    whole, slices = of(WHOLE), [of(Part(rank, 2)) for rank in range(2)]
+    for epoch in range(2):
+        expected, found = batches(whole, epoch), [batches(one, epoch) for one in slices]
+        for batch, first, second in zip(expected, *found, strict=True):
+            assert torch.equal(batch.images, torch.cat([first.images, second.images]))
+            assert torch.equal(batch.targets, torch.cat([first.targets, second.targets]))
+        no_decoding(monkeypatch)  # the second epoch reads what was kept
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("everything is read at once")
+
+    monkeypatch.setattr(loaders, "decode_all", refuse)
+    assert len(batches(of(Part(1, 2)), 2)) == 4
+    with pytest.raises(AssertionError, match="everything is read at once"):
+        batches(of(WHOLE), 2)

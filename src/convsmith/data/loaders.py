@@ -245,7 +245,10 @@ class _Streaming:
 
 
 class _Filling:
-    """Streams, so that training begins at once, until the cache has what is needed; from then on all is in memory."""
+    """Streams, so that training begins at once, until the cache has what is needed; from then on all is in memory.
+
+    Of several processes each goes on to stream: one that read everything at once would keep the others waiting.
+    """
 
     def __init__(self, plan: _Plan, workers: int):
         self.examples, self.steps, self.batch, self._plan = plan.examples, plan.steps, plan.batch, plan
@@ -253,7 +256,7 @@ class _Filling:
         self._loader: Loader = _Streaming(plan, workers)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        if isinstance(self._loader, _Streaming) and _is_kept(self._plan):
+        if isinstance(self._loader, _Streaming) and self._plan.part == WHOLE and _is_kept(self._plan):
             self._loader = _Resident(self._plan, self._workers)
         return self._loader.epoch(epoch, start)
 

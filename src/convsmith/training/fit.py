@@ -71,8 +71,6 @@ def _train_epoch(
     epoch, start = divmod(state.step, job.span.steps_per_epoch)
     every = job.checkpoint_every.steps(job.span.steps_per_epoch, job.span.total_steps)
     batches = job.training.epoch(epoch, start)
-    # Which may have read all images, on one machine sooner than on another; from here on they exchange.
-    job.world.meet()
     counted = 0.0
     mark, idle = time.perf_counter(), job.engine.mark()
     for batch in batches:
