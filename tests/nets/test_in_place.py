@@ -21,7 +21,7 @@ ALIKE = {
     "shufflenet_v2_x0_5": "size=64",
     "squeezenet1_1": "size=64",
     "regnet_y_400mf": "size=64",
-    "vgg11": "size=32",
+    "vgg11_bn_cifar": "classes=7",
     "resnet18": "recompute=2",
 }
 

@@ -27,7 +27,7 @@ ALIKE = {
     "densenet40_12_cifar": ("size=16",),
     "googlenet": ("classes=10", "size=64", "main_head"),
     "mobilenet_v2": ("size=64", "classes=10"),
-    "vgg11_bn": ("size=32", "classes=10"),
+    "vgg11_bn_cifar": (),
 }
 
 

@@ -179,9 +179,9 @@ def _images(run: Any) -> str:
     """What the images were like, for a reader who wonders what was learned."""
     card, preprocess = run.record("data")["card"], run.record("preprocess")
     seen = "x".join(map(str, preprocess["size"]))
-    stored = "x".join(map(str, card["size"])) if card["size"] else "different sizes"
-    enlarged = "" if stored == seen else f", seen by the network at {seen}"
-    return f"the images of {card['name']} are {stored} pixels{enlarged}"
+    stored = "x".join(map(str, card["size"])) if card["size"] else ""
+    are = f"are {stored} pixels" if stored else "differ in size"
+    return f"the images of {card['name']} {are}" + ("" if stored == seen else f", seen by the network at {seen}")
 
 
 def check_out(out: str | None) -> None:
