@@ -109,7 +109,7 @@ def look(state: State, loss: Tensor, job: Job, due: bool = True) -> None:
 
 
 def check_loss(state: State, loss: float, job: Job) -> None:
-    """Raise `Exploded` where the loss is no number, or above `explosion` times the first.
+    """Raise `Exploded` where the loss is no number, or above `explosion` times the larger of the first and a guess's.
 
     A run that starts from good weights begins far below the loss of a guess, which then stands for the first.
     """
