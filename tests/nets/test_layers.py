@@ -18,12 +18,10 @@ from convsmith.nets.layers import (
     Affine,
     ChannelSoftmax,
     Chunk,
-    DropPath,
     LocalContrastNorm,
     PadChannels,
     Rbf,
     ScaledTanh,
-    StochasticPool,
     Take,
 )  # fmt: skip
 from convsmith.nets.network import Network, node_from_json, node_to_json
@@ -42,6 +40,7 @@ from convsmith.nets.ops import (
     Upsample,
 )  # fmt: skip
 from convsmith.nets.parts import squeeze_excite, total_padding
+from convsmith.nets.random_layers import DropPath, StochasticPool
 from convsmith.nets.tree import Keep, Unpool, seq
 from convsmith.nets.zoo import edit, network
 

@@ -3,7 +3,7 @@
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import torch
@@ -306,72 +306,6 @@ class LocalContrastNorm(nn.Module):
         return "x".join(map(str, self.window.shape[2:]))
 
 
-class FractionalMaxPool2d(nn.FractionalMaxPool2d):
-    """torch's fractional max pooling with places that are random in training only."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input) if self.training else _evenly(self, nn.functional.fractional_max_pool2d, input)
-
-
-class FractionalMaxPool3d(nn.FractionalMaxPool3d):
-    """torch's fractional max pooling with places that are random in training only."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input) if self.training else _evenly(self, nn.functional.fractional_max_pool3d, input)
-
-
-def _evenly(layer: nn.Module, pool: Callable[..., Tensor], x: Tensor) -> Tensor:
-    middle = x.new_full((*x.shape[:2], x.dim() - 2), 0.5)
-    return pool(x, layer.kernel_size, output_ratio=layer.output_ratio, _random_samples=middle)
-
-
-class StochasticPool(nn.Module):
-    """One value of each window, picked with a probability in proportion to it; their weighted mean in evaluation."""
-
-    def __init__(self, kernel: tuple[int, ...], stride: tuple[int, ...]):
-        super().__init__()
-        self.kernel, self.stride = kernel, stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        windows = x.relu()
-        for axis, (kernel, stride) in enumerate(zip(self.kernel, self.stride, strict=True), 2):
-            windows = windows.unfold(axis, kernel, stride)
-        windows = windows.flatten(-len(self.kernel))
-        if not self.training:
-            total = windows.sum(-1)
-            return windows.square().sum(-1) / total.clamp_min(torch.finfo(x.dtype).tiny)
-        # The largest of p / e over exponential draws e falls on each value with probability p.
-        picked = (windows / torch.empty_like(windows).exponential_()).argmax(-1, keepdim=True)
-        return windows.gather(-1, picked).squeeze(-1)
-
-    def extra_repr(self) -> str:
-        return f"kernel={self.kernel}, stride={self.stride}"
-
-
-class PlainDropout(nn.modules.dropout._DropoutNd):
-    """Zeroes values with probability `p` in training and scales nothing there; in evaluation, all values by 1 - p."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        if not self.training:
-            return input * (1 - self.p)
-        return input * torch.empty_like(input).bernoulli_(1 - self.p)
-
-
-class DropConnectLinear(nn.Linear):
-    """A linear layer that in training drops each weight with probability `drop`, the rest scaled by 1 / (1 - drop)."""
-
-    def __init__(self, in_features: int, out_features: int, bias: bool, drop: float):
-        super().__init__(in_features, out_features, bias)
-        self.drop = drop
-
-    def forward(self, input: Tensor) -> Tensor:
-        weight = nn.functional.dropout(self.weight, self.drop, self.training)
-        return nn.functional.linear(input, weight, self.bias)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, drop={self.drop:g}"
-
-
 class Rbf(nn.Module):
     """Minus the squared distance to fixed codes of +1 and -1, one for each output; nothing here is trained."""
 
@@ -385,21 +319,3 @@ class Rbf(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return -(x[:, None, :] - self.codes).square().sum(dim=2)
-
-
-class DropPath(nn.Module):
-    """In training, zeroes samples (or the whole batch) with probability `drop`, the rest scaled by 1 / (1 - drop)."""
-
-    def __init__(self, drop: float, by: str):
-        super().__init__()
-        self.drop, self.by = drop, by
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.drop == 0:
-            return x
-        count = len(x) if self.by == "sample" else 1
-        kept = torch.rand((count,) + (1,) * (x.dim() - 1), device=x.device) >= self.drop
-        return x * (kept.to(x.dtype) / (1 - self.drop))
-
-    def extra_repr(self) -> str:
-        return f"{self.drop:.3g}, by {self.by}"

@@ -13,17 +13,17 @@ from convsmith.data.augment.normalisation import mean_colour, normalise
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.view_pixels import log_mean, seen
 from convsmith.data.views import Dense, Draws, View, pick, scaled_records
-from convsmith.nets import layers
 from convsmith.nets.dense import dense_module
 from convsmith.nets.network import Network
+from convsmith.nets.random_layers import DropConnectLinear, DropPath, StochasticPool
 from convsmith.nets.source import Foreign
 from convsmith.training.engine import Engine
 from convsmith.training.step import step_seed
 
 # The layers that are random in training, by what `draws` calls them.
 RANDOM: dict[str, tuple[type[nn.Module], ...]] = {
-    "pooling": (nn.FractionalMaxPool2d, nn.FractionalMaxPool3d, layers.StochasticPool),
-    "dropout": (nn.modules.dropout._DropoutNd, layers.DropPath, layers.DropConnectLinear),
+    "pooling": (nn.FractionalMaxPool2d, nn.FractionalMaxPool3d, StochasticPool),
+    "dropout": (nn.modules.dropout._DropoutNd, DropPath, DropConnectLinear),
 }
 
 

@@ -24,9 +24,8 @@ class Dropout(Leaf):
         return x
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall(
-            "convsmith.nets.layers.PlainDropout" if self.form == "plain" else "torch.nn.Dropout", {"p": self.drop}
-        )
+        path = "convsmith.nets.random_layers.PlainDropout" if self.form == "plain" else "torch.nn.Dropout"
+        return TorchCall(path, {"p": self.drop})
 
     def elementwise(self, x: Shape, y: Shape) -> int:
         return y.elements if self.form == "plain" else 0
@@ -47,4 +46,4 @@ class DropPath(Leaf):
         return x
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("convsmith.nets.layers.DropPath", {"drop": self.drop, "by": self.by})
+        return TorchCall("convsmith.nets.random_layers.DropPath", {"drop": self.drop, "by": self.by})
