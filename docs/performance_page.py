@@ -16,8 +16,9 @@ HEAD = """# Performance
 
 What the scripts in `benchmarks/` measured, the newest row of each machine; every number stands in `benchmarks/results/`
 and can be measured again with the command beside it, where it was kept. Ours and the other side take turns, unless a
-table says otherwise, so that whatever else the machine does meets both; a ratio is the median of the rounds' ratios, with the lowest and the highest. `load` is that of
-the machine, where it was written down and others computed too; `"` means as above.
+table says otherwise, so that whatever else the machine does meets both; a ratio is the median of the rounds' ratios,
+with the lowest and the highest. `load` is that of the machine, where it was written down and others computed too; `"`
+means as above.
 """
 DRAWN = "\n![How time and memory of a training step grow along each axis](images/growth.svg)\n"
 # Versions that a cell names, where the row has them.
