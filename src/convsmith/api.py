@@ -11,11 +11,11 @@ from convsmith.data.examples import Examples
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.views import read_views
 from convsmith.deploy.bundle import BundleFile, export_bundle
-from convsmith.deploy.engines.names import AUTO
 from convsmith.deploy.exchange import WeightsFile, export_weights
 from convsmith.deploy.formats import FORMATS
 from convsmith.deploy.onnx import Export, export_onnx
 from convsmith.deploy.predict import Picture, Prediction, Predictor, choose_runner, expand, predict
+from convsmith.engines.names import AUTO
 from convsmith.nets.build import BuiltNetwork
 from convsmith.recipes.choose import choose
 from convsmith.recipes.evaluate import Evaluated, Split, evaluate_run, own_split
