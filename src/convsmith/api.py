@@ -142,11 +142,12 @@ class Pretrained:
 def pretrained(
     name: str, classes: int | None = None, channels: int | None = None, weights: str | Path = "DEFAULT"
 ) -> Pretrained:
-    """The network called `name` with torchvision's published weights, or with those of a file.
+    """The network called `name` with published weights, or with those of a file.
 
-    `pretrained("resnet50").predict("photo.jpg")`. `weights` is one of torchvision's entries (`DEFAULT` is its best,
-    `IMAGENET1K_V1`, ...), fetched once into the cache and checked, or a `.safetensors`, `.pt` or `.pth` file by
-    torchvision's, timm's or our names. Other `classes` give a new last layer, other `channels` adapted first filters.
+    `pretrained("resnet50").predict("photo.jpg")`. `weights` names published ones (`DEFAULT` is the best, torchvision's
+    `IMAGENET1K_V1`, ...), found on this machine or fetched once into the cache, and checked; or a `.safetensors`,
+    `.pt` or `.pth` file by torchvision's, timm's or our names. Other `classes` give a new last layer, other `channels`
+    adapted first filters.
     """
     return Pretrained(load_pretrained(name, classes=classes, channels=channels, weights=weights))
 
