@@ -19,7 +19,9 @@ from convsmith.engines.names import AUTO
 from convsmith.nets.build import BuiltNetwork
 from convsmith.recipes.choose import choose
 from convsmith.recipes.evaluate import Evaluated, Split, evaluate_run, own_split
-from convsmith.recipes.finetune import FineTuning, Mode, finetuning_recipe, tuning_of
+from convsmith.recipes.finetune import FineTuning, Mode, asks_steps, finetuning_recipe, tuning_of
+from convsmith.recipes.first_start import first_start
+from convsmith.recipes.limit import read_limit
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import resume as resume_run
 from convsmith.recipes.run import train as train_recipe
@@ -153,17 +155,23 @@ def pretrained(
 
 
 def train(
-    subject: str | Recipe | None = None, *, out: str | Path | None = None, quiet: bool = False, **options: Any
-) -> Run:
+    subject: str | Recipe | None = None, *, out: str | Path | None = None, quiet: bool = False,
+    within: str | None = None, **options: Any,
+) -> Run:  # fmt: skip
     """Train by a recipe, a network, data or a run, as `convsmith train` does: `train("digits", epochs=3)`.
 
     `options` are the command's short options (`data`, `epochs`, `batch`, `lr`, ...) and any field of a recipe, its dots
-    written as double underscores: `optimiser__weight_decay=0`.
+    written as double underscores: `optimiser__weight_decay=0`. `within="10min"` makes it fit into that time.
     """
-    recipe = subject if isinstance(subject, Recipe) else choose(subject, options.pop("data", None))
-    recipe = set_fields(recipe, [(name.replace("__", "."), value) for name, value in options.items()])
+    source, given = options.pop("data", None), [(name.replace("__", "."), value) for name, value in options.items()]
+    recipe = set_fields(subject if isinstance(subject, Recipe) else choose(subject, source), given)
     tuning = None if isinstance(subject, Recipe) else tuning_of(subject, recipe)
-    how: Any = {"out": Path(out) if out else None, "quiet": quiet, "say": _say(quiet)}
+    limit = None if within is None else read_limit(within, sizes="size" not in options)
+    say = _say(quiet)
+    if tuning is None and not isinstance(subject, Recipe):
+        found = first_start(subject, source, given, limit, say)
+        recipe, tuning, limit = (recipe, None, limit) if found is None else found
+    how: Any = {"out": Path(out) if out else None, "quiet": quiet, "say": say, "limit": limit}
     if tuning is not None:
         outcome, _ = run_finetuning(recipe, tuning, **how)
     else:
@@ -182,6 +190,7 @@ def finetune(
     classifier: Literal["linear", "logistic"] | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
+    within: str | None = None,
     **options: Any,
 ) -> Run:
     """Learn the images of `data` from trained weights, as `convsmith finetune` does: `finetune(run, data="photos/")`.
@@ -189,11 +198,14 @@ def finetune(
     `start` is a run, or a network with `weights=` or `pretrained=True`. Without a `mode` ("probe", "partial", "full")
     the images choose what learns. `options` are those of `train`.
     """
-    tuning = FineTuning(mode, at, unfreeze, decay, classifier)
+    given = [(name.replace("__", "."), value) for name, value in options.items()]
+    tuning = FineTuning(mode, at, unfreeze, decay, classifier, asks_steps(given))
     weights = options.get("weights") or ("DEFAULT" if options.get("pretrained") else None)
     recipe = finetuning_recipe(str(start), str(data), tuning, weights and str(weights))
-    recipe = set_fields(recipe, [(name.replace("__", "."), value) for name, value in options.items()])
-    outcome, _ = run_finetuning(recipe, tuning, out=Path(out) if out else None, quiet=quiet, say=_say(quiet))
+    recipe = set_fields(recipe, given)
+    limit = None if within is None else read_limit(within, sizes="size" not in options)
+    how: Any = {"out": Path(out) if out else None, "quiet": quiet, "say": _say(quiet), "limit": limit}
+    outcome, _ = run_finetuning(recipe, tuning, **how)
     return Run(outcome.run)
 
 

@@ -160,10 +160,10 @@ def test_agreement(model):
     assert same.difference == pytest.approx(0, abs=1e-7)
     off = agreement(model, expected, expected + torch.tensor([[0.1, 0.0], [0.0, 0.0]]), "fp32")
     assert off.difference == pytest.approx(0.01019, abs=1e-4)
-    assert off.objection == "a probability is off by 1.0e-02 (at most 1e-04)"
+    assert off.objection == "a value is off by 1.0e-02 (at most 1e-04)"
     assert agreement(model, expected, expected + torch.tensor([[0.1, 0.0], [0.0, 0.0]]), "bf16").objection == ""
     tie = torch.tensor([[0.0, 1e-6], [0.0, 3.0]])
-    assert agreement(model, tie, tie.flip(1), "bf16").objection.startswith("a probability is off by")
+    assert agreement(model, tie, tie.flip(1), "bf16").objection.startswith("a value is off by")
     other = agreement(model, torch.tensor([[1e-6, 0.0]]), torch.tensor([[0.0, 1e-6]]), "fp32")
     assert other.objection == "1 of 1 images get another class"
     assert "nan" in agreement(model, expected, expected * float("nan"), "fp32").objection
@@ -189,7 +189,7 @@ def too_large(model, engine, batch):
 @pytest.mark.parametrize(
     ("begin", "message"),
     [
-        (wrong, r"engine eager: refused on 5 images: a probability is off by .* \(at most 1e-04\)"),
+        (wrong, r"engine eager: refused on 5 images: a value is off by .* \(at most 1e-04\)"),
         (failing, r"engine eager: it cannot run mobilenet_v2_035 \(RuntimeError: no such operator\)"),
         (no_program, r"engine eager: it cannot run mobilenet_v2_035 \(CheckFailed: torch gave no ONNX program\)"),
         (too_large, r"engine eager: 2 images at a time take more memory than there is"),
@@ -312,7 +312,7 @@ def test_other_weights_may_agree_where_these_do_not(always, model, images, engin
         patch.setattr(import_module("convsmith.engines.eager"), "eager", begin)
         said = []
         assert automatic(model, engine, 2, 1000, lambda: images, said.append).engine == PLAIN
-        assert said[1].startswith("engine eager: refused on 5 images: a probability is off by")
+        assert said[1].startswith("engine eager: refused on 5 images: a value is off by")
         assert begun == [2]
     (rows,) = json.loads((cache / choose.FILE).read_text()).values()
     assert [(row["engine"], row["why"]) for row in rows] == [(PLAIN, ""), ("eager", "")]

@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from convsmith.base.config import options as recipe_options
 from convsmith.base.config import plain
@@ -31,10 +32,15 @@ def recipe_words(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]
     return rest, found
 
 
-def edited(recipe: Recipe, values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> Recipe:
-    """The recipe with what was given on the command line, short options and dotted ones in any order."""
+def given(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> list[tuple[str, Any]]:
+    """What was given on the command line, short options and dotted ones in any order."""
     short = [(name, getattr(values, name, None)) for name in SHORTHAND]
-    return set_fields(recipe, [*((name, value) for name, value in short if value is not None), *fields])
+    return [*((name, value) for name, value in short if value is not None), *fields]
+
+
+def edited(recipe: Recipe, values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> Recipe:
+    """The recipe with what was given on the command line."""
+    return set_fields(recipe, given(values, fields))
 
 
 def all_fields() -> str:

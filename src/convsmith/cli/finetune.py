@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from convsmith.cli.arguments import Parser, add_output, add_short
-from convsmith.cli.fields import edited, recipe_words
-from convsmith.cli.train import check_out, finetuned
-from convsmith.recipes.finetune import FineTuning, check_tuning, finetuning_recipe
+from convsmith.cli.fields import edited, given, recipe_words
+from convsmith.cli.train import add_within, check_out, finetuned, limit_of
+from convsmith.recipes.finetune import FineTuning, asks_steps, check_tuning, finetuning_recipe
 from convsmith.recipes.shorthand import SHORTHAND
 
 EXAMPLES = """examples:
@@ -23,13 +23,15 @@ def run(words: Sequence[str]) -> int:
     """Fine-tune."""
     rest, fields = recipe_words(words)
     values = _parser().read(rest)
-    tuning = FineTuning(values.mode, values.at, values.unfreeze, values.decay, values.classifier)
+    tuning = FineTuning(
+        values.mode, values.at, values.unfreeze, values.decay, values.classifier, asks_steps(given(values, fields))
+    )
     weights = values.weights or ("DEFAULT" if values.pretrained else None)
     recipe = edited(finetuning_recipe(values.subject, values.data, tuning, weights), values, fields)
     check_tuning(recipe, tuning)
     check_out(values.out)
     # From here on torch is needed.
-    return finetuned(recipe, tuning, values)
+    return finetuned(recipe, tuning, values, limit_of(values, fields))
 
 
 def _parser() -> Parser:
@@ -46,6 +48,7 @@ def _parser() -> Parser:
     parser.add_argument("--classifier", choices=("linear", "logistic"), help=help)
     add_short(parser, *_SHORT)
     parser.add_argument("--out", metavar="DIR", help="the run's directory; none: runs/<date>-<recipe>-<id>")
+    add_within(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_output(parser)

@@ -9,6 +9,7 @@ from typing import Any
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import print_json
 from convsmith.recipes.finetune import FineTuning
+from convsmith.recipes.limit import Limit
 from convsmith.recipes.recipe import Recipe
 from convsmith.report.scores import SHARES, score_of, short_name
 from convsmith.report.text import count, interval, table
@@ -29,16 +30,19 @@ def check_repeat(values: argparse.Namespace) -> None:
 
 
 def train_repeatedly(
-    recipe: Recipe, values: argparse.Namespace, tuning: FineTuning | None, say: Callable[[str], None]
+    recipe: Recipe,
+    values: argparse.Namespace,
+    tuning: FineTuning | None,
+    limit: Limit | None,
+    say: Callable[[str], None],
 ) -> int:
     """Train with several seeds, or on folds, and print each run, the mean and the standard deviation.
 
-    With a `tuning` it is chosen once what learns, for all runs.
+    With a `tuning` it is chosen once what learns, and with a `limit` how long each run takes, for all runs.
     """
-    if tuning is not None:
-        plan = import_module("convsmith.recipes.transfer").prepare_finetuning(recipe, tuning).plan
-        recipe = plan.recipe
-        say(plan.notes[-1])
+    if tuning is not None or limit is not None:
+        begun = import_module("convsmith.recipes.repeat").begun(values.out, recipe)
+        recipe = begun or _decided(recipe, tuning, limit, say)
     out = Path(values.out) if values.out else None
     how: Any = {"out": out, "quiet": values.quiet, "say": say, "allow_drift": values.allow_drift}
     if values.kfold is not None:
@@ -66,6 +70,16 @@ def train_repeatedly(
     else:
         print(f"next     convsmith eval {runs[0]} --split val")
     return 0
+
+
+def _decided(recipe: Recipe, tuning: FineTuning | None, limit: Limit | None, say: Callable[[str], None]) -> Recipe:
+    """The recipe with what its data and this machine's speed decide."""
+    if tuning is not None:
+        plan = import_module("convsmith.recipes.transfer").prepare_finetuning(recipe, tuning, say=say, limit=limit).plan
+    else:
+        plan = import_module("convsmith.recipes.within").planned(recipe, limit)
+    say(plan.notes[-1])
+    return plan.recipe
 
 
 def _print_out_of_fold(summary: dict[str, Any]) -> None:

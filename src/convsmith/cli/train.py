@@ -9,11 +9,12 @@ from typing import Any
 from convsmith.base.errors import UsageError
 from convsmith.base.processes import part, restarts
 from convsmith.cli.arguments import Parser, add_output, add_short, print_json, say
-from convsmith.cli.fields import all_fields, edited, recipe_words
+from convsmith.cli.fields import all_fields, edited, given, recipe_words
 from convsmith.cli.numbers import score_line
 from convsmith.cli.repeat import check_repeat, train_repeatedly
 from convsmith.recipes.choose import choose
 from convsmith.recipes.finetune import FineTuning, tuning_of
+from convsmith.recipes.limit import Limit, read_limit
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND, epochs
 from convsmith.report.text import count, duration
@@ -43,26 +44,48 @@ def run(words: Sequence[str]) -> int:
     check_repeat(values)
     check_track(recipe.track)
     tuning = tuning_of(values.subject, recipe)
-    if values.repeat is not None or values.kfold is not None:
-        return train_repeatedly(recipe, values, tuning, silent if values.quiet else say)
-    check_out(values.out)
+    limit = limit_of(values, fields)
+    several = values.repeat is not None or values.kfold is not None
+    if not several:
+        check_out(values.out)
     # From here on torch is needed.
     if values.nproc is not None and values.nproc > 1:
         return import_module("convsmith.training.launch").launch("train", words, values.nproc)
+    speak = silent if values.quiet else say
+    if tuning is None:
+        first = import_module("convsmith.recipes.first_start")
+        found = first.first_start(values.subject, values.data, given(values, fields), limit, speak)
+        recipe, tuning, limit = (recipe, None, limit) if found is None else found
+    if several:
+        return train_repeatedly(recipe, values, tuning, limit, speak)
     if tuning is not None:
-        return finetuned(recipe, tuning, values)
+        return finetuned(recipe, tuning, values, limit)
     if values.dry_run:
-        return dry_run(import_module("convsmith.recipes.prepare").prepare(recipe), values.json)
-    return finish(import_module("convsmith.recipes.run").train(recipe, **_how(values)), values.json)
+        return dry_run(import_module("convsmith.recipes.within").planned(recipe, limit), values.json)
+    return finish(import_module("convsmith.recipes.run").train(recipe, limit=limit, **_how(values)), values.json)
 
 
-def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace) -> int:
+def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace, limit: Limit | None) -> int:
     """Train what the mode or the images choose of a network with weights, or say what that would take."""
-    transfer = import_module("convsmith.recipes.transfer")
+    transfer, how = import_module("convsmith.recipes.transfer"), _how(values)
     if values.dry_run:
-        return dry_run(transfer.prepare_finetuning(recipe, tuning).plan, values.json)
-    outcome, prepared = transfer.finetune(recipe, tuning, **_how(values))
+        plan = transfer.prepare_finetuning(recipe, tuning, say=how["say"], quiet=values.quiet, limit=limit).plan
+        return dry_run(plan, values.json)
+    outcome, prepared = transfer.finetune(recipe, tuning, limit=limit, **how)
     return finish(outcome, values.json, finetune=prepared and prepared.to_json())
+
+
+def add_within(parser: Parser) -> None:
+    """The option that sets a limit of time."""
+    help = "size, length and what learns are chosen so that the command ends in this time: 90s, 10min, 2h"
+    parser.add_argument("--within", metavar="TIME", help=help)
+
+
+def limit_of(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> Limit | None:
+    """The limit that `--within` sets; the images' size stays where that is set too."""
+    if values.within is None:
+        return None
+    return read_limit(values.within, sizes=values.size is None and not any(path == "data.size" for path, _ in fields))
 
 
 def _how(values: argparse.Namespace) -> dict[str, Any]:
@@ -87,6 +110,7 @@ def _parser() -> Parser:
     parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run in place")
     parser.add_argument("--allow-drift", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--nproc", type=int, metavar="N", help="train in N processes of this machine, by torchrun")
+    add_within(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--help-all", action="store_true", help="every field of a recipe as an option")
@@ -107,7 +131,7 @@ def check_processes(values: argparse.Namespace) -> None:
 
 
 def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]], words: Sequence[str]) -> int:
-    short = [name for name in (*SHORTHAND, "out", "dry_run", "repeat", "kfold") if name != "epochs"]
+    short = [name for name in (*SHORTHAND, "out", "dry_run", "repeat", "kfold", "within") if name != "epochs"]
     given = [repr(values.subject)] if values.subject else []
     given += ["--" + name.replace("_", "-") for name in short if getattr(values, name) not in (None, False)]
     given += ["--" + path for path, _ in fields]
@@ -155,9 +179,7 @@ def finish(outcome: Any, as_json: bool, **more: Any) -> int:
         _print_accuracies(seen["metrics"])
     if result["metrics"]["test"]:
         print("the test images chose nothing and were read at the end; choose between runs on validation images")
-    what = "stopped early after" if result["ended"] == "stopped early" else "trained"
-    epochs = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
-    print(f"{what} {epochs} in {duration(result['seconds'])}; {_images(run)}")
+    print(f"{_learned(run, result)} in {duration(result['seconds'])}; {_images(run)}")
     print(f"run     {run.path}")
     print(f"report  {run.path / 'report.html'}  (open it in a browser)")
     print(f"next    convsmith predict {run.path} IMAGE...")
@@ -166,6 +188,14 @@ def finish(outcome: Any, as_json: bool, **more: Any) -> int:
     if run.record("data")["card"]["kind"] not in ("folder", "table"):
         print("        convsmith train --data photos/     (your own images, one folder for each class)")
     return 0
+
+
+def _learned(run: Any, result: Any) -> str:
+    """What was done."""
+    if run.record("recipe")["recipe"]["solver"] == "logistic":
+        return "learned the last layer by logistic regression"
+    what = "stopped early after" if result["ended"] == "stopped early" else "trained"
+    return f"{what} {result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
 
 
 def _print_accuracies(metrics: Any) -> None:

@@ -68,9 +68,14 @@ def _is_worth(examples: FileExamples | EncodedExamples) -> bool:
     return False
 
 
+def decoders() -> list[str]:
+    """The libraries that decode images here, by name and version: others may make other pixels."""
+    codecs = [f"{name} {features.version(name)}" for name in ("jpg", "libjpeg_turbo", "zlib", "libtiff", "webp")]
+    return [f"pillow {pillow_version}", *codecs]
+
+
 def _about(stored: StoredSplit, record: Preprocess, shape: tuple[int, int, int], margin: bool) -> dict[str, Any]:
     """What a file holds: other decoders, or other fields of the record, make other pixels and so another file."""
-    codecs = [f"{name} {features.version(name)}" for name in ("jpg", "libjpeg_turbo", "zlib", "libtiff", "webp")]
     return {
         "source": stored.source,
         "split": stored.split,
@@ -83,5 +88,5 @@ def _about(stored: StoredSplit, record: Preprocess, shape: tuple[int, int, int],
         "resize": record.resize,
         "interpolation": record.interpolation,
         "decoding": record.decoding,
-        "decoder": [f"pillow {pillow_version}", *codecs],
+        "decoder": decoders(),
     }

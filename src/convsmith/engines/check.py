@@ -23,7 +23,7 @@ class Agreement:
     def objection(self) -> str:
         """Why the engine must not be used; empty where it may."""
         if not self.difference <= self.tolerance:
-            return f"a probability is off by {self.difference:.1e} (at most {self.tolerance:.0e})"
+            return f"a value is off by {self.difference:.1e} (at most {self.tolerance:.0e})"
         if self.same_class < self.images:
             return f"{self.images - self.same_class} of {self.images} images get another class"
         return ""
@@ -33,6 +33,10 @@ def agreement(model: Inference, expected: Tensor, found: Tensor, precision: str)
     """The comparison of outputs (N, classes) of an engine with those that are `expected`."""
     if found.shape != expected.shape:
         return Agreement(len(expected), 0, float("inf"), TOLERANCES[precision])
+    if model.features_before is not None:
+        # Features have no scale of their own: differences are relative to those that are not small.
+        far = ((found.double() - expected.double()).abs() / (1 + expected.double().abs())).max()
+        return Agreement(len(expected), len(expected), float(far), TOLERANCES[precision])
     far = (model.probabilities(found.double()) - model.probabilities(expected.double())).abs().max()
     same = int((found.argmax(1) == expected.argmax(1)).sum())
     return Agreement(len(expected), same, float(far), TOLERANCES[precision])

@@ -147,6 +147,7 @@ def _key(model: Inference, engine: Engine, batch: int) -> str:
             "libraries": [engine.torch_version, *(_version(name) for name in ("onnxruntime", "openvino"))],
             "network": model.network.to_json(),
             "shape": [batch, *model.shape],
+            "features": model.features_before is not None,
             "precision": engine.precision,
         }
     )

@@ -12,7 +12,7 @@ from convsmith.training.engine import Engine
 
 def as_it_is(model: Inference, engine: Engine) -> Compute:
     """The network with nothing merged: what training evaluates, and what every engine is compared with."""
-    return _computing(model.module, replace(engine, channels_last=model.channels_last, precision="fp32"))
+    return _computing(model.given(), replace(engine, channels_last=model.channels_last, precision="fp32"))
 
 
 def eager(model: Inference, engine: Engine, batch: int) -> Compute:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from convsmith.base.errors import NoChange
-from convsmith.nets.build import build
+from convsmith.nets.build import BuiltNetwork, build
 from convsmith.nets.carry import carry
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
@@ -23,6 +23,7 @@ class Inference:
 
     Outputs divided by `temperature` are what probabilities are made of; of several labels each is probable by itself.
     `channels_last` says how its images lay when it was trained; a module of a user's own may take no other layout.
+    With `features_before`, the path of its last layer or nothing, its features are wanted and no outputs (`Means`).
     """
 
     module: nn.Module
@@ -31,6 +32,7 @@ class Inference:
     channels_last: bool
     temperature: float = 1.0
     multilabel: bool = False
+    features_before: str | None = None
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """What the outputs (N, classes) say about each class."""
@@ -42,13 +44,20 @@ class Inference:
         """Whether images may lie with the channels last, which convolutions prefer; a tree's may lie either way."""
         return self.channels_last or (isinstance(self.network, Network) and len(self.shape) == 3)
 
+    def given(self) -> nn.Module:
+        """The network as it is, giving what is wanted of it."""
+        return self._wanted(self.module if self.features_before is None else copy.deepcopy(self.module))
+
+    def _wanted(self, module: nn.Module) -> nn.Module:
+        return module if self.features_before is None else Means(module, self.features_before)
+
     def merged(self) -> nn.Module:
         """A module of its own with parallel convolutions and batch norms merged, where the network is a tree.
 
         The graph of a module that is no tree is known to the engines only; theirs is copied as it is.
         """
         if not isinstance(self.network, Network):
-            return copy.deepcopy(self.module)
+            return self._wanted(copy.deepcopy(self.module))
         network, state = self.network, self.module.state_dict()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NoChange)
@@ -57,7 +66,26 @@ class Inference:
         module = build(network, device="meta")
         # Copied: what an engine does to its weights must not reach the module they came from.
         module.load_state_dict({key: value.clone() for key, value in state.items()}, assign=True)
-        return module.eval().requires_grad_(False)
+        return self._wanted(module.eval().requires_grad_(False))
+
+
+class Means(nn.Module):
+    """The network's features: each stage's output, averaged over its positions, then what the last layer receives."""
+
+    def __init__(self, module: nn.Module, last: str):
+        super().__init__()
+        self.network, self.last = module, last
+        if last:
+            self.network.set_submodule(last, nn.Identity())
+        self.names = [name for name, _ in module.tree.stages] if isinstance(module, BuiltNetwork) else []
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, columns) of images (N, C, H, W)."""
+        if not self.names:
+            return self.network(x).flatten(1)
+        out, seen = self.network(x, at=self.names)
+        means = [seen[name].flatten(2).mean(dim=2) if seen[name].ndim > 2 else seen[name] for name in self.names]
+        return torch.cat([*means, out.flatten(1)] if self.last else means, dim=1)
 
 
 def untrained(network: Network, images: Tensor) -> Inference:

@@ -3,10 +3,11 @@
 import math
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from convsmith.base.durations import Duration
 from convsmith.base.errors import NoChange, UsageError, unknown
@@ -20,6 +21,7 @@ from convsmith.nets.tree import MAIN, Leaf, walk
 from convsmith.nets.zoo import NETWORKS, edit
 from convsmith.recipes.choose import OWN_IMAGES, for_data, for_network, run_recipe, unmirrored
 from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.shorthand import SHORTHAND
 from convsmith.runs.bundle import open_bundle
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of
@@ -34,6 +36,9 @@ TOP, MIDDLE = 0.1, 0.01
 EPOCHS, LEAST_STEPS, BATCH, RATE = 10, 300, 32, 0.02
 NORMS = ("batch_norm", "group_norm", "layer_norm")
 ONE_STEP = Duration(1, "steps")
+# The options of taking steps.
+STEPS = ("length", "augment", "resize", "batch", "label_smoothing", "views")
+STEPS_UNDER = ("optimiser.", "schedule.", "early_stopping.", "loss.")
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class FineTuning:
     """What of a network learns. An option that belongs to a mode chooses it; None leaves the choice to the data.
 
     probe: a new last layer alone, on the features of the stage `at`; partial: the last `unfreeze` stages too; full: all
-    of it. `decay` is the ratio of the rates of neighbouring stages, in place of a tenth and a hundredth.
+    of it. `decay` is the ratio of the rates of neighbouring stages, in place of a tenth and a hundredth. `by_steps`
+    says that options of taking steps were given, for which a regression has no use.
     """
 
     mode: Mode | None = None
@@ -49,6 +55,7 @@ class FineTuning:
     unfreeze: int | None = None
     decay: float | None = None
     classifier: Literal["linear", "logistic"] | None = None
+    by_steps: bool = False
 
     def __post_init__(self) -> None:
         if self.unfreeze is not None and self.unfreeze < 1:
@@ -92,9 +99,12 @@ def finetuning_recipe(subject: str, source: str | None, tuning: FineTuning, weig
         )
     else:
         raise unknown("run or network", subject, NETWORKS)
-    if tuning.classifier == "logistic":
-        return replace(recipe, solver="logistic", augment=(), length=ONE_STEP)
-    return recipe
+    return by_regression(recipe) if tuning.classifier == "logistic" else recipe
+
+
+def by_regression(recipe: Recipe) -> Recipe:
+    """The recipe whose last layer is a logistic regression on features that are computed once."""
+    return replace(recipe, solver="logistic", augment=(), length=ONE_STEP)
 
 
 def tuning_of(subject: str | None, recipe: Recipe) -> FineTuning | None:
@@ -110,6 +120,16 @@ def tuning_of(subject: str | None, recipe: Recipe) -> FineTuning | None:
     if not isinstance(network, Network) or open_source(recipe.data).card.multilabel:
         return None
     return FineTuning()
+
+
+def set_paths(given: Sequence[tuple[str, Any]]) -> set[str]:
+    """The fields that options set, short options by the field that they stand for."""
+    return {SHORTHAND[name].path if name in SHORTHAND else name for name, value in given if value is not None}
+
+
+def asks_steps(given: Sequence[tuple[str, Any]]) -> bool:
+    """Whether options say how steps are taken: who sets one wants steps, and no regression in their place."""
+    return any(path in STEPS or path.startswith(STEPS_UNDER) for path in set_paths(given))
 
 
 def check_tuning(recipe: Recipe, tuning: FineTuning) -> None:

@@ -59,6 +59,7 @@ class Plan:
     """A recipe with everything opened and decided; `notes` are for the user to read.
 
     `whole` is the network that the weights to start from are of, where the plan's was cut out of it or made deeper.
+    `spent` are the seconds that it took to choose what learns.
     """
 
     recipe: Recipe
@@ -68,6 +69,7 @@ class Plan:
     notes: tuple[str, ...]
     start: Start | None = None
     whole: Network | None = None
+    spent: float = 0.0
     learned: Learned = field(kw_only=True)
 
 

@@ -34,6 +34,7 @@ class Recipe:
     whiten: str | None = option(None, "convolution whose first filters whiten the training images: whiten.conv")
     weights: str | None = option(None, "file, run or published entry (DEFAULT, IMAGENET1K_V1) to start from")
     renew: str | None = option(None, "parts of the network, by a regular expression, that do not take those weights")
+    start_head: bool = option(False, "the last layer starts as a logistic regression on the features of those weights")
     data: DataOptions = option(DataOptions, "")
     augment: tuple[Augment, ...] = option((), "changes to training images: crop(4),flip")
     resize: Progressive | None = option(None, "training images that grow: progressive(0.7, 1.0, '0%', '60%', 32)")

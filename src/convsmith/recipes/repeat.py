@@ -13,7 +13,7 @@ from convsmith.base.errors import UsageError
 from convsmith.base.files import read_json, write_json
 from convsmith.base.processes import part
 from convsmith.recipes.compare import compared, spreads
-from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.recipe import Recipe, recipe_from_json
 from convsmith.recipes.run import Outcome, resume, train
 from convsmith.runs.claim import claimed
 from convsmith.runs.directory import is_run
@@ -94,6 +94,23 @@ def train_members(
         with writing(folder / SUMMARY):
             write_json(folder / SUMMARY, summary)
         return Repeated(folder, summary)
+
+
+def begun(out: str | None, asked: Recipe) -> Recipe | None:
+    """The recipe of the runs that `out` was begun with, where that was for the same as `asked`; else None.
+
+    What a measured speed decided would come out otherwise the next time.
+    """
+    path = Path(out) / SUMMARY if out else None
+    if path is None or not path.is_file():
+        return None
+    data = read_json(path)
+    if not isinstance(data, dict) or "recipe" not in data:
+        return None
+    found = recipe_from_json(data["recipe"], str(path))
+    sources = {Path(recipe.data.source).resolve() for recipe in (found, asked)}
+    same = all(getattr(found, name) == getattr(asked, name) for name in ("network", "weights", "seed"))
+    return found if same and len(sources) == 1 else None
 
 
 def default_folder(recipe: Recipe, kind: str) -> Path:

@@ -12,20 +12,19 @@ from torch import nn
 from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.base.processes import command, launch, may_restart, part, restarts
-from convsmith.data.loaders import evaluation_loader, steps_in_epoch
+from convsmith.data.loaders import steps_in_epoch
 from convsmith.data.sources.opening import describe
 from convsmith.data.views import price, views_text
 from convsmith.recipes.autotune import tune
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.estimate import estimate, is_long
 from convsmith.recipes.evaluate import check_views_of, evaluate_selected, evaluate_selected_views
+from convsmith.recipes.last_layer import first_model, last_inputs
+from convsmith.recipes.limit import Limit
 from convsmith.recipes.page import write_report
 from convsmith.recipes.prepare import (
-    EVALUATION_BATCH,
     Plan,
     make_job,
-    make_model,
-    prepare,
     records,
     stored_plan,
     with_start,
@@ -33,6 +32,7 @@ from convsmith.recipes.prepare import (
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.task_choice import numbers
 from convsmith.recipes.waiting import waiting_note
+from convsmith.recipes.within import planned
 from convsmith.runs.checkpoints import Checkpoint, load_checkpoint
 from convsmith.runs.directory import RunDirectory, create_run, is_run, open_run
 from convsmith.runs.generations import generations, tidy
@@ -63,9 +63,15 @@ class Outcome:
     result: dict[str, Any]
 
 
-def train(recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None) -> Outcome:
-    """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided."""
-    return train_plan(lambda: prepare(recipe), recipe.engine, out=out, quiet=quiet, say=say)
+def train(
+    recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None,
+    limit: Limit | None = None,
+) -> Outcome:  # fmt: skip
+    """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided.
+
+    A `limit` makes the recipe shorter, and its images smaller, as far as this machine's speed asks it.
+    """
+    return train_plan(lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say)
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,10 @@ class _Begun:
 
 
 def train_plan(
-    planned: Callable[[], Plan], options: EngineOptions, *, out: Path | None = None, quiet: bool = False,
+    make: Callable[[], Plan], options: EngineOptions, *, out: Path | None = None, quiet: bool = False,
     say: Say = lambda text: None,
 ) -> Outcome:  # fmt: skip
-    """`train` for what `planned` prepares; of several processes the first one does, and the others join its run."""
+    """`train` for what `make` prepares; of several processes the first one does, and the others join its run."""
     if options.autotune and part().size > 1:
         raise UsageError(
             f"engine.autotune: works in one process, received {part().size}; leave it out, and say what is fast here "
@@ -100,7 +106,9 @@ def train_plan(
     with together(options) as world:
         if out is not None and world.lead(lambda: world.restarted and made_before(out)):
             return _resume(open_run(out), run_recipe(out), world, True, quiet, say)
-        begun = world.lead(lambda: _begin_run(planned(), world, out, say), lambda begun: str(begun.run.path.resolve()))
+        begun = world.lead(
+            lambda: _begin_run(make(), world, out, say, quiet), lambda begun: str(begun.run.path.resolve())
+        )
         return _go_on(begun if world.part.leads else _join_run(begun, world), quiet, say)
 
 
@@ -120,7 +128,7 @@ def _join_run(path: str, world: World) -> _Begun:
     return _begin(run, plan, make_module(plan.network, recipe.seed), world)
 
 
-def _begin_run(plan: Plan, world: World, out: Path | None, say: Say) -> _Begun:
+def _begin_run(plan: Plan, world: World, out: Path | None, say: Say, quiet: bool) -> _Begun:
     check_track(plan.recipe.track)
     if plan.recipe.engine.autotune:
         plan = replace(plan, engine=tune(plan, say).engine)
@@ -129,7 +137,7 @@ def _begin_run(plan: Plan, world: World, out: Path | None, say: Say) -> _Begun:
     if is_long(plan) and plan.recipe.solver == "steps" and world.part.size == 1:
         say("\n".join([*notes, estimate(plan).text()]))
         notes.clear()
-    state, job = _state_and_job(plan, make_model(plan, notes), world)
+    state, job = _state_and_job(plan, first_model(plan, notes, say, quiet), world)
     check_views_of(plan, state.model)
     for note in notes:
         say(note)
@@ -163,7 +171,7 @@ def _resume(run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, 
         return Outcome(run, run.record("result"))
     plan = _here(stored, allow_drift, run, speak)
     if course == "new":
-        return _go_on(_begin(run, plan, make_model(with_start(plan), []), world), quiet, say)
+        return _go_on(_begin(run, plan, first_model(with_start(plan), [], speak, quiet), world), quiet, say)
     # The checkpoint holds the weights: what the run once started from is not needed again.
     return _go_on(_begin(run, plan, make_module(plan.network, recipe.seed), world), quiet, say, restore=True)
 
@@ -245,7 +253,7 @@ def _go_on(begun: _Begun, quiet: bool, say: Say, restore: bool = False) -> Outco
             state.wrapped = world.parallel(state.model)
             if not restore and state.slow:
                 state.slow = slow_weights(state.model)  # which only the first process may have had before
-            how = _find_weights(plan, job, state, run, progress, beat, request)
+            how = _find_weights(plan, job, state, run, progress, beat, request, say, quiet)
         except Exploded as error:
             if leads:
                 _write_unfinished(run, plan, "failed")
@@ -286,14 +294,12 @@ def _conclude(begun: _Begun, how: str, evaluations: dict[str, Evaluation | None]
 
 def _find_weights(
     plan: Plan, job: Job, state: State, run: RunDirectory, progress: Progress, beat: Callable[[int, int], None],
-    request: Request | None,
+    request: Request | None, say: Say, quiet: bool,
 ) -> str:  # fmt: skip
     """Fit by the recipe's solver; says how it ended."""
     if plan.recipe.solver == "steps":
         return fit(job, state, run, progress, beat, request)
-    data, device = plan.dataset, plan.engine.device
-    images = evaluation_loader(data.train, data.preprocess, plan.recipe.data, batch=EVALUATION_BATCH, device=device)
-    return solve(job, state, run, images, plan.learned.class_weights, progress)
+    return solve(job, state, run, last_inputs(plan, state.model, say, quiet), progress)
 
 
 def _write_unfinished(run: RunDirectory, plan: Plan, state: str) -> None:

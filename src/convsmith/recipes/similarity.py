@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from convsmith.base.errors import UsageError
-from convsmith.data.augment import normalise
-from convsmith.data.examples import Examples, spread
-from convsmith.data.loaders import evaluation_loader
-from convsmith.nets.build import BuiltNetwork
-from convsmith.recipes.prepare import EVALUATION_BATCH, Plan, make_model
-from convsmith.training.engine import using
+from convsmith.data.examples import spread
+from convsmith.engines.features import LAST, features
+from convsmith.nets.network import Network
+from convsmith.recipes.last_layer import Say, frozen
+from convsmith.recipes.prepare import Plan, make_model
 
 # Enough for a probe to tell stages apart, and a few seconds of work.
 MOST_TRAIN, MOST_VAL = 2000, 1000
@@ -52,33 +49,21 @@ class Similarity:
         return self.accuracies[self.last] >= self.accuracies[self.best] - self.margin
 
 
-def measure_similarity(plan: Plan) -> Similarity:
+def measure_similarity(plan: Plan, say: Say = lambda text: None, quiet: bool = True) -> Similarity:
     """Probe the stages of the plan's network, with the weights that it starts from, before anything is learned."""
-    module = plan.engine.place(make_model(plan, []))
-    if not isinstance(module, BuiltNetwork):
+    if not isinstance(plan.network, Network):
         raise UsageError(f"{plan.network.name} is no tree, so its stages cannot be compared; say --mode probe or full")
-    data = plan.dataset
-    parts = [(data.train, MOST_TRAIN), (data.val, MOST_VAL)]
-    with using(plan.engine):
-        train, val = (stage_features(module.eval(), of.subset(spread(len(of), most)), plan) for of, most in parts)
-    return Similarity(
-        {name: probe_accuracy((train[0][name], train[1]), (val[0][name], val[1])) for name in train[0]}, len(val[1])
+    network, data = frozen(plan, make_model(plan, [])), plan.dataset
+    train, val = (
+        (features(network, some, plan.recipe.data, quiet=quiet, say=say), some.labels)
+        for some in (of.subset(spread(len(of), most)) for of, most in ((data.train, MOST_TRAIN), (data.val, MOST_VAL)))
     )
-
-
-def stage_features(module: BuiltNetwork, examples: Examples, plan: Plan) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Each stage's output, averaged over its positions: (N, channels) by name, and the classes (N,)."""
-    data, engine = plan.dataset, plan.engine
-    loader = evaluation_loader(
-        examples, data.preprocess, plan.recipe.data, batch=min(EVALUATION_BATCH, 64), device=engine.device
-    )
-    found: dict[str, list[np.ndarray]] = {name: [] for name, _ in module.tree.stages}
-    with torch.no_grad():
-        for batch in loader.epoch(0):
-            outputs = module.features(normalise(batch.images, data.preprocess, memory_format=engine.memory_format))
-            for name, output in outputs.items():
-                found[name].append(_averaged(output).double().cpu().numpy())
-    return {name: np.concatenate(parts) for name, parts in found.items()}, examples.labels
+    stages = {name: at for name, at in network.columns.items() if name != LAST}
+    accuracies = {
+        name: probe_accuracy((train[0][:, at].astype(np.float64), train[1]), (val[0][:, at], val[1]))
+        for name, at in stages.items()
+    }
+    return Similarity(accuracies, len(val[1]))
 
 
 def probe_accuracy(train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, np.ndarray]) -> float:
@@ -92,7 +77,3 @@ def probe_accuracy(train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, 
     deviation[deviation < 1e-12] = 1.0
     probe = RidgeClassifierCV(alphas=_PENALTIES).fit((train[0] - mean) / deviation, train[1])
     return float(np.mean(probe.predict((val[0] - mean) / deviation) == val[1]))
-
-
-def _averaged(output: Tensor) -> Tensor:
-    return output if output.ndim == 2 else output.flatten(2).mean(dim=2)

@@ -1,6 +1,6 @@
 """Fine-tuning as it is run: choose what learns by the data, prepare, train."""
 
-from collections.abc import Callable
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,23 @@ from convsmith.base.errors import UsageError
 from convsmith.data.examples import images_of_classes
 from convsmith.nets.network import Network
 from convsmith.nets.pretrained import last_layers
-from convsmith.recipes.finetune import TOP, FineTuning, all_but, check_tuning, with_rules, with_tuning
-from convsmith.recipes.prepare import Plan, fit_network, prepare, whole_network
+from convsmith.recipes.finetune import TOP, FineTuning, all_but, by_regression, check_tuning, with_rules, with_tuning
+from convsmith.recipes.last_layer import Say, has_linear_last, last_inputs
+from convsmith.recipes.limit import Limit
+from convsmith.recipes.prepare import Plan, fit_network, make_model, prepare, whole_network
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import Outcome, train_plan
 from convsmith.recipes.similarity import Similarity, measure_similarity
+from convsmith.recipes.within import shortened, smaller_within
 from convsmith.runs.subject import make_module
+from convsmith.training.logistic import fit_layer
 from convsmith.training.options import Rule
 
 # Training images per class from which there are many: a tenth of ImageNet's, whose classes have about 1,300.
 MANY = 100
+# The share of the last layer's errors that deeper layers are taken to mend, to see whether that could be told at all:
+# a rule of thumb of ours.
+GAIN = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,8 @@ def finetune(
     *,
     out: Path | None = None,
     quiet: bool = False,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
+    limit: Limit | None = None,
 ) -> tuple[Outcome, Prepared | None]:
     """Train by a recipe of `finetuning_recipe`; the run's own recipe then repeats it without this.
 
@@ -51,33 +59,59 @@ def finetune(
     prepared: list[Prepared] = []
 
     def planned() -> Plan:
-        prepared.append(prepare_finetuning(recipe, tuning))
+        prepared.append(prepare_finetuning(recipe, tuning, say=say, quiet=quiet, limit=limit))
         return prepared[0].plan
 
     outcome = train_plan(planned, recipe.engine, out=out, quiet=quiet, say=say)
     return outcome, prepared[0] if prepared else None
 
 
-def prepare_finetuning(recipe: Recipe, tuning: FineTuning) -> Prepared:
-    """Open data and weights, choose the mode where none is given, and write it into the recipe as rules and edits."""
+def prepare_finetuning(
+    recipe: Recipe, tuning: FineTuning, *, say: Say = lambda text: None, quiet: bool = True, limit: Limit | None = None
+) -> Prepared:
+    """Open data and weights, choose the mode where none is given, and write it into the recipe as rules and edits.
+
+    Within the `limit`, deeper layers learn as long as it allows. `say` hears what takes time before it begins.
+    """
     check_tuning(recipe, tuning)
+    began = time.perf_counter()
     plan = prepare(recipe)
+    if limit is not None:
+        plan = smaller_within(plan, limit)
     per_class = _images_per_class(plan)
-    similarity = None
     notes = [_what_learns(tuning)] if tuning.mode else []
+    similarity = None
     if tuning.mode is None:
         _check_measurable(plan)
-        similarity = measure_similarity(plan)
+        similarity = measure_similarity(plan, say, quiet)
         tuning, why = choose_mode(per_class, similarity)
         notes = [why]
+        if tuning.mode != "probe" and can_regress(plan):
+            tuning, why = where_it_pays(plan, tuning, why, say, quiet)
+            notes = [why]
+        if tuning.mode == "probe" and tuning.classifier is None and can_regress(plan) and not tuning.by_steps:
+            tuning = replace(tuning, classifier="logistic")
+    plan = replace(_with_tuning(plan, tuning, notes, limit), spent=time.perf_counter() - began)
+    return Prepared(plan, tuning, per_class, similarity)
+
+
+def _with_tuning(plan: Plan, tuning: FineTuning, notes: list[str], limit: Limit | None) -> Plan:
+    """The plan whose recipe says what learns, as long as the limit allows."""
+    recipe = plan.recipe
+    if tuning.classifier == "logistic" and recipe.solver != "logistic":
+        recipe = replace(by_regression(recipe), label_smoothing=0.0)
+    elif tuning.mode != "probe" and can_regress(plan):
+        recipe = replace(recipe, start_head=True)
+    plan = replace(plan, recipe=recipe)
     if isinstance(plan.network, Network):
-        recipe = with_tuning(plan.recipe, plan.network, tuning)
+        recipe = with_tuning(recipe, plan.network, tuning)
     else:
         recipe = _with_rules_of_module(plan, tuning)
     if recipe.edits != plan.recipe.edits:
         network, whole = fit_network(recipe, plan.dataset, []), whole_network(recipe, plan.dataset)
         plan = replace(plan, network=network, whole=whole)
-    return Prepared(replace(plan, recipe=recipe, notes=(*plan.notes, *notes)), tuning, per_class, similarity)
+    plan = replace(plan, recipe=recipe, notes=(*plan.notes, *notes))
+    return plan if limit is None or recipe.solver != "steps" else shortened(plan, limit)
 
 
 def choose_mode(per_class: float, similarity: Similarity) -> tuple[FineTuning, str]:
@@ -100,6 +134,30 @@ def choose_mode(per_class: float, similarity: Similarity) -> tuple[FineTuning, s
         like = f"the features of {similarity.best} serve better than the last ones, so the task is unlike the source's"
     probes = f"linear probes on {similarity.count:,} validation images: {shown}"
     return tuning, f"{_what_learns(tuning)}: {many}; {like} ({probes})"
+
+
+def can_regress(plan: Plan) -> bool:
+    """Whether a logistic regression can give the plan's last layer: one class for each image, its loss, linear."""
+    recipe = plan.recipe
+    if plan.dataset.card.multilabel or recipe.task or recipe.loss.kind not in (None, "cross_entropy"):
+        return False
+    return has_linear_last(make_module(plan.network, recipe.seed))
+
+
+def where_it_pays(plan: Plan, tuning: FineTuning, why: str, say: Say, quiet: bool) -> tuple[FineTuning, str]:
+    """The tuning, or a probe where what deeper layers could gain would not show on the validation images; and why."""
+    module = make_model(plan, [])
+    inputs = last_inputs(plan, module, say, quiet)
+    layer = fit_layer(module, inputs, len(plan.dataset.card.classes))
+    right = int((layer.outputs(inputs.val[0]).argmax(1).numpy() == inputs.val[1]).sum())
+    count = len(inputs.val[1])
+    alone = f"the last layer alone gets {right:,} of {count:,} validation images right"
+    if GAIN * (count - right) > (right * (count - right) / count) ** 0.5:
+        return tuning, f"{why}; {alone}, and {GAIN:.0%} fewer errors would show"
+    return FineTuning("probe", by_steps=tuning.by_steps), (
+        f"mode probe: {alone}; {GAIN:.0%} fewer errors would not show on so few, so deeper layers stay as they are "
+        f"(--{_what_learns(tuning)} has them learn)"
+    )
 
 
 def _check_measurable(plan: Plan) -> None:

@@ -3,8 +3,8 @@
 import math
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from convsmith.base.errors import UsageError
-from convsmith.data.augment import normalise
-from convsmith.data.loaders import Loader
+from convsmith.nets.tree import MAIN
 from convsmith.runs.directory import RunDirectory
 from convsmith.training.fit import epoch_line, save_state
 from convsmith.training.job import Job, State
@@ -23,45 +22,56 @@ from convsmith.training.progress import Progress
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 # Tight enough that it does not matter from where the search began.
 _ITERATIONS, _TOLERANCE = 2000, 1e-6
+# Training images up to which the penalty is chosen on fifths of them: some seconds of work.
+FEW, FOLDS = 2000, 5
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the last layer receives, float32 (N, features), and the classes (N,), of training and validation images.
+
+    `class_weights` are those of the classes in the loss; `seconds` is what computing the features took.
+    """
+
+    train: Pair
+    val: Pair
+    class_weights: Sequence[float] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A linear layer: `weight` (classes, features), `bias` (classes,); `strength` is the C that it was fitted with."""
+    """A linear layer: `weight` (classes, features), `bias` (classes,); `strength` is the C that it was fitted with.
+
+    `why` says how that was chosen.
+    """
 
     weight: np.ndarray
     bias: np.ndarray
     strength: float
+    why: str = ""
 
     def outputs(self, features: np.ndarray) -> Tensor:
         """Outputs (N, classes) of features (N, features)."""
         return torch.from_numpy(features @ self.weight.T + self.bias)
 
 
-def solve(
-    job: Job, state: State, run: RunDirectory, images: Loader, class_weights: Sequence[float], progress: Progress
-) -> str:
-    """Fit the model's last layer to the training `images`, the penalty chosen on the validation images; "finished".
+def solve(job: Job, state: State, run: RunDirectory, inputs: Inputs, progress: Progress) -> str:
+    """Give the model's last layer the regression of its `inputs`; "finished".
 
     It is one step as long as the run: a run that was stopped before begins it again, with the same result.
     """
     if state.step >= job.span.total_steps:
         return "finished"
     began = time.perf_counter()
-    layer = last_linear(state.model)
-    if job.validation is None:
-        raise UsageError("the penalty of a logistic regression is chosen on validation images, and there are none")
-    train = layer_inputs(state.model, layer, images, job)
-    val = layer_inputs(state.model, layer, job.validation, job)
-    found = regression(train, val, len(job.task.labels), class_weights)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(found.weight))
-        layer.bias.copy_(torch.from_numpy(found.bias))
+    found = fit_layer(state.model, inputs, len(job.task.labels))
     state.step = job.span.total_steps
-    state.images += len(train[1])
-    training, validation = (_summary(job, found, *of) for of in (train, val))
+    state.images += len(inputs.train[1])
+    training, validation = (_summary(job, found, *of) for of in (inputs.train, inputs.val))
     state.best = validation
-    state.seconds += time.perf_counter() - began
+    state.seconds += inputs.seconds + time.perf_counter() - began
     row: dict[str, Any] = {
         "epoch": math.ceil(state.step / job.span.steps_per_epoch),
         "step": state.step,
@@ -76,83 +86,91 @@ def solve(
     }
     run.append_metrics(row)
     job.tracker.row(row)
-    run.log(f"logistic regression on {train[0].shape[1]} features: C = {found.strength:g} has the lowest val loss")
+    run.log(f"logistic regression on {inputs.train[0].shape[1]} features: {found.why}")
     progress.line(f"logistic regression, C = {found.strength:g}: " + epoch_line(row, row["epoch"]))
     save_state(job, state, run, best=True)
     return "finished"
 
 
-def last_linear(model: nn.Module) -> nn.Linear:
-    """The linear layer that gives the outputs; UsageError where the last layer with weights is another."""
-    layers = [m for m in _main(model).modules() if any(True for _ in m.parameters(recurse=False))]
-    if not layers or not isinstance(layers[-1], nn.Linear) or layers[-1].bias is None:
-        kind = type(layers[-1]).__name__ if layers else "nothing"
+def fit_layer(model: nn.Module, inputs: Inputs, classes: int) -> Classifier:
+    """Give the last linear layer of `model` the regression of what it receives; says what it was."""
+    layer = model.get_submodule(last_linear(model))
+    found = regression(inputs, classes)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(found.weight))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        layer.bias.copy_(torch.from_numpy(found.bias))  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return found
+
+
+def last_linear(model: nn.Module) -> str:
+    """The path of the linear layer that gives the outputs; UsageError where the last layer with weights is another."""
+    main = _main(model)
+    layers = [(name, m) for name, m in main.named_modules() if any(True for _ in m.parameters(recurse=False))]
+    name, layer = layers[-1] if layers else ("", None)
+    if not isinstance(layer, nn.Linear) or layer.bias is None:
+        kind = "nothing" if layer is None else type(layer).__name__
         raise UsageError(f"logistic regression makes a linear layer, and the network's last layer is {kind}")
-    return layers[-1]
+    return name if main is model else f"{MAIN}.{name}"
 
 
-def layer_inputs(model: nn.Module, layer: nn.Linear, images: Loader, job: Job) -> tuple[np.ndarray, np.ndarray]:
-    """What `layer` receives for each image, float64 (N, features), and the classes (N,); the model in evaluation.
+def regression(inputs: Inputs, classes: int) -> Classifier:
+    """The regression of the training features to their classes.
 
-    UsageError where the outputs of the model are not those of the layer.
+    Its penalty has the lowest loss: of few training images on fifths of them, each left out in turn, which leaves the
+    validation images out of the choice; of more than `FEW` on the validation images, since five times the work would
+    take minutes. Features get mean 0 and deviation 1 first, so that the penalty means the same to each; the layer has
+    that inside. UsageError where a class has no training image, or a feature is not finite.
     """
-    seen: list[Tensor] = []
-    features: list[np.ndarray] = []
-    targets: list[np.ndarray] = []
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen[:] = [inputs[0], output.clone()]  # which what follows may write over
-
-    hook = layer.register_forward_hook(note)
-    model.eval()
-    try:
-        with torch.no_grad(), job.engine.uncompiled():
-            for batch in images.epoch(0):
-                outputs = model(normalise(batch.images, job.preprocess, memory_format=job.engine.memory_format))
-                if not seen or not torch.equal(seen[1], outputs):
-                    raise UsageError("logistic regression: something follows the network's last linear layer")
-                features.append(seen[0].double().cpu().numpy())
-                targets.append(batch.targets.cpu().numpy())
-    finally:
-        hook.remove()
-    return np.concatenate(features), np.concatenate(targets)
-
-
-def regression(
-    train: tuple[np.ndarray, np.ndarray],
-    val: tuple[np.ndarray, np.ndarray],
-    classes: int,
-    class_weights: Sequence[float] = (),
-) -> Classifier:
-    """The regression of features (N, features) to classes (N,) whose penalty has the lowest loss on `val`.
-
-    Features get mean 0 and deviation 1 first, so that the penalty means the same to each; the layer has that inside.
-    UsageError where a class has no training image, or a feature is no number.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression  # a second of imports that other runs do without
-
+    train, val = inputs.train, inputs.val
     if not (np.isfinite(train[0]).all() and np.isfinite(val[0]).all()):
-        raise UsageError("logistic regression: the features hold values that are no numbers")
+        raise UsageError("logistic regression: the features hold values that are not finite")
     missing = sorted(set(range(classes)) - set(train[1].tolist()))
     if missing:
         raise UsageError(f"logistic regression: class number {missing[0]} of {classes} has no training image")
-    mean, deviation = train[0].mean(axis=0), train[0].std(axis=0)
+    each = np.asarray(inputs.class_weights)[train[1]] if inputs.class_weights else None
+    if (folds := _folds(train[1])) is not None:
+        losses = sum(_losses(train, rest, each, part, train) for rest, part in folds)
+        strength = STRENGTHS[int(np.argmin(losses))]
+        why = f"C = {strength:g} has the lowest loss on fifths of the training images that are left out in turn"
+    else:
+        strength = STRENGTHS[int(np.argmin(_losses(train, slice(None), each, slice(None), val)))]
+        why = f"C = {strength:g} has the lowest val loss"
+    return replace(next(_fitted(train, slice(None), each, (strength,))), why=why)
+
+
+def _folds(targets: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]] | None:
+    """Five ways to leave out a fifth of few images, each class in proportion; None for many, or too few of a class."""
+    from sklearn.model_selection import StratifiedKFold
+
+    if len(targets) > FEW or np.bincount(targets).min() < FOLDS:
+        return None
+    return list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(targets, targets))
+
+
+def _losses(train: Pair, rest: Any, each: np.ndarray | None, part: Any, of: Pair) -> np.ndarray:
+    """The cross-entropy on the images `part` of a pair for each strength, fitted to the training images `rest`."""
+    targets = torch.from_numpy(of[1][part])
+    outputs = (found.outputs(of[0][part]) for found in _fitted(train, rest, each, STRENGTHS))
+    return np.array([torch.nn.functional.cross_entropy(each, targets, reduction="sum").item() for each in outputs])
+
+
+def _fitted(train: Pair, at: Any, each: np.ndarray | None, strengths: Sequence[float]) -> Iterator[Classifier]:
+    """A classifier for each of the strengths, from strong penalties to weak; each search begins at the last result."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression  # a second of imports that other runs do without
+
+    features, targets = train[0][at].astype(np.float64), train[1][at]
+    mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation < 1e-12] = 1.0
-    inputs = (train[0] - mean) / deviation
-    each = np.asarray(class_weights)[train[1]] if class_weights else None
     model = LogisticRegression(max_iter=_ITERATIONS, tol=_TOLERANCE, warm_start=True)
-    found: list[tuple[float, Classifier]] = []
-    with warnings.catch_warnings():
-        # Weak penalties may need more: what they reached is compared like all others.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for strength in STRENGTHS:
-            model.set_params(C=strength).fit(inputs, train[1], sample_weight=each)
-            weight, bias = (_of_all_classes(np.atleast_1d(of)) for of in (model.coef_, model.intercept_))
-            layer = Classifier(weight / deviation, bias - (weight / deviation) @ mean, strength)
-            loss = torch.nn.functional.cross_entropy(layer.outputs(val[0]), torch.from_numpy(val[1])).item()
-            found.append((loss, layer))
-    return min(found, key=lambda pair: pair[0])[1]
+    for strength in strengths:
+        with warnings.catch_warnings():
+            # Weak penalties may need more: what they reached is compared like all others.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            weight_of = None if each is None else each[at]
+            model.set_params(C=strength).fit((features - mean) / deviation, targets, sample_weight=weight_of)
+        weight, bias = (_of_all_classes(np.atleast_1d(of)) for of in (model.coef_, model.intercept_))
+        yield Classifier(weight / deviation, bias - (weight / deviation) @ mean, strength)
 
 
 def _of_all_classes(values: np.ndarray) -> np.ndarray:

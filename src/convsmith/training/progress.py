@@ -37,13 +37,13 @@ class Silent:
 class Plain:
     """Lines, at most one every few seconds besides those that are to stay."""
 
-    def __init__(self, total: int, stream: TextIO):
-        self.total, self.stream = total, stream
+    def __init__(self, total: int, stream: TextIO, unit: str = "step"):
+        self.total, self.stream, self.unit = total, stream, unit
         self.last = time.monotonic()
 
     def update(self, step: int, text: Callable[[], str]) -> None:
         if time.monotonic() - self.last >= PLAIN_SECONDS:
-            self.line(f"step {step}/{self.total}  {text()}")
+            self.line(f"{self.unit} {step}/{self.total}  {text()}")
 
     def line(self, text: str) -> None:
         self.last = time.monotonic()
@@ -55,7 +55,7 @@ class Plain:
 class Bar:
     """A live bar with the time left."""
 
-    def __init__(self, total: int, stream: TextIO):
+    def __init__(self, total: int, stream: TextIO, unit: str = "step"):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
@@ -63,7 +63,7 @@ class Bar:
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("steps"),
+            TextColumn(f"{unit}s"),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
         )
@@ -84,9 +84,9 @@ class Bar:
         self.bar.stop()
 
 
-def make_progress(total: int, quiet: bool = False, stream: TextIO | None = None) -> Progress:
-    """The kind of progress that suits the stream (stderr by default)."""
+def make_progress(total: int, quiet: bool = False, stream: TextIO | None = None, unit: str = "step") -> Progress:
+    """The kind of progress that suits the stream (stderr by default), counted in `unit`."""
     if quiet:
         return Silent()
     target: TextIO = sys.stderr if stream is None else stream
-    return Bar(total, target) if target.isatty() else Plain(total, target)
+    return Bar(total, target, unit) if target.isatty() else Plain(total, target, unit)

@@ -1,0 +1,196 @@
+"""What a frozen network makes of images: computed once by the fastest engine and kept on the disk (feature store)."""
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from convsmith.base.errors import CheckFailed
+from convsmith.data.augment import normalise
+from convsmith.data.cache import KEPT, decoders
+from convsmith.data.examples import Examples
+from convsmith.data.loaders import evaluation_loader
+from convsmith.data.options import DataOptions
+from convsmith.data.preprocess import Preprocess
+from convsmith.data.slots import FEATURE_BYTES, FEATURES, Slots, open_slots
+from convsmith.engines.choose import automatic
+from convsmith.engines.inference import Inference
+from convsmith.nets.network import Network
+from convsmith.nets.source import Foreign
+from convsmith.report.text import count, duration
+from convsmith.training.engine import Engine, using
+from convsmith.training.progress import make_progress
+
+Say = Callable[[str], None]
+
+BATCH = 16
+# What the columns of the last layer's inputs are called; no stage has such a name.
+LAST = "inputs of the last layer"
+# The largest difference between the network's outputs and those of its last layer on the features, over the largest.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """A network whose features are wanted: its module in evaluation mode on the processor, and its last linear layer.
+
+    `last` is None where the last layer is another: then the features are those of the stages alone. `preprocess` says
+    how images become its input.
+    """
+
+    network: Network | Foreign
+    module: nn.Module
+    last: str | None
+    preprocess: Preprocess
+    engine: Engine
+
+    @property
+    def columns(self) -> dict[str, slice]:
+        """Where the features of each place stand in a row: the mean of each stage's output, and the last inputs."""
+        widths = {}
+        if isinstance(self.network, Network):
+            ends = self.network.trace().stages
+            widths = {name: ends[name].shape.channels for name, _ in self.network.stages}
+        if self.last is not None:
+            layer = self.module.get_submodule(self.last)
+            widths[LAST] = int(layer.in_features)  # pyright: ignore[reportArgumentType]
+        ends = np.cumsum([0, *widths.values()])
+        return {name: slice(int(a), int(b)) for name, a, b in zip(widths, ends[:-1], ends[1:], strict=True)}
+
+    def weights(self) -> str:
+        """The SHA-256 of all weights before the last layer."""
+        digest = hashlib.sha256()
+        for key, tensor in sorted(self.module.state_dict().items()):
+            if not key.startswith(f"{self.last}."):
+                digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)};".encode())
+                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+
+def features(
+    frozen: Frozen, examples: Examples, options: DataOptions, *, quiet: bool = True, say: Say = lambda text: None
+) -> np.ndarray:
+    """The features of each example, float32 (N, columns of `Frozen.columns`); those in the store are read from it.
+
+    `say` hears how many are computed and how long that takes, before it begins. CheckFailed where the last layer on
+    the features does not give the network's own outputs.
+    """
+    width = max(part.stop for part in frozen.columns.values())
+    out = np.empty((len(examples), width), np.float32)
+    store = _open_store(frozen, examples, width, options, say)
+    absent = [i for i in range(len(examples)) if not _read(store, examples, i, out)]
+    if not absent:
+        return out
+    if len(absent) < len(examples):
+        say(f"features of {count(len(examples) - len(absent))} images are at hand")
+    some = examples.subset(absent)
+    with using(frozen.engine):
+        for begin, rows in _computed(frozen, some, options, quiet, say):
+            for place, row in enumerate(rows, begin):
+                out[absent[place]] = row
+                _write(store, examples, absent[place], row)
+    return out
+
+
+def _computed(
+    frozen: Frozen, examples: Examples, options: DataOptions, quiet: bool, say: Say
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Features batch by batch, each with the number of its first example."""
+    record, engine = frozen.preprocess, replace(frozen.engine, precision="fp32")
+    model = Inference(
+        copy.deepcopy(frozen.module), frozen.network, (record.channels, *record.size), engine.channels_last,
+        features_before=frozen.last or "",
+    )  # fmt: skip
+    loader = evaluation_loader(examples, record, options, batch=BATCH, device="cpu")
+    batches = (normalise(batch.images, record) for batch in loader.epoch(0))
+    first = next(batches)
+    _check(frozen, model, first)
+    each = _seconds_each(model, first)
+    say(
+        f"{count(len(examples))} images go through {frozen.network.name} once to compute its features: about "
+        f"{duration(each * len(examples))} ({1 / each:,.0f} images/s, measured)"
+    )
+    compute = automatic(model, engine, BATCH, len(examples), lambda: first, say)
+    progress, done = make_progress(len(examples), quiet, unit="image"), 0
+    try:
+        for images in [first]:
+            yield done, compute(images).numpy()
+            done += len(images)
+        for images in batches:
+            yield done, compute(images).numpy()
+            done += len(images)
+            progress.update(done, lambda: "features")
+    finally:
+        progress.close()
+
+
+def _seconds_each(model: Inference, images: Tensor) -> float:
+    with torch.no_grad():
+        given = model.given()
+        given(images[:1])  # the first call sets up what later ones use
+        start = time.perf_counter()
+        given(images)
+        return (time.perf_counter() - start) / len(images)
+
+
+def _check(frozen: Frozen, model: Inference, images: Tensor) -> None:
+    """Hold the last layer on the features against the network's own outputs."""
+    if frozen.last is None:
+        return
+    layer = frozen.module.get_submodule(frozen.last)
+    with torch.no_grad():
+        own = frozen.module(images)
+        found = layer(model.given()(images)[:, frozen.columns[LAST]])
+    if own.shape != found.shape or (own - found).abs().max() > TOLERANCE * own.abs().max().clamp(min=1e-6):
+        raise CheckFailed(
+            f"{frozen.network.name}: its outputs are not those of its last linear layer ({frozen.last}), so the layer "
+            "cannot be learned on features computed once; take --classifier linear"
+        )
+
+
+def _open_store(frozen: Frozen, examples: Examples, width: int, options: DataOptions, say: Say) -> Slots | None:
+    """The store of these features, where the images have a place of their own on the disk."""
+    if options.cache == "off" or not isinstance(examples, KEPT) or examples.stored is None:
+        return None
+    stored, record = examples.stored, frozen.preprocess.to_json()
+    network = frozen.network.to_json() if isinstance(frozen.network, Network) else frozen.network.source
+    about = {
+        "source": stored.source,
+        "split": stored.split,
+        "count": stored.count,
+        "fingerprint": stored.fingerprint,
+        "shape": [1, 1, width * FEATURE_BYTES],
+        "weights": frozen.weights(),
+        # A header has little room: what is long goes in by its hash.
+        "network": hashlib.sha256(json.dumps(network, sort_keys=True).encode()).hexdigest(),
+        "preprocess": hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest(),
+        "decoder": decoders(),
+        "torch": torch.__version__,
+    }
+    store, problem = open_slots(about, FEATURES, len(examples))
+    if problem:
+        say(f"features are {problem}")
+    return store
+
+
+def _read(store: Slots | None, examples: Examples, i: int, out: np.ndarray) -> bool:
+    if store is None or not isinstance(examples, KEPT):
+        return False
+    row = np.empty(store.shape, np.uint8)
+    if not store.read(examples.number(i), examples.stamp(i), row):
+        return False
+    out[i] = row.reshape(-1).view(np.float32)
+    return True
+
+
+def _write(store: Slots | None, examples: Examples, i: int, row: np.ndarray) -> None:
+    if store is not None and isinstance(examples, KEPT):
+        store.write(
+            examples.number(i), examples.stamp(i), np.ascontiguousarray(row).view(np.uint8).reshape(store.shape)
+        )

@@ -1,0 +1,41 @@
+"""A limit of time for a command: `10min`. No torch here."""
+
+import re
+import time
+from dataclasses import dataclass, field
+
+from convsmith.base.errors import UsageError
+from convsmith.report.text import duration
+
+_TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|min|m|h)\s*")
+_SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
+# The share of what is left that steps may take: speed varies, and the last evaluation and the report come after them.
+_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Seconds from now in which a command should end; `given` says that the user set them.
+
+    `sizes` says whether images may become smaller for it: not where the user has set their size.
+    """
+
+    seconds: float
+    given: bool = True
+    sizes: bool = True
+    began: float = field(default_factory=time.monotonic)
+
+    def left(self) -> float:
+        """Seconds that training may still take; never none, so that something is learned."""
+        return max(1.0, _SHARE * (self.seconds - (time.monotonic() - self.began)))
+
+    def __str__(self) -> str:
+        return f"within {duration(self.seconds)}" + ("" if self.given else " (--within sets another time)")
+
+
+def read_limit(text: str, sizes: bool = True) -> Limit:
+    """The limit that `10min`, `90s` or `1.5h` states."""
+    match = _TEXT.fullmatch(str(text))
+    if not match or float(match[1]) <= 0:
+        raise UsageError(f"within: expected a time such as 90s, 10min or 2h, received {text!r}")
+    return Limit(float(match[1]) * _SECONDS[match[2]], sizes=sizes)

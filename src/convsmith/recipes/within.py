@@ -1,0 +1,132 @@
+"""A limit of time: how long, at which size and what learns of a recipe, by this machine's measured speed."""
+
+import time
+from dataclasses import replace
+
+import torch
+
+from convsmith.base.durations import Duration
+from convsmith.data.augment import normalise
+from convsmith.data.examples import spread
+from convsmith.data.loaders import decode_all
+from convsmith.recipes.estimate import estimate
+from convsmith.recipes.limit import Limit
+from convsmith.recipes.prepare import Plan, make_model, prepare
+from convsmith.recipes.recipe import Recipe
+from convsmith.report.text import count, duration
+from convsmith.training.engine import using
+from convsmith.training.options import Ema, Swa
+
+# A network that learns from nothing sees each image at least so often before its images become smaller; and the sides
+# that they may get.
+LEAST_EPOCHS, SIDES = 15, (192, 160, 128, 96, 64)
+_TRIAL = 16  # images
+
+
+def shortened(plan: Plan, limit: Limit) -> Plan:
+    """The plan, with as many of its epochs as the limit allows; a plan that takes less stays, and both is said."""
+    expected, left = estimate(plan).seconds, limit.left()
+    if expected <= left:
+        return _noted(plan, f"{plan.recipe.length} take about {duration(expected)}: {limit}")
+    recipe = scaled(plan.recipe, left / expected, len(plan.dataset.train))
+    return _noted(
+        replace(plan, recipe=recipe),
+        f"{recipe.length} in place of {plan.recipe.length}, which would take {duration(expected)}: {limit}",
+    )
+
+
+def planned(recipe: Recipe, limit: Limit | None) -> Plan:
+    """The plan of a recipe that learns from nothing: fewer epochs, and smaller images, where the limit asks it."""
+    plan = prepare(recipe)
+    if limit is None or recipe.solver != "steps":
+        return plan
+    side = max(plan.dataset.preprocess.size)
+    expected, left = estimate(plan).seconds, limit.left()
+    epochs = recipe.length.amount if recipe.length.unit == "ep" else 0
+    needed = expected * min(1.0, LEAST_EPOCHS / epochs) if epochs else expected
+    if limit.sizes and needed > left:
+        # What a network takes goes with the area of its images.
+        fitting = [s for s in SIDES if s < side and needed * (s / side) ** 2 <= left]
+        smaller = fitting[0] if fitting else min(s for s in (*SIDES, side) if s <= side)
+        if smaller < side:
+            plan = prepare(recipe.edit(data__size=smaller))
+            plan = _noted(plan, f"images of {smaller} pixels a side in place of {side}: {limit}")
+    return shortened(plan, limit)
+
+
+def smaller_within(plan: Plan, limit: Limit) -> Plan:
+    """The plan whose images all go through its network once within the limit: smaller, where they would not else."""
+    data = plan.dataset
+    images = len(data.train) + len(data.val) + (0 if data.test is None else len(data.test))
+    side, left = max(data.preprocess.size), limit.left()
+    each = _seconds_each(plan)
+    if each * images <= left or not limit.sizes:
+        return plan
+    fitting = [s for s in SIDES if s < side and each * images * (s / side) ** 2 <= left]
+    smaller = fitting[0] if fitting else min(s for s in (*SIDES, side) if s <= side)
+    if smaller == side:
+        return plan
+    return _noted(
+        prepare(plan.recipe.edit(data__size=smaller)),
+        f"images of {smaller} pixels a side in place of {side}, at which {count(images)} take "
+        f"{duration(each * images)}: {limit}",
+    )
+
+
+def scaled(recipe: Recipe, ratio: float, images: int) -> Recipe:
+    """The recipe `ratio` times as long, and with it all that it states in epochs or steps."""
+    amount = recipe.length.amount * ratio
+    if recipe.length.unit == "ep" and amount >= 1:
+        length = Duration(float(int(amount)), "ep")
+        ratio = length.amount / recipe.length.amount
+    elif recipe.length.unit == "ep":
+        length = Duration(float(max(1, int(amount * max(1, images // recipe.batch)))), "steps")
+    else:
+        length = Duration(float(max(1, int(amount))), "steps")
+    schedule, stopping, average = recipe.schedule, recipe.early_stopping, recipe.optimiser.average
+    if isinstance(average, Ema):
+        average = replace(average, start=_times(average.start, ratio))
+    elif isinstance(average, Swa):
+        average = replace(average, start=_times(average.start, ratio), every=_times(average.every, ratio))
+    resize = recipe.resize and replace(
+        recipe.resize, start=_times(recipe.resize.start, ratio), end=_times(recipe.resize.end, ratio)
+    )
+    patience = stopping.patience and _times(stopping.patience, ratio)
+    return replace(
+        recipe,
+        length=length,
+        schedule=replace(
+            schedule,
+            warmup=_times(schedule.warmup, ratio),
+            at=tuple(_times(at, ratio) for at in schedule.at),
+            every=_times(schedule.every, ratio),
+            patience=_times(schedule.patience, ratio),
+        ),
+        early_stopping=replace(stopping, patience=patience),
+        optimiser=replace(recipe.optimiser, average=average),
+        resize=resize,
+    )
+
+
+def _times(value: Duration, ratio: float) -> Duration:
+    """Shares of the run stay what they are."""
+    if value.unit == "%" or not value.amount:
+        return value
+    return Duration(max(0.001, round(value.amount * ratio, 3)), value.unit)
+
+
+def _seconds_each(plan: Plan) -> float:
+    """Seconds of one image through the plan's network, decoding included."""
+    some = plan.dataset.train.subset(spread(len(plan.dataset.train), _TRIAL))
+    module = make_model(plan, []).eval()
+    with using(plan.engine), torch.no_grad():
+        images = normalise(decode_all(some, plan.dataset.preprocess, 1), plan.dataset.preprocess)
+        module(images[:1])  # the first call sets up what later ones use
+        began = time.perf_counter()
+        decode_all(some, plan.dataset.preprocess, 1)
+        module(images)
+        return (time.perf_counter() - began) / len(some)
+
+
+def _noted(plan: Plan, note: str) -> Plan:
+    return replace(plan, notes=(*plan.notes, note))
