@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 
 import convsmith as cs
 from convsmith.base.errors import CheckFailed, UsageError
@@ -31,7 +32,8 @@ from convsmith.recipes.similarity import Similarity, measure_similarity, probe_a
 from convsmith.recipes.transfer import choose_mode, prepare_finetuning
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.subject import open_subject
-from convsmith.training.logistic import regression
+from convsmith.training import logistic
+from convsmith.training.logistic import STRENGTHS, Inputs, regression
 from convsmith.training.options import Rule
 from convsmith.training.rules import grouped
 
@@ -237,34 +239,60 @@ def clusters(classes, count, seed, spread=1.0):
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_the_regression_is_scikit_learns_with_the_best_penalty(classes):
-    train, val = clusters(classes, 60, 0), clusters(classes, 40, 1)
-    found = regression(train, val, classes)
-    mean, deviation = train[0].mean(0), train[0].std(0)
-    losses = {}
-    for strength in (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0):
-        model = LogisticRegression(C=strength, max_iter=5000, tol=1e-8).fit((train[0] - mean) / deviation, train[1])
-        probabilities = model.predict_proba((val[0] - mean) / deviation)
-        losses[strength] = -np.log(probabilities[np.arange(40), val[1]]).mean()
-        if strength == found.strength:
-            ours = found.outputs(val[0]).softmax(dim=1).numpy()
-            np.testing.assert_allclose(ours, probabilities, atol=1e-3)
+def test_the_regression_is_scikit_learns_with_the_best_penalty_on_fifths(classes):
+    train, val = clusters(classes, 60, 0, spread=2.0), clusters(classes, 40, 1, spread=2.0)
+    found = regression(Inputs(train, val), classes)
+    losses = dict.fromkeys(STRENGTHS, 0.0)
+    for rest, part in StratifiedKFold(5, shuffle=True, random_state=0).split(*train):
+        for strength in STRENGTHS:
+            losses[strength] += scikit_loss(take(train, rest), take(train, part), strength)[0]
     assert found.strength == min(losses, key=losses.get)
+    assert found.why.endswith("on fifths of the training images that are left out in turn")
+    _, probabilities = scikit_loss(train, val, found.strength)
+    np.testing.assert_allclose(found.outputs(val[0]).softmax(dim=1).numpy(), probabilities, atol=1e-3)
+
+
+@pytest.mark.parametrize("few", [59, 60])
+def test_of_many_images_the_validation_images_choose_the_penalty(few, monkeypatch):
+    monkeypatch.setattr(logistic, "FEW", few)
+    train, val = clusters(3, 60, 0, spread=2.0), clusters(3, 40, 1, spread=2.0)
+    found = regression(Inputs(train, val), 3)
+    losses = {strength: scikit_loss(train, val, strength)[0] for strength in STRENGTHS}
+    if few < 60:
+        assert found.strength == min(losses, key=losses.get)
+    assert found.why.endswith("lowest val loss") == (few < 60)
+
+
+def test_a_class_of_fewer_than_five_images_has_no_fifths():
+    train, val = clusters(8, 30, 0), clusters(8, 40, 1)  # two classes have 3
+    assert regression(Inputs(train, val), 8).why.endswith("has the lowest val loss")
+
+
+def take(pair, at):
+    return pair[0][at], pair[1][at]
+
+
+def scikit_loss(train, val, strength):
+    """The sum of the cross-entropy on `val`, and the probabilities, of scikit-learn's regression."""
+    mean, deviation = train[0].mean(0), train[0].std(0)
+    model = LogisticRegression(C=strength, max_iter=5000, tol=1e-8).fit((train[0] - mean) / deviation, train[1])
+    probabilities = model.predict_proba((val[0] - mean) / deviation)
+    return -np.log(probabilities[np.arange(len(val[1])), val[1]]).sum(), probabilities
 
 
 def test_images_count_by_their_class_in_a_regression():
     train, val = clusters(3, 60, 0, spread=3.0), clusters(3, 60, 1, spread=3.0)
-    weighted = regression(train, val, 3, class_weights=(10.0, 0.1, 0.1)).outputs(val[0]).argmax(dim=1)
-    plain = regression(train, val, 3).outputs(val[0]).argmax(dim=1)
+    weighted = regression(Inputs(train, val, (10.0, 0.1, 0.1)), 3).outputs(val[0]).argmax(dim=1)
+    plain = regression(Inputs(train, val), 3).outputs(val[0]).argmax(dim=1)
     assert (weighted == 0).sum() > (plain == 0).sum()
 
 
-def test_a_class_without_images_and_features_that_are_no_numbers_are_refused():
+def test_a_class_without_images_and_features_that_are_not_finite_are_refused():
     train, val = clusters(3, 30, 0), clusters(3, 30, 1)
     with pytest.raises(UsageError, match="class number 3 of 4 has no training image"):
-        regression(train, val, 4)
-    with pytest.raises(UsageError, match="features hold values that are no numbers"):
-        regression((train[0] * np.inf, train[1]), val, 3)
+        regression(Inputs(train, val), 4)
+    with pytest.raises(UsageError, match="features hold values that are not finite"):
+        regression(Inputs((train[0] * np.inf, train[1]), val), 3)
 
 
 def test_a_logistic_run_says_what_it_found_and_resumes_to_the_same(photo_run, others, tmp_path, command):

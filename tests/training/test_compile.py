@@ -2,8 +2,6 @@
 
 import shutil
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -11,7 +9,6 @@ import torch
 from convsmith.base import compiler
 from convsmith.base.compiler import missing_compiler
 from convsmith.base.errors import UsageError
-from convsmith.data.loaders import Batch
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.views import read_views
 from convsmith.nets.build import build
@@ -21,7 +18,6 @@ from convsmith.recipes.compiling import GRAPHS
 from convsmith.recipes.prepare import prepare
 from convsmith.recipes.recipe import Recipe
 from convsmith.training.engine import COMPILE_FLOPS, resolve
-from convsmith.training.logistic import last_linear, layer_inputs
 from convsmith.training.options import EngineOptions
 from convsmith.training.viewer import make_viewer
 
@@ -86,7 +82,7 @@ def test_stages_that_are_computed_again_are_not_compiled(monkeypatch):
     assert str(caught.value) == f"engine.compile: {why}; leave out --edit recompute, or --engine.compile off"
 
 
-def test_views_and_features_are_of_the_module_as_it_is():
+def test_views_are_of_the_module_as_it_is():
     """Another graph for their sizes would cost minutes, and fused operations round otherwise."""
     engine = replace(resolve(EngineOptions(device="cpu", precision="fp32", threads=1)), compile=True)
     preprocess, images = Preprocess(mode="L", size=(32, 32), mean=(0.4,), std=(0.3,)), torch.zeros(2, 1, 32, 32).byte()
@@ -98,11 +94,6 @@ def test_views_and_features_are_of_the_module_as_it_is():
     module.compile(backend=compiler_called)
     viewer = make_viewer(module, network("lenet5"), read_views("mirror"), preprocess, engine)
     assert viewer.outputs([images], 0).shape == (2, 10)
-    numbers = torch.arange(2)
-    loader: Any = SimpleNamespace(epoch=lambda epoch: [Batch(images, numbers, numbers, numbers)])
-    job: Any = SimpleNamespace(engine=engine, preprocess=preprocess)
-    features, targets = layer_inputs(module, last_linear(module), loader, job)
-    assert (features.shape, targets.tolist()) == ((2, 84), [0, 1])
     with pytest.raises(Exception, match="compiled"):
         module(torch.zeros(2, 1, 32, 32))
 
