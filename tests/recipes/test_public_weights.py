@@ -90,7 +90,7 @@ def test_lite0_names_photographs_of_fruit(lite0):
 
 @FRUIT_HERE
 def test_lite0_is_timms_network_with_the_same_weights(lite0):
-    """Its padding and eps are TensorFlow's: timm's other form, with half of the zeros on each side, answers otherwise."""
+    """Its padding and eps are TensorFlow's: timm's other form, with zeros on each side, answers otherwise."""
     timm = pytest.importorskip("timm")
     from convsmith.nets.peers import names_of
 

@@ -1,4 +1,4 @@
-"""Published weights without a network: in a package, in the cache, or nowhere; whose they are is said, hashes are kept."""
+"""Published weights in a package, in the cache, or nowhere: whose they are is said, and hashes are compared."""
 
 import hashlib
 import subprocess
