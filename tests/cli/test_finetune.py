@@ -76,7 +76,7 @@ def test_mistakes(refused, photo_run, here):
     assert refused(*words, "--classifier", "logistic", "--epochs", 3).startswith("a logistic regression has no epochs")
     assert "solver logistic: has no use for augment" in refused(*words, "--classifier", "logistic", "--augment", "flip")
     message = refused("finetune", "resnet18", "--data", folder)
-    assert message.startswith("resnet18 is a network without weights: add --pretrained (torchvision's) or --weights")
+    assert message.startswith("resnet18 is a network without weights: add --pretrained (published ones) or --weights")
     assert message.endswith(f"convsmith train resnet18 --data {folder}")
     assert refused("finetune", "resnet18", "--weights", "w.pth", "--data", folder).startswith("w.pth: no such file")
     assert refused("finetune", folder, "--data", folder).startswith(f"{folder}: is no run, no bundle and no network")

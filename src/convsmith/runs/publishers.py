@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,7 +51,7 @@ class Published:
     licence: str
     bytes: int
     preprocess: Preprocess
-    classes: Callable[[], tuple[str, ...]]
+    classes: Callable[[], tuple[str, ...]] = field(compare=False, repr=False)
     folder: str
     files: tuple[PublishedFile, ...]
     url: str | None = None
