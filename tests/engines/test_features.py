@@ -42,7 +42,9 @@ def data(shared_pictures):
 
 def frozen(data, **last):
     head = seq(flat=Flatten(), hidden=Linear(5), linear=Linear(3), **last)
-    tree = Network("made", "made", Shape(3, (16, 16)), stages=(("stem", Conv(4, 3)),), heads=(("head", head),))
+    tree = Network(
+        name="made", family="made", input=Shape(3, (16, 16)), stages=(("stem", Conv(4, 3)),), heads=(("head", head),)
+    )
     module = build(tree, seed=0).eval()
     return Frozen(tree, module, last_linear(module), data.preprocess, ENGINE)
 
@@ -80,7 +82,7 @@ def test_other_weights_other_pictures_and_other_preprocessing_are_other_features
     network = frozen(data)
     first = features(network, data.val, DataOptions())
     with torch.no_grad():
-        network.module.get_submodule("stem.only").weight.mul_(2)
+        network.module.get_submodule("stem").weight.mul_(2)
     assert not np.array_equal(features(network, data.val, DataOptions()), first)
     record = replace(data.preprocess, mean=(0.1,) * 3)
     assert not np.array_equal(features(replace(network, preprocess=record), data.val, DataOptions()), first)

@@ -40,7 +40,9 @@ class Prepared:
     def to_json(self) -> dict[str, Any]:
         """What `finetune --json` says of the choice."""
         measured = None if self.similarity is None else asdict(self.similarity) | {"similar": self.similarity.similar}
-        return {**asdict(self.tuning), "images_per_class": self.images_per_class, "similarity": measured}
+        chosen = asdict(self.tuning)
+        del chosen["by_steps"]
+        return {**chosen, "images_per_class": self.images_per_class, "similarity": measured}
 
 
 def finetune(
