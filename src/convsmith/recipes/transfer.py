@@ -91,7 +91,7 @@ def prepare_finetuning(
         if tuning.mode != "probe" and can_regress(plan):
             tuning, why = where_it_pays(plan, tuning, why, say, quiet)
             notes = [why]
-        if tuning.mode == "probe" and tuning.classifier is None and can_regress(plan) and not tuning.by_steps:
+        if tuning.mode == "probe" and can_regress(plan) and not by_steps:
             tuning = replace(tuning, classifier="logistic")
     plan = replace(_with_tuning(plan, tuning, notes, limit), spent=time.perf_counter() - began)
     return Prepared(plan, tuning, per_class, similarity)
@@ -156,7 +156,7 @@ def where_it_pays(plan: Plan, tuning: FineTuning, why: str, say: Say, quiet: boo
     alone = f"the last layer alone gets {right:,} of {count:,} validation images right"
     if GAIN * (count - right) > (right * (count - right) / count) ** 0.5:
         return tuning, f"{why}; {alone}, and {GAIN:.0%} fewer errors would show"
-    return FineTuning("probe", by_steps=tuning.by_steps), (
+    return FineTuning("probe"), (
         f"mode probe: {alone}; {GAIN:.0%} fewer errors would not show on so few, so deeper layers stay as they are "
         f"(--{_what_learns(tuning)} has them learn)"
     )

@@ -17,9 +17,9 @@ from convsmith.report.text import count, duration
 from convsmith.training.engine import using
 from convsmith.training.options import Ema, Swa
 
-# A network that learns from nothing sees each image at least so often before its images become smaller; and the sides
-# that they may get.
-LEAST_EPOCHS, SIDES = 15, (192, 160, 128, 96, 64)
+# Training from nothing sees so many images, and each so often, before its images become smaller; and the sides that
+# they may get.
+LEAST_SEEN, LEAST_EPOCHS, SIDES = 25_000, 5, (192, 160, 128, 96, 64)
 _TRIAL = 16  # images
 
 
@@ -42,12 +42,11 @@ def planned(recipe: Recipe, limit: Limit | None) -> Plan:
         return plan
     side = max(plan.dataset.preprocess.size)
     expected, left = estimate(plan).seconds, limit.left()
-    epochs = recipe.length.amount if recipe.length.unit == "ep" else 0
-    needed = expected * min(1.0, LEAST_EPOCHS / epochs) if epochs else expected
+    images = len(plan.dataset.train)
+    seen = recipe.length.steps(max(1, images // recipe.batch)) * recipe.batch
+    needed = expected * min(1.0, max(LEAST_SEEN, LEAST_EPOCHS * images) / seen)
     if limit.sizes and needed > left:
-        # What a network takes goes with the area of its images.
-        fitting = [s for s in SIDES if s < side and needed * (s / side) ** 2 <= left]
-        smaller = fitting[0] if fitting else min(s for s in (*SIDES, side) if s <= side)
+        smaller = _side(side, needed, left)
         if smaller < side:
             plan = prepare(recipe.edit(data__size=smaller))
             plan = _noted(plan, f"images of {smaller} pixels a side in place of {side}: {limit}")
@@ -62,8 +61,7 @@ def smaller_within(plan: Plan, limit: Limit) -> Plan:
     each = _seconds_each(plan)
     if each * images <= left or not limit.sizes:
         return plan
-    fitting = [s for s in SIDES if s < side and each * images * (s / side) ** 2 <= left]
-    smaller = fitting[0] if fitting else min(s for s in (*SIDES, side) if s <= side)
+    smaller = _side(side, each * images, left)
     if smaller == side:
         return plan
     return _noted(
@@ -106,6 +104,12 @@ def scaled(recipe: Recipe, ratio: float, images: int) -> Recipe:
         optimiser=replace(recipe.optimiser, average=average),
         resize=resize,
     )
+
+
+def _side(side: int, seconds: float, left: float) -> int:
+    """The largest side at which what takes `seconds` now fits, by the area of the images; else the smallest."""
+    sides = [s for s in SIDES if s < side]
+    return next((s for s in sides if seconds * (s / side) ** 2 <= left), sides[-1] if sides else side)
 
 
 def _times(value: Duration, ratio: float) -> Duration:
