@@ -86,6 +86,7 @@ def prepare_finetuning(
     if tuning.mode is None:
         _check_measurable(plan)
         similarity = measure_similarity(plan, say, quiet)
+        by_steps = tuning.by_steps
         tuning, why = choose_mode(per_class, similarity)
         notes = [why]
         if tuning.mode != "probe" and can_regress(plan):
