@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from convsmith.data.augment import augment, normalise
+from convsmith.data.loaders import Loader
 from convsmith.runs.checkpoints import save_checkpoint
 from convsmith.runs.directory import RunDirectory
 from convsmith.training.average import refresh_statistics
@@ -21,7 +23,7 @@ from convsmith.training.options import Swa
 from convsmith.training.progress import Progress
 from convsmith.training.rules import set_training
 from convsmith.training.schedule import plateaued, watched
-from convsmith.training.step import Exploded, learning_rate, train_step
+from convsmith.training.step import Exploded, learning_rate, moment, train_step
 
 
 @dataclass
@@ -118,15 +120,7 @@ def _finish_epoch(
     last = state.step >= span.total_steps
     best = False
     if job.validation is not None and (last or state.step % every < span.steps_per_epoch):
-        if state.kept is not state.model and isinstance(job.optimiser.average, Swa):
-            refresh_statistics(state.kept, _training_inputs(job))
-            world.same_statistics(state.kept, mean=True)
-        world.same_statistics(state.kept)
-        evaluation = evaluate(state.kept, job.validation, job.task, job.preprocess, job.engine, world)
-        # One process's numbers for all: what is decided by them must not differ by a last bit.
-        summary = world.lead(evaluation.summary)
-        if not math.isfinite(summary["loss"]):
-            raise Exploded(_no_validation_loss(job, state, epoch, row["train_loss"], summary["loss"]))
+        summary = _validated(job, state, job.validation, row["train_loss"])
         row |= {f"val_{name}": summary[name] for name in logged(summary)}
         best = _better(summary, state.best)
         state.best = summary if best else state.best
@@ -151,29 +145,44 @@ def _finish_epoch(
     return stop
 
 
-def _no_validation_loss(job: Job, state: State, epoch: int, train_loss: float, loss: float) -> str:
+def _validated(job: Job, state: State, images: Loader, train_loss: float) -> dict[str, Any]:
+    """The numbers of an evaluation of the weights to keep; raises `Exploded` where they hold NaN or inf."""
+    world = job.world
+    if state.kept is not state.model and isinstance(job.optimiser.average, Swa):
+        refresh_statistics(state.kept, _training_inputs(job))
+        world.same_statistics(state.kept, mean=True)
+    world.same_statistics(state.kept)
+    evaluation = evaluate(state.kept, images, job.task, job.preprocess, job.engine, world)
+    # One process's numbers for all: what is decided by them must not differ by a last bit.
+    summary = world.lead(evaluation.summary)
+    if not math.isfinite(summary["loss"]):
+        raise Exploded(_no_validation_loss(job, state, images, train_loss, summary["loss"]))
+    if not math.isfinite(summary["score"]):
+        raise Exploded(
+            f"{moment(state.step - 1, job)}: the validation score is {summary['score']:g}, where the loss is "
+            f"{summary['loss']:.4g}. Mend the task: its score has to be finite after any epoch"
+        )
+    return summary
+
+
+def _no_validation_loss(job: Job, state: State, images: Loader, train_loss: float, loss: float) -> str:
     """What to say of a validation loss of NaN or inf: where it comes from, as far as that is found."""
-    moment = f"step {state.step} (epoch {epoch}): the validation loss is {loss:g}"
+    what = f"{moment(state.step - 1, job)}: the validation loss is {loss:g}"
     model, size = state.kept, job.preprocess.size
     slower = f"a lower --lr (now {job.optimiser.lr:g}), a longer --schedule.warmup"
     if (weights := broken(model)) is not None:
-        return f"{moment}: {weights}. Mend with {slower}"
+        return f"{what}: {weights}. Mend with {slower}"
     model.eval()
+    inputs = (normalise(b.images, job.preprocess, memory_format=job.engine.memory_format) for b in images.epoch(0))
     with job.engine.uncompiled():
-        layer = overflowing(model, _validation_inputs(job))
+        layer = overflowing(model, inputs)
     if layer is None:
-        return f"{moment}, where all weights and outputs are finite: the task's evaluation gives that. Mend the task"
+        return f"{what}, where all weights and outputs are finite: the task's evaluation gives that. Mend the task"
     return (
-        f"{moment}, where the training loss is {train_loss:.4g}: {layer} in evaluation. Norms that see a batch in "
+        f"{what}, where the training loss is {train_loss:.4g}: {layer} in evaluation. Norms that see a batch in "
         f"training hide such sizes there. Mend with a larger --size (now {size[1]}x{size[0]}), a larger --batch (now "
         f"{job.training.batch}), {slower} or --optimiser.clip 1"
     )
-
-
-def _validation_inputs(job: Job) -> Iterator[Tensor]:
-    """The validation images (N, C, H, W) that this process evaluates."""
-    for batch in () if job.validation is None else job.validation.epoch(0):
-        yield normalise(batch.images, job.preprocess, memory_format=job.engine.memory_format)
 
 
 def _training_inputs(job: Job) -> Iterator[Tensor]:

@@ -123,7 +123,7 @@ def check(state: State, job: Job, inputs: Tensor) -> None:
         raise Exploded(_exploded(losses, state, job))
     if state.scaler.is_enabled() and state.scaler.get_scale() < SMALLEST_SCALE:
         raise Exploded(
-            f"{_moment(state.step, job)}: the gradient holds NaN or inf at any scale of fp16's loss; steps are "
+            f"{moment(state.step, job)}: the gradient holds NaN or inf at any scale of fp16's loss; steps are "
             "skipped. Mend with --precision fp32"
         )
 
@@ -136,7 +136,7 @@ def _exploded(losses: Sequence[float], state: State, job: Job) -> str:
     if guess is None:
         guess = f"the median size of the losses of the first {job.stop.window} steps"
     return (
-        f"{_moment(state.step, job)}: the mean training loss of the {which} is {sum(losses) / count:.4g}, above "
+        f"{moment(state.step, job)}: the mean training loss of the {which} is {sum(losses) / count:.4g}, above "
         f"{allowed:.3g} times {start:.4g}, {guess}; the step was not taken. {_slower(job)}; --explosion N allows N "
         f"times (now {job.explosion:g}), 0 any"
     )
@@ -150,7 +150,7 @@ def _not_finite(step: int, loss: float, length: float, state: State, job: Job, i
     if step < state.step:
         device, every = job.engine.device, LOOK_EVERY[torch.device(job.engine.device).type]
         taken = f"seen at step {state.step + 1}, since {device} is asked every {every} steps; no checkpoint has it"
-        return f"{_moment(step, job)}: {what}; {taken}. {_slower(job)}"
+        return f"{moment(step, job)}: {what}; {taken}. {_slower(job)}"
     mend = _slower(job)
     if (images := broken_images(inputs)) is not None:
         what, mend = f"{what}: {images}", "Mend the images"
@@ -160,10 +160,11 @@ def _not_finite(step: int, loss: float, length: float, state: State, job: Job, i
         what += ", before any step was taken, so that no rate mends it"
         mend = "Mend with another --init, images of more pixels (--size)"
         mend += " or --precision fp32" if job.engine.precision != "fp32" else " or a look at the network and its loss"
-    return f"{_moment(step, job)}: {what}; the step was not taken. {mend}"
+    return f"{moment(step, job)}: {what}; the step was not taken. {mend}"
 
 
-def _moment(step: int, job: Job) -> str:
+def moment(step: int, job: Job) -> str:
+    """Step `step` (from 0) and its epoch, as people count them."""
     return f"step {step + 1} (epoch {step // job.span.steps_per_epoch + 1})"
 
 
