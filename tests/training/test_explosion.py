@@ -351,9 +351,9 @@ def own(tmp_path, recipe):
 
 def test_a_layer_that_fails_in_evaluation_is_named(own, tmp_path):
     said = (
-        r"^step 6 \(epoch 1\): the validation loss is nan, where the training loss is 1\.\d+: the layer scale gives NaN "
-        r"or inf in evaluation. Norms that see a batch in training hide such sizes there. Mend with a larger --size \(now "
-        r"12x12\), a larger --batch \(now 8\), a lower --lr \(now 0.1\), a longer --schedule.warmup or "
+        r"^step 6 \(epoch 1\): the validation loss is nan, where the training loss is 1\.\d+: the layer scale gives NaN"
+        r" or inf in evaluation. Norms that see a batch in training hide such sizes there. Mend with a larger --size "
+        r"\(now 12x12\), a larger --batch \(now 8\), a lower --lr \(now 0.1\), a longer --schedule.warmup or "
         r"--optimiser.clip 1"
     )
     with pytest.raises(Exploded, match=said):
