@@ -61,7 +61,7 @@ def poisoned(monkeypatch):
     [
         (float("nan"), "the training loss is nan"),
         (float("inf"), "the training loss is (nan|inf)"),
-        (-1e6, r"the mean training loss of the last 6 steps is [\d.e+]+, above 3 times 1.099, the loss of a guess"),
+        (-1e6, r"the mean training loss of the first 9 steps is [\d.e+]+, above 13.3 times 1.099, the loss of a guess"),
     ],
     ids=["nan", "inf", "far"],
 )
@@ -92,7 +92,7 @@ def test_a_loss_that_explodes_stops_before_the_update(value, said, recipe, poiso
             float("nan"),
             r"step 9 \(epoch 2\): the training loss is nan; seen at step 12, since cpu is asked every 4",
         ),
-        (-1e6, r"step 12 \(epoch 2\): the mean training loss of the last 6 steps is .*; the step was not taken"),
+        (-1e6, r"step 12 \(epoch 2\): the mean training loss of the first 12 steps is .*; the step was not taken"),
     ],
     ids=["nan", "far"],
 )
@@ -188,21 +188,21 @@ def test_a_loss_of_either_sign_that_is_not_finite_stops_before_the_update(value,
 
 
 def test_one_odd_batch_does_not_stop_a_run(recipe, losing, tmp_path):
-    """Of 6 steps an epoch, one may have 3 * 6 times the loss of a guess, less what the others have."""
-    losing(20, lambda loss: loss * 0 + 13.0)
+    """It may have 20 * 3 times the loss of a guess, less what the others of 20 steps have."""
+    losing(22, lambda loss: loss * 0 + 40.0)
     assert train(recipe, out=tmp_path / "odd", quiet=True).result["steps"] == 24
-    losing(20, lambda loss: loss * 0 + 19.0)
+    losing(22, lambda loss: loss * 0 + 60.0)
     said = (
-        r"^step 20 \(epoch 4\): the mean training loss of the last 6 steps is 3\.\d+, above 3 times 1.099, the loss of"
+        r"^step 22 \(epoch 4\): the mean training loss of the last 20 steps is 3\.\d+, above 3 times 1.099, the loss of"
     )
     with pytest.raises(Exploded, match=said):
         train(recipe, out=tmp_path / "odder", quiet=True)
 
 
-def test_the_first_steps_are_allowed_together_what_an_epoch_is(recipe, losing, tmp_path):
-    losing(2, lambda loss: loss * 0 + 100.0)
+def test_the_first_steps_are_allowed_together_what_20_are(recipe, losing, tmp_path):
+    losing(2, lambda loss: loss * 0 + 400.0)
     said = (
-        r"^step 2 \(epoch 1\): the mean training loss of the first 2 steps is 50.\d+, above 18 times 1.099, the "
+        r"^step 2 \(epoch 1\): the mean training loss of the first 2 steps is 200.\d+, above 60 times 1.099, the "
         r"loss of a guess; the step was not taken. Mend with a lower --lr \(now 0.1\) or a longer --schedule.warmup; "
         r"--explosion N allows N times \(now 3\), 0 any."
     )

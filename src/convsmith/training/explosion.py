@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-# Steps of the mean, where an epoch has as many: one odd batch must not stop a run.
+# Steps of the mean, however many an epoch has: the loss of a network that learns 245 photographs, 6 steps an epoch, is
+# 5 times the start for single steps, 3.7 times in the mean of 6 steps, and 2.3 times in that of 20.
 WINDOW = 20
 # The limit is so many times wider while the rate warms up, and until the mean has only steps after that.
 WARMING = 2.0
@@ -15,43 +16,37 @@ UNKNOWN = 3.0
 
 @dataclass(frozen=True)
 class Stop:
-    """The rule: a mean over `window` steps above `factor` times the start stops a run; a factor of 0 never does.
+    """The rule: a mean over `WINDOW` steps above `factor` times the start stops a run; a factor of 0 never does.
 
     The start is the larger of the first step's loss and `guess`, the loss of an answer that knows nothing: a run from
     good weights begins far below it. A `guess` of 0 or below has no scale, as of a loss of either sign: the start is
-    then the median magnitude of the losses of the first window. `warmup` counts the steps in which the rate rises.
+    then the median magnitude of the first `WINDOW` losses. `warmup` counts the steps in which the rate rises.
     """
 
     factor: float
     guess: float
-    window: int
     warmup: int = 0
 
     def start(self, losses: Sequence[float]) -> float | None:
         """The start by the `losses` of a run's first steps; None while there are too few."""
         if self.guess > 0:
             return max(self.guess, abs(losses[0]))
-        return median(map(abs, losses)) if len(losses) >= self.window else None
+        return median(map(abs, losses)) if len(losses) >= WINDOW else None
 
     def allowed(self, step: int, count: int) -> float:
         """How many times the start the mean of the last `count` losses may be at step `step` (from 0).
 
-        The first steps of a run, fewer than a window, are allowed together what a whole window is.
+        The first steps of a run, fewer than `WINDOW`, are allowed together what `WINDOW` steps are.
         """
         if not self.factor:
             return math.inf
-        warming = WARMING if step < self.warmup + self.window else 1.0
+        warming = WARMING if step < self.warmup + WINDOW else 1.0
         unknown = UNKNOWN if self.guess <= 0 else 1.0
-        return self.factor * warming * unknown * self.window / count
+        return self.factor * warming * unknown * WINDOW / count
 
     def exploded(self, losses: Sequence[float], step: int, start: float | None) -> bool:
-        """Whether the last `losses`, at most a window, of which that of step `step` is the newest, are too large.
+        """Whether the last `losses`, at most `WINDOW`, of which that of step `step` is the newest, are too large.
 
         A start of 0 compares with nothing.
         """
         return bool(start) and sum(losses) / len(losses) > self.allowed(step, len(losses)) * start
-
-
-def make_stop(factor: float, guess: float, steps_per_epoch: int, warmup: int = 0) -> Stop:
-    """The rule for a run with so many steps in an epoch, and in its warm-up."""
-    return Stop(factor, guess, max(1, min(WINDOW, steps_per_epoch)), warmup)

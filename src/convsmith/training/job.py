@@ -17,7 +17,7 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.training.average import make_average
 from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine
-from convsmith.training.explosion import WINDOW, Stop, make_stop
+from convsmith.training.explosion import WINDOW, Stop
 from convsmith.training.lookahead import slow_weights
 from convsmith.training.not_finite import STATISTICS
 from convsmith.training.optimise import make_optimiser, optimiser_state, restore_optimiser
@@ -59,7 +59,7 @@ class Task(Protocol):
 
     @property
     def guess_loss(self) -> float:
-        """The loss of an answer that knows nothing."""
+        """The loss of an answer that knows nothing; 0 or below where it has no scale (see `Stop`)."""
         ...
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -113,9 +113,8 @@ class Job:
     @cached_property
     def stop(self) -> Stop:
         """When the training loss has exploded."""
-        steps = self.span.steps_per_epoch
-        warmup = self.schedule.warmup.steps(steps, self.span.total_steps)
-        return make_stop(self.explosion, self.guess_loss, steps, warmup)
+        warmup = self.schedule.warmup.steps(self.span.steps_per_epoch, self.span.total_steps)
+        return Stop(self.explosion, self.guess_loss, warmup)
 
 
 @dataclass
@@ -138,7 +137,7 @@ class Sums:
 class Recent:
     """Losses and lengths of the gradient of the last steps, float64 (2, WINDOW) on the device.
 
-    Those of a step lie at its number modulo the window of the run's `Stop`; `count` says of how many steps there are.
+    Those of a step lie at its number modulo WINDOW; `count` says of how many steps there are.
     """
 
     values: Tensor
@@ -149,15 +148,15 @@ class Recent:
         """Nothing noted yet."""
         return Recent(torch.zeros((2, WINDOW), dtype=torch.float64, device=device))
 
-    def note(self, step: int, loss: Tensor, length: Tensor, window: int) -> None:
+    def note(self, step: int, loss: Tensor, length: Tensor) -> None:
         """Take in what step `step` (from 0) computed; nothing leaves the device."""
-        self.values[0, step % window], self.values[1, step % window] = loss, length
-        self.count = min(self.count + 1, window)
+        self.values[0, step % WINDOW], self.values[1, step % WINDOW] = loss, length
+        self.count = min(self.count + 1, WINDOW)
 
-    def read(self, step: int, window: int) -> list[tuple[int, float, float]]:
+    def read(self, step: int) -> list[tuple[int, float, float]]:
         """Number, loss and length of the gradient of each step up to `step`, the oldest first; waits for the device."""
         losses, lengths = self.values.tolist()
-        return [(s, losses[s % window], lengths[s % window]) for s in range(step - self.count + 1, step + 1)]
+        return [(s, losses[s % WINDOW], lengths[s % WINDOW]) for s in range(step - self.count + 1, step + 1)]
 
 
 @dataclass
@@ -270,7 +269,7 @@ def unpack(state: State, model: Mapping[str, Tensor], tensors: Mapping[str, Tens
             setattr(state.sums, name, value.to(state.sums.loss.device))
     if RECENT in tensors:
         state.recent.values.copy_(tensors[RECENT])
-        state.recent.count = data["recent_steps"]
+        state.recent.count = min(data["recent_steps"], WINDOW)
     restore_optimiser(state.optimiser, state.model, {key: tensors[key] for key in tensors if "::" in key})
     state.sums.images = data["sums_images"]
     state.step = data["step"]

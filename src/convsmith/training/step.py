@@ -12,6 +12,7 @@ from convsmith.data.augment import augment, mix, mixed_targets, normalise
 from convsmith.data.augmentations import MIXING
 from convsmith.data.loaders import Batch
 from convsmith.training.average import add_to_average, is_due
+from convsmith.training.explosion import WINDOW
 from convsmith.training.gradient import backward, limit_length, sharpest
 from convsmith.training.job import Job, State
 from convsmith.training.lookahead import look_ahead
@@ -51,7 +52,7 @@ def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] =
             torch.manual_seed(seed)
             backward(state, inputs, targets, job)
     length = limit_length(state, job.optimiser.clip)
-    state.recent.note(state.step, loss, length, job.stop.window)
+    state.recent.note(state.step, loss, length)
     if looks or stop:
         check(state, job, inputs)
     state.sums.norm += length
@@ -112,7 +113,7 @@ def check(state: State, job: Job, inputs: Tensor) -> None:
 
     The step that `inputs` (N, C, H, W) went into is not taken yet.
     """
-    stop, recent = job.stop, state.recent.read(state.step, job.stop.window)
+    stop, recent = job.stop, state.recent.read(state.step)
     for step, loss, length in recent:
         if not math.isfinite(loss) or not math.isfinite(length):
             raise Exploded(_not_finite(step, loss, length, state, job, inputs))
@@ -131,10 +132,10 @@ def check(state: State, job: Job, inputs: Tensor) -> None:
 def _exploded(losses: Sequence[float], state: State, job: Job) -> str:
     count, start = len(losses), state.start_loss
     allowed = job.stop.allowed(state.step, count)
-    which = f"last {count} steps" if count == job.stop.window else f"first {count} steps"
+    which = f"{'last' if count == WINDOW else 'first'} {count} steps"
     guess = "the loss of a guess" if start == job.guess_loss else "the first loss" if job.guess_loss > 0 else None
     if guess is None:
-        guess = f"the median size of the losses of the first {job.stop.window} steps"
+        guess = f"the median size of the losses of the first {WINDOW} steps"
     return (
         f"{moment(state.step, job)}: the mean training loss of the {which} is {sum(losses) / count:.4g}, above "
         f"{allowed:.3g} times {start:.4g}, {guess}; the step was not taken. {_slower(job)}; --explosion N allows N "

@@ -1,0 +1,61 @@
+"""The rule by which a loss has exploded: its numbers, and recorded curves of good and of exploding runs."""
+
+import math
+
+import pytest
+
+from convsmith.training.explosion import WINDOW, Stop
+
+
+def stopped(losses: list[float], stop: Stop) -> int | None:
+    """The step (from 1) at which a run with these losses stops; None where it does not."""
+    start = None
+    for step in range(len(losses)):
+        recent = losses[max(0, step + 1 - WINDOW) : step + 1]
+        start = stop.start(recent) if start is None else start
+        if not math.isfinite(losses[step]) or stop.exploded(recent, step, start):
+            return step + 1
+    return None
+
+
+def test_the_start_is_the_larger_of_the_first_loss_and_a_guess():
+    stop = Stop(3, 0.7)
+    assert stop.start([0.01]) == 0.7  # a start from good weights
+    assert stop.start([2.5]) == 2.5
+    assert stop.start([-2.5]) == 2.5
+
+
+def test_without_the_loss_of_a_guess_the_start_is_the_median_size_of_the_first_20_losses():
+    losses = [-1.0, 2.0, -3.0, 50.0] * 5
+    for guess in (0.0, -4.0):
+        assert [Stop(3, guess).start(losses[:count]) for count in (1, 19, 20)] == [None, None, 2.5]
+
+
+def test_the_limit_is_wider_for_the_first_steps_and_while_the_rate_warms_up():
+    stop = Stop(3, 0.7, warmup=6)
+    assert [stop.allowed(step, step + 1) for step in (0, 1, 3, 19)] == [120, 60, 30, 6]
+    assert [stop.allowed(step, 20) for step in (20, 25, 26, 1000)] == [6, 6, 3, 3]
+    assert Stop(3, 0.0).allowed(100, 20) == 9
+    assert Stop(0, 0.7).allowed(0, 1) == math.inf
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1.0, 1e6, 1e30])
+@pytest.mark.parametrize("guess", [0.7, 0.0])
+def test_the_scale_of_the_loss_plays_no_part(scale, guess):
+    stop = Stop(3, guess * scale)
+    good = [0.7, 0.9, 3.9, 0.8, 0.6, 0.7] * 10
+    assert stopped([loss * scale for loss in good], stop) is None
+    assert stopped([loss * scale for loss in good + [30.0] * 20], stop) in (61, 62, 63, 64, 65)
+
+
+@pytest.mark.parametrize("shift", [-5.0, -1.1, 0.0])
+def test_a_loss_of_either_sign_may_waver_and_may_fall(shift):
+    stop = Stop(3, 0.0)
+    wavering = [math.cos(step) * 0.5 + 1.0 + shift for step in range(100)]
+    assert stopped(wavering, stop) is None
+    assert stopped(wavering + [-float(10**power) for power in range(30)], stop) is None
+    assert stopped(wavering + [100.0] * 20, stop) in range(101, 121)
+
+
+def test_a_start_of_0_is_compared_with_nothing():
+    assert stopped([0.0] * 40 + [1.0] * 40, Stop(3, 0.0)) is None
