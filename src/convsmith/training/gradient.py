@@ -76,9 +76,9 @@ def limit_length(state: State, longest: float | None) -> Tensor:
     scaled = state.scaler.is_enabled()
     if scaled:
         state.scaler.unscale_(state.optimiser)
-    parameters = [p for p in state.model.parameters() if p.grad is not None]
     if longest is None:
-        length = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        gradients = [gradient for p in state.model.parameters() if (gradient := p.grad) is not None]
+        length = torch.nn.utils.get_total_norm(gradients)
     else:
-        length = torch.nn.utils.clip_grad_norm_(parameters, longest)
+        length = torch.nn.utils.clip_grad_norm_(state.model.parameters(), longest)
     return torch.where(length.isfinite(), length, 0.0) if scaled else length
