@@ -215,6 +215,40 @@ def test_a_loss_without_a_floor_may_fall_as_far_as_it_will(recipe, losing, tmp_p
     assert train(recipe, out=tmp_path / "run", quiet=True).result["steps"] == 24
 
 
+TASK = """
+from dataclasses import dataclass
+
+from convsmith.tasks.classify import Classify
+
+
+@dataclass(frozen=True)
+class Changed(Classify):
+    guess_loss = GUESS
+
+    def loss(self, outputs, targets):
+        return super().loss(outputs, targets) * SCALE + SHIFT
+
+
+def make(classes):
+    return Changed(classes)
+"""
+
+
+@pytest.mark.parametrize(
+    ("guess", "scale", "shift"),
+    [(0.0, 1, -1.0986), (0.0, 1, -5), (-3.9, 1, -5), (0.0, 1e-6, 0), (0.0, 1e6, 0), (1e-9, 1e6, 0), (1.0, 1, 1e4)],
+)
+def test_a_task_of_any_sign_and_scale_is_trained_and_stopped(guess, scale, shift, recipe, tmp_path):
+    path = tmp_path / "task.py"
+    path.write_text(TASK.replace("GUESS", str(guess)).replace("SCALE", str(scale)).replace("SHIFT", str(shift)))
+    own = recipe.edit(task=f"{path}:make", optimiser__kind="adam", length="8ep")
+    # Adam's steps are as long whatever the scale.
+    good = own.edit(optimiser__lr=0.01)
+    assert train(good, out=tmp_path / "good", quiet=True).result["steps"] == 48
+    with pytest.raises(Exploded, match=r"the mean training loss of the .* steps is"):
+        train(own.edit(optimiser__lr=1e6), out=tmp_path / "bad", quiet=True)
+
+
 @pytest.fixture
 def bending(monkeypatch):
     """`bending(number, value)`: the last layer's gradient of that backward pass (from 1) is `value` in one place."""

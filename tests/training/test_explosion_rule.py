@@ -35,7 +35,7 @@ def test_the_limit_is_wider_for_the_first_steps_and_while_the_rate_warms_up():
     stop = Stop(3, 0.7, warmup=6)
     assert [stop.allowed(step, step + 1) for step in (0, 1, 3, 19)] == [120, 60, 30, 6]
     assert [stop.allowed(step, 20) for step in (20, 25, 26, 1000)] == [6, 6, 3, 3]
-    assert Stop(3, 0.0).allowed(100, 20) == 9
+    assert [Stop(3, 0.0).allowed(step, count) for step, count in ((0, 1), (19, 20), (40, 20))] == [120_000, 18, 9]
     assert Stop(0, 0.7).allowed(0, 1) == math.inf
 
 

@@ -157,6 +157,6 @@ def quickened(recipe: Recipe) -> Recipe:
         batch=min(recipe.batch, 32),
         length=Duration(QUICK_STEPS, "steps"),
         early_stopping=replace(recipe.early_stopping, patience=None),
-        explosion=0.0,  # a schedule squeezed into a few steps may jump; only a loss that is no number stops it
+        explosion=0.0,  # a schedule squeezed into a few steps may jump; only NaN and inf stop it
         data=replace(recipe.data, workers=0),
     )

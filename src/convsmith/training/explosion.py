@@ -10,8 +10,9 @@ from statistics import median
 WINDOW = 20
 # The limit is so many times wider while the rate warms up, and until the mean has only steps after that.
 WARMING = 2.0
-# The limit is so many times wider where the task does not know the loss of a guess.
-UNKNOWN = 3.0
+# The limit is so many times wider where the task does not know the loss of a guess: before WINDOW steps, when the first
+# loss, which may be near 0 by chance, stands for the start; and later.
+FIRST, UNKNOWN = 1000.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ class Stop:
         if not self.factor:
             return math.inf
         warming = WARMING if step < self.warmup + WINDOW else 1.0
-        unknown = UNKNOWN if self.guess <= 0 else 1.0
+        unknown = 1.0 if self.guess > 0 else UNKNOWN if count == WINDOW else FIRST
         return self.factor * warming * unknown * WINDOW / count
 
     def exploded(self, losses: Sequence[float], step: int, start: float | None) -> bool:
         """Whether the last `losses`, at most `WINDOW`, of which that of step `step` is the newest, are too large.
 
-        A start of 0 compares with nothing.
+        The first loss stands for a start that is not known yet; a start of 0 compares with nothing.
         """
-        return bool(start) and sum(losses) / len(losses) > self.allowed(step, len(losses)) * start
+        start = abs(losses[0]) if start is None else start
+        return start > 0 and sum(losses) / len(losses) > self.allowed(step, len(losses)) * start

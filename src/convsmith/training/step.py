@@ -130,12 +130,12 @@ def check(state: State, job: Job, inputs: Tensor) -> None:
 
 
 def _exploded(losses: Sequence[float], state: State, job: Job) -> str:
-    count, start = len(losses), state.start_loss
+    count, start = len(losses), abs(losses[0]) if state.start_loss is None else state.start_loss
     allowed = job.stop.allowed(state.step, count)
     which = f"{'last' if count == WINDOW else 'first'} {count} steps"
-    guess = "the loss of a guess" if start == job.guess_loss else "the first loss" if job.guess_loss > 0 else None
-    if guess is None:
-        guess = f"the median size of the losses of the first {WINDOW} steps"
+    guess = "the loss of a guess" if start == job.guess_loss else "the first loss"
+    if job.guess_loss <= 0 and state.start_loss is not None:
+        guess = f"the median size of the first {WINDOW} losses"
     return (
         f"{moment(state.step, job)}: the mean training loss of the {which} is {sum(losses) / count:.4g}, above "
         f"{allowed:.3g} times {start:.4g}, {guess}; the step was not taken. {_slower(job)}; --explosion N allows N "
