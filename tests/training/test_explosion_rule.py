@@ -1,9 +1,14 @@
 """The rule by which a loss has exploded: its numbers, and recorded curves of good and of exploding runs."""
 
+import json
 import math
+from pathlib import Path
+from statistics import mean
+from typing import Any
 
 import pytest
 
+from convsmith.recipes.recipe import Recipe
 from convsmith.training.explosion import WINDOW, Stop
 
 
@@ -59,3 +64,56 @@ def test_a_loss_of_either_sign_may_waver_and_may_fall(shift):
 
 def test_a_start_of_0_is_compared_with_nothing():
     assert stopped([0.0] * 40 + [1.0] * 40, Stop(3, 0.0)) is None
+
+
+# Recorded by benchmarks/curves.py: the losses of every step of runs on small sets, at their recipes' rates and above.
+CURVES = json.loads((Path(__file__).parent / "curves.json").read_text())
+
+
+def runs(good: bool) -> list[Any]:
+    return [
+        pytest.param(case, run, id=f"{name}-{run['rate']}-{run['seed']}")
+        for name, case in CURVES.items()
+        for run in case["runs"]
+        if (run["rate"] == 1) == good
+    ]
+
+
+def stop_of(case: dict[str, Any]) -> Stop:
+    return Stop(Recipe().explosion, case["guess"], case["warmup"])
+
+
+@pytest.mark.parametrize(("case", "run"), runs(good=True))
+def test_no_good_run_is_stopped(case, run):
+    assert stopped(run["losses"], stop_of(case)) is None
+
+
+@pytest.mark.parametrize(("case", "run"), runs(good=False))
+def test_a_run_that_explodes_is_stopped_soon(case, run):
+    """Within 30 steps after its warm-up, or before NaN; but those that come down to where they began by themselves."""
+    losses = run["losses"]
+    start = max(case["guess"], losses[0])
+    recovered = run["finite"] and mean(losses[-10:]) < 3 * start
+    step = stopped(losses, stop_of(case))
+    assert step is not None or recovered or not run["finite"]
+    if step is not None:
+        assert max(losses[:step]) > 3 * start
+        assert step <= case["warmup"] + 30
+
+
+def test_the_curves_are_of_at_least_four_sets_with_five_seeds_and_of_runs_that_explode():
+    sets = {name for name, case in CURVES.items() if sum(run["rate"] == 1 for run in case["runs"]) >= 5}
+    assert {"digits", "mnist 500", "cifar 2000 photos", "pets 48"} <= sets
+    caught = [stopped(run.values[1]["losses"], stop_of(run.values[0])) for run in runs(good=False)]
+    assert sum(step is not None for step in caught) >= 20
+
+
+def test_one_batch_and_an_epoch_would_stop_good_runs():
+    """Why the mean is over 20 steps: single losses and means over the six steps of an epoch go above the limit."""
+    case = CURVES["pets 48"]
+    good = [run["losses"] for run in case["runs"] if run["rate"] == 1]
+    peaks = {
+        window: max(mean(losses[i : i + window]) for losses in good for i in range(len(losses) - window + 1))
+        for window in (1, case["steps_per_epoch"], WINDOW)
+    }
+    assert [peak / case["guess"] > 3 for peak in peaks.values()] == [True, True, False]
