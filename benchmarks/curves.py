@@ -49,7 +49,9 @@ CASES = {
     "digits": Case("digits", "digits", 120, (30, 100, 1000), {}),
     "digits hinge": Case("digits", "digits", 90, (30, 1000), {"loss__kind": "hinge", "label_smoothing": 0}),
     "digits mixup": Case("digits", "digits", 90, (30, 1000), {"augment": "mixup(1.0)"}),
-    "digits sum": Case("digits", "digits", 130, (100, 1000), {"loss__kind": "bce", "loss__reduction": "sum", "lr": 0.01}),
+    "digits sum": Case(
+        "digits", "digits", 130, (100, 1000), {"loss__kind": "bce", "loss__reduction": "sum", "lr": 0.01}
+    ),
     "digits 40": Case("digits", "digits", 80, (30, 1000), {"data__images": 40}),
     "mnist 500": Case("mnist", "digits", 90, (30, 100, 1000), {"data__images": 500}),
     "mnist 500 large batch": Case("mnist", "lenet5-mnist", 60, (100,), {"data__images": 500}),
