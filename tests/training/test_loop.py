@@ -19,14 +19,6 @@ from convsmith.training.evaluate import evaluate
 from convsmith.training.step import step_seed
 
 
-@pytest.fixture
-def recipe(modules, pictures):
-    """A plain module on 48 images: 6 steps an epoch."""
-    return Recipe(network=f"{modules}:make").edit(
-        data__source=str(pictures), length="4ep", batch=8, augment="flip", engine__precision="fp32", engine__threads=1
-    )
-
-
 @pytest.mark.parametrize(
     ("seed", "step", "expected"),
     [(0, 0, 34322651071278679), (0, 1, 44951535533613575), (1, 0, 38475866581139892), (7, 123456, 10536628137880521)],
