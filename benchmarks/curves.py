@@ -50,7 +50,7 @@ CASES = {
     "digits hinge": Case("digits", "digits", 90, (30, 1000), {"loss__kind": "hinge", "label_smoothing": 0}),
     "digits mixup": Case("digits", "digits", 90, (30, 1000), {"augment": "mixup(1.0)"}),
     "digits sum": Case(
-        "digits", "digits", 130, (100, 1000), {"loss__kind": "bce", "loss__reduction": "sum", "lr": 0.01}
+        "digits", "digits", 200, (100, 1000), {"loss__kind": "bce", "loss__reduction": "sum", "lr": 0.01}
     ),
     "digits 40": Case("digits", "digits", 80, (30, 1000), {"data__images": 40}),
     "mnist 500": Case("mnist", "digits", 90, (30, 100, 1000), {"data__images": 500}),
@@ -63,6 +63,7 @@ CASES = {
     "pets 48, rate 0.1": Case("pets", "photos", 36, (), {**SMALL, "data__size": 48, "lr": 0.1}),
     "pets 48, no warm-up": Case("pets", "photos", 36, (), {**SMALL, "data__size": 48, "schedule__warmup": "0ep"}),
     "pets 48, batch 8": Case("pets", "photos", 60, (), {**SMALL, "data__size": 48, "batch": 8}),
+    "pets 48, batch 2": Case("pets", "photos", 220, (), {**SMALL, "data__size": 48, "batch": 2}, seeds=2),
     "pets 48, 40 images": Case("pets", "photos", 36, (30,), {**SMALL, "data__size": 48, "data__images": 40}),
     "pets 48, 8 images": Case("pets", "photos", 40, (30,), {**SMALL, "data__size": 48, "data__images": 8}),
     "pets 64": Case("pets", "photos", 24, (100,), {**SMALL, "data__size": 64}),

@@ -8,8 +8,9 @@ from statistics import median
 # Steps of the mean, however many an epoch has: the loss of a network that learns 245 photographs, 6 steps an epoch, is
 # 5 times the start for single steps, 3.7 times in the mean of 6 steps, and 2.3 times in that of 20.
 WINDOW = 20
-# The limit is so many times wider while the rate warms up, and until the mean has only steps after that.
-WARMING = 2.0
+# The limit is so many times wider until SETTLING steps after the warm-up of the rate: until then a rate that is large for
+# the batch may throw a small set about. In batches of 8 that network's mean of 20 steps is 3.9 times the start.
+WARMING, SETTLING = 3.0, 100
 # The limit is so many times wider where the task does not know the loss of a guess: before WINDOW steps, when the first
 # loss, which may be near 0 by chance, stands for the start; and later.
 FIRST, UNKNOWN = 1000.0, 3.0
@@ -41,7 +42,7 @@ class Stop:
         """
         if not self.factor:
             return math.inf
-        warming = WARMING if step < self.warmup + WINDOW else 1.0
+        warming = WARMING if step < self.warmup + SETTLING else 1.0
         unknown = 1.0 if self.guess > 0 else UNKNOWN if count == WINDOW else FIRST
         return self.factor * warming * unknown * WINDOW / count
 

@@ -12,7 +12,7 @@ from convsmith.data.augment import augment, mix, mixed_targets, normalise
 from convsmith.data.augmentations import MIXING
 from convsmith.data.loaders import Batch
 from convsmith.training.average import add_to_average, is_due
-from convsmith.training.explosion import WINDOW
+from convsmith.training.explosion import SETTLING, WINDOW
 from convsmith.training.gradient import backward, limit_length, sharpest
 from convsmith.training.job import Job, State
 from convsmith.training.lookahead import look_ahead
@@ -131,15 +131,16 @@ def check(state: State, job: Job, inputs: Tensor) -> None:
 
 def _exploded(losses: Sequence[float], state: State, job: Job) -> str:
     count, start = len(losses), abs(losses[0]) if state.start_loss is None else state.start_loss
-    allowed = job.stop.allowed(state.step, count)
+    allowed, lasting = job.stop.allowed(state.step, count), job.stop.allowed(job.stop.warmup + SETTLING, WINDOW)
+    later = "" if allowed == lasting else f" (later {lasting:g} times)"
     which = f"{'last' if count == WINDOW else 'first'} {count} steps"
     guess = "the loss of a guess" if start == job.guess_loss else "the first loss"
     if job.guess_loss <= 0 and state.start_loss is not None:
         guess = f"the median size of the first {WINDOW} losses"
     return (
         f"{moment(state.step, job)}: the mean training loss of the {which} is {sum(losses) / count:.4g}, above "
-        f"{allowed:.3g} times {start:.4g}, {guess}; the step was not taken. {_slower(job)}; --explosion N allows N "
-        f"times (now {job.explosion:g}), 0 any"
+        f"{allowed:.3g} times {start:.4g}, {guess}{later}; the step was not taken. {_slower(job)}; --explosion N "
+        f"allows N times (now {job.explosion:g}), 0 any"
     )
 
 
