@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from convsmith.recipes.recipe import Recipe
+
 # In seconds, for a machine that has much else to do.
 LIMIT = 300
 
@@ -94,3 +96,11 @@ def last_step() -> Callable[[Path], int]:
             return 0
 
     return step
+
+
+@pytest.fixture
+def recipe(modules, pictures):
+    """A plain module on 48 images: 6 steps an epoch."""
+    return Recipe(network=f"{modules}:make").edit(
+        data__source=str(pictures), length="4ep", batch=8, augment="flip", engine__precision="fp32", engine__threads=1
+    )

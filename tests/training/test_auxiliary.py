@@ -216,4 +216,4 @@ def test_googlenet_trains_with_its_heads(tmp_path, write_pictures):
     still = [name for name, p in state.model.named_parameters() if torch.equal(p, before[name])]
     assert still == []
     # Three heads that know nothing yet, two of them at 0.3.
-    assert state.first_loss == pytest.approx(job.guess_loss, rel=0.5)
+    assert state.start_loss == pytest.approx(job.guess_loss, rel=0.5)

@@ -83,6 +83,33 @@ def test_an_explosion_is_said_once_and_ends_all(group, forks, limit, lenet, said
     assert (tmp_path / "run" / "report.html").exists()
 
 
+def test_a_gradient_of_nan_in_one_process_stops_all_before_the_same_update(
+    group, forks, limit, common, said, pictures, tmp_path
+):
+    module = tmp_path / "bent.py"
+    module.write_text(
+        "import os\nfrom torch import nn\n\n\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, classes, channels):\n"
+        "        super().__init__()\n"
+        "        self.out, self.calls = nn.Linear(channels, classes), 0\n\n"
+        "    def forward(self, images):\n"
+        "        self.calls += self.training\n"
+        "        outputs = self.out(images.mean((2, 3)))\n"
+        "        if self.training and self.calls == 5 and os.environ.get('RANK') == '1':\n"
+        "            outputs.register_hook(lambda gradient: gradient * float('nan'))\n"
+        "        return outputs\n\n\n"
+        "def make(classes, channels):\n    return Net(classes, channels)\n"
+    )
+    words = ["--data", pictures, "--batch", "8", "--checkpoint_every", "1steps", *common]
+    both = group("train", f"{module}:make", *words, "--out", tmp_path / "run")
+    assert [process.wait(limit) for process in both] == [1, 1], forks.log.read_text()
+    message = said()
+    assert message.startswith("step 5 (epoch 1): the norm of the gradient is nan, where the training loss is")
+    assert "the step was not taken" in message
+    assert load_checkpoint(open_run(tmp_path / "run")).step == 4
+
+
 def test_a_mistake_is_said_once_and_leaves_nothing(group, forks, limit, lenet, said, tmp_path):
     both = group(*lenet, "--optimiser.rules", "rule('nothing', lr=1)", "--out", tmp_path / "run")
     assert [process.wait(limit) for process in both] == [2, 2], forks.log.read_text()

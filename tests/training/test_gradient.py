@@ -13,7 +13,7 @@ from convsmith.recipes.prepare import make_job, prepare
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import train
 from convsmith.training.engine import Engine
-from convsmith.training.gradient import backward, clip, sharpest
+from convsmith.training.gradient import backward, limit_length, sharpest
 from convsmith.training.job import new_state
 from convsmith.training.options import Optimiser
 from convsmith.training.step import train_step
@@ -140,10 +140,10 @@ def test_sam_with_fp16_is_refused(recipe):
 
 
 def test_a_long_gradient_is_scaled_to_the_length_and_a_short_one_left(recipe):
-    for limit, factor in ((1.0, 1 / 13), (20.0, 1.0)):
+    for limit, factor in ((1.0, 1 / 13), (20.0, 1.0), (None, 1.0)):
         state, _ = begin(recipe, nn.Linear(2, 1))
         state.model.weight.grad, state.model.bias.grad = torch.tensor([[3.0, 4.0]]), torch.tensor([12.0])
-        assert clip(state, limit).item() == pytest.approx(13.0)
+        assert limit_length(state, limit).item() == pytest.approx(13.0)
         torch.testing.assert_close(state.model.weight.grad, torch.tensor([[3.0, 4.0]]) * factor)
         torch.testing.assert_close(state.model.bias.grad, torch.tensor([12.0]) * factor)
 
@@ -151,14 +151,33 @@ def test_a_long_gradient_is_scaled_to_the_length_and_a_short_one_left(recipe):
 def test_metrics_tell_the_mean_length_before_clipping(recipe, tmp_path, monkeypatch):
     from convsmith.training import step
 
-    lengths, honest = [], step.clip
+    lengths, honest = [], step.limit_length
 
     def noting(state, length):
         lengths.append(honest(state, length))
         return lengths[-1]
 
-    monkeypatch.setattr(step, "clip", noting)
+    monkeypatch.setattr(step, "limit_length", noting)
     run = train(recipe.edit(optimiser__clip=0.1), out=tmp_path / "run", quiet=True).run
     means = [torch.stack(lengths[i : i + 6]).double().mean().item() for i in (0, 6)]
     assert [row["gradient_norm"] for row in run.metrics()] == pytest.approx(means, rel=1e-12)
     assert min(lengths) > 0.1
+
+
+def test_the_length_says_that_a_gradient_is_not_finite_or_that_its_squares_are_not(recipe):
+    for value, said in ((math.nan, math.nan), (-math.inf, math.inf), (1e30, math.inf), (1e15, 1e15)):
+        state, _ = begin(recipe, nn.Linear(2, 1))
+        state.model.weight.grad, state.model.bias.grad = torch.tensor([[0.0, value]]), torch.tensor([1.0])
+        assert limit_length(state, None).item() == pytest.approx(said, nan_ok=True)
+
+
+def test_where_fp16_overflowed_the_length_counts_as_0(recipe):
+    """Loss scaling skips that step by itself."""
+    state, _ = begin(recipe, nn.Linear(2, 1))
+    state.scaler = torch.amp.GradScaler("cpu", enabled=True)
+    state.scaler.scale(torch.zeros(()))  # which makes its scale
+    state.model.weight.grad, state.model.bias.grad = torch.tensor([[0.0, math.inf]]), torch.tensor([1.0])
+    before = state.model.weight.detach().clone()
+    assert limit_length(state, None).item() == 0
+    state.scaler.step(state.optimiser)
+    assert torch.equal(state.model.weight, before)

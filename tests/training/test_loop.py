@@ -13,21 +13,10 @@ from convsmith.recipes.prepare import make_job, prepare
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import train
 from convsmith.runs.checkpoints import load_checkpoint
-from convsmith.runs.directory import open_run
 from convsmith.tasks.classify import Classify
-from convsmith.training import step as steps
-from convsmith.training.distributed import ALONE
 from convsmith.training.engine import Engine
 from convsmith.training.evaluate import evaluate
-from convsmith.training.step import Exploded, step_seed
-
-
-@pytest.fixture
-def recipe(modules, pictures):
-    """A plain module on 48 images: 6 steps an epoch."""
-    return Recipe(network=f"{modules}:make").edit(
-        data__source=str(pictures), length="4ep", batch=8, augment="flip", engine__precision="fp32", engine__threads=1
-    )
+from convsmith.training.step import step_seed
 
 
 @pytest.mark.parametrize(
@@ -103,131 +92,6 @@ def test_rare_evaluations_and_checkpoints(recipe, tmp_path):
 def test_an_interval_of_nothing_is_refused(field):
     with pytest.raises(UsageError, match=f"{field}: expected more than nothing, received 0ep"):
         Recipe().edit(**{field: "0ep"})
-
-
-# ------------------------------------------------------------------------------------------------- explosions
-
-
-def poison(module, when, value):
-    """Make the training loss of step `when` (from 1) `value` times what it is."""
-    count = 0
-
-    def hook(layer, inputs, output):
-        nonlocal count
-        count += layer.training
-        return output * value if layer.training and count == when else output
-
-    module.out.register_forward_hook(hook)
-
-
-@pytest.fixture
-def poisoned(monkeypatch):
-    """`poisoned(step, value)`: networks made from now on go wrong at that step."""
-
-    def at(step, value):
-        from convsmith.recipes import run
-
-        make = run.make_model
-
-        def wrong(plan, notes):
-            module = make(plan, notes)
-            poison(module, step, value)
-            return module
-
-        monkeypatch.setattr(run, "make_model", wrong)
-
-    return at
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [(float("nan"), "nan"), (float("inf"), "nan|inf"), (-1e6, r"[\d.e+]+")],
-    ids=["nan", "inf", "far"],
-)
-def test_a_loss_that_explodes_stops_before_the_update(value, said, recipe, poisoned, tmp_path):
-    path = tmp_path / "run"
-    straight = train(recipe.edit(checkpoint_every="1steps", length="8steps"), out=tmp_path / "straight", quiet=True)
-    poisoned(9, value)
-    message = (
-        rf"step 9 \(epoch 2\): the training loss is ({said}), the first was 1\.\d+; the step was not taken. "
-        r"Mend with a lower --lr \(now 0.1\) or a longer --schedule.warmup"
-    )
-    with pytest.raises(Exploded, match=message):
-        train(recipe.edit(checkpoint_every="1steps", schedule__kind="constant"), out=path, quiet=True)
-    run = open_run(path)
-    assert run.status().state == "failed"
-    assert run.status().message.startswith("Exploded: step 9 (epoch 2): the training loss is")
-    saved = load_checkpoint(run)
-    assert saved.step == 8
-    assert saved.warnings == ()
-    assert all(bool(torch.isfinite(value.double()).all()) for value in saved.model.values())
-    assert saved.model.keys() == load_checkpoint(straight.run).model.keys()
-
-
-@pytest.mark.parametrize("value", [float("nan"), -1e6], ids=["nan", "far"])
-def test_on_a_gpu_some_steps_pass_before_the_loss_is_looked_at(value, recipe, poisoned, tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, "LOOK_EVERY", {"cpu": 4})
-    path = tmp_path / "run"
-    poisoned(9, value)
-    message = (
-        r"step 12 \(epoch 2\): the training loss is .*; looked at every 4 steps, of which this one was not taken. Mend"
-    )
-    with pytest.raises(Exploded, match=message):
-        train(recipe.edit(schedule__kind="constant"), out=path, quiet=True)
-    saved = load_checkpoint(open_run(path))
-    assert saved.step < 9
-    assert all(bool(torch.isfinite(value.double()).all()) for value in saved.model.values())
-
-
-def test_no_checkpoint_between_two_looks_holds_what_exploded(recipe, poisoned, tmp_path, monkeypatch):
-    """A step before a checkpoint is looked at, however many are passed over otherwise."""
-    monkeypatch.setattr(steps, "LOOK_EVERY", {"cpu": 100})
-    path = tmp_path / "run"
-    poisoned(8, -1e6)
-    with pytest.raises(Exploded, match=r"step 9 \(epoch 2\): the training loss is"):
-        train(recipe.edit(schedule__kind="constant", checkpoint_every="3steps"), out=path, quiet=True)
-    assert load_checkpoint(open_run(path)).step == 6
-
-
-def test_the_weights_are_untouched_by_the_step_that_exploded(recipe, poisoned, tmp_path):
-    from convsmith.recipes import run as running
-    from convsmith.training.step import train_step
-
-    poisoned(2, float("nan"))
-    plan = prepare(recipe)
-    state, job = running._state_and_job(plan, running.make_model(plan, []), ALONE)
-    state.model.train()
-    first, second, *_ = job.training.epoch(0)
-    train_step(state, first, job)
-    before = {name: p.detach().clone() for name, p in state.model.named_parameters()}
-    with pytest.raises(Exploded):
-        train_step(state, second, job)
-    assert all(torch.equal(before[name], p) for name, p in state.model.named_parameters())
-    assert state.step == 1
-
-
-def test_a_loss_that_is_nan_from_the_start(recipe, poisoned, tmp_path):
-    poisoned(1, float("nan"))
-    with pytest.raises(Exploded, match=r"step 1 \(epoch 1\): the training loss is nan, the first was nothing yet"):
-        train(recipe, out=tmp_path / "run", quiet=True)
-
-
-def test_explosion_0_lets_a_large_loss_pass_but_no_nan(recipe, poisoned, tmp_path):
-    poisoned(5, -1e3)
-    train(recipe.edit(explosion=0), out=tmp_path / "large", quiet=True)
-    poisoned(5, float("nan"))
-    with pytest.raises(Exploded):
-        train(recipe.edit(explosion=0), out=tmp_path / "nan", quiet=True)
-
-
-def test_the_command_says_it_in_one_line_with_status_1(modules, pictures, command, tmp_path):
-    path = tmp_path / "run"
-    answer = command(
-        "train", f"{modules}:make", "--data", pictures, "--lr", "1e9", "--batch", 8, "--quiet", "--out", path
-    )
-    assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
-    assert "the step was not taken. Mend with a lower --lr (now 1e+09)" in answer.err
-    assert open_run(path).status().state == "failed"
 
 
 # ---------------------------------------------------------------------------------------------- early stopping

@@ -10,6 +10,7 @@ from convsmith.recipes.run import resume, train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory
 from convsmith.training import fit
+from convsmith.training.explosion import Stop
 from convsmith.training.interrupt import Interrupted
 from convsmith.training.job import new_state, pack, unpack
 from convsmith.training.optimisers import OPTIMISERS
@@ -111,12 +112,40 @@ def test_the_warm_up_by_error_of_that_case_ends_within_the_run(recipe, tmp_path)
     assert low == [True] * (ended + 1) + [False] * (len(rows) - ended - 1)
 
 
-def test_checkpoints_from_before_there_were_averages_are_read(recipe):
+def test_checkpoints_of_before_are_read(recipe):
+    """They have neither averages nor the losses of the last steps, and have the first step's loss and the worst."""
     from convsmith.recipes.prepare import make_model, prepare
 
     plan = prepare(recipe)
     states = [new_state(make_model(plan, []), Optimiser(), plan.engine) for _ in range(2)]
     model, tensors, data = pack(states[0])
-    del tensors["sums.norm"], data["averaged"], data["warmed"]
-    unpack(states[1], model, tensors, data | {"step": 7})
-    assert (states[1].step, states[1].warmed) == (7, False)
+    for name in ("sums.norm", "recent"):
+        del tensors[name]
+    tensors["sums.worst"] = torch.zeros((), dtype=torch.float64)
+    for name in ("averaged", "warmed", "start_loss", "recent_steps"):
+        del data[name]
+    for first, start in ((1.25, 1.25), (-1.25, 1.25), (None, None)):
+        unpack(states[1], model, tensors, data | {"step": 7, "first_loss": first})
+        assert (states[1].step, states[1].warmed) == (7, False)
+        assert (states[1].start_loss, states[1].recent.count) == (start, 0)
+
+
+def test_a_run_that_died_judges_the_same_losses(recipe, dying, monkeypatch, tmp_path):
+    judged: list[tuple[int, list[float], float | None]] = []
+    honest = Stop.exploded
+
+    def noting(stop, losses, step, start):
+        judged.append((step, list(losses), start))
+        return honest(stop, losses, step, start)
+
+    monkeypatch.setattr(Stop, "exploded", noting)
+    train(recipe, out=tmp_path / "straight", quiet=True)
+    straight = judged.copy()
+    assert [len(losses) for _, losses, _ in straight] == [*range(1, 20), 20, 20, 20, 20, 20]
+    dying(9)
+    with pytest.raises(Interrupted):
+        train(recipe, out=tmp_path / "died", quiet=True)
+    judged.clear()
+    dying(None)
+    resume(tmp_path / "died", quiet=True)
+    assert judged == straight[8:]

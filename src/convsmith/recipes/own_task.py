@@ -18,7 +18,7 @@ from convsmith.training.job import Task
 # What a task has (see `Task` in training/job.py), with what each is for.
 PARTS = {
     "labels": "the names of the classes",
-    "guess_loss": "the loss of an answer that knows nothing",
+    "guess_loss": "the loss of an answer that knows nothing, 0 where that is not known",
     "loss": "loss(outputs, targets): the mean training loss of a batch",
     "correct": "correct(outputs, targets): how many of the batch are right",
     "tally": "tally(device): an empty tally with update(outputs, targets) and result()",

@@ -57,7 +57,9 @@ class Recipe:
     select: Literal["last", "best"] = option("last", "which weights are tested and used: by time or by validation")
     views: tuple[View, ...] = option((), "evaluate the end through views as well: translate(1),mirror or ten_crop")
     track: Literal["tensorboard"] | None = option(None, "tensorboard: write the log's numbers for it as well")
-    explosion: float = option(3.0, "stop at a loss above this many times the first or a guess's (the larger); 0: never")
+    explosion: float = option(
+        3.0, "stop where the mean loss of the last steps is above this many times the start; 0: never"
+    )
     quick: bool = option(False, "shrink to seconds: a few images, a few steps")
 
     def __post_init__(self) -> None:
@@ -156,6 +158,6 @@ def quickened(recipe: Recipe) -> Recipe:
         batch=min(recipe.batch, 32),
         length=Duration(QUICK_STEPS, "steps"),
         early_stopping=replace(recipe.early_stopping, patience=None),
-        explosion=0.0,  # a schedule squeezed into a few steps may jump; only a loss that is no number stops it
+        explosion=0.0,  # a schedule squeezed into a few steps may jump; only NaN and inf stop it
         data=replace(recipe.data, workers=0),
     )

@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from convsmith.data.augment import augment, normalise
+from convsmith.data.loaders import Loader
 from convsmith.runs.checkpoints import save_checkpoint
 from convsmith.runs.directory import RunDirectory
 from convsmith.training.average import refresh_statistics
@@ -16,11 +18,12 @@ from convsmith.training.evaluate import evaluate
 from convsmith.training.interrupt import Interrupted, Request, stop_requests
 from convsmith.training.job import LIVE, Job, State, Sums, pack
 from convsmith.training.memory import memory_explained
+from convsmith.training.not_finite import broken, overflowing
 from convsmith.training.options import Swa
 from convsmith.training.progress import Progress
 from convsmith.training.rules import set_training
 from convsmith.training.schedule import plateaued, watched
-from convsmith.training.step import Exploded, learning_rate, train_step
+from convsmith.training.step import Exploded, learning_rate, moment, train_step
 
 
 @dataclass
@@ -117,18 +120,7 @@ def _finish_epoch(
     last = state.step >= span.total_steps
     best = False
     if job.validation is not None and (last or state.step % every < span.steps_per_epoch):
-        if state.kept is not state.model and isinstance(job.optimiser.average, Swa):
-            refresh_statistics(state.kept, _training_inputs(job))
-            world.same_statistics(state.kept, mean=True)
-        world.same_statistics(state.kept)
-        evaluation = evaluate(state.kept, job.validation, job.task, job.preprocess, job.engine, world)
-        # One process's numbers for all: what is decided by them must not differ by a last bit.
-        summary = world.lead(evaluation.summary)
-        if not math.isfinite(summary["loss"]):
-            raise Exploded(
-                f"step {state.step} (epoch {epoch}): the validation loss is {summary['loss']:.4g}; mend with a lower "
-                f"--lr (now {job.optimiser.lr:g}) or a longer --schedule.warmup"
-            )
+        summary = _validated(job, state, job.validation, row["train_loss"])
         row |= {f"val_{name}": summary[name] for name in logged(summary)}
         best = _better(summary, state.best)
         state.best = summary if best else state.best
@@ -151,6 +143,46 @@ def _finish_epoch(
     if best or last or due or stop or _should_stop(job, state):
         save_state(job, state, run, best)
     return stop
+
+
+def _validated(job: Job, state: State, images: Loader, train_loss: float) -> dict[str, Any]:
+    """The numbers of an evaluation of the weights to keep; raises `Exploded` where they hold NaN or inf."""
+    world = job.world
+    if state.kept is not state.model and isinstance(job.optimiser.average, Swa):
+        refresh_statistics(state.kept, _training_inputs(job))
+        world.same_statistics(state.kept, mean=True)
+    world.same_statistics(state.kept)
+    evaluation = evaluate(state.kept, images, job.task, job.preprocess, job.engine, world)
+    # One process's numbers for all: what is decided by them must not differ by a last bit.
+    summary = world.lead(evaluation.summary)
+    if not math.isfinite(summary["loss"]):
+        raise Exploded(_no_validation_loss(job, state, images, train_loss, summary["loss"]))
+    if not math.isfinite(summary["score"]):
+        raise Exploded(
+            f"{moment(state.step - 1, job)}: the validation score is {summary['score']:g}, where the loss is "
+            f"{summary['loss']:.4g}. Mend the task: its score has to be finite after any epoch"
+        )
+    return summary
+
+
+def _no_validation_loss(job: Job, state: State, images: Loader, train_loss: float, loss: float) -> str:
+    """What to say of a validation loss of NaN or inf: where it comes from, as far as that is found."""
+    what = f"{moment(state.step - 1, job)}: the validation loss is {loss:g}"
+    model, size = state.kept, job.preprocess.size
+    slower = f"a lower --lr (now {job.optimiser.lr:g}), a longer --schedule.warmup"
+    if (weights := broken(model)) is not None:
+        return f"{what}: {weights}. Mend with {slower}"
+    model.eval()
+    inputs = (normalise(b.images, job.preprocess, memory_format=job.engine.memory_format) for b in images.epoch(0))
+    with job.engine.uncompiled():
+        layer = overflowing(model, inputs)
+    if layer is None:
+        return f"{what}, where all weights and outputs are finite: the task's evaluation gives that. Mend the task"
+    return (
+        f"{what}, where the training loss is {train_loss:.4g}: {layer} in evaluation. Norms that see a batch in "
+        f"training hide such sizes there. Mend with a larger --size (now {size[1]}x{size[0]}), a larger --batch (now "
+        f"{job.training.batch}), {slower} or --optimiser.clip 1"
+    )
 
 
 def _training_inputs(job: Job) -> Iterator[Tensor]:
@@ -206,15 +238,17 @@ def _note_time(state: State, clock: Clock) -> None:
 
 
 def save_state(job: Job, state: State, run: RunDirectory, best: bool) -> None:
-    """Write a checkpoint of the state; weights that hold what is no number are refused with `Exploded`."""
+    """Write a checkpoint of the state; one that holds NaN or inf is refused with `Exploded`."""
     job.world.lead(lambda: _write_state(job, state, run, best))
 
 
 def _write_state(job: Job, state: State, run: RunDirectory, best: bool) -> None:
     model, tensors, data = pack(state)
-    weights = model | {name: tensor for name, tensor in tensors.items() if name.startswith(LIVE)}
-    broken = next((name for name, tensor in weights.items() if not bool(tensor.isfinite().all())), None)
-    if broken is not None:
-        raise Exploded(f"step {state.step}: {broken} holds values that are no numbers; no checkpoint was written of it")
+    for name, tensor in (model | tensors).items():
+        if name.removeprefix(LIVE) not in state.unbounded and not bool(tensor.isfinite().all()):
+            mend = f"a lower --lr (now {job.optimiser.lr:g})" if state.step else "other --weights, or another --init"
+            raise Exploded(
+                f"step {state.step}: {name} holds NaN or inf; no checkpoint was written of it. Mend with {mend}"
+            )
     meta = {"state": data, "metrics_length": run.metrics_length()}
     save_checkpoint(run, state.step, model, tensors, meta, best=best, keep=job.keep)

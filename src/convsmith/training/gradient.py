@@ -66,12 +66,19 @@ def sharpest(model: nn.Module, distance: float) -> Iterator[None]:
                 tensor.copy_(value)
 
 
-def clip(state: State, length: float) -> Tensor:
-    """Scale the gradient down to `length` where it is longer; gives the length that it had, on the device.
+def limit_length(state: State, longest: float | None) -> Tensor:
+    """Scale the gradient down to `longest` where it is longer; gives the length that it had, on the device.
 
-    The length is that of all parameters' gradients as one vector (Pascanu et al. 2013). Where fp16 overflowed, which
-    skips the step, it counts as 0.
+    The length is that of all parameters' gradients as one vector (Pascanu et al. 2013): NaN or inf where any of them
+    is, and inf where their squares overflow, of which no optimiser can make a step. Where fp16 overflowed, which skips
+    the step, it counts as 0.
     """
-    state.scaler.unscale_(state.optimiser)
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), length)
-    return torch.where(norm.isfinite(), norm, 0.0)
+    scaled = state.scaler.is_enabled()
+    if scaled:
+        state.scaler.unscale_(state.optimiser)
+    if longest is None:
+        gradients = [gradient for p in state.model.parameters() if (gradient := p.grad) is not None]
+        length = torch.nn.utils.get_total_norm(gradients)
+    else:
+        length = torch.nn.utils.clip_grad_norm_(state.model.parameters(), longest)
+    return torch.where(length.isfinite(), length, 0.0) if scaled else length

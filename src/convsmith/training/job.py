@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +17,9 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.training.average import make_average
 from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine
+from convsmith.training.explosion import WINDOW, Stop
 from convsmith.training.lookahead import slow_weights
+from convsmith.training.not_finite import STATISTICS
 from convsmith.training.optimise import make_optimiser, optimiser_state, restore_optimiser
 from convsmith.training.options import EarlyStopping, Optimiser, Progressive, Schedule
 from convsmith.training.schedule import Span, Watch
@@ -56,7 +59,7 @@ class Task(Protocol):
 
     @property
     def guess_loss(self) -> float:
-        """The loss of an answer that knows nothing."""
+        """The loss of an answer that knows nothing; 0 or below where it has no scale (see `Stop`)."""
         ...
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -73,8 +76,8 @@ class Task(Protocol):
 
 
 # How a checkpoint calls what is neither the model's nor, with `::` in its name, the optimiser's.
-SUMS = ("loss", "correct", "norm", "worst")
-SLOW, LIVE = "slow/", "live/"
+SUMS = ("loss", "correct", "norm")
+SLOW, LIVE, RECENT = "slow/", "live/", "recent"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,25 +110,53 @@ class Job:
         """The training loss of an answer that knows nothing, auxiliary heads counted in."""
         return self.task.guess_loss * (1 + self.auxiliary_weight * len(self.auxiliary))
 
+    @cached_property
+    def stop(self) -> Stop:
+        """When the training loss has exploded."""
+        warmup = self.schedule.warmup.steps(self.span.steps_per_epoch, self.span.total_steps)
+        return Stop(self.explosion, self.guess_loss, warmup)
+
 
 @dataclass
 class Sums:
-    """Training loss, hits and lengths of gradients since the last log line, in float64 on the device.
-
-    `worst` is the largest loss that nobody has looked at yet.
-    """
+    """Training loss, hits and lengths of gradients since the last log line, in float64 on the device."""
 
     loss: Tensor
     correct: Tensor
     norm: Tensor
-    worst: Tensor
     images: int = 0
 
     @staticmethod
     def zero(device: str) -> "Sums":
         """Nothing counted yet."""
-        loss, correct, norm, worst = (torch.zeros((), dtype=torch.float64, device=device) for _ in SUMS)
-        return Sums(loss, correct, norm, worst)
+        loss, correct, norm = (torch.zeros((), dtype=torch.float64, device=device) for _ in SUMS)
+        return Sums(loss, correct, norm)
+
+
+@dataclass
+class Recent:
+    """Losses and lengths of the gradient of the last steps, float64 (2, WINDOW) on the device.
+
+    Those of a step lie at its number modulo WINDOW; `count` says of how many steps there are.
+    """
+
+    values: Tensor
+    count: int = 0
+
+    @staticmethod
+    def none(device: str) -> "Recent":
+        """Nothing noted yet."""
+        return Recent(torch.zeros((2, WINDOW), dtype=torch.float64, device=device))
+
+    def note(self, step: int, loss: Tensor, length: Tensor) -> None:
+        """Take in what step `step` (from 0) computed; nothing leaves the device."""
+        self.values[0, step % WINDOW], self.values[1, step % WINDOW] = loss, length
+        self.count = min(self.count + 1, WINDOW)
+
+    def read(self, step: int) -> list[tuple[int, float, float]]:
+        """Number, loss and length of the gradient of each step up to `step`, the oldest first; waits for the device."""
+        losses, lengths = self.values.tolist()
+        return [(s, losses[s % WINDOW], lengths[s % WINDOW]) for s in range(step - self.count + 1, step + 1)]
 
 
 @dataclass
@@ -134,14 +165,17 @@ class State:
 
     `seconds` is wall time over all sessions, `busy` the part spent in training steps and waiting for their data.
     `slow` are lookahead's weights by name; `warmed` says that the training error was below the schedule's threshold.
+    `unbounded` names buffers of a user's module that hold NaN or inf from the start, as a mask does.
+    `start_loss` is the magnitude that an explosion is measured by, None before it is known (see `Stop`).
     """
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     sums: Sums
+    recent: Recent
     step: int = 0
-    first_loss: float | None = None
+    start_loss: float | None = None
     stopping: Watch = field(default_factory=Watch)
     plateau: Watch = field(default_factory=Watch)
     best: dict[str, Any] | None = None
@@ -151,6 +185,7 @@ class State:
     warmed: bool = False
     average: AveragedModel | None = None
     slow: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    unbounded: frozenset[str] = frozenset()
     wrapped: nn.Module | None = None
 
     @property
@@ -177,9 +212,17 @@ def new_state(model: nn.Module, options: Optimiser, engine: Engine) -> State:
         optimiser,
         torch.amp.GradScaler(device, enabled=engine.precision == "fp16"),
         Sums.zero(engine.device),
+        Recent.none(engine.device),
         average=make_average(model, options.average),
         slow=slow_weights(model) if options.lookahead else {},
+        unbounded=_unbounded(model),
     )
+
+
+def _unbounded(model: nn.Module) -> frozenset[str]:
+    """Buffers that hold NaN or inf, but for the statistics of norms, which never may."""
+    buffers = ((name, b) for name, b in model.named_buffers() if not name.endswith(STATISTICS))
+    return frozenset(name for name, buffer in buffers if not bool(buffer.isfinite().all()))
 
 
 def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
@@ -190,12 +233,14 @@ def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, 
     model = state.kept
     tensors = optimiser_state(state.optimiser, state.model)
     tensors |= {f"sums.{name}": getattr(state.sums, name) for name in SUMS}
+    tensors |= {RECENT: state.recent.values}
     tensors |= {SLOW + name: value for name, value in state.slow.items()}
     if model is not state.model:
         tensors |= {LIVE + name: value for name, value in state.model.state_dict().items()}
     data = {
         "step": state.step,
-        "first_loss": state.first_loss,
+        "start_loss": state.start_loss,
+        "recent_steps": state.recent.count,
         "sums_images": state.sums.images,
         "stopping": _watch_data(state.stopping),
         "plateau": _watch_data(state.plateau),
@@ -220,10 +265,16 @@ def unpack(state: State, model: Mapping[str, Tensor], tensors: Mapping[str, Tens
     for name, value in _under(SLOW, tensors).items():
         state.slow[name].copy_(value)
     for name, value in _under("sums.", tensors).items():
-        setattr(state.sums, name, value.to(state.sums.loss.device))
+        if name in SUMS:  # older runs have others
+            setattr(state.sums, name, value.to(state.sums.loss.device))
+    if RECENT in tensors:
+        state.recent.values.copy_(tensors[RECENT])
+        state.recent.count = min(data["recent_steps"], WINDOW)
     restore_optimiser(state.optimiser, state.model, {key: tensors[key] for key in tensors if "::" in key})
     state.sums.images = data["sums_images"]
-    state.step, state.first_loss = data["step"], data["first_loss"]
+    state.step = data["step"]
+    # Runs of before have the first loss, without that of a guess; those of before that step have None.
+    state.start_loss = data["start_loss"] if "start_loss" in data else data["first_loss"] and abs(data["first_loss"])
     state.stopping, state.plateau = _watch(data["stopping"]), _watch(data["plateau"])
     state.best, state.seconds = data["best"], data["seconds"]
     state.busy, state.images = data["busy"], data["images"]

@@ -1,7 +1,8 @@
 """One optimiser step, on one screen."""
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,20 +12,24 @@ from convsmith.data.augment import augment, mix, mixed_targets, normalise
 from convsmith.data.augmentations import MIXING
 from convsmith.data.loaders import Batch
 from convsmith.training.average import add_to_average, is_due
-from convsmith.training.gradient import backward, clip, sharpest
+from convsmith.training.explosion import SETTLING, WINDOW
+from convsmith.training.gradient import backward, limit_length, sharpest
 from convsmith.training.job import Job, State
 from convsmith.training.lookahead import look_ahead
+from convsmith.training.not_finite import broken, broken_images
 from convsmith.training.optimise import set_rate
 from convsmith.training.resizing import resized
 from convsmith.training.schedule import rate
 
 
 class Exploded(ConvsmithError, ArithmeticError):
-    """The training loss is no number any more, or far above its first value; nothing is written of such weights."""
+    """The loss, the gradient or the weights hold NaN or inf, or the training loss is far above where it began."""
 
 
-# Steps between two looks at the loss, for which the device must have finished all before.
+# Steps between two looks at loss and gradient, for which the device must have finished all before.
 LOOK_EVERY = {"cpu": 1, "cuda": 16}
+# GradScaler begins at 2**16 and halves it whenever the gradient overflowed.
+SMALLEST_SCALE = 2.0**-16
 
 
 def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] = lambda: False) -> bool:
@@ -42,13 +47,15 @@ def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] =
     inputs = resized(inputs, job, state.step)
     looks = is_looked_at(state, job)
     loss, correct, stop = job.world.totals(*backward(state, inputs, targets, job), asked(), looks)
-    look(state, loss, job, looks or stop)
     if job.optimiser.sam is not None:
         with sharpest(state.model, job.optimiser.sam):
             torch.manual_seed(seed)
             backward(state, inputs, targets, job)
-    if job.optimiser.clip is not None:
-        state.sums.norm += clip(state, job.optimiser.clip)
+    length = limit_length(state, job.optimiser.clip)
+    state.recent.note(state.step, loss, length)
+    if looks or stop:
+        check(state, job, inputs)
+    state.sums.norm += length
     set_rate(state.optimiser, learning_rate(state, job, state.step))
     state.scaler.step(state.optimiser)
     state.scaler.update()
@@ -89,7 +96,8 @@ def follow(state: State, job: Job) -> None:
 def is_looked_at(state: State, job: Job) -> bool:
     """Whether the host looks at the next step's loss before its update; on a GPU, which would have to wait, at some.
 
-    No checkpoint follows a step that was not looked at: it would be the last good state that is not.
+    No checkpoint follows a step that was not looked at: it would be the last good state that is not. No more steps lie
+    between two looks than `state.recent` holds.
     """
     span, step = job.span, state.step + 1
     intervals = (
@@ -97,39 +105,73 @@ def is_looked_at(state: State, job: Job) -> bool:
         span.steps_per_epoch,
         job.checkpoint_every.steps(span.steps_per_epoch, span.total_steps),
     )
-    return state.first_loss is None or step >= span.total_steps or any(step % every == 0 for every in intervals)
+    return state.start_loss is None or step >= span.total_steps or any(step % every == 0 for every in intervals)
 
 
-def look(state: State, loss: Tensor, job: Job, due: bool = True) -> None:
-    """Note the loss of a step before its update; where it is `due`, check the worst since the last look."""
-    state.sums.worst = torch.maximum(state.sums.worst, loss.double())  # of which one that is no number stays
-    if due:
-        check_loss(state, state.sums.worst.item(), job)
-        state.sums.worst.zero_()
+def check(state: State, job: Job, inputs: Tensor) -> None:
+    """Raise `Exploded` where a step since the last look had NaN or inf, or where the mean loss has exploded.
 
-
-def check_loss(state: State, loss: float, job: Job) -> None:
-    """Raise `Exploded` where the loss is no number, or above `explosion` times the larger of the first and a guess's.
-
-    A run that starts from good weights begins far below the loss of a guess, which then stands for the first.
+    The step that `inputs` (N, C, H, W) went into is not taken yet.
     """
-    if state.first_loss is None and loss == loss:
-        state.first_loss = loss
-    first = max(state.first_loss or 0.0, job.guess_loss)
-    limit = job.explosion * first if job.explosion else float("inf")
-    if loss == loss and loss <= limit and loss != float("inf"):
-        return
-    epoch = state.step // job.span.steps_per_epoch + 1
-    first = "nothing yet" if state.first_loss is None else f"{state.first_loss:.4g}"
-    raise Exploded(
-        f"step {state.step + 1} (epoch {epoch}): the training loss is {loss:.4g}, the first was {first}; "
-        f"{_taken(job)}. Mend with a lower --lr (now {job.optimiser.lr:g}) or a longer --schedule.warmup"
+    stop, recent = job.stop, state.recent.read(state.step)
+    for step, loss, length in recent:
+        if not math.isfinite(loss) or not math.isfinite(length):
+            raise Exploded(_not_finite(step, loss, length, state, job, inputs))
+    losses = [loss for _, loss, _ in recent]
+    if state.start_loss is None:
+        state.start_loss = stop.start(losses)
+    if stop.exploded(losses, state.step, state.start_loss):
+        raise Exploded(_exploded(losses, state, job))
+    if state.scaler.is_enabled() and state.scaler.get_scale() < SMALLEST_SCALE:
+        raise Exploded(
+            f"{moment(state.step, job)}: the gradient holds NaN or inf at any scale of fp16's loss; steps are "
+            "skipped. Mend with --precision fp32"
+        )
+
+
+def _exploded(losses: Sequence[float], state: State, job: Job) -> str:
+    count, start = len(losses), abs(losses[0]) if state.start_loss is None else state.start_loss
+    allowed, lasting = job.stop.allowed(state.step, count), job.stop.allowed(job.stop.warmup + SETTLING, WINDOW)
+    later = "" if allowed == lasting else f" (later {lasting:g} times)"
+    which = f"{'last' if count == WINDOW else 'first'} {count} steps"
+    guess = "the loss of a guess" if start == job.guess_loss else "the first loss"
+    if job.guess_loss <= 0 and state.start_loss is not None:
+        guess = f"the median size of the first {WINDOW} losses"
+    return (
+        f"{moment(state.step, job)}: the mean training loss of the {which} is {sum(losses) / count:.4g}, above "
+        f"{allowed:.3g} times {start:.4g}, {guess}{later}; the step was not taken. {_slower(job)}; --explosion N "
+        f"allows N times (now {job.explosion:g}), 0 any"
     )
 
 
-def _taken(job: Job) -> str:
-    every = LOOK_EVERY[torch.device(job.engine.device).type]
-    return "the step was not taken" if every == 1 else f"looked at every {every} steps, of which this one was not taken"
+def _not_finite(step: int, loss: float, length: float, state: State, job: Job, inputs: Tensor) -> str:
+    """What to say of NaN or inf in step `step` (from 0), which the device may have computed some steps ago."""
+    what = f"the training loss is {loss:g}"
+    if math.isfinite(loss):
+        what = f"the norm of the gradient is {length:g}, where the training loss is {loss:.4g}"
+    if step < state.step:
+        device, every = job.engine.device, LOOK_EVERY[torch.device(job.engine.device).type]
+        taken = f"seen at step {state.step + 1}, since {device} is asked every {every} steps; no checkpoint has it"
+        return f"{moment(step, job)}: {what}; {taken}. {_slower(job)}"
+    mend = _slower(job)
+    if (images := broken_images(inputs)) is not None:
+        what, mend = f"{what}: {images}", "Mend the images"
+    elif (weights := broken(state.model)) is not None:
+        what = f"{what}: {weights}"
+    elif step == 0:
+        what += ", before any step was taken, so that no rate mends it"
+        mend = "Mend with another --init, images of more pixels (--size)"
+        mend += " or --precision fp32" if job.engine.precision != "fp32" else " or a look at the network and its loss"
+    return f"{moment(step, job)}: {what}; the step was not taken. {mend}"
+
+
+def moment(step: int, job: Job) -> str:
+    """Step `step` (from 0) and its epoch, as people count them."""
+    return f"step {step + 1} (epoch {step // job.span.steps_per_epoch + 1})"
+
+
+def _slower(job: Job) -> str:
+    return f"Mend with a lower --lr (now {job.optimiser.lr:g}) or a longer --schedule.warmup"
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:
