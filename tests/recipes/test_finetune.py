@@ -344,6 +344,14 @@ def test_the_last_stage_may_be_worse_by_a_standard_error():
     assert Similarity({"a": 0.8, "b": 0.8}, 100).best == "b"
 
 
+def test_a_handful_of_validation_images_compares_no_stages():
+    found = Similarity({"a": 1.0, "b": 0.5}, 49)
+    assert found.similar
+    tuning, why = choose_mode(5, found)
+    assert tuning == FineTuning("probe")
+    assert "49 validation images are too few to compare the stages' features (from 50)" in why
+
+
 def test_a_probe_measures_what_is_linearly_there():
     assert probe_accuracy(clusters(3, 90, 0), clusters(3, 90, 1)) > 0.9
     train, val = clusters(3, 90, 0), clusters(3, 300, 1)

@@ -71,13 +71,16 @@ def takes(monkeypatch):
 def test_a_recipe_that_fits_stays_and_says_what_it_takes(takes):
     plan = planned(choose("digits", None), Limit(60))
     assert str(plan.recipe.length) == "40ep"
-    assert plan.notes[-1] == "40ep take about 40 s: within 1 min"
+    assert plan.notes[-1] == "40 epochs, about 40 s: within 1 min"
 
 
 def test_a_recipe_that_does_not_fit_has_fewer_epochs(takes):
     plan = planned(choose("digits", None), Limit(25))
     assert plan.recipe.length.amount in (21, 22)  # preparing takes some of the time
-    assert plan.notes[-1] == f"{plan.recipe.length} in place of 40ep, which would take 40 s: within 25 s"
+    assert (
+        plan.notes[-1]
+        == f"{plan.recipe.length.amount:g} epochs in place of 40 epochs, which would take 40 s: within 25 s"
+    )
 
 
 def test_images_become_smaller_where_too_few_would_be_seen(takes, shared_pictures):
@@ -103,7 +106,7 @@ def test_images_that_go_through_once_become_smaller_too(shared_pictures, monkeyp
         "images of 160 pixels a side in place of 224, at which 60 take 1 min: within 40 s"
     )
     assert smaller_within(plan, Limit(100)) is plan
-    assert smaller_within(plan, Limit(1)).recipe.data.size == 64
+    assert smaller_within(plan, Limit(1)).recipe.data.size == 96
 
 
 def test_the_command_refuses_what_is_no_time_before_torch_is_loaded(refused):

@@ -13,6 +13,8 @@ from convsmith.recipes.prepare import Plan, make_model
 
 # Enough for a probe to tell stages apart, and a few seconds of work.
 MOST_TRAIN, MOST_VAL = 2000, 1000
+# On fewer validation images the best of some stages is the luckiest one.
+LEAST_VAL = 50
 _PENALTIES = tuple(float(f"1e{power}") for power in range(-1, 6))
 
 
@@ -45,8 +47,8 @@ class Similarity:
 
     @property
     def similar(self) -> bool:
-        """Whether the last stage is as good as the best one, within its standard error."""
-        return self.accuracies[self.last] >= self.accuracies[self.best] - self.margin
+        """Whether the last stage is as good as the best one, within its standard error, as far as that can be told."""
+        return self.count < LEAST_VAL or self.accuracies[self.last] >= self.accuracies[self.best] - self.margin
 
 
 def measure_similarity(plan: Plan, say: Say = lambda text: None, quiet: bool = True) -> Similarity:

@@ -15,7 +15,7 @@ from convsmith.recipes.limit import Limit
 from convsmith.recipes.prepare import Plan, fit_network, make_model, prepare, whole_network
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import Outcome, train_plan
-from convsmith.recipes.similarity import Similarity, measure_similarity
+from convsmith.recipes.similarity import LEAST_VAL, Similarity, measure_similarity
 from convsmith.recipes.within import shortened, smaller_within
 from convsmith.runs.subject import make_module
 from convsmith.training.logistic import fit_layer
@@ -131,7 +131,9 @@ def choose_mode(per_class: float, similarity: Similarity) -> tuple[FineTuning, s
     amount = "many" if per_class >= MANY else "few"
     many = f"{per_class:,.0f} training images per class are {amount} (many: from {MANY})"
     shown = ", ".join(f"{name} {share:.0%}" for name, share in similarity.accuracies.items())
-    if similarity.similar:
+    if similarity.count < LEAST_VAL:
+        like = f"{similarity.count:,} validation images are too few to compare the stages' features (from {LEAST_VAL})"
+    elif similarity.similar:
         like = "no earlier features serve better than the last ones, so the task is like the source's"
     else:
         like = f"the features of {similarity.best} serve better than the last ones, so the task is unlike the source's"

@@ -19,7 +19,7 @@ from convsmith.training.options import Ema, Swa
 
 # Training from nothing sees so many images, and each so often, before its images become smaller; and the sides that
 # they may get.
-LEAST_SEEN, LEAST_EPOCHS, SIDES = 25_000, 5, (192, 160, 128, 96, 64)
+LEAST_SEEN, LEAST_EPOCHS, SIDES = 25_000, 5, (192, 160, 128, 96)
 _TRIAL = 16  # images
 
 
@@ -27,11 +27,11 @@ def shortened(plan: Plan, limit: Limit) -> Plan:
     """The plan, with as many of its epochs as the limit allows; a plan that takes less stays, and both is said."""
     expected, left = estimate(plan).seconds, limit.left()
     if expected <= left:
-        return _noted(plan, f"{plan.recipe.length} take about {duration(expected)}: {limit}")
+        return _noted(plan, f"{_said(plan.recipe.length)}, about {duration(expected)}: {limit}")
     recipe = scaled(plan.recipe, left / expected, len(plan.dataset.train))
     return _noted(
         replace(plan, recipe=recipe),
-        f"{recipe.length} in place of {plan.recipe.length}, which would take {duration(expected)}: {limit}",
+        f"{_said(recipe.length)} in place of {_said(plan.recipe.length)}, which would take {duration(expected)}: {limit}",
     )
 
 
@@ -130,6 +130,11 @@ def _seconds_each(plan: Plan) -> float:
         decode_all(some, plan.dataset.preprocess, 1)
         module(images)
         return (time.perf_counter() - began) / len(some)
+
+
+def _said(length: Duration) -> str:
+    unit = "epoch" if length.unit == "ep" else "step"
+    return f"{length.amount:g} {unit}{'' if length.amount == 1 else 's'}"
 
 
 def _noted(plan: Plan, note: str) -> Plan:
