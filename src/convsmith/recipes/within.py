@@ -31,7 +31,8 @@ def shortened(plan: Plan, limit: Limit) -> Plan:
     recipe = scaled(plan.recipe, left / expected, len(plan.dataset.train))
     return _noted(
         replace(plan, recipe=recipe),
-        f"{_said(recipe.length)} in place of {_said(plan.recipe.length)}, which would take {duration(expected)}: {limit}",
+        f"{_said(recipe.length)} in place of {_said(plan.recipe.length)}, which would take {duration(expected)}: "
+        f"{limit}",
     )
 
 
