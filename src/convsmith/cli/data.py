@@ -3,14 +3,16 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from convsmith.base.errors import UsageError, unknown
-from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.cli.arguments import Parser, add_output, add_short, megapixels, print_json
 from convsmith.data.cache import clear_stored, decoded_folder, list_stored
 from convsmith.data.check import check_path
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import KNOWN, describe, open_source
 from convsmith.data.stats import stats
+from convsmith.recipes.choose import chosen_data
 from convsmith.report.text import clean, count, size, table
 
 SHOWN = 40
@@ -26,9 +28,11 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("what", help="check, stats or cache")
     parser.add_argument("source", nargs="?", help=f"a path, or one of {', '.join(KNOWN)}; of cache: list or clear")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="files opened at once")
+    add_short(parser, "max_megapixels")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_output(parser)
     values = parser.read(words)
+    values.max_megapixels = megapixels(values.max_megapixels)
     actions = {"check": _check, "stats": _stats, "cache": _cache}
     if values.what not in actions:
         raise unknown("action of data:", values.what, actions)
@@ -38,7 +42,8 @@ def run(words: Sequence[str]) -> int:
 
 
 def _check(values) -> int:
-    report = check_path(values.source, workers=values.workers, progress=None if values.quiet else _progress())
+    progress = None if values.quiet else _progress()
+    report = check_path(values.source, values.workers, progress, max_megapixels=values.max_megapixels)
     if values.json:
         print_json(report.to_json())
         return 0 if report.ok else 1
@@ -60,8 +65,8 @@ def _check(values) -> int:
 
 
 def _stats(values) -> int:
-    source = open_source(DataOptions(source=values.source))
-    numbers = stats(source, values.workers)
+    source = open_source(DataOptions(source=values.source, max_megapixels=values.max_megapixels))
+    numbers = stats(source, values.workers, replace(chosen_data(values.source), max_megapixels=values.max_megapixels))
     if values.json:
         print_json(numbers)
         return 0

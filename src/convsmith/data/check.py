@@ -11,9 +11,10 @@ from PIL import Image
 
 from convsmith.base import config
 from convsmith.base.errors import BadFile, ConvsmithError
-from convsmith.data.decoding import CHUNK, each_chunk
-from convsmith.data.examples import Examples, FileExamples
-from convsmith.data.images import NotAnImage, orientation
+from convsmith.data.decoding import CHUNK, NOTHING, each_chunk
+from convsmith.data.examples import Examples, FileExamples, allow
+from convsmith.data.images import NotAnImage
+from convsmith.data.oddities import oddities
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, decode
 from convsmith.data.sources.folder import Layout, scan
@@ -24,16 +25,6 @@ from convsmith.data.sources.table import is_table
 
 Kind = Literal["broken", "not_an_image", "odd", "duplicate", "leak", "empty_class", "missing", "table"]
 _FATAL = ("broken", "not_an_image", "leak", "missing", "table")
-_LARGE, _SMALL, _ASPECT = 50_000_000, 8, 10
-_FORMAT_OF = {"jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF", "pgm": "PPM"}
-_ODD_MODES = {
-    "CMYK": "CMYK colours",
-    "P": "a palette",
-    "RGBA": "an alpha channel",
-    "LA": "an alpha channel",
-    "PA": "an alpha channel",
-    "1": "one bit per pixel",
-}
 # Colour, upright, of its own size: what two copies of an image have in common.
 _RECORD = Preprocess(mode="RGB", size=(1, 1), mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -68,13 +59,16 @@ class CheckReport:
 
 
 def check_path(
-    path_or_name: str | Path, workers: int = 2, progress: Callable[[int, int], None] | None = None
-) -> CheckReport:
+    path_or_name: str | Path, workers: int = 2, progress: Callable[[int, int], None] | None = None,
+    max_megapixels: int | None = None,
+) -> CheckReport:  # fmt: skip
     """Decode every image of a source with `workers` threads; `progress` is told files done and files in all.
 
     A folder is checked even where it cannot be opened as a data set, so that empty classes are found with the rest.
     """
     splits, findings = _contents(str(path_or_name))
+    most = None if max_megapixels is None else max_megapixels * 1_000_000
+    splits = {split: allow(examples, most) for split, examples in splits.items()}
     total = sum(len(examples) for examples in splits.values())
     done = 0
     seen: dict[bytes, tuple[str, str]] = {}
@@ -87,6 +81,8 @@ def check_path(
             done += len(chunk)
             if progress is not None:
                 progress(done, total)
+    if total > 1 and len(seen) == 1:
+        findings.append(Finding(str(path_or_name), "odd", f"all images are equal, pixel for pixel: {NOTHING}"))
     return CheckReport(total, tuple(findings))
 
 
@@ -144,7 +140,8 @@ def _inspect(examples: Examples, begin: int) -> list[tuple[str, list[Finding], b
         name = examples.name(i)
         try:
             image = examples.read(i)
-            found = _oddities(name, image) if isinstance(image, Image.Image) else []
+            told = oddities(name, image) if isinstance(image, Image.Image) else []
+            found = [Finding(name, "odd", detail) for detail in told]
             pixels = decode(image, _RECORD, name)
         except ConvsmithError as error:
             kind: Kind = "not_an_image" if isinstance(error, NotAnImage) else "broken"
@@ -154,30 +151,6 @@ def _inspect(examples: Examples, begin: int) -> list[tuple[str, list[Finding], b
         digest.update(np.ascontiguousarray(pixels).data)
         results.append((name, found, digest.digest()))
     return results
-
-
-def _oddities(name: str, image: Image.Image) -> list[Finding]:
-    width, height = image.size
-    extension = name.rpartition(".")[2].lower()
-    stated = _FORMAT_OF.get(extension, extension.upper())
-    turned = orientation(image)
-    told = [
-        (image.mode in _ODD_MODES, f"has {_ODD_MODES.get(image.mode)}"),
-        (image.mode[0] in "IF", f"has more than 8 bits per pixel (mode {image.mode})"),
-        (turned != 1, f"is turned by its EXIF orientation {turned}"),
-        (getattr(image, "n_frames", 1) > 1, f"has {getattr(image, 'n_frames', 1)} frames; the first is used"),
-        (_contradicts(stated, image.format), f"is called .{extension} and holds {image.format}"),
-        (width * height > _LARGE, f"is very large: {width}x{height}"),
-        (min(width, height) < _SMALL, f"is very small: {width}x{height}"),
-        (max(width, height) > _ASPECT * min(width, height), f"is very long: {width}x{height}"),
-    ]
-    return [Finding(name, "odd", detail) for is_so, detail in told if is_so]
-
-
-def _contradicts(stated: str, found: str | None) -> bool:
-    known = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-    # MPO is JPEG with a second picture, as many cameras write it.
-    return stated in known and found is not None and found.replace("MPO", "JPEG") != stated
 
 
 def _copies(name: str, split: str, first: tuple[str, str]) -> list[Finding]:

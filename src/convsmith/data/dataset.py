@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convsmith.data.card import Card
-from convsmith.data.decoding import find_bad, mean_and_std
+from convsmith.data.decoding import find_bad, measure
 from convsmith.data.examples import Examples
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, preprocess_for
@@ -16,7 +16,10 @@ from convsmith.data.split import Skipped, division_from_record, split_source
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as a run uses it: the card of what is stored, the preprocessing, three splits and their record."""
+    """A data set as a run uses it: the card of what is stored, the preprocessing, three splits and their record.
+
+    `warnings` are about the training images, where they were measured now.
+    """
 
     card: Card
     preprocess: Preprocess
@@ -24,6 +27,7 @@ class Dataset:
     val: Examples
     test: Examples | None
     split: dict[str, Any]
+    warnings: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -50,11 +54,12 @@ def open_data(
         division = division_from_record(source, split)
     else:
         division = split_source(source, options, _skipped(source, options) if options.on_bad == "skip" else ())
+    warnings: tuple[str, ...] = ()
     if preprocess is None:
         preprocess = _neutral(source.card, options)
-        mean, std = mean_and_std(division.train, preprocess, options.workers, options.cache)
-        preprocess = replace(preprocess, mean=mean, std=std)
-    return Dataset(source.card, preprocess, division.train, division.val, division.test, division.record)
+        measured = measure(division.train, preprocess, options.workers, options.cache)
+        preprocess, warnings = replace(preprocess, mean=measured.mean, std=measured.std), measured.warnings
+    return Dataset(source.card, preprocess, division.train, division.val, division.test, division.record, warnings)
 
 
 def _skipped(source: Source, options: DataOptions) -> list[Skipped]:

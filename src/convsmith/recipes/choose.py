@@ -9,6 +9,7 @@ from convsmith.base.errors import BadFile, MissingPath, UsageError, unknown
 from convsmith.base.files import read_json
 from convsmith.data.advice import may_flip
 from convsmith.data.augmentations import MIRRORS, Crop, Flip
+from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import KNOWN, open_path
 from convsmith.nets.cost import cost
 from convsmith.nets.source import is_network_name
@@ -65,6 +66,11 @@ def for_data(source: str) -> Recipe:
     if source in FOR_DATA:
         return _with_source(RECIPES[FOR_DATA[source]](), source)
     return unmirrored(_with_source(_by_images(Path(source)), source))
+
+
+def chosen_data(source: str) -> DataOptions:
+    """How a data set is seen where nothing but it is named: what `data stats` says of sizes and colours is of this."""
+    return for_data(source).data
 
 
 def unmirrored(recipe: Recipe) -> Recipe:

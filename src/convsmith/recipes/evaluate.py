@@ -116,11 +116,13 @@ def evaluate_run(
     engine: EngineOptions | None = None,
     edits: Sequence[str] = (),
     views: str | Sequence[View] = (),
+    max_megapixels: int | None = None,
 ) -> Evaluated:
     """A run's numbers on its own `split` (test where it has one, else val), or on all images of another `source`.
 
     `edits` are made on the trained network first: those that need no training. With `views` (`"ten_crop"`) the answer
-    for an image is the mean of the probabilities of several views of it.
+    for an image is the mean of the probabilities of several views of it. `max_megapixels` is of the other source: the
+    run's own images are read as the run read them.
     """
     subject, views = open_subject(path, checkpoint, edits), read_views(views)
     options, own = data_options_of(subject.run), subject.card.fingerprint
@@ -128,7 +130,7 @@ def evaluate_run(
     if fingerprint == own:  # its training images must not count as new ones
         name, examples = own_split(subject, split, source)
     else:
-        options = replace(options, source=str(source))
+        options = replace(options, source=str(source), max_megapixels=max_megapixels or options.max_megapixels)
         name, examples = f"all of {source}", _other_images(subject, options, split)
     result = _evaluate_subject(subject, examples, options, resolve(engine or EngineOptions()), views)
     return Evaluated(subject, examples, name, result, fingerprint, views)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from convsmith.base.errors import BadFile
+from convsmith.base.errors import ConvsmithError
 from convsmith.data.examples import ArrayExamples, EncodedExamples, FileExamples, spread
+from convsmith.data.images import check_regular
 
 _END = 64 * 1024
 
@@ -52,13 +53,15 @@ def of_files(splits: Mapping[str, FileExamples], classes: Sequence[str] = ()) ->
 
 
 def _file(examples: FileExamples, i: int, read: bool) -> bytes:
+    """Of a file that cannot be read nothing but that: whether it ends a run is decided where it is decoded."""
     path = examples.root / examples.files[i]
     try:
+        check_regular(path, "")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             head = file.read(_END) if read else b""
             if read and size > 2 * _END:
                 file.seek(size - _END)
             return f" {size} ".encode() + head + (file.read(_END) if read else b"")
-    except OSError as error:
-        raise BadFile(path, f"cannot be read ({error.strerror})") from None
+    except (OSError, ConvsmithError):
+        return b" unreadable "

@@ -9,7 +9,7 @@ import numpy as np
 
 from convsmith.base.errors import BadFile
 from convsmith.data.examples import FileExamples
-from convsmith.data.images import EXTENSIONS
+from convsmith.data.formats import EXTENSIONS, is_image_name
 from convsmith.data.sources import fingerprint
 from convsmith.data.sources.source import SPLIT_NAMES, SPLITS, Origin, Source, file_source
 
@@ -102,7 +102,7 @@ def _left_out(others: tuple[str, ...]) -> str:
 
 
 def _is_image(name: str) -> bool:
-    return name.rpartition(".")[2].lower() in EXTENSIONS and "." in name
+    return is_image_name(name)
 
 
 def _children(folder: Path) -> list[Path]:

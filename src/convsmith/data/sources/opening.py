@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from convsmith.base.errors import BadFile, MissingPath, nearest
 from convsmith.base.table import Table
 from convsmith.data.card import Card
+from convsmith.data.examples import allow
 from convsmith.data.options import DataOptions
 from convsmith.data.sources import names
 from convsmith.data.sources.cifar import download_cifar, is_cifar10, is_cifar100, open_cifar10, open_cifar100
@@ -97,7 +99,11 @@ def open_source(options: DataOptions) -> Source:
         raise MissingPath(
             f"no such path, and no data set of this name: {text!r}; {hint}; a folder of yours: --data PATH"
         )
-    return open_path(path)
+    source = open_path(path)
+    if options.max_megapixels is None:
+        return source
+    most = options.max_megapixels * 1_000_000
+    return replace(source, splits={split: allow(examples, most) for split, examples in source.splits.items()})
 
 
 def open_path(path: Path) -> Source:
