@@ -107,7 +107,7 @@ def test_doctor_names_what_is_missing(command, monkeypatch):
         ),
         (["show", "resnet18", "--classes", "many"], "show: argument --classes: expected a whole number of at least 1"),
         (["show", "resnet18", "--classes", "0"], "show: argument --classes: expected a whole number of at least 1"),
-        (["show", "resnet18", "--size", "0"], "show: argument --size: expected a whole number of at least 1"),
+        (["show", "resnet18", "--size", "0"], "show: argument --size: expected from 1 to 65535 pixels a side"),
         (["show", "resnet18", "--stem", "tiny"], "stem: expected auto, small or large, received 'tiny'"),
         (["show", "lenet5", "--size", "3"], ""),
         (["show", "own.py:make"], "own.py: no such file; a network of your own is given as file.py:function"),
