@@ -20,12 +20,12 @@ from typing import Any
 import torch
 
 from convsmith.base.errors import ConvsmithError
-from convsmith.deploy.engines.choose import CHECKED
-from convsmith.deploy.engines.inference import Inference, untrained
-from convsmith.deploy.engines.measure import rounds
-from convsmith.deploy.engines.names import available, read_engines
-from convsmith.deploy.engines.runner import Runner
-from convsmith.deploy.engines.start import launch, plain, reference
+from convsmith.engines.choose import CHECKED
+from convsmith.engines.inference import Inference, untrained
+from convsmith.engines.measure import rounds
+from convsmith.engines.names import available, read_engines
+from convsmith.engines.runner import Runner
+from convsmith.engines.start import launch, plain, reference
 from convsmith.nets.cost import cost
 from convsmith.nets.peers import make_peer, names_of, peer_name
 from convsmith.nets.zoo import NETWORKS, network

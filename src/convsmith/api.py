@@ -12,11 +12,11 @@ from convsmith.data.options import check_megapixels
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.views import read_views
 from convsmith.deploy.bundle import BundleFile, export_bundle
-from convsmith.deploy.engines.names import AUTO
 from convsmith.deploy.exchange import WeightsFile, export_weights
 from convsmith.deploy.formats import FORMATS
 from convsmith.deploy.onnx import Export, export_onnx
 from convsmith.deploy.predict import Picture, Prediction, Predictor, choose_runner, expand, predict
+from convsmith.engines.names import AUTO
 from convsmith.nets.build import BuiltNetwork
 from convsmith.recipes.choose import choose
 from convsmith.recipes.evaluate import Evaluated, Split, evaluate_run, own_split
@@ -146,11 +146,12 @@ class Pretrained:
 def pretrained(
     name: str, classes: int | None = None, channels: int | None = None, weights: str | Path = "DEFAULT"
 ) -> Pretrained:
-    """The network called `name` with torchvision's published weights, or with those of a file.
+    """The network called `name` with published weights, or with those of a file.
 
-    `pretrained("resnet50").predict("photo.jpg")`. `weights` is one of torchvision's entries (`DEFAULT` is its best,
-    `IMAGENET1K_V1`, ...), fetched once into the cache and checked, or a `.safetensors`, `.pt` or `.pth` file by
-    torchvision's, timm's or our names. Other `classes` give a new last layer, other `channels` adapted first filters.
+    `pretrained("resnet50").predict("photo.jpg")`. `weights` names published ones (`DEFAULT` is the best, torchvision's
+    `IMAGENET1K_V1`, ...), found on this machine or fetched once into the cache, and checked; or a `.safetensors`,
+    `.pt` or `.pth` file by torchvision's, timm's or our names. Other `classes` give a new last layer, other `channels`
+    adapted first filters.
     """
     return Pretrained(load_pretrained(name, classes=classes, channels=channels, weights=weights))
 

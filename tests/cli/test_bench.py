@@ -6,7 +6,7 @@ from importlib import import_module
 
 import pytest
 
-from convsmith.deploy.engines import bench as benching
+from convsmith.engines import bench as benching
 from convsmith.training.engine import resolve
 from convsmith.training.options import EngineOptions
 
@@ -49,7 +49,7 @@ def test_an_engine_that_fails_says_why_and_the_others_are_timed(command, monkeyp
     def fail(model, engine, batch):
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(import_module("convsmith.deploy.engines.eager"), "eager", fail)
+    monkeypatch.setattr(import_module("convsmith.engines.eager"), "eager", fail)
     answer = command("bench", "lenet5", *SMALL)
     assert answer.code == 0
     assert answer.out.splitlines()[-1].endswith("it cannot run lenet5 (RuntimeError: no such operator)")

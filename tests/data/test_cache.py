@@ -17,28 +17,21 @@ from convsmith.base.processes import WHOLE, Part
 from convsmith.cli import main
 from convsmith.data import cache as cache_module
 from convsmith.data import loaders
-from convsmith.data.cache import (
-    DecodedCache,
-    cache_note,
-    clear_stored,
-    crops_from_margin,
-    decoded_folder,
-    list_stored,
-    open_cache,
-    stride,
-)
+from convsmith.data import slots as slots_module
+from convsmith.data.cache import cache_note, crops_from_margin, open_cache
 from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.decoding import decode_stack, find_bad
 from convsmith.data.loaders import Batch, evaluation_loader, training_loader
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess
+from convsmith.data.slots import Slots, clear_stored, decoded_folder, list_stored, stride
 
 
 @pytest.fixture(autouse=True)
 def kept_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and room for it."""
     monkeypatch.setenv("CONVSMITH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cache_module, "RESERVE_BYTES", 0)
+    monkeypatch.setattr(slots_module, "RESERVE_BYTES", 0)
     return tmp_path / "cache" / "decoded"
 
 
@@ -58,7 +51,7 @@ def plain(data: Dataset, margin: bool = False) -> np.ndarray:
     return decode_stack(data.train, range(len(data.train)), data.preprocess, 1, margin)
 
 
-def through(data: Dataset, margin: bool = False) -> tuple[DecodedCache, np.ndarray]:
+def through(data: Dataset, margin: bool = False) -> tuple[Slots, np.ndarray]:
     cache, problem = open_cache(data.train, data.preprocess, margin, "on")
     assert cache is not None, problem
     return cache, decode_stack(data.train, range(len(data.train)), data.preprocess, 2, margin, cache)
@@ -218,7 +211,7 @@ def test_a_full_disk_stops_writing_and_nothing_else(photos: Dataset, monkeypatch
 
 def test_the_reserve_of_the_disk_is_left(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     cache, _ = open_cache(photos.train, photos.preprocess, False, "on")
-    monkeypatch.setattr(cache_module, "RESERVE_BYTES", 10**18)
+    monkeypatch.setattr(slots_module, "RESERVE_BYTES", 10**18)
     decode_stack(photos.train, range(32), photos.preprocess, 1, False, cache)
     assert cache is not None
     assert cache.missing(numbers(photos)) == 32
@@ -228,7 +221,7 @@ def test_a_set_that_does_not_fit_is_streamed_and_says_what_it_needs(
     photos: Dataset, kept_here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 40_000})
-    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(slots_module.shutil, "disk_usage", lambda folder: usage)
     cache, problem = open_cache(photos.train, photos.preprocess, True, "on")
     assert cache is None
     assert problem == (
@@ -245,7 +238,7 @@ def room_for(more: int, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk on which the cache may hold `kept` and `more` bytes."""
     taken = sum(entry.bytes for entry in list_stored())
     usage = type("Usage", (), {"free": 2 * (more + kept.stat().st_blocks * 512) - taken})
-    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(slots_module.shutil, "disk_usage", lambda folder: usage)
 
 
 def test_the_longest_unused_make_room(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +293,7 @@ def test_a_cache_that_can_only_be_read_is_read(photos: Dataset, monkeypatch: pyt
     assert cache_note(photos.train, photos.preprocess, "on") == ""
     cache.write(some, (0, 0), expected[0])  # which changes nothing
     assert (path.stat().st_size, cache.missing(numbers(photos))) == (size, 0)
-    monkeypatch.setattr(DecodedCache, "missing", lambda cache, numbers: 3)
+    monkeypatch.setattr(Slots, "missing", lambda cache, numbers: 3)
     note = f"3 images are decoded in every epoch: {path} cannot be written"
     assert cache_note(photos.train, photos.preprocess, "on") == note
 

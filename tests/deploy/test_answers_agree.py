@@ -10,7 +10,7 @@ from PIL import Image
 import convsmith as cs
 from convsmith.base.errors import BadFile, CheckFailed, MissingPath, UsageError
 from convsmith.data.preprocess import Preprocess, load
-from convsmith.deploy.onnx import onnx_program
+from convsmith.engines.graph import onnx_program
 from convsmith.nets.build import build
 from convsmith.nets.zoo import edit, network
 

@@ -8,7 +8,7 @@ from convsmith.nets.build import build
 from convsmith.nets.family import Renaming
 from convsmith.nets.peers import TIMM
 from convsmith.nets.renaming import original, renamed
-from convsmith.nets.zoo import FAMILIES, NETWORKS, network
+from convsmith.nets.zoo import NETWORKS, network, renamings
 
 RULES = Renaming(
     "them",
@@ -47,7 +47,7 @@ def test_a_name_that_the_rules_would_read_otherwise_is_not_given():
 # One network of each family that timm has too and whose family has rules for timm's names.
 FIRST: dict[str, str] = {}
 for name in TIMM:
-    if any("timm" in renaming.source for renaming in NETWORKS[name].family.renamings):
+    if any("timm" in renaming.source for renaming in renamings(network(name))):
         FIRST.setdefault(NETWORKS[name].family.name, name)
 UNREADABLE = {"nasnet", "pnasnet"}  # `conv_?0` may be either; with timm installed its own names decide
 
@@ -56,8 +56,8 @@ UNREADABLE = {"nasnet", "pnasnet"}  # `conv_?0` may be either; with timm install
 def test_rules_for_timms_names_read_backwards(family):
     """Each name of ours has one of theirs, and no two have the same."""
     keys = list(build(network(FIRST[family]), device="meta").state_dict())
-    renamings = [renaming for renaming in FAMILIES[family].renamings if "timm" in renaming.source]
-    found = [{key: original(key, renaming) for key in keys} for renaming in renamings]
+    timms = [renaming for renaming in renamings(network(FIRST[family])) if "timm" in renaming.source]
+    found = [{key: original(key, renaming) for key in keys} for renaming in timms]
     whole = [names for names in found if None not in names.values()]
     assert bool(whole) == (family not in UNREADABLE)
     for names in whole:

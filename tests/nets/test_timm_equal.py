@@ -35,6 +35,11 @@ PEERS: dict[str, tuple[str, int]] = {
     "mobilenet_v2_075": ("mobilenetv2_075", 64),
     "mobilenet_v2_050": ("mobilenetv2_050", 64),
     "mobilenet_v2_035": ("mobilenetv2_035", 64),
+    "efficientnet_lite0": ("tf_efficientnet_lite0", 64),
+    "efficientnet_lite1": ("tf_efficientnet_lite1", 65),
+    "efficientnet_lite2": ("tf_efficientnet_lite2", 64),
+    "efficientnet_lite3": ("tf_efficientnet_lite3", 64),
+    "efficientnet_lite4": ("tf_efficientnet_lite4", 64),
     "nasnet_a_large": ("nasnetalarge", 64),
     "pnasnet5_large": ("pnasnet5large", 64),
 }

@@ -27,7 +27,8 @@ from convsmith.recipes.finetune import FineTuning, tuning_of
 from convsmith.recipes.prepare import make_model, prepare, records
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.transfer import prepare_finetuning
-from convsmith.runs.published import fetch, find_published
+from convsmith.runs.published import fetch
+from convsmith.runs.publishers import PublishedFile, find_published
 
 NAME = "squeezenet1_1"
 ENTRY = peers.SqueezeNet1_1_Weights.IMAGENET1K_V1
@@ -367,7 +368,9 @@ def served_resnet(served, monkeypatch):
     buffer, own = io.BytesIO(), peers.resnet18(weights=None)
     torch.save(own.state_dict(), buffer)
     digits = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]
-    found = replace(find_published("resnet18"), url=f"https://example.org/resnet18-{digits}.pth")
+    name = f"resnet18-{digits}.pth"
+    url, files = f"https://example.org/{name}", (PublishedFile(name, digits),)
+    found = replace(find_published("resnet18"), url=url, files=files)
     monkeypatch.setattr(start, "find_published", lambda name, entry: found)
     served["bytes"] = buffer.getvalue()
     return own

@@ -60,6 +60,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def offline() -> bool:
+    """Whether `CONVSMITH_OFFLINE` forbids downloads: any value but 0 does."""
+    return os.environ.get("CONVSMITH_OFFLINE", "") not in ("", "0")
+
+
 def cache_folder() -> Path:
     """Where downloads are kept: `CONVSMITH_CACHE`, else the XDG cache folder."""
     given = os.environ.get("CONVSMITH_CACHE")

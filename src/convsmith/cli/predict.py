@@ -8,7 +8,7 @@ from importlib import import_module
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import Parser, add_edit, add_output, add_short, add_views, megapixels, print_json, say
 from convsmith.data.views import read_views
-from convsmith.deploy.engines.names import AUTO, ENGINES, check_engine
+from convsmith.engines.names import AUTO, ENGINES, check_engine
 from convsmith.report.text import percent
 from convsmith.training.options import EngineOptions
 

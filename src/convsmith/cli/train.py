@@ -22,7 +22,7 @@ from convsmith.training.track import check_track
 EXAMPLES = """examples:
   convsmith train                                    LeNet-5 on handwritten digits
   convsmith train --data photos/                     your own images, one folder for each class
-  convsmith train resnet50 --data photos/ --pretrained   the same, from torchvision's weights
+  convsmith train resnet50 --data photos/ --pretrained   the same, from published weights
   convsmith train resnet20-cifar10-fast --epochs 5   a recipe, changed
   convsmith train --resume runs/2026-11-21-digits-4f2a91
 """

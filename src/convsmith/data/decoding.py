@@ -9,10 +9,11 @@ from typing import TypeVar
 import numpy as np
 
 from convsmith.base.errors import BadFile
-from convsmith.data.cache import KEPT, DecodedCache, Use, open_cache
+from convsmith.data.cache import KEPT, Use, open_cache
 from convsmith.data.examples import ArrayExamples, Examples, spread
 from convsmith.data.images import blamed
 from convsmith.data.preprocess import UNFIT, Preprocess, centre, final_size, read_picture, to_size
+from convsmith.data.slots import Slots
 
 # How many images the mean and deviation of a training split are measured on: more where none is resampled.
 SAMPLE, SAMPLE_RESIZED = 10_000, 2_000
@@ -36,7 +37,7 @@ def decode_stack(
     record: Preprocess,
     workers: int,
     margin: bool = False,
-    cache: DecodedCache | None = None,
+    cache: Slots | None = None,
 ) -> np.ndarray:
     """The examples at `indices` as uint8 (n, C, H, W), in that order; what `cache` lacks is decoded and put there."""
     height, width = final_size(record, margin)
@@ -53,9 +54,7 @@ def decode_stack(
     return out
 
 
-def _fill(
-    out: np.ndarray, examples: Examples, i: int, record: Preprocess, margin: bool, cache: DecodedCache | None
-) -> None:
+def _fill(out: np.ndarray, examples: Examples, i: int, record: Preprocess, margin: bool, cache: Slots | None) -> None:
     """Put example `i` into `out`, uint8 (C, H, W), from the cache if it is there."""
     if cache is None or not isinstance(examples, KEPT):
         out[:] = decode_one(examples, i, record, margin).transpose(2, 0, 1)
@@ -63,7 +62,7 @@ def _fill(
     whole = out if out.shape == cache.shape else np.empty(cache.shape, np.uint8)
     number, stamp = examples.number(i), examples.stamp(i)
     if not cache.read(number, stamp, whole):
-        whole[:] = decode_one(examples, i, record, cache.margin).transpose(2, 0, 1)
+        whole[:] = decode_one(examples, i, record, cache.about["margin"]).transpose(2, 0, 1)
         cache.write(number, stamp, whole)
     if whole is not out:
         out[:] = centre(whole.transpose(1, 2, 0), record.size).transpose(2, 0, 1)

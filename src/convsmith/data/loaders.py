@@ -17,12 +17,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.base.processes import WHOLE, Part
-from convsmith.data.cache import KEPT, DecodedCache, open_cache
+from convsmith.data.cache import KEPT, open_cache
 from convsmith.data.decoding import ahead, decode_stack
 from convsmith.data.examples import Examples
 from convsmith.data.keys import epoch_order, sampled_order
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, final_size
+from convsmith.data.slots import Slots
 from convsmith.data.split import apportion
 
 # 'auto' keeps sets of up to this many decoded bytes in memory.
@@ -137,7 +138,7 @@ def evaluation_loader(
 
 
 def decode_all(
-    examples: Examples, preprocess: Preprocess, workers: int, margin: bool = False, cache: DecodedCache | None = None
+    examples: Examples, preprocess: Preprocess, workers: int, margin: bool = False, cache: Slots | None = None
 ) -> Tensor:
     """Every example decoded, uint8 (N, C, H, W); the same tensor again for the same examples, size and mode."""
     decoded = _decoded.setdefault(examples, {})
@@ -162,7 +163,7 @@ class _Plan:
     device: torch.device
     order: Callable[[int, torch.device], Tensor]
     part: Part = WHOLE
-    cache: DecodedCache | None = None
+    cache: Slots | None = None
 
     @property
     def examples(self) -> int:
@@ -264,7 +265,7 @@ class _Filling:
 class _Decoding(Dataset[Any]):
     """Batches of indices to images; runs in the worker processes."""
 
-    def __init__(self, examples: Examples, preprocess: Preprocess, margin: bool, cache: DecodedCache | None):
+    def __init__(self, examples: Examples, preprocess: Preprocess, margin: bool, cache: Slots | None):
         self._examples, self._preprocess, self._margin, self._cache = examples, preprocess, margin, cache
 
     def __getitem__(self, indices: list[int]) -> Tensor | tuple[str, str]:

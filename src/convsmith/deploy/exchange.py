@@ -25,7 +25,7 @@ from convsmith.nets.network import Network
 from convsmith.nets.peers import LIBRARIES, Library, installed, make_peer, names_of, peer_arguments, peer_name
 from convsmith.nets.renaming import original, renamed
 from convsmith.nets.tree import MAIN
-from convsmith.nets.zoo import FAMILIES, network
+from convsmith.nets.zoo import network, renamings
 from convsmith.runs.subject import Subject
 from convsmith.runs.weights import encode
 
@@ -133,8 +133,7 @@ def _namings(
     tree: Network, library: Library, keys: Collection[str], theirs: Collection[str] | None
 ) -> Iterator[dict[str, str]]:
     """Our names to `theirs`: by the family's rules (read backwards where theirs are not known), then by execution."""
-    family = FAMILIES.get(tree.family)
-    for renaming in family.renamings if family else ():
+    for renaming in renamings(tree):
         if library in renaming.source and theirs is None:
             yield {key: found for key in keys if (found := original(key, renaming)) is not None}
         elif library in renaming.source and theirs is not None:

@@ -1,33 +1,28 @@
 """ONNX files that carry their preprocessing and were compared with the network they came from."""
 
-import contextlib
 import json
-import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convsmith.base.errors import CheckFailed, MissingExtra, UsageError
 from convsmith.base.files import write_bytes, write_json
-from convsmith.base.logs import hushed
 from convsmith.data.augment import normalise
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
 from convsmith.data.preprocess import Preprocess
+from convsmith.engines.graph import INPUT, OPSET, onnx_program
 from convsmith.nets.network import Network
 from convsmith.runs.subject import Subject
 
 # Relative to the largest output: fp32 convolutions summed in another order differ by some 1e-6.
 TOLERANCE = 1e-4
 BATCHES = (1, 2, 7)
-OPSET = 18
 METADATA_KEY = "convsmith"
-INPUT = "images"
 
 
 @dataclass(frozen=True)
@@ -99,27 +94,6 @@ def _libraries() -> tuple[Any, Any]:
     except ImportError as error:
         raise MissingExtra(error.name or "onnx", "deploy") from None
     return onnx, onnxruntime
-
-
-def onnx_program(module: nn.Module, shape: Sequence[int]) -> Any:
-    """torch's ONNX program of a module that takes any number of images of `shape`."""
-    # Traced with two samples: a batch of one would be taken for a constant.
-    sample = torch.zeros(2, *shape)
-    # The exporter warns about its own internals.
-    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), hushed("torch.onnx"):
-        program = torch.onnx.export(
-            module,
-            (sample,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            verbose=False,
-        )
-    if program is None:
-        raise CheckFailed("torch gave no ONNX program")
-    return program
 
 
 def _metadata(subject: Subject) -> dict[str, str]:

@@ -20,12 +20,12 @@ from convsmith.data.formats import EXTENSIONS, is_image_name, left_out_text
 from convsmith.data.images import blamed
 from convsmith.data.preprocess import UNFIT, Preprocess, decode, load, to_size
 from convsmith.data.views import View
-from convsmith.deploy.engines.choose import CHECKED, automatic, named
-from convsmith.deploy.engines.inference import Inference
-from convsmith.deploy.engines.names import AUTO, check_engine
-from convsmith.deploy.engines.runner import Runner
-from convsmith.deploy.engines.start import plain
 from convsmith.deploy.onnx import real_images
+from convsmith.engines.choose import CHECKED, automatic, named
+from convsmith.engines.inference import Inference
+from convsmith.engines.names import AUTO, check_engine
+from convsmith.engines.runner import Runner
+from convsmith.engines.start import plain
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
 from convsmith.training.engine import Engine

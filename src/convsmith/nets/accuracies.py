@@ -146,6 +146,7 @@ def _torchvision() -> dict[str, Accuracy]:
 
 
 _SE, _CHOLLET = "Hu et al. 2018, table 2", "Chollet 2017, table 1"
+_LITE = "EfficientNet-Lite's README (tensorflow/tpu), floating point"
 _ZOPH = "Zoph et al. 2018, tables 2 and 3"
 _SZEGEDY, _HOWARD = (
     "Szegedy et al. 2017, table 1: without the blacklisted validation images",
@@ -167,6 +168,11 @@ ACCURACIES: Table[Accuracy] = Table(
         "inception_resnet_v2": Accuracy(80.1, 95.1, 299, "Inception-ResNet", _SZEGEDY),
         "nasnet_a_mobile": Accuracy(74.0, 91.6, 224, "NASNet-A", _ZOPH),
         "nasnet_a_large": Accuracy(82.7, 96.2, 331, "NASNet-A", _ZOPH),
+        "efficientnet_lite0": Accuracy(75.1, None, 224, "EfficientNet-Lite", _LITE),
+        "efficientnet_lite1": Accuracy(76.7, None, 240, "EfficientNet-Lite", _LITE),
+        "efficientnet_lite2": Accuracy(77.6, None, 260, "EfficientNet-Lite", _LITE),
+        "efficientnet_lite3": Accuracy(79.8, None, 280, "EfficientNet-Lite", _LITE),
+        "efficientnet_lite4": Accuracy(81.5, None, 300, "EfficientNet-Lite", _LITE),
         "mobilenet_v1_025": Accuracy(50.6, None, 224, "MobileNetV1", _HOWARD),
         "mobilenet_v1_050": Accuracy(63.7, None, 224, "MobileNetV1", _HOWARD),
         "mobilenet_v1_075": Accuracy(68.4, None, 224, "MobileNetV1", _HOWARD),

@@ -27,7 +27,7 @@ class Family:
 
     `small_images` gives its form for images of about 32 pixels. `widen` and `deepen` give the numbers of a network that
     is that many times as wide or deep: the rounding is the family's. `renamings` are other projects' names for its
-    weights; torchvision's are found without one.
+    weights, or functions that give them for a network; torchvision's are found without one.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Family:
     small_images: Callable[[Network], Network] | None = None
     widen: Scale | None = None
     deepen: Scale | None = None
-    renamings: tuple[Renaming, ...] = ()
+    renamings: tuple[Renaming | Callable[[Network], Renaming], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ TIMM = {
     "mnasnet0_5": "mnasnet_050",
     "mnasnet0_75": "mnasnet_075",
     "mnasnet1_0": "mnasnet_100",
+    **{f"efficientnet_lite{number}": f"tf_efficientnet_lite{number}" for number in range(5)},
     "nasnet_a_large": "nasnetalarge",
     "pnasnet5_large": "pnasnet5large",
     **{f"regnet_{form}_{ours}": f"regnet{form}_{theirs}" for form in "xy" for ours, theirs in _REGNET.items()},

@@ -19,7 +19,7 @@ from convsmith.nets.peers import LIBRARIES, current, keys_of, names_of
 from convsmith.nets.renaming import renamed
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, Leaf, walk
-from convsmith.nets.zoo import FAMILIES, NETWORKS, network
+from convsmith.nets.zoo import NETWORKS, network, renamings
 
 NEW_LAYER = "with a new last layer"  # what is said where the weights' last layer was for other classes
 _SHOWN = 3  # names of each kind in an error
@@ -93,8 +93,7 @@ def _candidates(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[tu
     yield "Convsmith" if isinstance(module, BuiltNetwork) else "the module's own", weights
     if not isinstance(module, BuiltNetwork):
         return
-    family = FAMILIES.get(module.tree.family)
-    for renaming in family.renamings if family else ():
+    for renaming in renamings(module.tree):
         yield renaming.source, {renamed(key, renaming): value for key, value in weights.items()}
     today = {current(key): value for key, value in weights.items()}
     for library in LIBRARIES:

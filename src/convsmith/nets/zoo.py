@@ -22,6 +22,7 @@ from convsmith.nets.families import (
     darts,
     densenet,
     efficientnet,
+    efficientnet_lite,
     enas,
     googlenet,
     inception,
@@ -50,7 +51,7 @@ from convsmith.nets.families import (
     xception,
     zfnet,
 )
-from convsmith.nets.family import Family, Row
+from convsmith.nets.family import Family, Renaming, Row
 from convsmith.nets.network import Network
 
 Edit = Callable[..., Network]
@@ -90,6 +91,7 @@ NETWORKS: Table[Row] = Table(
         **mnasnet.NETWORKS,
         **mobilenet_v3.NETWORKS,
         **efficientnet.NETWORKS,
+        **efficientnet_lite.NETWORKS,
         **se.NETWORKS,
         **regnet.NETWORKS,
         **repvgg.NETWORKS,
@@ -141,6 +143,13 @@ def _check_range(where: str, key: str, value: Any) -> None:
             raise WrongType(f"{where} is a whole number of at least 1, received {value!r}")
         if number > MOST_LAYERS and key in _LAYERS:
             raise UsageError(f"{where} is at most {MOST_LAYERS:,}, received {value!r}")
+
+
+def renamings(network: Network) -> list[Renaming]:
+    """Other projects' names for the weights of the network, as far as its family knows them."""
+    family = FAMILIES.get(network.family)
+    known = family.renamings if family else ()
+    return [renaming if isinstance(renaming, Renaming) else renaming(network) for renaming in known]
 
 
 def siblings(name: str) -> list[str]:

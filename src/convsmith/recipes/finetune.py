@@ -84,7 +84,7 @@ def finetuning_recipe(subject: str, source: str | None, tuning: FineTuning, weig
     elif is_network_name(subject) or (subject.endswith(".json") and Path(subject).is_file()):
         if not weights:
             raise UsageError(
-                f"{subject} is a network without weights: add --pretrained (torchvision's) or --weights FILE, or name "
+                f"{subject} is a network without weights: add --pretrained (published ones) or --weights FILE, or name "
                 f"a run or a bundle; to train from nothing: convsmith train {subject} --data {source}"
             )
         recipe = _from_network(subject, source, weights)
@@ -257,7 +257,7 @@ def _rate(network: Network | Foreign) -> float:
 
 def _published_size(network: str, weights: str) -> int:
     """The side of the images that torchvision's weights are for: those that are named, for a file its best ones."""
-    published = import_module("convsmith.runs.published")  # with torch and torchvision
+    published = import_module("convsmith.runs.publishers")  # imports torchvision for its weights
     entry = weights if published.is_entry(weights) else published.BEST
     return published.find_published(network.removeprefix(TORCHVISION), entry).preprocess.size[0]
 

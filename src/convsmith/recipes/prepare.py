@@ -41,7 +41,7 @@ from convsmith.recipes.start import CARRIED, Start, load_start, normalised_as, o
 from convsmith.recipes.work import training_flops
 from convsmith.runs.directory import open_run
 from convsmith.runs.network import network_record
-from convsmith.runs.published import is_entry
+from convsmith.runs.publishers import is_entry
 from convsmith.runs.subject import make_module
 from convsmith.runs.trained import is_trained, trained_network
 from convsmith.tasks.options import is_weights_file
@@ -138,7 +138,7 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
     if network.input.channels != channels:
         network = edits.channels(network, channels)
     published = recipe.weights is not None and is_entry(recipe.weights)
-    # Torchvision's weights are of the network's own first layers, whatever the images.
+    # Published weights are of the network's own first layers, whatever the images.
     network = suit_images(network, size, "large" if recipe.stem == "auto" and published else recipe.stem)
     if "small_images" in network.edits and not is_trained(recipe.network):
         notes.append(f"{network.name} gets its stem for small images ({size[0]}x{size[1]}); --stem large keeps its own")

@@ -32,7 +32,7 @@ class Recipe:
     stem: Literal["auto", "small", "large"] = option("auto", "first layers for small images; auto: by the image size")
     init: str | None = option(None, "rule of initialisation; none: the network's own")
     whiten: str | None = option(None, "convolution whose first filters whiten the training images: whiten.conv")
-    weights: str | None = option(None, "file, run or torchvision's entry (DEFAULT, IMAGENET1K_V1) to start from")
+    weights: str | None = option(None, "file, run or published entry (DEFAULT, IMAGENET1K_V1) to start from")
     renew: str | None = option(None, "parts of the network, by a regular expression, that do not take those weights")
     data: DataOptions = option(DataOptions, "")
     augment: tuple[Augment, ...] = option((), "changes to training images: crop(4),flip")

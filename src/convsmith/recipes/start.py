@@ -1,4 +1,4 @@
-"""The weights that a run starts from: torchvision's by their name, a file of others, or another run."""
+"""The weights that a run starts from: published ones by their name, a file of others, or another run."""
 
 import re
 from dataclasses import dataclass, replace
@@ -17,7 +17,8 @@ from convsmith.nets.network import Network
 from convsmith.nets.pretrained import load_weights
 from convsmith.nets.source import TORCHVISION, Foreign
 from convsmith.runs.pretrained import for_channels
-from convsmith.runs.published import fetch, find_published, is_entry
+from convsmith.runs.published import fetch
+from convsmith.runs.publishers import find_published, is_entry, recognised
 from convsmith.runs.subject import open_subject
 from convsmith.runs.trained import is_trained
 from convsmith.runs.weights import load_weights as read_weights
@@ -45,17 +46,19 @@ class Start:
 
 
 def open_start(weights: str, network: Network | Foreign) -> Start:
-    """Where the weights that a recipe names lie: a run, an entry of torchvision's registry (fetched), else a file."""
+    """Where the weights that a recipe names lie: a run, published ones (found or fetched), else a file."""
     if is_trained(weights):
         subject = open_subject(weights)
         return Start(weights, subject.weights, sha256(subject.weights), subject.preprocess, subject.labels)
     if is_entry(weights):
         published = find_published(_name(network), weights)
         file, digest = fetch(published)
-        return Start(f"torchvision's {published.name}", file, digest, published.preprocess)
+        return Start(published.source, file, digest, published.preprocess)
     file = Path(weights)
     read_weights(file)  # says what is wrong with it before anything else is done
-    return Start(weights, file, sha256(file))
+    digest = sha256(file)
+    known = recognised(_name(network), digest)
+    return Start(weights, file, digest, known.preprocess if known else None)
 
 
 def load_start(module: nn.Module, start: Start, labels: tuple[str, ...], whole: Network | None = None) -> str:

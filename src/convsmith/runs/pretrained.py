@@ -11,7 +11,8 @@ from convsmith.nets.build import BuiltNetwork, build
 from convsmith.nets.network import Network
 from convsmith.nets.pretrained import NEW_LAYER, load_weights
 from convsmith.nets.zoo import network
-from convsmith.runs.published import BEST, Published, find_published, is_entry, read_published
+from convsmith.runs.published import read_published
+from convsmith.runs.publishers import BEST, Published, find_published, is_entry
 from convsmith.runs.weights import load_weights as read_weights
 
 # Mean and deviation of ImageNet's training images, which most published weights expect.
@@ -58,12 +59,12 @@ class Pretrained:
 def load_pretrained(
     name: str, *, classes: int | None = None, channels: int | None = None, weights: str | Path = BEST
 ) -> Pretrained:
-    """The network of the zoo called `name` with torchvision's published weights, or those of a file.
+    """The network of the zoo called `name` with published weights, or those of a file.
 
-    `weights` is an entry of torchvision's registry (`DEFAULT`, `IMAGENET1K_V1`) or a `.safetensors`, `.pt` or `.pth`
-    file by torchvision's, timm's or our names. Other `classes` give a new last layer, other `channels` summed or spread
-    first filters. A file holds no preprocessing: that of torchvision's weights for the network then stands in, else
-    ImageNet's mean and deviation.
+    `weights` is the name of published ones (`DEFAULT`, `IMAGENET1K_V1`) or a `.safetensors`, `.pt` or `.pth` file by
+    torchvision's, timm's or our names, or others that its family knows. Other `classes` give a new last layer, other
+    `channels` summed or spread first filters. A file holds no preprocessing: that of the published weights which it
+    holds stands in, of the best ones for the network, else ImageNet's mean and deviation.
     """
     entry = str(weights) if isinstance(weights, str) and is_entry(weights) else None
     tree = network(name)
@@ -100,7 +101,7 @@ def for_channels(preprocess: Preprocess, channels: int) -> Preprocess | None:
 
 
 def _usual(name: str) -> Published | None:
-    """torchvision's best entry for a network, where it has one."""
+    """The best published weights of a network, where there are any."""
     try:
         return find_published(name)
     except UsageError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convsmith.base.errors import BadFile
-from convsmith.base.files import cache_folder, write_bytes
+from convsmith.base.files import cache_folder, offline, sha256, write_bytes
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,14 @@ def unpack(archive: Path, folder: Path, members: Mapping[str, int]) -> None:
 def _fetch(item: Download, folder: Path) -> None:
     import pooch  # only here, so that sets on the disk are opened without its network libraries
 
+    path = folder / item.file
+    if offline() and not (path.is_file() and sha256(path) == item.sha256):
+        raise BadFile(
+            path,
+            f"{'another SHA-256' if path.is_file() else 'no such file'}, and CONVSMITH_OFFLINE is set, so that nothing "
+            f"is fetched. Expected SHA-256 {item.sha256}. Fetch it elsewhere "
+            f"({' or '.join(item.urls)}) and put it there, or name a folder that has the files with --data",
+        )
     pooch.get_logger().setLevel(logging.ERROR)
     failures: list[str] = []
     for url in item.urls:

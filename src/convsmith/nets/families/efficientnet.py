@@ -32,7 +32,7 @@ class Stage(NamedTuple):
 
 
 # Kind, expansion, kernel, stride, width, units: the first paper's table 1, stages 2 to 8.
-_B0 = (
+B0_STAGES = (
     Stage("mb", 1, 3, 1, 16, 1),
     Stage("mb", 6, 3, 2, 24, 2),
     Stage("mb", 6, 5, 2, 40, 2),
@@ -94,7 +94,7 @@ def efficientnet(
     dropped with a probability that grows by the unit from 0 towards `drop_path`, as torchvision counts it.
     """
     check_multipliers(width=width, depth=depth)
-    rows = _scaled(_B0, width, depth)
+    rows = _scaled(B0_STAGES, width, depth)
     stages = _stages(rows, divisible(32 * width), 4 * rows[-1].width, BatchNorm(eps, momentum), drop_path)
     return _network("efficientnet", stages, dropout, classes, Shape(channels, (size, size)))
 

@@ -52,7 +52,7 @@ def _unit_rules(block: str, unit: str, parts: tuple[tuple[str, str, str], ...]) 
     return convs + norms
 
 
-_TIMM = Renaming(
+TIMM_NAMES = Renaming(
     "timm",
     (
         (r"conv_stem\.(.*)", r"stem.conv.\1"),
@@ -66,7 +66,12 @@ _TIMM = Renaming(
     ),
 )
 MOBILENET_V2 = Family(
-    "mobilenet_v2", mobilenet_v2, small_images=without_first_strides, widen=widen, deepen=deepen, renamings=(_TIMM,)
+    "mobilenet_v2",
+    mobilenet_v2,
+    small_images=without_first_strides,
+    widen=widen,
+    deepen=deepen,
+    renamings=(TIMM_NAMES,),
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from convsmith.base.errors import UsageError
 from convsmith.nets.family import Numbers
 from convsmith.nets.network import Network
-from convsmith.nets.ops import Conv
+from convsmith.nets.ops import Conv, PadSame
 from convsmith.nets.tree import Node, rewrite, walk
 
 
@@ -38,10 +38,12 @@ def without_first_strides(network: Network) -> Network:
     32x32 then ends at 4x4 where 224x224 ended at 7x7, as in kuangliu/pytorch-cifar's MobileNet v2.
     """
     nodes = [found for name, stage in network.stages for found in walk(stage, name)]
-    strided = [path for path, node in nodes if isinstance(node, Conv) and node.stride != 1]
+    strided = [path.rpartition(".")[0] for path, node in nodes if isinstance(node, Conv) and node.stride != 1]
 
     def change(path: str, node: Node) -> Node:
-        return replace(node, stride=1) if path in strided[:2] and isinstance(node, Conv) else node
+        # The padding that stands before a convolution, as TensorFlow has it, is for its stride.
+        first = path.rpartition(".")[0] in strided[:2] and isinstance(node, Conv | PadSame)
+        return replace(node, stride=1) if first else node
 
     return replace(network, stages=tuple((name, rewrite(stage, change, name)) for name, stage in network.stages))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from convsmith.deploy.engines.inference import Inference
+from convsmith.engines.inference import Inference
 
 # The largest difference of a probability. fp32: sums in another order; bf16 has 8 bits of a value, fp16 11.
 TOLERANCES = {"fp32": 1e-4, "bf16": 2e-2, "fp16": 5e-3}

@@ -7,11 +7,11 @@ from importlib import import_module
 
 from torch import Tensor
 
-from convsmith.deploy.engines.check import Agreement, agreement
-from convsmith.deploy.engines.eager import as_it_is
-from convsmith.deploy.engines.inference import Inference
-from convsmith.deploy.engines.names import check_engine
-from convsmith.deploy.engines.runner import CannotRun, Compute, Refused, Runner
+from convsmith.engines.check import Agreement, agreement
+from convsmith.engines.eager import as_it_is
+from convsmith.engines.inference import Inference
+from convsmith.engines.names import check_engine
+from convsmith.engines.runner import CannotRun, Compute, Refused, Runner
 from convsmith.training.engine import Engine
 from convsmith.training.memory import is_out_of_memory
 
@@ -60,7 +60,7 @@ def refusal(name: str, found: Agreement) -> str:
 def launch(name: str, model: Inference, engine: Engine, batch: int, known: Reference) -> tuple[Runner, Agreement]:
     """`start` that leaves it to the caller what to make of the agreement; `CannotRun` for what is no want of memory."""
     check_engine(name, engine.device)
-    begin: Start = getattr(import_module(f"convsmith.deploy.engines.{name}"), name)
+    begin: Start = getattr(import_module(f"convsmith.engines.{name}"), name)
     before = time.perf_counter()
     precision = "fp32" if name in _ONLY_FP32 else engine.precision
     try:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from convsmith.base.logs import hushed
-from convsmith.deploy.engines.inference import Inference
-from convsmith.deploy.engines.runner import Compute
+from convsmith.engines.inference import Inference
+from convsmith.engines.runner import Compute
 from convsmith.training.engine import Engine
 
 

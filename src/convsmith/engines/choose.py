@@ -10,11 +10,11 @@ from convsmith.base.config import read
 from convsmith.base.errors import ConvsmithError
 from convsmith.base.remembered import key_of, recall, remember
 from convsmith.base.speed import CLEARLY, ratio
-from convsmith.deploy.engines.inference import Inference
-from convsmith.deploy.engines.measure import filled, rounds, seconds
-from convsmith.deploy.engines.names import ENGINES, available
-from convsmith.deploy.engines.runner import CannotRun, Refused, Runner, chosen
-from convsmith.deploy.engines.start import PLAIN, Reference, launch, plain, reference, refusal, start
+from convsmith.engines.inference import Inference
+from convsmith.engines.measure import filled, rounds, seconds
+from convsmith.engines.names import ENGINES, available
+from convsmith.engines.runner import CannotRun, Refused, Runner, chosen
+from convsmith.engines.start import PLAIN, Reference, launch, plain, reference, refusal, start
 from convsmith.training.engine import Engine, cores
 
 Say = Callable[[str], None]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from torch import Tensor
 
-from convsmith.deploy.engines.runner import Runner
+from convsmith.engines.runner import Runner
 
 ROUNDS = 3
 

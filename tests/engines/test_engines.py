@@ -15,14 +15,14 @@ from convsmith.base import compiler
 from convsmith.base.errors import CheckFailed, UsageError
 from convsmith.base.remembered import recall, remember
 from convsmith.base.speed import ratio
-from convsmith.deploy.engines import choose, names, start
-from convsmith.deploy.engines.check import agreement
-from convsmith.deploy.engines.choose import Measured, automatic, named, quickest
-from convsmith.deploy.engines.inference import Inference, untrained
-from convsmith.deploy.engines.measure import filled
-from convsmith.deploy.engines.names import ENGINES, Kind, read_engines
-from convsmith.deploy.engines.runner import Refused, Runner
-from convsmith.deploy.engines.start import PLAIN, launch, plain, reference
+from convsmith.engines import choose, names, start
+from convsmith.engines.check import agreement
+from convsmith.engines.choose import Measured, automatic, named, quickest
+from convsmith.engines.inference import Inference, untrained
+from convsmith.engines.measure import filled
+from convsmith.engines.names import ENGINES, Kind, read_engines
+from convsmith.engines.runner import Refused, Runner
+from convsmith.engines.start import PLAIN, launch, plain, reference
 from convsmith.nets.build import build
 from convsmith.nets.source import Foreign, open_network
 from convsmith.nets.zoo import edit, network
@@ -196,7 +196,7 @@ def too_large(model, engine, batch):
     ],
 )
 def test_what_differs_or_fails_is_refused(begin, message, model, images, engine, monkeypatch):
-    monkeypatch.setattr(import_module("convsmith.deploy.engines.eager"), "eager", begin)
+    monkeypatch.setattr(import_module("convsmith.engines.eager"), "eager", begin)
     with pytest.raises(Refused, match=message):
         start.start("eager", model, engine, 2, reference(model, engine, 2, images))
     with pytest.raises(Refused, match=message):
@@ -281,7 +281,7 @@ def test_what_was_remembered_is_checked_again_before_it_is_used(always, model, i
     said = []
     assert automatic(model, engine, 2, 1000, lambda: images, said.append).engine == "eager"
     assert said == ["engine: eager in fp32, 10.0 times as fast as the network as it is"]
-    monkeypatch.setattr(import_module("convsmith.deploy.engines.eager"), "eager", wrong)
+    monkeypatch.setattr(import_module("convsmith.engines.eager"), "eager", wrong)
     assert automatic(model, engine, 2, 1000, lambda: images, said.append).engine == PLAIN
     assert said[1].startswith("engine eager: refused on 5 images")
     assert said[2] == "engine: the network as it is, since no other is through sooner"
@@ -291,7 +291,7 @@ def test_what_was_remembered_is_checked_again_before_it_is_used(always, model, i
 def test_an_engine_that_cannot_run_is_remembered_with_its_reason(
     begin, always, model, images, engine, monkeypatch, cache
 ):
-    monkeypatch.setattr(import_module("convsmith.deploy.engines.eager"), "eager", begin)
+    monkeypatch.setattr(import_module("convsmith.engines.eager"), "eager", begin)
     assert automatic(model, engine, 2, 1000, lambda: images, print).engine == PLAIN
     (rows,) = json.loads((cache / choose.FILE).read_text()).values()
     assert rows[1]["why"].startswith("engine eager: it cannot run")
@@ -309,7 +309,7 @@ def test_other_weights_may_agree_where_these_do_not(always, model, images, engin
         return wrong(model, engine, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(import_module("convsmith.deploy.engines.eager"), "eager", begin)
+        patch.setattr(import_module("convsmith.engines.eager"), "eager", begin)
         said = []
         assert automatic(model, engine, 2, 1000, lambda: images, said.append).engine == PLAIN
         assert said[1].startswith("engine eager: refused on 5 images: a probability is off by")
@@ -321,7 +321,7 @@ def test_other_weights_may_agree_where_these_do_not(always, model, images, engin
 
 def test_what_did_not_fit_into_memory_is_tried_again(always, model, images, engine, monkeypatch, cache):
     with monkeypatch.context() as patch:
-        patch.setattr(import_module("convsmith.deploy.engines.eager"), "eager", too_large)
+        patch.setattr(import_module("convsmith.engines.eager"), "eager", too_large)
         assert automatic(model, engine, 2, 1000, lambda: images, print).engine == PLAIN
     (rows,) = json.loads((cache / choose.FILE).read_text()).values()
     assert [row["engine"] for row in rows] == [PLAIN]

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convsmith.deploy.engines.inference import Inference
-from convsmith.deploy.engines.runner import Compute
-from convsmith.deploy.onnx import onnx_program
+from convsmith.engines.graph import onnx_program
+from convsmith.engines.inference import Inference
+from convsmith.engines.runner import Compute
 from convsmith.training.engine import Engine
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}

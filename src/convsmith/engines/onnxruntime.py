@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convsmith.deploy.engines.inference import Inference
-from convsmith.deploy.engines.runner import Compute
-from convsmith.deploy.onnx import INPUT, onnx_program
+from convsmith.engines.graph import INPUT, onnx_program
+from convsmith.engines.inference import Inference
+from convsmith.engines.runner import Compute
 from convsmith.training.engine import Engine
 
 

