@@ -1,6 +1,5 @@
 """Opening every file of a data set and saying what is wrong or odd about it. No torch here."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,10 @@ from convsmith.base import config
 from convsmith.base.errors import BadFile, ConvsmithError
 from convsmith.data.decoding import CHUNK, NOTHING, each_chunk
 from convsmith.data.examples import Examples, FileExamples, allow
-from convsmith.data.images import NotAnImage
-from convsmith.data.oddities import oddities
+from convsmith.data.images import NotAnImage, blamed
+from convsmith.data.oddities import oddities, pixels_digest
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess, decode
+from convsmith.data.preprocess import UNFIT, Preprocess, read_picture
 from convsmith.data.sources.folder import Layout, scan
 from convsmith.data.sources.opening import KNOWN, open_source, recognise
 from convsmith.data.sources.rows import read_rows
@@ -142,14 +141,13 @@ def _inspect(examples: Examples, begin: int) -> list[tuple[str, list[Finding], b
             image = examples.read(i)
             told = oddities(name, image) if isinstance(image, Image.Image) else []
             found = [Finding(name, "odd", detail) for detail in told]
-            pixels = decode(image, _RECORD, name)
+            with blamed(name, UNFIT):
+                digest = pixels_digest(read_picture(image, _RECORD, name))
         except ConvsmithError as error:
             kind: Kind = "not_an_image" if isinstance(error, NotAnImage) else "broken"
             results.append((name, [Finding(name, kind, str(error).removeprefix(f"{name}: "))], None))
             continue
-        digest = hashlib.sha256(f"{pixels.shape}".encode())
-        digest.update(np.ascontiguousarray(pixels).data)
-        results.append((name, found, digest.digest()))
+        results.append((name, found, digest))
     return results
 
 

@@ -1,9 +1,13 @@
 """What is odd about an image that can be read, in words. No torch here."""
 
+import hashlib
+
+import numpy as np
 from PIL import Image
 
 from convsmith.data.formats import OPENED, extension_of
 from convsmith.data.images import FAILURES, orientation, quiet
+from convsmith.data.preprocess import strips
 from convsmith.data.price import kind_of
 
 _LARGE, _SMALL, _ASPECT = 50_000_000, 8, 10
@@ -35,6 +39,16 @@ def oddities(name: str, image: Image.Image) -> list[str]:
         (max(width, height) > _ASPECT * min(width, height), f"is very long: {width}x{height}"),
     ]
     return [detail for is_so, detail in told if is_so]
+
+
+def pixels_digest(image: Image.Image | np.ndarray) -> bytes:
+    """SHA-256 of the height, width and values of an image; of a large one strip by strip, without a copy of it."""
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image)
+    digest = hashlib.sha256(f"{image.mode} {image.height} {image.width}".encode())
+    for box in strips(image):
+        digest.update(image.crop(box).tobytes())
+    return digest.digest()
 
 
 def _frames(image: Image.Image) -> int:

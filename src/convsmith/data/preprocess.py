@@ -3,6 +3,7 @@
 Training, validation, prediction, export and serving all follow the record; no torch here.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -281,13 +282,18 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
         return _converted(image, mode)
     if image.mode == mode and not image.has_transparency_data:
         return image
-    flat, rows = Image.new(mode, image.size), max(1, _STRIP_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        box = (0, top, image.width, min(top + rows, image.height))
-        with quiet():  # a strip of one row may have more pixels than Pillow's limit
-            strip = image.crop(box)
-        flat.paste(_converted(strip, mode), box)
+    flat = Image.new(mode, image.size)
+    for box in strips(image):
+        flat.paste(_converted(image.crop(box), mode), box)
     return flat
+
+
+def strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """The boxes of parts of about a million pixels that make up an image, row by row."""
+    wide, high = min(image.width, _STRIP_PIXELS), max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, high):
+        for left in range(0, image.width, wide):
+            yield left, top, min(left + wide, image.width), min(top + high, image.height)
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:
