@@ -8,8 +8,10 @@ from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
 from convsmith.data.cache import clear_stored, decoded_folder, list_stored
 from convsmith.data.check import check_path
+from convsmith.data.dataset import open_usable
 from convsmith.data.options import DataOptions
-from convsmith.data.sources.opening import KNOWN, describe, open_source
+from convsmith.data.sources.opening import KNOWN, describe
+from convsmith.data.split import split_source
 from convsmith.data.stats import stats
 from convsmith.report.text import clean, count, size, table
 
@@ -42,6 +44,8 @@ def _check(values) -> int:
     if values.json:
         print_json(report.to_json())
         return 0 if report.ok else 1
+    if report.card is not None:
+        print(f"data {clean(report.card.name)}: {describe(report.card)}")
     kinds: dict[str, int] = {}
     for finding in report.findings:
         kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
@@ -49,23 +53,24 @@ def _check(values) -> int:
         found = [f for f in report.findings if f.kind == kind]
         print(f"{kind}: {len(found)}")
         for finding in found[:SHOWN]:
-            print(f"  {finding.file}: {finding.detail}")
+            print(f"  {clean(finding.file)}: {clean(finding.detail)}")
         if len(found) > SHOWN:
             print(f"  ... and {len(found) - SHOWN} more (all with --json)")
-    verdict = (
-        "fit for training" if report.ok else "not fit for training as it is; --on-bad skip leaves broken files out"
-    )
-    print(f"{count(report.files)} files, {count(len(report.findings))} findings: {verdict}")
+    print(f"{count(report.files)} files, {count(len(report.findings))} findings: {report.verdict}")
     return 0 if report.ok else 1
 
 
 def _stats(values) -> int:
-    source = open_source(DataOptions(source=values.source))
+    options = DataOptions(source=values.source)
+    source = open_usable(options)
+    notes = split_source(source, options).notes
     numbers = stats(source, values.workers)
+    status = 1 if numbers["unreadable"] else 0
     if values.json:
         print_json(numbers)
-        return 0
-    print(describe(source.card))
+        return status
+    for line in (describe(source.card), *source.card.notes, *notes):
+        print(clean(line))
     print()
     splits = list(numbers["splits"])
     rows = [(name, *(count(tally.get(split, 0)) for split in splits)) for name, tally in numbers["classes"].items()]
@@ -86,7 +91,7 @@ def _stats(values) -> int:
         print(line)
     for warning in numbers.get("warnings", ()):
         print(f"warning: {warning}")
-    return 0
+    return status
 
 
 def _cache(values) -> int:

@@ -296,6 +296,6 @@ def _length(source: str, recipe: Recipe) -> Duration:
         return Duration(EPOCHS, "ep")
     counts = open_path(path).card.counts
     shares = split_shares(recipe.data.split)
-    images = counts["train"] * (1 if "val" in counts else 1 - shares[1] - (0 if "test" in counts else shares[2]))
+    images = counts.get("train", 0) * (1 if "val" in counts else 1 - shares[1] - (0 if "test" in counts else shares[2]))
     steps = max(1, int(images) // BATCH)  # fewer than a batch make one of all
     return Duration(max(EPOCHS, math.ceil(LEAST_STEPS / steps)), "ep")
