@@ -40,7 +40,7 @@ def run(words: Sequence[str]) -> int:
         check_engine(values.engine)
     views = read_views(values.views)
     engines, predicting = import_module("convsmith.training.engine"), import_module("convsmith.deploy.predict")
-    files = predicting.expand(values.images)
+    files = predicting.expand(values.images, (lambda text: None) if values.quiet else say)
     subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")

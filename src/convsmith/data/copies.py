@@ -1,6 +1,7 @@
 """Which images are copies of one another: files of the same bytes, arrays of the same pixels. No torch here."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from convsmith.data.sources.source import Source
 from convsmith.data.sources.split_names import SPLITS
 
 # Of files of equal size this many bytes at their ends are compared first: most that differ do so there.
-_ENDS = 4096
+_ENDS = 1024
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ def find_copies(examples: Examples) -> Copies:
     A file that cannot be read is a copy of none.
     """
     first = np.arange(len(examples))
-    sizes = _by(range(len(examples)), lambda i: _size(examples, i))
-    for ends in (_by(alike, lambda i: _digest(examples, i, _ENDS)) for alike in sizes):
-        for same in ends:
-            for copies in _by(same, lambda i: _digest(examples, i)):
+    contents = _contents(examples)
+    for sizes in _by(range(len(examples)), lambda i: contents[i].size()):
+        for ends in _by(sizes, lambda i: contents[i].ends()):
+            for copies in _by(ends, lambda i: contents[i].whole()):
                 first[copies] = copies[0]
     return Copies(first)
 
@@ -125,40 +126,63 @@ def _by(numbers: Sequence[int] | range, key: Callable[[int], object]) -> list[li
     return [alike for alike in found.values() if len(alike) > 1]
 
 
-def _size(examples: Examples, i: int) -> object:
-    examples, i = _owner(examples, i)
-    if isinstance(examples, FileExamples | EncodedExamples):
-        return examples.stamp(i)[0] or None
-    return examples.images.shape[1:] if isinstance(examples, ArrayExamples) else None
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The bytes of a file; what cannot be read is None."""
 
+    path: str
 
-def _digest(examples: Examples, i: int, ends: int | None = None) -> bytes | None:
-    """A hash of the content: with `ends`, of so many bytes at its two ends."""
-    examples, i = _owner(examples, i)
-    if isinstance(examples, FileExamples):
-        return _of_file(examples, i, ends)
-    if isinstance(examples, EncodedExamples):
-        content = examples.content(i)
-        return hashlib.blake2b(content if ends is None else content[:ends] + content[-ends:]).digest()
-    pixels = np.ascontiguousarray(examples.read(i))
-    return hashlib.blake2b(pixels.data if ends is None else pixels.tobytes()[:ends]).digest()
+    def size(self) -> int | None:
+        try:
+            return os.stat(self.path).st_size or None
+        except OSError:
+            return None
 
+    def ends(self) -> bytes | None:
+        try:
+            file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                size = os.fstat(file).st_size
+                return os.pread(file, _ENDS, max(0, size - _ENDS)) + os.pread(file, min(_ENDS, max(0, size - _ENDS)), 0)
+            finally:
+                os.close(file)
+        except OSError:
+            return None
 
-def _of_file(examples: FileExamples, i: int, ends: int | None) -> bytes | None:
-    try:
-        with open(examples.root / examples.files[i], "rb") as file:
-            if ends is None:
+    def whole(self) -> bytes | None:
+        try:
+            with open(self.path, "rb") as file:
                 return hashlib.file_digest(file, "blake2b").digest()
-            head = file.read(ends)
-            size = examples.stamp(i)[0]
-            file.seek(max(0, size - ends))
-            return hashlib.blake2b(head + file.read(ends)).digest()
-    except OSError:
-        return None
+        except OSError:
+            return None
 
 
-def _owner(examples: Examples, i: int) -> tuple[Examples, int]:
-    """The part that example `i` of several is of, and its number there."""
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The bytes or pixels of an image in memory."""
+
+    examples: Examples
+    number: int
+
+    def size(self) -> object:
+        if isinstance(self.examples, EncodedExamples):
+            return self.examples.stamp(self.number)[0] or None
+        return self.examples.images.shape[1:] if isinstance(self.examples, ArrayExamples) else None
+
+    def ends(self) -> bytes:
+        return self.whole()
+
+    def whole(self) -> bytes:
+        if isinstance(self.examples, EncodedExamples):
+            return hashlib.blake2b(self.examples.content(self.number)).digest()
+        return hashlib.blake2b(np.ascontiguousarray(self.examples.read(self.number)).data).digest()
+
+
+def _contents(examples: Examples) -> list[_File | _Held]:
+    if isinstance(examples, FileExamples):
+        root = os.fspath(examples.root)
+        return [_File(f"{root}/{file}") for file in examples.files]
     if isinstance(examples, JoinedExamples):
-        return _owner(examples.parts[examples.owners[i]], int(examples.indices[i]))
-    return examples, i
+        parts = [_contents(part) for part in examples.parts]
+        return [parts[o][i] for o, i in zip(examples.owners.tolist(), examples.indices.tolist(), strict=True)]
+    return [_Held(examples, i) for i in range(len(examples))]

@@ -17,6 +17,7 @@ from convsmith.base.errors import BadFile, ConvsmithError, MissingPath, UsageErr
 from convsmith.data.examples import Examples
 from convsmith.data.images import EXTENSIONS
 from convsmith.data.preprocess import Preprocess, decode, load, to_size
+from convsmith.data.sources.tree import kinds_of, left_out_line, read_tree
 from convsmith.data.views import View
 from convsmith.deploy.engines.choose import CHECKED, automatic, named
 from convsmith.deploy.engines.inference import Inference
@@ -185,18 +186,23 @@ def _samples(
     return torch.from_numpy(np.stack(arrays))
 
 
-def expand(names: Sequence[str]) -> list[Path]:
-    """The image files that names stand for: files as given, folders searched through, patterns such as `a/*.png`."""
+def expand(names: Sequence[str], say: Callable[[str], None] = lambda text: None) -> list[Path]:
+    """The image files that names stand for: files as given, folders searched through, patterns such as `a/*.png`.
+
+    A folder is searched as training does; what is left out of it is said.
+    """
     found: list[Path] = []
     for name in names:
         path = Path(name)
         if path.is_dir():
-            inside = sorted(
-                p for p in path.rglob("*") if p.suffix.lower().removeprefix(".") in EXTENSIONS and p.is_file()
-            )
-            if not inside:
-                raise BadFile(path, f"holds no images ({', '.join(EXTENSIONS)})")
-            found += inside
+            tree = read_tree(path)
+            others = tree.all_others()
+            if not tree.count:
+                none = f"; it holds {kinds_of(others)}" if others else ""
+                raise BadFile(path, f"holds no images ({', '.join(EXTENSIONS)}){none}")
+            if others:
+                say(f"{path}: {left_out_line(others, tree.count)}")
+            found += sorted(path / name for name in tree.all_images())
         elif path.exists():
             found.append(path)
         else:

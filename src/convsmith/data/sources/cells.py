@@ -70,10 +70,10 @@ def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
             head = file.read(_SAMPLE)
             for mark, encoding in _MARKS:
                 if head.startswith(mark):
-                    return encoding, () if encoding == "utf-8-sig" else (f"read as {encoding.upper()}",)
+                    return encoding, () if encoding == "utf-8-sig" else (f"the table is read as {encoding.upper()}",)
             if b"\0" in head[:200]:
                 encoding = "utf-16-le" if head[1:2] == b"\0" else "utf-16-be"
-                return encoding, (f"read as {encoding.upper()}",)
+                return encoding, (f"the table is read as {encoding.upper()}",)
             decoder = codecs.getincrementaldecoder("utf-8")()
             while head:
                 decoder.decode(head)
@@ -90,8 +90,8 @@ def _western(path: Path) -> tuple[str, tuple[str, ...]]:
     try:
         path.read_bytes().decode("cp1252")
     except UnicodeDecodeError:
-        return "latin-1", ("is not in UTF-8: read as Latin-1",)
-    return "cp1252", ("is not in UTF-8: read as Windows-1252 (Latin-1)",)
+        return "latin-1", ("the table is not in UTF-8: read as Latin-1",)
+    return "cp1252", ("the table is not in UTF-8: read as Windows-1252 (Latin-1)",)
 
 
 def _csv_lines(path: Path, encoding: str) -> Iterator[tuple[int, list[str]]]:

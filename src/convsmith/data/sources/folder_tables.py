@@ -63,8 +63,9 @@ def beside_line(root: Path, tree: Tree) -> str:
 
 
 def _near(tree: Tree) -> list[Tree]:
-    """The folder itself and those in it that are called as splits are."""
-    return [tree, *(kid for kid in tree.folders if (found := split_name(kid.name)) and not found[1])]
+    """The folder itself, those in it that are called as splits are, and those without images."""
+    splits = [kid for kid in tree.folders if (found := split_name(kid.name)) and not found[1]]
+    return [tree, *splits, *(kid for kid in tree.folders if not kid.count and kid not in splits)]
 
 
 def _split(name: str) -> str | None:

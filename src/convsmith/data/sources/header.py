@@ -75,7 +75,7 @@ def read_header(path: Path, names: Sequence[str], rows: Sequence[tuple[int, list
     }
     taken = {images[0], split, *flags, *labels}
     others = {name: i for i, name in enumerate(names) if i not in taken}
-    notes = [f"images are the column {names[images[0]]!r}"] if plain[images[0]] not in IMAGE_COLUMNS else []
+    notes = [f"images are the column {names[images[0]]!r}"] if plain[images[0]] in _IDS else []
     notes += [f"labels are the column {names[i]!r}" for i in labels if plain[i] not in LABEL_COLUMNS]
     notes += [f"{names[i]!r} says which rows are {goal}" for i, goal in flags.items()]
     # A column without a name is the index that some programs write.

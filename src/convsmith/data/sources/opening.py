@@ -125,7 +125,7 @@ def _open(path: Path, name: str, options: DataOptions) -> Source:
     if is_table(path):
         return open_tables(path, {path: "train"}, origin("table"), options.labels)
     if not path.is_dir():
-        raise BadFile(path, f"no data set recognised; looked for {_LOOKED_FOR}; found {found_file(path)}")
+        raise BadFile(path, f"no data set recognised: found {found_file(path)}; looked for {_LOOKED_FOR}")
     for kind, (is_kind, opener) in _ARRAYS.items():
         if is_kind(path):
             return opener(path, origin(kind))
@@ -150,7 +150,7 @@ def _open_folder(path: Path, origin: Callable[[str], Origin], options: DataOptio
     if refusal is not None:
         raise refusal
     if layout is None:
-        raise BadFile(path, f"no data set recognised; looked for {_LOOKED_FOR}; found {found_folder(path, tree)}")
+        raise BadFile(path, f"no data set recognised: found {found_folder(path, tree)}; looked for {_LOOKED_FOR}")
     source = open_folder(path, origin("folder"), layout)
     line = beside_line(path, layout.tree)
     return replace(source, card=replace(source.card, notes=(*source.card.notes, line))) if line else source

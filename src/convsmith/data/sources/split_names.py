@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 SPLITS = ("train", "val", "test")
 _WORDS = {
@@ -48,6 +49,7 @@ _BESIDE = frozenset(
 _GLUED = re.compile(rf"^({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))})(set|data|images|imgs|labels|split)?\d*$")
 
 
+@lru_cache(4096)
 def split_name(text: str) -> tuple[str, tuple[str, ...]] | None:
     """The split (`train`, `val`, `test`, `unlabelled`) that a name says, and the words beside it that say more.
 
