@@ -10,6 +10,7 @@ from convsmith.data.cache import clear_stored, decoded_folder, list_stored
 from convsmith.data.check import check_path
 from convsmith.data.dataset import open_usable
 from convsmith.data.options import DataOptions
+from convsmith.data.sources.archives import clear_unpacked, list_unpacked, unpacked_folder
 from convsmith.data.sources.opening import KNOWN, describe
 from convsmith.data.split import split_source
 from convsmith.data.stats import stats
@@ -27,6 +28,8 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("what", help="check, stats or cache")
     parser.add_argument("source", nargs="?", help=f"a path, or one of {', '.join(KNOWN)}; of cache: list or clear")
+    help = "only these classes, as train takes them"
+    parser.add_argument("--data.classes", dest="classes", type=_listed, default=(), metavar="A,B", help=help)
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="files opened at once")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_output(parser)
@@ -40,7 +43,8 @@ def run(words: Sequence[str]) -> int:
 
 
 def _check(values) -> int:
-    report = check_path(values.source, workers=values.workers, progress=None if values.quiet else _progress())
+    progress = None if values.quiet else _progress()
+    report = check_path(values.source, workers=values.workers, progress=progress, classes=values.classes)
     if values.json:
         print_json(report.to_json())
         return 0 if report.ok else 1
@@ -61,7 +65,7 @@ def _check(values) -> int:
 
 
 def _stats(values) -> int:
-    options = DataOptions(source=values.source)
+    options = DataOptions(source=values.source, classes=values.classes)
     source = open_usable(options)
     notes = split_source(source, options).notes
     numbers = stats(source, values.workers)
@@ -101,15 +105,16 @@ def _cache(values) -> int:
         raise unknown("action of data cache:", action, actions)
     folder = decoded_folder()
     if action == "clear":
-        freed = clear_stored()
+        freed = clear_stored() + clear_unpacked()
         if values.json:
             print_json({"folder": str(folder), "freed_bytes": freed})
         else:
             print(f"freed {size(freed)} in {folder}")
         return 0
-    entries = list_stored()
+    entries, archives = list_stored(), list_unpacked()
     if values.json:
-        print_json({"folder": str(folder), "entries": [entry.to_json() for entry in entries]})
+        found = {"folder": str(folder), "entries": [entry.to_json() for entry in entries]}
+        print_json(found | {"unpacked": [{"name": name, "bytes": amount} for name, amount in archives]})
         return 0
     days = [time.strftime("%Y-%m-%d", time.localtime(entry.used)) for entry in entries]
     rows = [
@@ -121,7 +126,14 @@ def _cache(values) -> int:
     print(
         f"{size(sum(entry.bytes for entry in entries))} in {folder}" + (" (data cache clear frees it)" if rows else "")
     )
+    if archives:
+        total = size(sum(amount for _, amount in archives))
+        print(f"{count(len(archives))} unpacked archives, {total} in {unpacked_folder()} (data cache clear frees them)")
     return 0
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _text(value: object) -> str:

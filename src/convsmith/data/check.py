@@ -18,6 +18,7 @@ from convsmith.data.findings import SKIPPED, SPOILS, STOPS, Finding, Kind, of_ki
 from convsmith.data.images import NotAnImage, orientation
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, decode
+from convsmith.data.restrict import of_classes
 from convsmith.data.sources.opening import describe, open_source
 from convsmith.data.sources.source import Source
 from convsmith.data.split import split_source
@@ -79,15 +80,20 @@ class CheckReport:
 
 
 def check_path(
-    path_or_name: str | Path, workers: int = 2, progress: Callable[[int, int], None] | None = None
+    path_or_name: str | Path,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+    classes: tuple[str, ...] = (),
 ) -> CheckReport:
     """Decode every image of a source with `workers` threads; `progress` is told files done and files in all.
 
-    Whatever training would refuse is a finding of the kind `refused`, in the same words, since the same code is asked.
+    With `classes` only those are. Whatever training would refuse is a finding of the kind `refused`, in the same words,
+    since the same code is asked.
     """
-    options = DataOptions(source=str(path_or_name))
+    options = DataOptions(source=str(path_or_name), classes=classes)
     try:
         source = open_source(options)
+        source = of_classes(source, classes) if classes else source
     except BadFile as error:
         return CheckReport(0, (Finding(error.path, "refused", error.problem),))
     findings = [*source.findings, *_refusals(source, options)]

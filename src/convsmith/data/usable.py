@@ -16,7 +16,7 @@ _OTHER = ("class", "a split {}")
 
 def check_usable(source: Source, skip: bool = False) -> None:
     """BadFile with the first reason why training cannot use the source; `skip` passes over what can be left out."""
-    check_whole(source, skip)
+    check_whole(source, skip, "--on-bad skip leaves out what is not there")
     path, card = source.path or source.card.name, source.card
     noun, split_noun = _WORDS.get(card.kind, _OTHER)
     if "train" not in source.splits:
@@ -33,8 +33,11 @@ def check_usable(source: Source, skip: bool = False) -> None:
     _check_learned(source, path)
 
 
-def check_whole(source: Source, skip: bool = False) -> None:
-    """BadFile with the first finding for which nothing can use the source; `skip` as in `check_usable`."""
+def check_whole(source: Source, skip: bool = False, mend: str = "") -> None:
+    """BadFile with the first finding for which nothing can use the source; `skip` as in `check_usable`.
+
+    `mend` is said where `skip` would help.
+    """
     stops = of_kinds(source.findings, STOPS)
     missing = of_kinds(stops, ("missing",))
     counted = [finding for finding in stops if not (skip and finding.kind == "missing")]
@@ -42,7 +45,7 @@ def check_whole(source: Source, skip: bool = False) -> None:
         return
     first, more = counted[0], len(counted) - 1
     others = f" (and {more:,} more; `convsmith data check {source.path}` lists them)" if more else ""
-    helps = "; --on-bad skip leaves out what is not there" if len(missing) == len(counted) else ""
+    helps = f"; {mend}" if mend and len(missing) == len(counted) else ""
     row = _ROW.fullmatch(first.file)
     where = f"{row[2]}: " if row else ""
     raise BadFile(row[1] if row else first.file, f"{where}{first.detail}{others}{helps}")

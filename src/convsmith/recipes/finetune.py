@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from convsmith.base.durations import Duration
-from convsmith.base.errors import NoChange, UsageError, unknown
+from convsmith.base.errors import BadFile, NoChange, UsageError, unknown
 from convsmith.data.options import DataOptions, split_shares
 from convsmith.data.sources.opening import KNOWN, open_path, open_source
 from convsmith.nets.cost import cost
@@ -294,7 +294,10 @@ def _length(source: str, recipe: Recipe) -> Duration:
     path = Path(source)
     if source in KNOWN or not path.exists():
         return Duration(EPOCHS, "ep")
-    counts = open_path(path).card.counts
+    try:
+        counts = open_path(path).card.counts
+    except BadFile:  # which is said when it is opened with all options
+        return Duration(EPOCHS, "ep")
     shares = split_shares(recipe.data.split)
     images = counts.get("train", 0) * (1 if "val" in counts else 1 - shares[1] - (0 if "test" in counts else shares[2]))
     steps = max(1, int(images) // BATCH)  # fewer than a batch make one of all

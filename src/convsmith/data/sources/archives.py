@@ -77,13 +77,26 @@ def unpacked(path: Path) -> tuple[Path, str]:
             )
     goal = unpacked_folder() / f"{_short(path)}-{_key(path)}"
     if not goal.is_dir():
-        return goal, f"{path.name} is unpacked into {goal}: {_unpack(path, goal)}"
-    return goal, f"{path.name} was unpacked into {goal}"
+        return goal, f"{path.name} is unpacked in {goal}: {_unpack(path, goal)}"
+    return goal, f"{path.name} is unpacked in {goal}"
 
 
 def unpacked_folder() -> Path:
     """Where archives are unpacked."""
     return cache_folder() / "unpacked"
+
+
+def list_unpacked() -> list[tuple[str, int]]:
+    """The name and the bytes of each folder that holds what an archive held."""
+    folders = [folder for folder in unpacked_folder().glob("*") if folder.is_dir()]
+    return [(f.name, sum(file.stat().st_size for file in f.rglob("*") if file.is_file())) for f in sorted(folders)]
+
+
+def clear_unpacked() -> int:
+    """Remove all of them; gives the bytes that were freed. The archives are unpacked again where they are needed."""
+    freed = sum(size for _, size in list_unpacked())
+    shutil.rmtree(unpacked_folder(), ignore_errors=True)
+    return freed
 
 
 def _key(path: Path) -> str:

@@ -35,6 +35,8 @@ def open_folder(root: Path, origin: Origin, layout: Layout) -> Source:
     findings += _findings(root, layout, others, classes)
     images = sum(len(examples) for examples in splits.values())
     notes += [left_out_line(others, images)] if others else []
+    gone = layout.tree.all_gone()
+    notes += [f"{len(gone):,} links to nothing are left out ({gone[0]})"] if gone else []
     source = file_source(origin, classes, splits, fingerprint.of_files(splits), (*layout.notes, *notes))
     card = replace(source.card, layout=layout.words)
     return replace(source, card=card, findings=(*source.findings, *findings), path=str(top))
@@ -86,6 +88,8 @@ def _empty(folder: Path, name: str, tree: Tree) -> Finding:
 def _findings(root: Path, layout: Layout, others: Sequence[str], classes: Sequence[str]) -> list[Finding]:
     """What `data check` lists of a layout."""
     found = [Finding(str(root / name), "left_out", "not an image by its extension") for name in others]
+    gone = "is a link to nothing, or no file"
+    found += [Finding(str(root / name), "missing", gone) for name in layout.tree.all_gone()]
     for tree in layout.loose:
         count = len(tree.images) or tree.count
         found.append(Finding(str(root / tree.place), "left_out", f"{count:,} images lie in it, in no class folder"))

@@ -56,7 +56,7 @@ def split_name(text: str) -> tuple[str, tuple[str, ...]] | None:
     `seg_train` is ("train", ("seg",)): folders are splits together where those words are the same. None: no split.
     """
     plain = unicodedata.normalize("NFC", text).strip().lower()
-    words = [word for word in re.split(r"[\s_\-.()]+", re.sub(r"held?[\s_-]?out", "holdout", plain)) if word]
+    words = [word for word in re.split(r"[\s_\-.()]+", re.sub(r"h[oe]ld[\s_-]?out", "holdout", plain)) if word]
     found: str | None = None
     rest: list[str] = []
     for word in words:

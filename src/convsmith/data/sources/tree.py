@@ -14,6 +14,7 @@ JUNK_FOLDERS = frozenset(
     ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__")
 )
 JUNK_FILES = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
+DEEPEST = 200
 # Pictures and films in formats that are not read: where they are left out, images are lost.
 UNREAD_PICTURES = frozenset(
     [
@@ -68,7 +69,8 @@ UNREAD_PICTURES = frozenset(
 class Tree:
     """A folder: its name, its path below the one that was read (with slashes), and by name what lies in it.
 
-    Hidden files and what systems leave behind are not in it; `junk` counts the latter.
+    Hidden files and what systems leave behind are not in it; `junk` counts the latter. `gone` are links to nothing,
+    pipes and devices.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Tree:
     folders: tuple["Tree", ...]
     images: tuple[str, ...]
     others: tuple[str, ...]
+    gone: tuple[str, ...]
     junk: int
     count: int
 
@@ -92,6 +95,10 @@ class Tree:
     def all_others(self) -> list[str]:
         """The other files at any depth, as `all_images`."""
         return sorted((joined(t.place, name) for t in self.walk() for name in t.others), key=os.fsencode)
+
+    def all_gone(self) -> list[str]:
+        """What is no file at any depth, as `all_images`."""
+        return sorted((joined(t.place, name) for t in self.walk() for name in t.gone), key=os.fsencode)
 
     def all_junk(self) -> int:
         """How much of what systems leave behind lies here, at any depth."""
@@ -146,7 +153,10 @@ def _read(path: str, place: str, name: str, above: frozenset[tuple[int, int]]) -
     folders: list[Tree] = []
     images: list[str] = []
     others: list[str] = []
+    gone: list[str] = []
     junk = 0
+    if len(above) > DEEPEST:
+        raise BadFile(path, f"lies more than {DEEPEST} folders deep; expected class folders near the top")
     try:
         status = os.stat(path)
         key = (status.st_dev, status.st_ino)
@@ -161,7 +171,9 @@ def _read(path: str, place: str, name: str, above: frozenset[tuple[int, int]]) -
             continue
         elif entry.is_dir():
             folders.append(_read(entry.path, joined(place, entry.name), entry.name, above | {key}))
+        elif not entry.is_file():
+            gone.append(entry.name)
         else:
             (images if is_image_name(entry.name) else others).append(entry.name)
     count = len(images) + sum(folder.count for folder in folders)
-    return Tree(name, place, tuple(folders), tuple(images), tuple(others), junk, count)
+    return Tree(name, place, tuple(folders), tuple(images), tuple(others), tuple(gone), junk, count)
