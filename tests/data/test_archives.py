@@ -58,9 +58,10 @@ def test_an_archive_is_the_folder_in_it(tmp_path: Path, class_folders: Writer, k
     assert source.card.fingerprint == plain.card.fingerprint
     assert describe(source.card).startswith("photos/, the only folder of images in it: 2 classes (cat, dog), 6 images")
     goal = next(unpacked_folder().iterdir())
-    assert source.card.notes[0].startswith(f"{path.name} is unpacked in {goal}: 6 files, ")
+    line = f"{path.name} is unpacked in the cache (`data cache` says where), unpacked/{goal.name}"
+    assert source.card.notes[0].startswith(f"{line}: 6 files, ")
     before = {file: file.stat().st_ino for file in goal.rglob("*")}
-    assert open_path(path).card.notes[0] == f"{path.name} is unpacked in {goal}"
+    assert open_path(path).card.notes[0] == line
     assert {file: file.stat().st_ino for file in goal.rglob("*")} == before
     assert [name for name, _ in list_unpacked()] == [goal.name]
     assert clear_unpacked() == sum(file.stat().st_size for file in root.rglob("*.png"))

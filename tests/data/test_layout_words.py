@@ -133,6 +133,15 @@ def test_test_images_without_labels(tmp_path: Path, class_folders: Writer) -> No
     assert open_path(tmp_path).card.notes == (f"test/ has no class folders: {left.format('test')}",)
 
 
+def test_validation_images_in_one_folder_have_no_labels(tmp_path: Path, class_folders: Writer) -> None:
+    class_folders(tmp_path / "train" / "cat", {"images": 3})
+    class_folders(tmp_path / "train" / "dog", {"images": 3})
+    class_folders(tmp_path / "val", {"images": 4})
+    source = open_path(tmp_path)
+    assert (source.card.classes, source.card.counts) == (("cat", "dog"), {"train": 6})
+    assert source.card.notes[0].startswith("val/ has no class folders: its 4 images have no labels")
+
+
 def test_a_class_and_a_split_of_one_name(tmp_path: Path, class_folders: Writer) -> None:
     class_folders(tmp_path / "stations", {"train station": 3, "test station": 3})
     assert open_path(tmp_path / "stations").card.classes == ("test station", "train station")

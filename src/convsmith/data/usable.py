@@ -20,7 +20,9 @@ def check_usable(source: Source, skip: bool = False) -> None:
     path, card = source.path or source.card.name, source.card
     noun, split_noun = _WORDS.get(card.kind, _OTHER)
     if "train" not in source.splits:
-        found = ", ".join(source.splits) or "no images"
+        if not source.splits:
+            raise BadFile(path, "has no image that is there")
+        found = ", ".join(source.splits)
         raise BadFile(path, f"expected {split_noun.format('train')}, found only {found}; eval takes it as it is")
     least = 1 if card.multilabel else 2
     if len(card.classes) < least:

@@ -76,9 +76,9 @@ def unpacked(path: Path) -> tuple[Path, str]:
                 path, f"archives of the kind {ending} are not unpacked here; unpack it ({name}), name the folder"
             )
     goal = unpacked_folder() / f"{_short(path)}-{_key(path)}"
-    if not goal.is_dir():
-        return goal, f"{path.name} is unpacked in {goal}: {_unpack(path, goal)}"
-    return goal, f"{path.name} is unpacked in {goal}"
+    # The line goes with a run, and into its bundle: it does not say where the cache of this user lies.
+    line = f"{path.name} is unpacked in the cache (`data cache` says where), {goal.parent.name}/{goal.name}"
+    return goal, line if goal.is_dir() else f"{line}: {_unpack(path, goal)}"
 
 
 def unpacked_folder() -> Path:

@@ -29,16 +29,18 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def find_tables(root: Path, tree: Tree) -> Tables | None:
+def find_tables(root: Path, tree: Tree, deeper: bool = True) -> Tables | None:
     """The tables of a folder, in itself or in its folders of splits; None where there is none with images and labels.
 
-    BadFile where there are several of which none is the one.
+    With `deeper` those of the one folder in it, where that holds all. BadFile where none of several is the one.
     """
     names = [joined(t.place, name) for t in _near(tree) for name in t.others if Path(name).suffix.lower() in SUFFIXES]
     headers = {name: first_names(root / name) for name in names if not _SUBMISSION.search(name)}
     usable = [name for name, found in headers.items() if has_images(found) and has_labels(found)]
     if not usable:
-        return None
+        # Where a folder was unzipped, all of it lies in one folder of its name.
+        kids = tree.filled()
+        return find_tables(root, kids[0]) if deeper and len(kids) == 1 and kids[0].filled() else None
     chosen = dict.fromkeys(usable, "train") if len(usable) == 1 else _by_split(root, usable)
     if len(chosen) == 1 and (split := _split(usable[0])) in SPLITS:
         chosen = {usable[0]: split}
@@ -58,8 +60,9 @@ def beside_line(root: Path, tree: Tree) -> str:
     ]
     if not usable:
         return ""
-    path = root / joined(tree.place, usable[0])
-    return f"the classes are those of the folders; the table {usable[0]} is not read (--data {path} reads it instead)"
+    return (
+        f"the classes are those of the folders; the table {joined(tree.place, usable[0])} is read where --data names it"
+    )
 
 
 def _near(tree: Tree) -> list[Tree]:

@@ -165,7 +165,7 @@ def _labelled(
     for split, tree in found.items():
         kids = tree.filled()
         alone = (
-            split == "test" and len(kids) == 1 and train is not None and kids[0].name not in known and len(known) > 1
+            split != "train" and len(kids) == 1 and train is not None and kids[0].name not in known and len(known) > 1
         )
         if not kids or (alone and not kids[0].filled()):
             _leave_flat(tree, told)

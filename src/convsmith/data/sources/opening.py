@@ -141,8 +141,9 @@ def _open_folder(path: Path, origin: Callable[[str], Origin], options: DataOptio
         layout = find_layout(path, tree, options.classes)
     except BadFile as error:
         refusal = error
-    if layout is None or layout.tree is not tree or len(layout.class_names()) < 2:
-        tables = find_tables(path, tree)
+    several = layout is not None and len(layout.class_names()) > 1
+    if layout is None or layout.tree is not tree or not several:
+        tables = find_tables(path, tree, deeper=not several)
         if tables is not None:
             source = open_tables(path, tables.paths, origin("table"), options.labels)
             card = replace(source.card, layout=tables.words, notes=(*tables.notes, *source.card.notes))
