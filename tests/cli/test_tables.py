@@ -59,7 +59,7 @@ def test_data_check(command, shared_pictures, broken):
     answer = command("data", "check", folder)
     assert answer.code == 1
     assert f"{bad}: the image is cut short or damaged" in answer.out
-    assert "not fit for training as it is; --on-bad skip leaves broken files out" in answer.out
+    assert "not fit for training as it is; --on-bad skip leaves these 1 files out" in answer.out
     assert [f["kind"] for f in command("data", "check", folder, "--json").json["findings"]] == ["broken"]
 
 
@@ -68,7 +68,7 @@ def test_data_stats(command, shared_pictures):
     assert answer.code == 0
     assert sum(answer.json["splits"].values()) == 1797
     text = command("data", "stats", shared_pictures).out
-    assert text.startswith("folder of class folders: 3 classes, 60 images\n")
+    assert text.startswith("folder of class folders: 3 classes (bent, flat, round), 60 images\n")
 
 
 def test_doctor(command):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from convsmith.base.errors import BadFile, MissingPath
 from convsmith.data import images as opening
@@ -22,11 +23,12 @@ from convsmith.data.check import check_path
 from convsmith.data.dataset import open_data
 from convsmith.data.decoding import decode_one, find_bad, measure
 from convsmith.data.examples import from_arrays
-from convsmith.data.formats import EXTENSIONS, is_image_name, left_out_text
+from convsmith.data.formats import EXTENSIONS, is_image_name
 from convsmith.data.images import open_image
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, decode, load, to_size
 from convsmith.data.sources.opening import open_source
+from convsmith.data.sources.tree import left_out_line
 
 RECORD = Preprocess(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
 CUT = replace(RECORD, size=(224, 224), resize=256)
@@ -226,19 +228,22 @@ def folder(tmp_path: Path, class_folders: Callable[..., Path]) -> Path:
 
 
 BAD = {"bomb.png", "cut.png", "empty.png", "text.jpg", "link.jpg", "zero.png", "fifo.jpg", "float.tif"}
+# What a folder's source leaves out by itself, with a line.
+NO_FILES = {"link.jpg", "zero.png", "fifo.jpg"}
 
 
 def test_check_finds_what_training_leaves_out(folder: Path) -> None:
     (folder / "owl" / "long.png").write_bytes(png(2_000_000, 1))
     report = check_path(folder)
     assert not report.ok
-    assert {Path(f.file).name for f in report.findings if f.kind in ("broken", "not_an_image")} == BAD
+    assert {Path(f.file).name for f in report.findings if f.kind in ("broken", "not_an_image", "missing")} == BAD
     options = DataOptions(source=str(folder), on_bad="skip", size=32)
     data = open_data(options)
-    assert {Path(row["file"]).name for row in data.split["skipped"]} == BAD
+    assert {Path(row["file"]).name for row in data.split["skipped"]} == BAD - NO_FILES
     source = open_source(options)
     bad = find_bad(source.splits["train"], data.preprocess, 2)
-    assert {Path(name).name for _, name, _ in bad} == BAD
+    assert {Path(name).name for _, name, _ in bad} == BAD - NO_FILES
+    assert "3 links to nothing are left out (cat/fifo.jpg)" in data.notes
     assert len(data.train) + len(data.val) + len(data.test or ()) == 21
 
 
@@ -313,9 +318,9 @@ def test_more_extensions_are_images(kind: str, extension: str, tmp_path: Path) -
 def test_what_is_no_image_by_its_name_is_counted_with_the_mend() -> None:
     assert is_image_name("A.JPG")
     assert not is_image_name("jpg")
-    assert left_out_text(["a.HEIC", "b.heic", "c.txt", "d"]) == (
-        "2 .heic, 1 .txt, 1 without extension; .heic: convert it to JPEG: with the package pillow-heif, or save it so "
-        "in the program that shows it"
+    assert left_out_line(["a.HEIC", "b.heic", "c.txt", "d"], 4) == (
+        "WARNING: 4 of 8 files left out: 2 .heic, 1 .txt, 1 without extension; these are pictures in a format that is "
+        "not read; .heic: convert it to JPEG: with the package pillow-heif, or save it so in the program that shows it"
     )
     heic = struct.pack(">I", 24) + b"ftypheic" + bytes(40)
     with pytest.raises(
@@ -330,10 +335,13 @@ def test_equal_images_are_said_and_do_not_explode(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for i in range(6):
-            Image.new("RGB", (8, 8), (10, 20, 30)).save(tmp_path / name / f"{i}.png")
+            # Other bytes, the same pixels.
+            about = PngInfo()
+            about.add_text("number", f"{name}{i}")
+            Image.new("RGB", (8, 8), (10, 20, 30)).save(tmp_path / name / f"{i}.png", pnginfo=about)
     data = open_data(DataOptions(source=str(tmp_path)))
     assert data.preprocess.std == (1.0, 1.0, 1.0)
-    assert data.warnings == (
+    assert data.notes == (
         "every pixel of the 8 training images looked at has one value, 10, 20, 30 of 255: nothing can be learned from "
         "them; look at the files",
     )

@@ -9,9 +9,11 @@ from convsmith.data.examples import Examples
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, preprocess_for
 from convsmith.data.restrict import of_classes
+from convsmith.data.sources.names import SETS
 from convsmith.data.sources.opening import open_source
 from convsmith.data.sources.source import Source
 from convsmith.data.split import Skipped, division_from_record, split_source
+from convsmith.data.usable import check_usable
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,16 @@ class Dataset:
     val: Examples
     test: Examples | None
     split: dict[str, Any]
-    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """What the options leave out of the source, as notes."""
+        """What is left out of what lies there, or done to it, as notes: by the source and by the options."""
         classes, images = self.split.get("classes"), self.split.get("images")
         notes = [f"only the classes {', '.join(classes)}"] if classes else []
         if images:
             notes.append(f"only {images['count']:,} of {images['of']:,} training images")
-        return tuple(notes)
+        return (*self.notes, *notes)
 
 
 def open_data(
@@ -47,9 +49,7 @@ def open_data(
     With `on_bad=skip` every file is decoded once, before the split is made, and those that fail are left out and
     recorded. Raises UsageError where a given split was made of other counts than the source has.
     """
-    source = open_source(options)
-    if options.classes:
-        source = of_classes(source, options.classes)
+    source = open_usable(options)
     if split is not None:
         division = division_from_record(source, split)
     else:
@@ -59,7 +59,19 @@ def open_data(
         preprocess = _neutral(source.card, options)
         measured = measure(division.train, preprocess, options.workers, options.cache)
         preprocess, warnings = replace(preprocess, mean=measured.mean, std=measured.std), measured.warnings
-    return Dataset(source.card, preprocess, division.train, division.val, division.test, division.record, warnings)
+    # What the known sets are like is no news.
+    notes = division.notes if options.source in SETS else (*source.card.notes, *division.notes)
+    notes = (*notes, *warnings)
+    return Dataset(source.card, preprocess, division.train, division.val, division.test, division.record, notes)
+
+
+def open_usable(options: DataOptions) -> Source:
+    """The source, or the classes of it that are chosen, as training can use it; BadFile where it cannot."""
+    source = open_source(options)
+    if options.classes:
+        source = of_classes(source, options.classes)
+    check_usable(source, skip=options.on_bad == "skip")
+    return source
 
 
 def _skipped(source: Source, options: DataOptions) -> list[Skipped]:

@@ -1,7 +1,6 @@
 """The image formats that are read: their extensions, and what decoding one takes. No torch here."""
 
 import os
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -46,8 +45,14 @@ _HEIC = "convert it to JPEG: with the package pillow-heif, or save it so in the 
 # Images of other kinds that people have, and what to do about them.
 UNREAD = {
     **dict.fromkeys(("heic", "heif", "hif"), _HEIC),
-    **dict.fromkeys(("jp2", "j2k", "jxl", "psd", "svg", "ico", "exr", "hdr", "tga", "pfm"), _CONVERT),
-    **dict.fromkeys(("cr2", "cr3", "nef", "arw", "dng", "orf", "rw2", "raf"), "develop the raw photograph to JPEG"),
+    **dict.fromkeys(("jp2", "j2k", "jpf", "jpx", "jxl", "exr", "hdr", "tga", "dds", "pfm", "ico", "icns"), _CONVERT),
+    **dict.fromkeys(("psd", "xcf", "svg", "ai", "eps", "pdf", "dcm", "nii"), _CONVERT),
+    **dict.fromkeys(("npy", "npz"), "write each array as a PNG"),
+    **dict.fromkeys(("mp4", "mov", "avi", "mkv", "webm"), "a film: write its frames as PNG or JPEG"),
+    **dict.fromkeys(
+        ("raw", "cr2", "cr3", "nef", "arw", "dng", "orf", "rw2", "raf", "pef", "srw"),
+        "develop the raw photograph to JPEG",
+    ),
 }
 # Brands of the boxes that HEIC files begin with.
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
@@ -63,13 +68,15 @@ def is_image_name(name: str) -> bool:
     return extension_of(name) in EXTENSIONS
 
 
-def left_out_text(names: Iterable[str]) -> str:
-    """Files that are no images by their extension, counted: `10 .heic, 3 .txt`, and how to mend what can be."""
-    tally = Counter(extension_of(name) for name in names)
-    kinds = [f"{count} {f'.{kind}' if kind else 'without extension'}" for kind, count in tally.most_common(6)]
-    more = f" and {len(tally) - 6} kinds more" if len(tally) > 6 else ""
-    mends = dict.fromkeys(f".{kind}: {UNREAD[kind]}" for kind, _ in tally.most_common(6) if kind in UNREAD)
-    return ", ".join(kinds) + more + "".join(f"; {mend}" for mend in mends)
+def is_unread_picture(name: str) -> bool:
+    """Whether a file is a picture (or a film) by its extension, in a format that is not read."""
+    return extension_of(name) in UNREAD and not is_image_name(name)
+
+
+def mends(names: Iterable[str]) -> str:
+    """What to do about pictures that are not read: `; .heic: convert it ...`."""
+    kinds = dict.fromkeys(map(extension_of, names))
+    return "".join(f"; .{kind}: {UNREAD[kind]}" for kind in [k for k in kinds if k in UNREAD][:3])
 
 
 def not_read(head: bytes, name: str) -> str:

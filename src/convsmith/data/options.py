@@ -34,7 +34,10 @@ class DataOptions:
     )
     loader: Literal["auto", "resident", "streaming"] = option("auto", "whole set in memory, or read while training")
     workers: int = option(2, "processes of the streaming loader, threads that decode for the resident one")
-    on_bad: Literal["error", "skip"] = option("error", "what to do with a file that cannot be decoded")
+    labels: Literal["auto", "one", "several"] = option(
+        "auto", "labels of an image in a table: one, several (or none), or what the table shows"
+    )
+    on_bad: Literal["error", "skip"] = option("error", "what to do with a file that cannot be decoded or is not there")
     max_megapixels: int | None = option(
         None, "read images of up to so many million pixels, whatever that takes; none: what takes 512 MB and 5 s"
     )
@@ -61,6 +64,7 @@ class DataOptions:
         for name, value, known in (
             ("loader", self.loader, ("auto", "resident", "streaming")),
             ("sampling", self.sampling, ("natural", "balanced", "square_root")),
+            ("labels", self.labels, ("auto", "one", "several")),
             ("on_bad", self.on_bad, ("error", "skip")),
             ("cache", self.cache, ("auto", "on", "off")),
             ("fit", self.fit, FITS),

@@ -16,9 +16,10 @@ from torch import nn
 
 from convsmith.base.errors import BadFile, ConvsmithError, MissingPath, UsageError
 from convsmith.data.examples import Examples
-from convsmith.data.formats import EXTENSIONS, is_image_name, left_out_text
+from convsmith.data.formats import EXTENSIONS, is_image_name
 from convsmith.data.images import blamed
 from convsmith.data.preprocess import UNFIT, Preprocess, decode, load, to_size
+from convsmith.data.sources.tree import kinds_of, left_out_line, read_tree
 from convsmith.data.views import View
 from convsmith.deploy.onnx import real_images
 from convsmith.engines.choose import CHECKED, automatic, named
@@ -193,7 +194,7 @@ def _samples(
 def expand(names: Sequence[str], say: Callable[[str], None] = lambda text: None) -> list[Path]:
     """The image files that names stand for: files as given, folders searched through, patterns such as `a/*.png`.
 
-    `say` is told of files in folders that are left out, being no images by their extension.
+    A folder is searched as training does; what is left out of it is said, and what is no file is refused in its turn.
     """
     found: list[Path] = []
     for name in names:
@@ -211,21 +212,15 @@ def expand(names: Sequence[str], say: Callable[[str], None] = lambda text: None)
 
 
 def _inside(folder: Path, say: Callable[[str], None]) -> list[Path]:
-    """The images of a folder and those below it. What is no file, such as a pipe, is refused when its turn comes."""
-    files = sorted(p for p in folder.rglob("*") if not p.is_dir() and not _is_hidden(p.relative_to(folder)))
-    images = [p for p in files if is_image_name(p.name)]
-    others = [p.name for p in files if not is_image_name(p.name)]
-    if not images:
-        holds = f"; it has {left_out_text(others)}" if others else ""
-        raise BadFile(folder, f"holds no images ({', '.join(EXTENSIONS)}){holds}")
+    tree = read_tree(folder)
+    others = tree.all_others()
+    named = [*tree.all_images(), *filter(is_image_name, tree.all_gone())]
+    if not named:
+        none = f"; it holds {kinds_of(others)}" if others else ""
+        raise BadFile(folder, f"holds no images ({', '.join(EXTENSIONS)}){none}")
     if others:
-        say(f"{folder}: {len(others):,} of {len(files):,} files left out, no images by their extension: "
-            f"{left_out_text(others)}")  # fmt: skip
-    return images
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+        say(f"{folder}: {left_out_line(others, len(named))}")
+    return sorted(folder / name for name in named)
 
 
 @dataclass(frozen=True)

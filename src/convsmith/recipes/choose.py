@@ -125,7 +125,10 @@ def _by_images(path: Path) -> Recipe:
     photos = RECIPES[OWN_IMAGES]()
     if not path.exists():
         return photos  # opening the data says what is wrong with the name
-    card = open_path(path).card
+    try:
+        card = open_path(path).card
+    except BadFile:
+        return photos  # opening it again, with all options, says what is wrong, or that nothing is
     if card.size is None or max(card.size) > SMALL_SIDE:
         return photos
     many = sum(card.counts.values()) >= MANY_IMAGES

@@ -19,6 +19,8 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.data.relabel import relabelled
 from convsmith.data.restrict import of_classes
 from convsmith.data.sources.opening import open_source
+from convsmith.data.sources.same_names import matched
+from convsmith.data.usable import check_whole
 from convsmith.data.views import View, read_views
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.learned import learned_of
@@ -294,6 +296,9 @@ def _own_data(subject: Subject, source: str | None) -> Dataset:
 def _other_images(subject: Subject, options: DataOptions, split: Split | None) -> Examples:
     """Images of another source, their labels renumbered to the run's classes by name."""
     source = open_source(options)
+    check_whole(source, skip=options.on_bad == "skip")
+    names = tuple(matched(name, subject.labels, source.card.classes) for name in source.card.classes)
+    source = replace(source, card=replace(source.card, classes=names))
     if options.classes:  # those that the run leaves out of its own data, and those that are not there
         source = of_classes(source, [name for name in options.classes if name in source.card.classes])
     stored = split or next((s for s in ("test", "val") if s in source.splits), "train")

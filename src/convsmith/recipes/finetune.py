@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from convsmith.base.durations import Duration
-from convsmith.base.errors import NoChange, UsageError, unknown
+from convsmith.base.errors import BadFile, NoChange, UsageError, unknown
 from convsmith.data.fit import size_word
 from convsmith.data.options import DataOptions, split_shares
 from convsmith.data.preprocess import Preprocess
@@ -307,8 +307,11 @@ def _length(source: str, recipe: Recipe) -> Duration:
     path = Path(source)
     if source in KNOWN or not path.exists():
         return Duration(EPOCHS, "ep")
-    counts = open_path(path).card.counts
+    try:
+        counts = open_path(path).card.counts
+    except BadFile:  # which is said when it is opened with all options
+        return Duration(EPOCHS, "ep")
     shares = split_shares(recipe.data.split)
-    images = counts["train"] * (1 if "val" in counts else 1 - shares[1] - (0 if "test" in counts else shares[2]))
+    images = counts.get("train", 0) * (1 if "val" in counts else 1 - shares[1] - (0 if "test" in counts else shares[2]))
     steps = max(1, int(images) // BATCH)  # fewer than a batch make one of all
     return Duration(max(EPOCHS, math.ceil(LEAST_STEPS / steps)), "ep")

@@ -79,7 +79,7 @@ def prepare(recipe: Recipe) -> Plan:
     if recipe.network.startswith(TORCHVISION) and recipe.data.channels is None:
         recipe = recipe.edit(data__channels=3)
     dataset = open_data(recipe.data)
-    notes += [*dataset.left_out, *dataset.warnings]
+    notes += dataset.left_out
     check_learned(recipe, dataset.card, notes)
     try:
         network = fit_network(recipe, dataset, notes)
@@ -279,8 +279,8 @@ def reopen_data(
         dataset = open_data(recipe.data, split=split, preprocess=Preprocess.from_json(preprocess))
     except MissingPath:
         raise MissingPath(
-            f"{recipe.data.source}: the data of the run {path} is not there any more; put it back, or say where it is "
-            "with --data (eval, export)"
+            f"{recipe.data.source}: the data of the run {path} is not there any more; put it back, or link to where "
+            f"it is now: ln -s NEW {recipe.data.source}; eval and export take --data NEW"
         ) from None
     except UsageError as error:
         raise BadFile(recipe.data.source, str(error)) from None
