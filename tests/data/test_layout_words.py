@@ -94,8 +94,8 @@ def test_files_left_out_are_counted_by_extension() -> None:
     names = [f"{i}.heic" for i in range(10)] + [f"{i}.xyz" for i in range(3)] + ["readme"]
     line = "14 of 44 files left out: 10 .heic, 3 .xyz, 1 without extension"
     loud = (
-        "; these are pictures in a format that is not read; .heic: convert it to JPEG: with the package pillow-heif, or "
-        "save it so in the program that shows it"
+        "; these are pictures in a format that is not read; .heic: convert it to JPEG: with the package pillow-heif, "
+        "or save it so in the program that shows it"
     )
     assert left_out_line(names, 30) == f"WARNING: {line}{loud}"
     assert left_out_line(names[10:], 30) == "4 of 34 files left out: 3 .xyz, 1 without extension"
