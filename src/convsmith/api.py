@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from convsmith.base.errors import UsageError, unknown
 from convsmith.data.examples import Examples
+from convsmith.data.options import check_megapixels
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.views import read_views
 from convsmith.deploy.bundle import BundleFile, export_bundle
@@ -69,15 +70,18 @@ class Run:
 
     def predict(
         self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto", views: str = "",
-        engine: str = AUTO,
+        engine: str = AUTO, max_megapixels: int | None = None,
     ) -> list[Prediction]:  # fmt: skip
         """The most probable classes of images: a path, folder, pattern, Pillow image, array, or a list of these.
 
         With `views` (`"ten_crop"`) probabilities are the mean over several views of an image. `engine` as in
-        `predict --engine`.
+        `predict --engine`. Pictures of more than `max_megapixels` million pixels are read where they take no more than
+        512 MB and 5 s.
         """
         subject = self.subject()
-        return _predicted(subject, pictures, top, device, views, engine, lambda: own_split(subject, "val")[1])
+        return _predicted(
+            subject, pictures, top, device, views, engine, max_megapixels, lambda: own_split(subject, "val")[1]
+        )
 
     def export(
         self, path: str | Path | None = None, to: Literal["onnx", "bundle", "torchvision", "timm"] = "onnx"
@@ -130,7 +134,7 @@ class Pretrained:
 
     def predict(
         self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto", views: str = "",
-        engine: str = AUTO,
+        engine: str = AUTO, max_megapixels: int | None = None,
     ) -> list[Prediction]:  # fmt: skip
         """The most probable classes of images, as `Run.predict`."""
         if self.labels is None:
@@ -138,7 +142,7 @@ class Pretrained:
         if self.preprocess is None:
             raise UsageError("an image has 1 or 3 channels; call the module on tensors of your own")
         # Labels and preprocessing, which the subject need not have, are there.
-        return _predicted(cast(Predictor, self.subject), pictures, top, device, views, engine)
+        return _predicted(cast(Predictor, self.subject), pictures, top, device, views, engine, max_megapixels)
 
 
 def pretrained(
@@ -221,8 +225,10 @@ def _say(quiet: bool) -> Callable[[str], None]:
 
 def _predicted(
     subject: Predictor, pictures: Picture | Iterable[Picture], top: int, device: str, views: str, name: str,
-    validation: Callable[[], Examples] | None = None,
+    max_megapixels: int | None, validation: Callable[[], Examples] | None = None,
 ) -> list[Prediction]:  # fmt: skip
+    check_megapixels(max_megapixels)
+    most = None if max_megapixels is None else max_megapixels * 1_000_000
     single = isinstance(pictures, str | Path) or not isinstance(pictures, Iterable) or hasattr(pictures, "shape")
     items: list[Any] = [pictures] if single else list(pictures)  # type: ignore[arg-type]
     files: list[Picture] = []
@@ -231,8 +237,8 @@ def _predicted(
     engine = resolve(EngineOptions(device=device))
     with using(engine):
         looks = read_views(views)
-        runner = choose_runner(name, subject, files, engine, looks, validation)
-        return list(predict(subject, files, engine, top, looks, runner=runner))
+        runner = choose_runner(name, subject, files, engine, looks, validation, most=most)
+        return list(predict(subject, files, engine, top, looks, runner=runner, most=most))
 
 
 def load(path: str | Path) -> Run:

@@ -59,7 +59,7 @@ def test_data_check(command, shared_pictures, broken):
     answer = command("data", "check", folder)
     assert answer.code == 1
     assert f"{bad}: the image is cut short or damaged" in answer.out
-    assert "not fit for training as it is; --on-bad skip leaves broken files out" in answer.out
+    assert "not fit for training as it is; --on-bad skip leaves these 1 files out" in answer.out
     assert [f["kind"] for f in command("data", "check", folder, "--json").json["findings"]] == ["broken"]
 
 
@@ -68,7 +68,7 @@ def test_data_stats(command, shared_pictures):
     assert answer.code == 0
     assert sum(answer.json["splits"].values()) == 1797
     text = command("data", "stats", shared_pictures).out
-    assert text.startswith("folder of class folders: 3 classes, 60 images\n")
+    assert text.startswith("folder of class folders: 3 classes (bent, flat, round), 60 images\n")
 
 
 def test_doctor(command):
@@ -107,7 +107,7 @@ def test_doctor_names_what_is_missing(command, monkeypatch):
         ),
         (["show", "resnet18", "--classes", "many"], "show: argument --classes: expected a whole number of at least 1"),
         (["show", "resnet18", "--classes", "0"], "show: argument --classes: expected a whole number of at least 1"),
-        (["show", "resnet18", "--size", "0"], "show: argument --size: expected a whole number of at least 1"),
+        (["show", "resnet18", "--size", "0"], "show: argument --size: expected from 1 to 65535 pixels a side"),
         (["show", "resnet18", "--stem", "tiny"], "stem: expected auto, small or large, received 'tiny'"),
         (["show", "lenet5", "--size", "3"], ""),
         (["show", "own.py:make"], "own.py: no such file; a network of your own is given as file.py:function"),

@@ -54,7 +54,9 @@ def test_what_it_prints_for_people(command, shared_pictures, trees, here):
     assert "\nthe test images chose nothing and were read at the end; " in answer.out
     assert "the images of pictures are 12x12 pixels\n" in answer.out
     assert "next    convsmith predict my IMAGE...\n" in answer.out
-    assert answer.err.startswith("data pictures: folder of class folders: 3 classes, 60 images\nrun my\nepoch   1/2  ")
+    assert answer.err.startswith(
+        "data pictures: folder of class folders: 3 classes (bent, flat, round), 60 images\nrun my\nepoch   1/2  "
+    )
     assert answer.err.count("\n") == 4
     rows = open_run("my").metrics()
     assert f"val loss {rows[1]['val_loss']:.4f}" in answer.err
@@ -157,7 +159,7 @@ def test_an_edit_that_changes_nothing_warns_in_one_line(command, here):
         (["--batch", "3.5"], "batch: expected a whole number, received '3.5'"),
         (["--batch", "0"], "batch: expected at least 1, received 0"),
         (["--lr", "-1"], "optimiser.lr: expected a number above 0, received -1"),
-        (["--size", "0"], "size: expected a whole number of at least 1 pixel, received 0"),
+        (["--size", "0"], "size: expected from 1 to 65535 pixels a side, received 0"),
         (["--precision", "fp8"], "unknown value for engine.precision: 'fp8'; nearest: fp"),
         (["--device", "tpu"], "engine.device: expected auto, cpu, cuda or cuda:N, received 'tpu'"),
         (["--engine.threads", "0"], "engine.threads: expected at least 1, received 0"),
@@ -191,12 +193,12 @@ def test_bad_folders(refused, here, pictures):
     empty = here / "empty"
     empty.mkdir()
     assert refused("train", "--data", empty, code=1).startswith(
-        f"{empty}: no data set recognised; looked for class folders"
+        f"{empty}: no data set recognised: found an empty folder; looked for class folders"
     )
     for image in (pictures / "flat").iterdir():
-        image.unlink()
+        image.rename(image.with_suffix(".heic"))
     assert refused("train", "--data", pictures, code=1).startswith(
-        f"{pictures / 'flat'}: this class folder has no image"
+        f"{pictures / 'flat'}: none of its 20 files is an image that is read (20 .heic)"
     )
     one = here / "one" / "class"
     one.mkdir(parents=True)

@@ -43,7 +43,7 @@ def test_the_digits_are_not_to_be_flipped() -> None:
     assert balance.startswith("balance: '3' has 183 training images, '8' 174, 1.05 times fewer")
     assert amount.startswith("amount: 1,797 training images, 180 for each of 10 classes; so few gain from trained ")
     assert "(train photos --pretrained), and from --kfold 5" in amount
-    assert size.startswith("size: all images have 8x8 pixels (height x width); a network gets them so, unless it is")
+    assert size == "size: all images have 8x8 pixels (height x width); training uses them so"
     assert pixels.startswith(f"normalisation: mean {found['mean'][0]:.3g}, deviation {found['std'][0]:.3g} on a scale")
     assert found["lighting"] is None
 
@@ -53,12 +53,20 @@ def test_uneven_colours_of_several_sizes(tmp_path: Path, class_folders: Callable
     class_folders(root, {"cat": 1}, size=(50, 60))
     source = open_path(root)
     found = stats(source)
-    flip, imbalance, amount, size, pixels, colours = found["advice"]
+    flip, imbalance, amount, size, cut, enlarged, pixels, colours = found["advice"]
     assert flip.startswith("flip: a mirror keeps the classes, as far as the name tells")
     assert imbalance.startswith("imbalance: 'cat' has 24 training images, 'owl' 2, 12 times fewer; --data.sampling")
     assert "--loss.class_weights balanced" in imbalance
     assert amount.startswith("amount: 26 training images, 13 for each of 2 classes; so few gain")
-    assert "gets 224x224 pixels: 5.6 times enlarged; --size 40 does without" in size
+    assert size == (
+        "size: the median image has 40x60 pixels (height x width); training uses them at 224x224; another is set with "
+        "--size"
+    )
+    assert cut == (
+        "size: the centre 51% of the median picture is used (224x224), 51% of the worst (40x60); --data.fit pad or "
+        "squash keeps all"
+    )
+    assert enlarged == "size: the median picture of 40x60 pixels is enlarged 6.4 times; --size 40 does without"
     record = preprocess_for(source.card, DataOptions(), ((0.5,) * 3, (0.5,) * 3))
     deviations, components = colours_of(source.splits["train"], record, 1)
     assert found["lighting"] == {"deviations": list(deviations), "components": list(components)}

@@ -173,7 +173,7 @@ def test_a_removed_image_is_missed(photos: Dataset) -> None:
     through(photos)
     path = Path(photos.train.name(4))
     path.unlink()
-    with pytest.raises(FileNotFoundError, match=path.name):
+    with pytest.raises(BadFile, match=f"{path.name}: is not there any more"):
         through(photos)
 
 

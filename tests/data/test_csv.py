@@ -10,11 +10,12 @@ from convsmith.base.errors import BadFile, UsageError
 from convsmith.data.augment.mix import Mixture, mixed_targets
 from convsmith.data.card import Card
 from convsmith.data.check import check_path
+from convsmith.data.dataset import open_usable
 from convsmith.data.iterative import iterative
 from convsmith.data.options import DataOptions
 from convsmith.data.relabel import relabelled
-from convsmith.data.sources import rows
-from convsmith.data.sources.opening import describe, open_path
+from convsmith.data.sources import cells
+from convsmith.data.sources.opening import describe, open_path, open_source
 from convsmith.data.split import apportion, split_source, stratified
 from convsmith.data.stats import stats
 
@@ -48,7 +49,7 @@ def test_one_label_an_image(table: Writer) -> None:
     assert [examples.place(i) for i in range(4)] == ["a/000.png", "a/001.png", "b/000.png", "b/001.png"]
     assert examples.labels.tolist() == [2, 2, 0, 1]
     assert source.card.class_counts == {"train": (1, 1, 2)}
-    assert describe(source.card) == "table of images and labels: 3 classes, 4 images"
+    assert describe(source.card) == "table of images and labels: 3 classes (cat, emu, owl), 4 images"
 
 
 def test_whole_numbers_are_in_their_order(table: Writer) -> None:
@@ -63,7 +64,9 @@ def test_several_labels_in_a_cell(table: Writer) -> None:
     assert source.splits["train"].labels.tolist() == [[1, 0, 1], [0, 1, 1], [0, 0, 0], [0, 1, 0]]
     assert source.card.class_counts == {"train": (1, 2, 2)}
     assert source.card.notes[0] == "1 images have none of the classes"
-    assert describe(source.card) == "table of images and labels: 3 classes (several to an image), 4 images"
+    assert (
+        describe(source.card) == "table of images and labels: 3 classes (cat, emu, owl; several to an image), 4 images"
+    )
     assert stats(source)["labels_per_image"] == {"min": 0, "median": 1.5, "max": 2}
     assert Card.from_json(source.card.to_json()) == source.card
 
@@ -80,7 +83,9 @@ def test_a_column_of_0_and_1_for_each_class(table: Writer) -> None:
 def test_the_name_of_the_column_says_that_there_may_be_several(table: Writer) -> None:
     source = open_path(table(lines("image,labels", "cat", "owl")))
     assert source.card.multilabel
-    assert "exactly one label; a column `label`" in source.card.notes[0]
+    assert "exactly one label; --data.labels one, or a column `label`" in source.card.notes[0]
+    source = open_source(DataOptions(source=str(table(lines("image,labels", "cat", "owl"))), labels="one"))
+    assert (source.card.multilabel, source.card.classes) == (False, ("cat", "owl"))
 
 
 def test_splits_by_their_usual_names(table: Writer) -> None:
@@ -131,70 +136,82 @@ def test_the_fingerprint_is_of_content_and_names(table: Writer) -> None:
         ("image,label,label\n", "two columns 'label'"),
         ("image,label,class\n", "found 'image', 'label', 'class'"),
         ("image\na/000.png\n", "a column of 0 and 1 for each class"),
-        ("image,lable\na/000.png,cat\n", "column 'lable' holds 'cat'.*may be meant as 'label'"),
+        ("image,lable,x\na/000.png,cat,y\n", "column 'lable' holds 'cat'.*may be meant as 'label'"),
         ("image,cat,owl\na/000.png,1,2\n", "line 2: column 'owl' holds '2'.*holds 0 or 1"),
         ("image,label\na/000.png,cat,x\n", "line 2: expected 2 cells as the header has, found 3"),
         ("image,label\na/000.png,cat\nb/000.png,\n", "line 3: b/000.png has no label"),
-        ("image,label\na/000.png,cat\n../x.png,owl\n", "line 3: leads outside the table's folder: '../x.png'"),
+        ("image,label\na/000.png,cat\n../../x.png,owl\n", "line 3: leads outside the table's folder: '../../x.png'"),
         ("image,label\n/etc/passwd,cat\n", "line 2: leads outside the table's folder: '/etc/passwd'"),
         ("image,label\n,cat\n", "line 2: names no image"),
         (
             "image,label\na/9.png,cat\nb/9.png,owl\n",
-            r"line 2: a/9.png is not there \(and 1 rows more; `convsmith data c",
+            r"line 2: a/9.png is not there \(and 1 more; `convsmith data c",
         ),
-        ("image,label\na\\000.png,cat\n", "is not there; write / between folders"),
+        ("image,label\na\\009.png,cat\n", "a.009.png is not there; --on-bad skip leaves out what is not there"),
         ("image,label\na/000.png,cat\na/000.png,owl\n", "line 3: a/000.png stands in line 2 too.*a;b"),
         ("image,label,split\na/000.png,x,train\na/000.png,x,test\n", "is in test, and in train by line 2"),
-        ("image,label,split\na/000.png,x,dev\n", "split: expected train, val or test, found 'dev'"),
-        ("image,label,split\na/000.png,x,val\nb/000.png,y,val\n", "expected rows of the split train, found val"),
-        ("image,label\na/000.png,x\nb/000.png,x\n", "expected labels of at least 2 classes, found only 'x'"),
-        ("image,labels\na/000.png,\n", "expected labels of at least 1 class, found none"),
+        ("image,label,split\na/000.png,x,none\n", "split: expected train, val or test, found 'none'"),
+        (
+            "image,label,split\na/000.png,x,val\nb/000.png,y,val\n",
+            "expected rows of the split train, found only val; eval takes it as it is",
+        ),
+        ("image,label\na/000.png,x\nb/000.png,x\n", "expected at least two classes, found only 'x'"),
+        ("image,labels\na/000.png,\n", "expected at least one class, found none"),
         ('image,label\na/000.png,"x\n', "cannot be read as CSV after line 1"),
         (f"image,label\na/000.png,{'x' * 200_000}\n", "cannot be read as CSV after line 1 .*field larger"),
-        (b"image,label\na/000.png,\xff\n", "is not in UTF-8"),
+        (b"\xff\xfe" + "image,label\n".encode("utf-16-le") + b"x", "cannot be read as UTF-16"),
         (
             "image,label,split\na/000.png,x,train\na/001.png,y,train\nb/000.png,z,val\n",
-            "line 4: class 'z' occurs in val",
+            r"class 'z' has 1 image in val \(b/000.png\) and none in train, where .*; --data.classes x,y leaves it out",
         ),
     ],
 )
 def test_what_is_refused(table: Writer, text: str | bytes, says: str) -> None:
     path = table(text)
     with pytest.raises(BadFile, match=says) as caught:
-        open_path(path)
+        open_usable(DataOptions(source=str(path)))
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value)) < 500
 
 
 def test_a_huge_table_is_not_read(table: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     path = table(lines("image,label", "cat", "owl"))
-    monkeypatch.setattr(rows, "MOST_BYTES", 10)
+    monkeypatch.setattr(cells, "MOST_BYTES", 10)
     with pytest.raises(BadFile, match=r"expected a table of at most 10; divide it, or use Parquet"):
         open_path(path)
 
 
-def test_a_folder_with_a_table_says_how_it_is_named(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_text("image,label\n")
-    with pytest.raises(BadFile, match=r"is named itself: --data .*labels\.csv"):
-        open_path(tmp_path)
+def test_a_folder_with_a_table_is_that_table(tmp_path: Path, table: Writer) -> None:
+    table(lines("image,label", "x", "y"))
+    source = open_path(tmp_path)
+    assert describe(source.card) == "folder of class folders: 2 classes (a, b), 12 images"
+    assert source.card.notes == (
+        "1 of 13 files left out: 1 .csv",
+        "the classes are those of the folders; the table labels.csv is read where --data names it",
+    )
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "labels.csv").write_text("image,label\n")
+    with pytest.raises(BadFile, match=r"only/labels.csv: has no rows below its header"):
+        open_path(tmp_path / "only")
 
 
 def test_check_lists_every_wrong_row(table: Writer, tmp_path: Path) -> None:
     (tmp_path / "a" / "001.png").write_bytes(b"no image")
     (tmp_path / "a" / "002.png").write_bytes((tmp_path / "b" / "002.png").read_bytes())
-    cells = ("x,train", "y,train", "x,train", "y,dev", "x,train", "y,test")
-    report = check_path(table(lines("image,label,split", *cells) + "c/000.png,x,train\n../x.png,x,train\n"))
+    cells = ("x,train", "y,train", "x,train", "y,none", "x,train", "y,test")
+    report = check_path(table(lines("image,label,split", *cells) + "c/000.png,x,train\n../../x.png,x,train\n"))
     found = {(f.kind, f.file.rpartition("labels.csv")[2] or f.file, f.detail) for f in report.findings}
     assert ("missing", ", line 8", "c/000.png is not there") in found
-    assert ("table", ", line 5", "split: expected train, val or test, found 'dev'") in found
+    assert ("table", ", line 5", "split: expected train, val or test, found 'none'") in found
     assert any(kind == "table" and line == ", line 9" for kind, line, _ in found)
-    assert sorted(f.kind for f in report.findings) == ["leak", "missing", "not_an_image", "table", "table"]
-    assert not report.ok
+    kinds = ["contradiction", "leak", "missing", "not_an_image", "table", "table"]
+    assert sorted(f.kind for f in report.findings) == kinds
+    assert (report.ok, report.verdict) == (False, "not fit for training as it is")
 
 
 def test_check_of_a_good_table(table: Writer) -> None:
-    report = check_path(table(lines("image,cat,owl,gnu", "1,0,0", "1,1,0")))
-    assert (report.files, report.ok) == (2, True)
+    report = check_path(table(lines("image,cat,owl,gnu", *["1,0,0", "1,1,0"] * 6)))
+    assert (report.files, report.ok) == (12, True)
     assert [(f.kind, f.detail) for f in report.findings] == [("empty_class", "gnu: no training image")]
     assert not check_path(table("image,label\n")).ok
 

@@ -43,8 +43,8 @@ def test_bad_files_are_found(tmp_path: Path, class_folders: Writer) -> None:
     assert [kind for kind, _ in kinds(report, "000.png")] == ["broken"]
     assert [kind for kind, _ in kinds(report, "001.png")] == ["broken"]
     assert [kind for kind, _ in kinds(report, "002.png")] == ["not_an_image"]
-    assert kinds(report, "note.txt") == [("odd", "left out: not an image by its extension")]
-    assert kinds(report, "/c") == [("empty_class", "has no image")]
+    assert kinds(report, "note.txt") == [("left_out", "not an image by its extension")]
+    assert kinds(report, "/c") == [("empty_class", "has no image: left out")]
     data = json.loads(json.dumps(report.to_json()))
     assert data["ok"] is False
     assert {"file", "kind", "detail"} == set(data["findings"][0])
@@ -82,12 +82,18 @@ def test_copies_are_found_and_leaks_are_worse(tmp_path: Path, class_folders: Wri
     report = check_path(tmp_path)
     assert report.ok
     assert report.findings == (
-        Finding(str(tmp_path / "train" / "b" / "copy.png"), "duplicate", f"the same image as {first}"),
+        Finding(
+            str(tmp_path / "train" / "b" / "copy.png"),
+            "contradiction",
+            f"labelled b, and the same image as {first}, labelled a",
+        ),
     )
+    shutil.copy(first, tmp_path / "train" / "a" / "copy.png")
+    assert kinds(check_path(tmp_path), "a/copy.png") == [("duplicate", f"the same image as {first}")]
     # Another format with the same pixels is the same image.
     Image.open(first).save(tmp_path / "test" / "a" / "again.bmp")
     report = check_path(tmp_path)
-    assert not report.ok
+    assert (report.ok, report.verdict) == (False, "trains, but images lie in two splits, which flatters the numbers")
     assert kinds(report, "again.bmp") == [("leak", f"in test, and the same image as {first} in train")]
 
 
@@ -98,11 +104,11 @@ def test_arrays_and_names_can_be_checked(tmp_path: Path, idx_folder: Writer) -> 
         check_path(tmp_path / "none")
 
 
-def test_split_folders_that_contradict_are_broken(tmp_path: Path, class_folders: Writer) -> None:
+def test_split_folders_that_contradict_are_refused(tmp_path: Path, class_folders: Writer) -> None:
     for name in ("train", "val", "valid"):
         class_folders(tmp_path / name, {"a": 1})
     report = check_path(tmp_path)
-    assert [finding.kind for finding in report.findings] == ["broken"]
+    assert [finding.kind for finding in report.findings] == ["refused"]
     assert "expected one folder for val" in report.findings[0].detail
 
 

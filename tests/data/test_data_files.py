@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from convsmith.base.errors import BadFile, MissingExtra
+from convsmith.data.dataset import open_usable
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import describe, open_path, open_source
+from convsmith.data.sources.source import Source
 
 Writer = Callable[..., Path]
 
@@ -35,7 +37,7 @@ def test_class_folders(tmp_path: Path, class_folders: Writer, random_pixels: Cal
     ]
     np.testing.assert_array_equal(np.asarray(examples.read(4)), random_pixels(0, 12, 10, 3))
     assert (source.card.size, source.card.channels, source.card.notes) == ((12, 10), 3, ())
-    assert describe(source.card) == "folder of class folders: 2 classes, 5 images"
+    assert describe(source.card) == "folder of class folders: 2 classes (ant, cat), 5 images"
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
@@ -70,7 +72,6 @@ def test_sizes_and_modes_of_a_folder(tmp_path: Path, class_folders: Writer) -> N
     assert card.channels == 3
     assert "palette images are converted to colour (1 of 7 headers that were read)" in card.notes
     assert "CMYK images are converted to RGB (1 of 7 headers that were read)" in card.notes
-    assert "grey images get three equal channels (1 of 7 headers that were read)" in card.notes
 
 
 def test_turned_images_count_with_their_upright_size(tmp_path: Path, class_folders: Writer) -> None:
@@ -88,29 +89,47 @@ def test_files_left_out_are_noted(tmp_path: Path, class_folders: Writer) -> None
     (root / "a" / "x.heic").write_bytes(b"x")
     (root / "readme").write_text("x")
     notes = open_path(root).card.notes
-    assert notes == ("2 files that are not images by their extension left out (.heic, without extension)",)
+    assert notes == (
+        "WARNING: 2 of 6 files left out: 1 .heic, 1 without extension; these are pictures in a format that is not "
+        "read; .heic: convert it to JPEG: with the package pillow-heif, or save it so in the program that shows it",
+    )
+    (root / "a" / "x.heic").unlink()
+    assert open_path(root).card.notes == ("1 of 5 files left out: 1 without extension",)
+
+
+def usable(path: Path) -> Source:
+    return open_usable(DataOptions(source=str(path)))
 
 
 def test_folder_errors(tmp_path: Path, class_folders: Writer) -> None:
     one = class_folders(tmp_path / "one", {"a": 2})
+    assert open_path(one).card.classes == ("a",)  # an evaluation takes it
     with pytest.raises(BadFile, match="expected at least two class folders, found only 'a'"):
-        open_path(one)
-    (one / "b").mkdir()
-    with pytest.raises(BadFile, match=r"one/b: this class folder has no image; expected jpg, jpeg"):
-        open_path(one)
+        usable(one)
     two = class_folders(tmp_path / "two" / "train", {"a": 1, "b": 1}).parent
     class_folders(two / "test", {"a": 1, "c": 1})
-    with pytest.raises(BadFile, match=r"two/test: its class folders differ .*two/train: lacks b; has besides c"):
-        open_path(two)
+    with pytest.raises(BadFile, match=r"two: class 'c' has 1 image in test \(test/c/000.png\) and none in train"):
+        usable(two)
     class_folders(tmp_path / "three" / "val", {"a": 1})
-    with pytest.raises(BadFile, match="expected a folder train beside val"):
-        open_path(tmp_path / "three")
+    assert open_path(tmp_path / "three").card.counts == {"val": 1}
+    with pytest.raises(BadFile, match="three: expected a folder train, found only val; eval takes it as it is"):
+        usable(tmp_path / "three")
     for name in ("train", "val", "valid"):
         class_folders(tmp_path / "four" / name, {"a": 1})
     with pytest.raises(BadFile, match="expected one folder for val, found val and valid"):
         open_path(tmp_path / "four")
     with pytest.raises(BadFile, match="this looks like image and mask folders"):
         open_path(class_folders(tmp_path / "five", {"images": 1, "masks": 1}))
+
+
+def test_classes_without_images_are_left_out(tmp_path: Path, class_folders: Writer) -> None:
+    root = class_folders(tmp_path, {"a": 2, "b": 2})
+    (root / "c").mkdir()
+    source = usable(root)
+    assert (source.card.classes, source.card.notes) == (("a", "b"), ("c: no image, left out",))
+    (root / "c" / "1.heic").write_bytes(b"x")
+    with pytest.raises(BadFile, match=r"/c: none of its 1 files is an image that is read \(1 .heic\); convert them"):
+        usable(root)
 
 
 def test_a_file_that_is_no_image_is_named_when_read(tmp_path: Path, class_folders: Writer) -> None:
@@ -122,7 +141,7 @@ def test_a_file_that_is_no_image_is_named_when_read(tmp_path: Path, class_folder
     for file in root.rglob("*.png"):
         file.write_bytes(b"broken")
     with pytest.raises(BadFile, match="none of the 5 images that were looked at can be read"):
-        open_path(root)
+        usable(root)
 
 
 def test_folder_fingerprints(tmp_path: Path, class_folders: Writer) -> None:
@@ -168,7 +187,7 @@ def test_parquet_values(tmp_path: Path, write_parquet: Writer, random_pixels: Ca
         np.testing.assert_array_equal(np.asarray(train.read(i)), random_pixels(seed, 9, 7, 3))
     assert train.labels.tolist() == [2, 2, 2]
     assert train.name(1).endswith("train-00000-of-00002.parquet #8 (2.png)")
-    assert describe(source.card) == "Parquet files: 3 classes, 18 images (train 11, val 3, test 4)"
+    assert describe(source.card) == "Parquet files: 3 classes (x, y, z), 18 images (train 11, val 3, test 4)"
 
 
 def test_one_parquet_file_is_a_train_split(tmp_path: Path, write_parquet: Writer) -> None:
@@ -192,9 +211,10 @@ def test_parquet_errors(tmp_path: Path, write_parquet: Writer, monkeypatch: pyte
         assert str(caught.value).startswith(str(path))
         return str(caught.value)
 
-    assert "expected a column image or img" in failing({"label": [1], "picture": [b"x"]})
-    assert "expected a column label or labels or fine_label" in failing({"image": [b"x"], "class": ["a"]})
-    assert "expected images as bytes or as {bytes, path}, found string" in failing({"image": ["x"], "label": [1]})
+    assert "expected a column image or img" in failing({"label": [1], "painting": [b"x"]})
+    assert "expected a column label or labels or fine_label" in failing({"image": [b"x"], "kind": ["a"]})
+    assert "expected images as bytes or as {bytes, path}, found int64" in failing({"image": [1], "label": [1]})
+    assert "x is not there; none of the images that it names is" in failing({"image": ["x"], "label": [1]})
     assert "row 1 has no image bytes" in failing({"image": [b"x", None], "label": [1, 2]})
     missing = [{"bytes": b"x", "path": "a"}, {"bytes": None, "path": "b"}]
     assert "row 1 has no image bytes" in failing({"image": missing, "label": [1, 2]})
@@ -220,5 +240,5 @@ def test_parquet_folders_that_are_not_whole(tmp_path: Path, write_parquet: Write
         open_path(tmp_path)
     write_parquet(tmp_path / "only" / "test.parquet")
     write_parquet(tmp_path / "only" / "val.parquet")
-    with pytest.raises(BadFile, match="expected a train split, found test, val"):
-        open_path(tmp_path / "only")
+    with pytest.raises(BadFile, match="expected a split train, found only val, test; eval takes it as it is"):
+        usable(tmp_path / "only")

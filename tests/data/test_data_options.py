@@ -14,11 +14,27 @@ from convsmith.data.card import Card
 from convsmith.data.options import DataOptions, split_shares
 
 
+def test_a_size_has_one_form() -> None:
+    assert DataOptions(size="64x64") == DataOptions(size=64) == DataOptions(size="64")
+    found = DataOptions(size=" 32 X 128 ")
+    assert (found.size, found.shape) == ("32x128", (32, 128))
+    assert DataOptions().shape is None
+    assert config.read(DataOptions, json.loads(json.dumps(config.plain(found))), "data") == found
+    assert config.edit(DataOptions(), "size", "32x128") == found
+    assert config.edit(found, "size", "none").shape is None
+
+
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
         ("source", " ", "expected a known name or a path"),
-        ("size", 0, "size: expected a whole number of at least 1 pixel, received 0"),
+        ("size", 0, "size: expected from 1 to 65535 pixels a side, received 0"),
+        ("size", "32x", "size: expected a whole number of pixels, or height x width such as 32x128, received '32x'"),
+        ("size", "-3", "height x width such as 32x128, received '-3'"),
+        ("size", "1x2x3", "height x width such as 32x128, received '1x2x3'"),
+        ("size", "9000x9000", "size: expected at most 67,108,864 pixels in all, received 9000x9000"),
+        ("fit", "stretch", "fit: expected crop, pad, squash, received 'stretch'"),
+        ("max_megapixels", 0, "max_megapixels: expected a whole number from 1 to 4295 (million pixels), received 0"),
         ("channels", 2, "channels: expected 1 or 3, received 2"),
         ("workers", -1, "workers: expected 0 or more, received -1"),
         ("loader", "fast", "loader: expected auto, resident, streaming, received 'fast'"),

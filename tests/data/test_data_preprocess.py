@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
-from convsmith.data.decoding import decode_stack, find_bad, mean_and_std
+from convsmith.data.decoding import decode_stack, find_bad, measure
 from convsmith.data.examples import FileExamples, from_arrays
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, decode, load, normalise, preprocess_for, to_size
@@ -167,7 +167,7 @@ def test_bombs_are_refused_and_large_photographs_are_not() -> None:
         info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
         return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + info
 
-    with pytest.raises(BadFile, match="more than 178,956,970 pixels: a decompression bomb"):
+    with pytest.raises(BadFile, match=r"has 20,000x20,000 pixels .* more than 512.0 MiB; .* --max-megapixels 400,"):
         decode(bmp(20_000, 20_000), RGB)
     # Pillow warns above 89 Mpx; here only the missing pixels are the fault.
     with pytest.raises(BadFile, match="cut short"):
@@ -239,6 +239,14 @@ def test_the_record_goes_to_json_and_back() -> None:
         ({"mean": (0.5,)}, "mode RGB needs 3 means and as many positive deviations"),
         ({"std": (0.5, 0.0, 1.0)}, "positive deviations"),
         ({"antialias": False}, "antialias cannot be false"),
+        ({"mean": (0.5, float("nan"), 0.5)}, "expected finite numbers"),
+        ({"std": (0.5, float("inf"), 0.5)}, "expected finite numbers"),
+        ({"fit": "stretch"}, "unknown preprocessing fit 'stretch'"),
+        ({"fit": "pad", "resize": 9}, "resize is for fit crop, received 9 with fit pad"),
+        ({"resize": (9, 3)}, "resize (9, 3) is smaller than the crop (4, 4)"),
+        ({"resize": (9, 9, 9)}, "expected resize to be a number or (height, width), received (9, 9, 9)"),
+        ({"resize": 10**9}, "at most 65535 pixels a side"),
+        ({"size": (65_535, 65_535)}, "and 67,108,864 in all"),
     ],
 )
 def test_wrong_records_are_refused(change: dict, says: str) -> None:
@@ -260,6 +268,13 @@ def test_the_record_that_fits_a_set() -> None:
     assert (found.resize, found.size) == (256, (224, 224))
     found = preprocess_for(varying, DataOptions(size=96), three)
     assert (found.resize, found.size) == (110, (96, 96))
+    found = preprocess_for(varying, DataOptions(size="32x128"), three)
+    assert (found.resize, found.size) == ((37, 148), (32, 128))
+    found = preprocess_for(replace(card, size=(32, 128)), DataOptions(size="16x64"), one)
+    assert (found.resize, found.size) == ((16, 64), (16, 64))
+    for fit in ("pad", "squash"):
+        found = preprocess_for(varying, DataOptions(size="32x128", fit=fit), three)
+        assert (found.resize, found.size, found.fit) == (None, (32, 128), fit)
     wide = preprocess_for(replace(card, size=(6, 5)), DataOptions(), one)
     assert (wide.resize, wide.size) == (None, (6, 5))
 
@@ -268,9 +283,11 @@ def test_mean_and_std_of_known_values() -> None:
     images = np.zeros((4, 4, 4, 3), np.uint8)
     images[:2, ..., 0] = 255
     images[..., 1] = 51
-    mean, std = mean_and_std(from_arrays(images, np.zeros(4), "x"), RGB, 1)
-    assert mean == (0.5, 0.2, 0.0)
-    assert std == (0.5, 0.001, 0.001)
+    found = measure(from_arrays(images, np.zeros(4), "x"), RGB, 1)
+    assert found.mean == (0.5, 0.2, 0.0)
+    # A channel of one value is only centred: divided by its own deviation another image would be out of all bounds.
+    assert found.std == (0.5, 1.0, 1.0)
+    assert found.warnings == ("the training images have one value of green, blue; that channel is only centred",)
 
 
 def test_stacks_are_the_same_whatever_the_workers(tmp_path: Path, class_folders: Callable[..., Path]) -> None:

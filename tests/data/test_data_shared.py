@@ -7,7 +7,7 @@ import pytest
 
 from convsmith.base.errors import BadFile
 from convsmith.data.dataset import open_data
-from convsmith.data.decoding import decode_stack, mean_and_std
+from convsmith.data.decoding import decode_stack, measure
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import open_path
 
@@ -32,9 +32,9 @@ def test_cifar10_parquet(shared_data: Path) -> None:
     assert (len(data.train), len(data.val)) == (8_000, 1_000)
     pixels = decode_stack(data.val, range(20), data.preprocess, 1)
     assert pixels.shape == (20, 3, 32, 32)
-    mean, std = mean_and_std(data.val, data.preprocess, 1)
-    assert np.abs(np.asarray(mean) - (0.49, 0.48, 0.45)).max() < 0.02
-    assert np.abs(np.asarray(std) - (0.25, 0.24, 0.26)).max() < 0.02
+    measured = measure(data.val, data.preprocess, 1)
+    assert np.abs(np.asarray(measured.mean) - (0.49, 0.48, 0.45)).max() < 0.02
+    assert np.abs(np.asarray(measured.std) - (0.25, 0.24, 0.26)).max() < 0.02
 
 
 def test_camvid_is_for_another_task(shared_data: Path) -> None:

@@ -41,8 +41,8 @@ def test_each_image_validates_once_and_test_stays() -> None:
 
 
 def test_a_stored_val_and_a_stored_test(tmp_path: Path, class_folders: Callable[..., Path]) -> None:
-    for split, count in (("train", 9), ("val", 3), ("test", 4)):
-        class_folders(tmp_path / split, {"a": count, "b": count})
+    for seed, (split, count) in enumerate((("train", 9), ("val", 3), ("test", 4))):
+        class_folders(tmp_path / split, {"a": count, "b": count}, seed=100 * seed)
     options = DataOptions(source=str(tmp_path))
     whole, found = open_data(options), folds(options, 4)
     check_folds(found, whole)

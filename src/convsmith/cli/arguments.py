@@ -6,7 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from convsmith.base.config import edit
 from convsmith.base.errors import UsageError, nearest
+from convsmith.data.options import DataOptions
 from convsmith.recipes.shorthand import SHORTHAND
 
 
@@ -55,6 +57,11 @@ def add_short(parser: argparse.ArgumentParser, *names: str) -> None:
             parser.add_argument(flag, dest=name, action="append", metavar=short.metavar, help=help)
         else:
             parser.add_argument(flag, dest=name, metavar=short.metavar, help=help)
+
+
+def megapixels(value: str | None) -> int | None:
+    """The number that `--max-megapixels` gives to a verb without a recipe."""
+    return edit(DataOptions(), "max_megapixels", value).max_megapixels
 
 
 def add_edit(parser: argparse.ArgumentParser) -> None:

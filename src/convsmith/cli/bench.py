@@ -8,6 +8,8 @@ from typing import Any
 
 from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, print_json, say
+from convsmith.cli.networks import size_option
+from convsmith.data.fit import size_word
 from convsmith.engines.names import ENGINES, check_engine, read_engines
 from convsmith.nets.network import Network
 from convsmith.nets.source import open_network
@@ -31,7 +33,8 @@ def _parser() -> Parser:
     parser = Parser("bench", "How fast this machine runs a network: its engines in turns, each compared first.")
     parser.add_argument("subject", metavar="NETWORK|RUN", help="a network (its weights drawn) or a run's directory")
     parser.add_argument("--batch", type=int, metavar="N", help="images at a time (16; --train: the recipe's)")
-    parser.add_argument("--size", type=int, metavar="N", help="side of a network's images, else its own")
+    help = "a network's images: the side of a square, or height x width as in 32x128; none: its own"
+    parser.add_argument("--size", type=size_option, metavar="N|HxW", help=help)
     help = f"some of {','.join(ENGINES)}; none: all that are installed"
     parser.add_argument("--engines", metavar="A,B", help=help)
     parser.add_argument("--rounds", type=int, metavar="N", help="turns of each engine (7)")
@@ -48,7 +51,7 @@ def _parser() -> Parser:
 
 def _check(values: argparse.Namespace) -> None:
     """Refuse what cannot be before the seconds that torch takes to load."""
-    for name in ("batch", "size", "rounds"):
+    for name in ("batch", "rounds"):
         number = getattr(values, name)
         if number is not None and number < 1:
             raise UsageError(f"bench: --{name} must be at least 1, received {number}")
@@ -101,7 +104,7 @@ def _network_and_images(values: argparse.Namespace) -> tuple[Any, Any]:
     if not isinstance(network, Network):
         raise UsageError(f"bench: {network.source} is no tree; train it (--quick will do) and give the run")
     if values.size is not None:
-        network = edit(network, f"size({values.size},{values.size})")
+        network = edit(network, "size({},{})".format(*values.size))
     torch, inference = import_module("torch"), import_module("convsmith.engines.inference")
     images = torch.randn(SEEDED, *network.input, generator=torch.Generator().manual_seed(0))
     return inference.untrained(network, images), images
@@ -135,7 +138,7 @@ def _training(values: argparse.Namespace) -> int:
     speak = _speaker(values)
     preparing, autotune = import_module("convsmith.recipes.prepare"), import_module("convsmith.recipes.autotune")
     recipe = import_module("convsmith.recipes.choose").choose(values.subject, values.data)
-    given = {"batch": values.batch, "data__size": values.size}
+    given = {"batch": values.batch, "data__size": values.size and size_word(values.size)}
     recipe = recipe.edit(**{name: value for name, value in given.items() if value is not None})
     options = replace(recipe.engine, device=values.device, threads=values.threads or recipe.engine.threads)
     if values.precision != "auto":

@@ -3,14 +3,19 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from convsmith.base.errors import UsageError, unknown
-from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.cli.arguments import Parser, add_output, add_short, megapixels, print_json
 from convsmith.data.check import check_path
+from convsmith.data.dataset import open_usable
 from convsmith.data.options import DataOptions
 from convsmith.data.slots import clear_stored, decoded_folder, list_stored
-from convsmith.data.sources.opening import KNOWN, describe, open_source
+from convsmith.data.sources.archives import clear_unpacked, list_unpacked, unpacked_folder
+from convsmith.data.sources.opening import KNOWN, describe
+from convsmith.data.split import split_source
 from convsmith.data.stats import stats
+from convsmith.recipes.choose import chosen_data
 from convsmith.report.text import clean, count, size, table
 
 SHOWN = 40
@@ -25,10 +30,14 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("what", help="check, stats or cache")
     parser.add_argument("source", nargs="?", help=f"a path, or one of {', '.join(KNOWN)}; of cache: list or clear")
+    help = "only these classes, as train takes them"
+    parser.add_argument("--data.classes", dest="classes", type=_listed, default=(), metavar="A,B", help=help)
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="files opened at once")
+    add_short(parser, "max_megapixels")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_output(parser)
     values = parser.read(words)
+    values.max_megapixels = megapixels(values.max_megapixels)
     actions = {"check": _check, "stats": _stats, "cache": _cache}
     if values.what not in actions:
         raise unknown("action of data:", values.what, actions)
@@ -38,10 +47,13 @@ def run(words: Sequence[str]) -> int:
 
 
 def _check(values) -> int:
-    report = check_path(values.source, workers=values.workers, progress=None if values.quiet else _progress())
+    progress = None if values.quiet else _progress()
+    report = check_path(values.source, values.workers, progress, values.classes, values.max_megapixels)
     if values.json:
         print_json(report.to_json())
         return 0 if report.ok else 1
+    if report.card is not None:
+        print(f"data {clean(report.card.name)}: {describe(report.card)}")
     kinds: dict[str, int] = {}
     for finding in report.findings:
         kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
@@ -49,23 +61,25 @@ def _check(values) -> int:
         found = [f for f in report.findings if f.kind == kind]
         print(f"{kind}: {len(found)}")
         for finding in found[:SHOWN]:
-            print(f"  {finding.file}: {finding.detail}")
+            print(f"  {clean(finding.file)}: {clean(finding.detail)}")
         if len(found) > SHOWN:
             print(f"  ... and {len(found) - SHOWN} more (all with --json)")
-    verdict = (
-        "fit for training" if report.ok else "not fit for training as it is; --on-bad skip leaves broken files out"
-    )
-    print(f"{count(report.files)} files, {count(len(report.findings))} findings: {verdict}")
+    print(f"{count(report.files)} files, {count(len(report.findings))} findings: {report.verdict}")
     return 0 if report.ok else 1
 
 
 def _stats(values) -> int:
-    source = open_source(DataOptions(source=values.source))
-    numbers = stats(source, values.workers)
+    own = {"classes": values.classes, "max_megapixels": values.max_megapixels}
+    options = DataOptions(source=values.source, **own)
+    source = open_usable(options)
+    notes = split_source(source, options).notes
+    numbers = stats(source, values.workers, replace(chosen_data(values.source), **own))
+    status = 1 if numbers["unreadable"] else 0
     if values.json:
         print_json(numbers)
-        return 0
-    print(describe(source.card))
+        return status
+    for line in (describe(source.card), *source.card.notes, *notes):
+        print(clean(line))
     print()
     splits = list(numbers["splits"])
     rows = [(name, *(count(tally.get(split, 0)) for split in splits)) for name, tally in numbers["classes"].items()]
@@ -86,7 +100,7 @@ def _stats(values) -> int:
         print(line)
     for warning in numbers.get("warnings", ()):
         print(f"warning: {warning}")
-    return 0
+    return status
 
 
 def _cache(values) -> int:
@@ -96,15 +110,16 @@ def _cache(values) -> int:
         raise unknown("action of data cache:", action, actions)
     folder = decoded_folder()
     if action == "clear":
-        freed = clear_stored()
+        freed = clear_stored() + clear_unpacked()
         if values.json:
             print_json({"folder": str(folder), "freed_bytes": freed})
         else:
             print(f"freed {size(freed)} in {folder}")
         return 0
-    entries = list_stored()
+    entries, archives = list_stored(), list_unpacked()
     if values.json:
-        print_json({"folder": str(folder), "entries": [entry.to_json() for entry in entries]})
+        found = {"folder": str(folder), "entries": [entry.to_json() for entry in entries]}
+        print_json(found | {"unpacked": [{"name": name, "bytes": amount} for name, amount in archives]})
         return 0
     days = [time.strftime("%Y-%m-%d", time.localtime(entry.used)) for entry in entries]
     rows = [
@@ -116,7 +131,14 @@ def _cache(values) -> int:
     print(
         f"{size(sum(entry.bytes for entry in entries))} in {folder}" + (" (data cache clear frees it)" if rows else "")
     )
+    if archives:
+        total = size(sum(amount for _, amount in archives))
+        print(f"{count(len(archives))} unpacked archives, {total} in {unpacked_folder()} (data cache clear frees them)")
     return 0
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
-from convsmith.cli.arguments import Parser, add_edit, add_output, add_views, print_json, say
+from convsmith.cli.arguments import Parser, add_edit, add_output, add_short, add_views, megapixels, print_json, say
 from convsmith.cli.numbers import CLASSES, fraction, is_classification, other_table, print_other
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.data.views import price, read_views, views_text
@@ -53,6 +53,7 @@ def _parser() -> Parser:
     parser.add_argument("--split", choices=("train", "val", "test"), help="which images; none: test, else val")
     parser.add_argument("--data", metavar="NAME|PATH", help="other images than the run's own")
     parser.add_argument("--checkpoint", choices=("selected", "last", "best"), default="selected", help="which weights")
+    add_short(parser, "max_megapixels")
     add_views(parser)
     parser.add_argument("--ensemble", action="store_true", help="the mean of the runs' probabilities as well")
     parser.add_argument("--calibrate", action="store_true", help="fit a temperature on val, and keep it in the run")
@@ -75,7 +76,9 @@ def _check(values: argparse.Namespace) -> None:
         raise UsageError(f"eval: --bins must be at least 1, received {values.bins}")
     if values.ensemble and len(values.runs) < 2:
         raise UsageError("eval: --ensemble needs two runs or more")
-    values.views = read_views(values.views)
+    values.views, values.max_megapixels = read_views(values.views), megapixels(values.max_megapixels)
+    if values.max_megapixels is not None and values.data is None:
+        raise UsageError("eval: --max-megapixels is for --data; the run's own images are read as the run read them")
     twice = next((path for n, path in enumerate(values.runs) if path in values.runs[:n]), None)
     if twice is not None:
         raise UsageError(f"eval: {twice} is named twice")
@@ -95,6 +98,7 @@ def _evaluate(evaluating: Any, path: str, values: argparse.Namespace) -> Any:
         path,
         split=values.split,
         source=values.data,
+        max_megapixels=values.max_megapixels,
         checkpoint=values.checkpoint,
         edits=values.edit,
         views=values.views,

@@ -7,6 +7,7 @@ from typing import Any
 
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import add_short
+from convsmith.data.fit import read_size
 from convsmith.nets.cost import Cost, as_shape, cost
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign, open_network
@@ -17,8 +18,10 @@ from convsmith.runs.trained import is_trained, trained_network, trained_record
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Options that shape a network."""
     add_short(parser, "edit", "stem")
-    for name, help in (("classes", "outputs"), ("channels", "input channels"), ("size", "input height and width")):
+    for name, help in (("classes", "outputs"), ("channels", "input channels")):
         parser.add_argument(f"--{name}", type=_count, metavar="N", help=help)
+    help = "input: the side of a square, or height x width as in 32x128"
+    parser.add_argument("--size", type=size_option, metavar="N|HxW", help=help)
     help = "another input for the network as it is: channels and 1 to 3 sizes (--size also fits the stem)"
     parser.add_argument("--input", type=_shape, metavar="C,H,W", help=help)
 
@@ -28,6 +31,14 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, received {text!r}")
     return int(text)
+
+
+def size_option(text: str) -> tuple[int, int]:
+    """Height and width of `32x128` or `224`; argparse makes one line of the error."""
+    try:
+        return read_size(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("size: ")) from None
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -58,11 +69,20 @@ def opened(name: str, values: argparse.Namespace) -> Network | Foreign:
             raise UsageError(f"{name} is no tree, so it cannot be edited")
         return tree
     if values.size or values.stem == "small":
-        sizes = (values.size,) * len(tree.input.spatial)
-        tree = suit_images(tree, sizes, values.stem or "auto") if values.size else small_images(tree)
+        tree = (
+            suit_images(tree, _sizes(values.size, tree), values.stem or "auto") if values.size else small_images(tree)
+        )
     for text in values.edit or ():
         tree = edit(tree, text)
     return replace(tree, input=as_shape(values.input)) if values.input else tree
+
+
+def _sizes(size: tuple[int, int], tree: Network) -> tuple[int, ...]:
+    """The size for a network of as many axes as the tree has: a square's side is taken for each."""
+    axes = len(tree.input.spatial)
+    if axes != 2 and size[0] != size[1]:
+        raise UsageError(f"size: {tree.name} has inputs of {axes} axes; give one number, or --input C,H,W")
+    return size if axes == 2 else (size[0],) * axes
 
 
 def priced(name: str, network: Network | Foreign, values: argparse.Namespace) -> Cost:
@@ -70,7 +90,7 @@ def priced(name: str, network: Network | Foreign, values: argparse.Namespace) ->
     if isinstance(network, Network):
         return cost(network)
     preprocess = trained_record(name) if is_trained(name) else {"mode": "RGB", "size": [224, 224]}
-    sizes = (values.size, values.size) if values.size else preprocess["size"]
+    sizes = values.size or preprocess["size"]
     shape = values.input or (values.channels or (1 if preprocess["mode"] == "L" else 3), *sizes)
     # Only here torch is needed.
     making, measuring = import_module("convsmith.nets.source"), import_module("convsmith.nets.measure")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from convsmith.base.errors import UsageError
-from convsmith.cli.arguments import Parser, add_edit, add_output, add_views, print_json, say
+from convsmith.cli.arguments import Parser, add_edit, add_output, add_short, add_views, megapixels, print_json, say
 from convsmith.data.views import read_views
 from convsmith.engines.names import AUTO, ENGINES, check_engine
 from convsmith.report.text import percent
@@ -26,6 +26,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--engine", default=AUTO, metavar="NAME", help=help)
     help = "auto (bf16 where the machine has it and predictions stay), fp32 or bf16"
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"), help=help)
+    add_short(parser, "max_megapixels")
     add_views(parser)
     add_edit(parser)
     parser.add_argument("--csv", action="store_true", help="print CSV, a row for each file and class")
@@ -38,9 +39,11 @@ def run(words: Sequence[str]) -> int:
         raise UsageError("predict: choose one of --csv and --json")
     if values.engine != AUTO:
         check_engine(values.engine)
-    views = read_views(values.views)
+    views, allowed = read_views(values.views), megapixels(values.max_megapixels)
+    most = None if allowed is None else allowed * 1_000_000
     engines, predicting = import_module("convsmith.training.engine"), import_module("convsmith.deploy.predict")
-    files = predicting.expand(values.images)
+    speak = (lambda text: None) if values.quiet else say
+    files = predicting.expand(values.images, speak)
     subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
@@ -51,9 +54,9 @@ def run(words: Sequence[str]) -> int:
         runner = predicting.choose_runner(
             values.engine, subject, files, engine, views,
             validation=lambda: import_module("convsmith.recipes.evaluate").own_split(subject, "val")[1],
-            say=(lambda text: None) if values.quiet else say,
+            say=speak, most=most,
         )  # fmt: skip
-        predictions = predicting.predict(subject, files, engine, values.top, views, values.threshold, runner)
+        predictions = predicting.predict(subject, files, engine, values.top, views, values.threshold, runner, most)
         if values.json:
             found = list(predictions)
             print_json([p.to_json() for p in found])

@@ -7,6 +7,9 @@ from typing import Any
 from convsmith.base.config import kind_of
 from convsmith.data.augmentations import MIRRORS, Augment
 from convsmith.data.card import Card
+from convsmith.data.fit import size_text
+from convsmith.data.preprocess import Preprocess
+from convsmith.data.shapes import Shapes, losses
 
 # Sets whose classes change meaning in a mirror.
 _NO_FLIP = re.compile(r"digits|(?<!fashion)(?<!fashion[ _-])e?mnist|svhn|letters")
@@ -29,13 +32,13 @@ def mirror_note(card: Card, augments: Sequence[Augment]) -> str | None:
     return f"{', '.join(names)}: {_mirrored(card)}; leave that out with another --augment"
 
 
-def advice(card: Card, numbers: dict[str, Any], size: tuple[int, int]) -> list[str]:
-    """Sentences for the statistics `numbers` of a set whose images the network gets with `size` (height, width)."""
+def advice(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preprocess) -> list[str]:
+    """Sentences for the statistics `numbers` of a set whose images training would prepare by `record`."""
     return [
         *_flip(card),
         *_balance(card),
         *_amount(card),
-        *_size(card, numbers, size),
+        *_size(card, numbers, shapes, record),
         *_pixels(numbers),
     ]
 
@@ -73,20 +76,18 @@ def _amount(card: Card) -> list[str]:
     return [f"{text}; {gain}" if each < _FEW else text]
 
 
-def _size(card: Card, numbers: dict[str, Any], size: tuple[int, int]) -> list[str]:
+def _size(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preprocess) -> list[str]:
+    """How large the images are, what the network gets of them, and what is lost on the way."""
     if not numbers["width"]:
         return []
-    if card.size == size:
-        as_they_are = "a network gets them so, unless it is made for larger ones or --size sets another"
-        return [f"size: all images have {size[0]}x{size[1]} pixels (height x width); {as_they_are}"]
-    width, height = (numbers[side]["median"] for side in ("width", "height"))
-    gets = f"the network gets {size[0]}x{size[1]} pixels"
-    stored = f"the median image has {height:g}x{width:g} (height x width)"
-    short = min(width, height)
-    if short < min(size):
-        smaller = max(8, int(short) // 8 * 8)
-        return [f"size: {stored}, and {gets}: {min(size) / short:.2g} times enlarged; --size {smaller} does without"]
-    return [f"size: {stored}, and {gets}; another is set with --size"]
+    gets = f"training uses them at {size_text(record.size)}; another is set with --size"
+    if card.size is not None:
+        stored = f"all images have {size_text(card.size)} pixels (height x width)"
+        gets = "training uses them so" if card.size == record.size else gets
+    else:
+        height, width = (numbers[side]["median"] for side in ("height", "width"))
+        stored = f"the median image has {size_text((height, width))} pixels (height x width)"
+    return [f"size: {stored}; {gets}", *(f"size: {text}" for text in losses(shapes, record))]
 
 
 def _pixels(numbers: dict[str, Any]) -> list[str]:

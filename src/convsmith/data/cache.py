@@ -9,7 +9,8 @@ from PIL import __version__ as pillow_version
 from PIL import features
 
 from convsmith.data.examples import EncodedExamples, Examples, FileExamples, StoredSplit
-from convsmith.data.preprocess import Preprocess, final_size
+from convsmith.data.fit import frame
+from convsmith.data.preprocess import BORDER, Preprocess, final_size
 from convsmith.data.slots import PIXELS, Slots, open_slots, stride
 from convsmith.report.text import size as size_text
 
@@ -29,7 +30,7 @@ def open_cache(examples: Examples, record: Preprocess, margin: bool, use: Use) -
         return None, ""
     margin = record.resize is not None and (margin or crops_from_margin(record))
     shape = (record.channels, *final_size(record, margin))
-    about = _about(examples.stored, record, shape, margin)
+    about = _about(examples.stored, record, shape, margin, examples.most)
     slots, problem = open_slots(about, PIXELS, len(examples))
     return slots, problem and f"decoded images are {problem}"
 
@@ -51,11 +52,12 @@ def cache_note(examples: Examples, record: Preprocess, use: Use) -> str:
 
 
 def crops_from_margin(record: Preprocess) -> bool:
-    """Whether the final image is, pixel for pixel, the middle of the square that training crops from.
+    """Whether the final image is, pixel for pixel, the middle of the frame that training crops from.
 
     Corners are rounded halves, to the even: only an even part of a corner can be taken off before the rounding.
     """
-    return record.resize is not None and all((record.resize - side) % 4 == 0 for side in record.size)
+    outer = frame(record)
+    return outer is not None and all((have - want) % 4 == 0 for have, want in zip(outer, record.size, strict=True))
 
 
 def _is_worth(examples: FileExamples | EncodedExamples) -> bool:
@@ -74,8 +76,13 @@ def decoders() -> list[str]:
     return [f"pillow {pillow_version}", *codecs]
 
 
-def _about(stored: StoredSplit, record: Preprocess, shape: tuple[int, int, int], margin: bool) -> dict[str, Any]:
+def _about(
+    stored: StoredSplit, record: Preprocess, shape: tuple[int, int, int], margin: bool, most: int | None
+) -> dict[str, Any]:
     """What a file holds: other decoders, or other fields of the record, make other pixels and so another file."""
+    # What most runs leave as it is does not stand in the header, so that older files keep their names.
+    fit: dict[str, Any] = {} if record.fit == "crop" else {"fit": record.fit, "border": BORDER}
+    limit: dict[str, Any] = {} if most is None else {"most": most}
     return {
         "source": stored.source,
         "split": stored.split,
@@ -85,8 +92,10 @@ def _about(stored: StoredSplit, record: Preprocess, shape: tuple[int, int, int],
         "margin": margin,
         "exif": record.exif,
         "mode": record.mode,
-        "resize": record.resize,
+        "resize": list(record.resize) if isinstance(record.resize, tuple) else record.resize,
         "interpolation": record.interpolation,
         "decoding": record.decoding,
         "decoder": decoders(),
+        **fit,
+        **limit,
     }

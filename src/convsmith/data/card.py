@@ -12,7 +12,7 @@ class Card:
 
     `size` is (height, width) in pixels, None where images differ; `counts` and `class_counts` are per stored split;
     `fingerprint` is a SHA-256 that is the same on every machine and wherever the files lie; `multilabel` says that an
-    image may have several of the classes, or none.
+    image may have several of the classes, or none; `layout` is what was recognised, where that was not plain.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Card:
     fingerprint: str
     notes: tuple[str, ...] = ()
     multilabel: bool = False
+    layout: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The card as JSON data."""
@@ -43,6 +44,7 @@ class Card:
             "fingerprint": self.fingerprint,
             "notes": list(self.notes),
             "multilabel": self.multilabel,
+            "layout": self.layout,
         }
 
     @staticmethod
@@ -50,7 +52,7 @@ class Card:
         """The card that `to_json` wrote; missing, unknown or misshapen fields are named."""
         names = list(Card.__dataclass_fields__)
         if isinstance(data, dict):
-            data = {"multilabel": False, **data}  # cards of before do not say so
+            data = {"multilabel": False, "layout": "", **data}  # cards of before do not say so
         if not isinstance(data, dict) or set(data) != set(names):
             given = sorted(data) if isinstance(data, dict) else repr(data)
             raise UsageError(f"data card: expected the fields {', '.join(names)}, received {given}")
@@ -68,6 +70,7 @@ class Card:
                 fingerprint=str(data["fingerprint"]),
                 notes=tuple(str(note) for note in data["notes"]),
                 multilabel=bool(data["multilabel"]),
+                layout=str(data["layout"]),
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise UsageError(f"data card: a field has the wrong type ({error})") from None

@@ -1,140 +1,139 @@
 """Opening every file of a data set and saying what is wrong or odd about it. No torch here."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from convsmith.base import config
-from convsmith.base.errors import BadFile, ConvsmithError
-from convsmith.data.decoding import CHUNK, each_chunk
-from convsmith.data.examples import Examples, FileExamples
-from convsmith.data.images import NotAnImage, orientation
+from convsmith.base.errors import BadFile, ConvsmithError, UsageError
+from convsmith.data.card import Card
+from convsmith.data.decoding import CHUNK, NOTHING, each_chunk
+from convsmith.data.examples import Examples
+from convsmith.data.findings import SKIPPED, SPOILS, STOPS, Finding, Kind, of_kinds
+from convsmith.data.images import NotAnImage, blamed
+from convsmith.data.oddities import oddities, pixels_digest
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess, decode
-from convsmith.data.sources.folder import Layout, scan
-from convsmith.data.sources.opening import KNOWN, open_source, recognise
-from convsmith.data.sources.rows import read_rows
-from convsmith.data.sources.source import SPLITS
-from convsmith.data.sources.table import is_table
+from convsmith.data.preprocess import UNFIT, Preprocess, read_picture
+from convsmith.data.restrict import of_classes
+from convsmith.data.sources.opening import describe, open_source
+from convsmith.data.sources.source import Source
+from convsmith.data.split import split_source
+from convsmith.data.usable import check_usable
 
-Kind = Literal["broken", "not_an_image", "odd", "duplicate", "leak", "empty_class", "missing", "table"]
-_FATAL = ("broken", "not_an_image", "leak", "missing", "table")
-_LARGE, _SMALL, _ASPECT = 50_000_000, 8, 10
-_FORMAT_OF = {"jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF", "pgm": "PPM"}
-_ODD_MODES = {
-    "CMYK": "CMYK colours",
-    "P": "a palette",
-    "RGBA": "an alpha channel",
-    "LA": "an alpha channel",
-    "PA": "an alpha channel",
-    "1": "one bit per pixel",
-}
 # Colour, upright, of its own size: what two copies of an image have in common.
 _RECORD = Preprocess(mode="RGB", size=(1, 1), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something about a file that a user should know."""
-
-    file: str
-    kind: Kind
-    detail: str
-
-
-@dataclass(frozen=True)
 class CheckReport:
-    """What was found in how many files; `ok` is false where one is missing, broken, no image, or in two splits.
+    """What was found in how many images; `ok` is false where training would stop, or where its numbers would deceive.
 
-    A wrong row of a table of labels spoils it too.
+    `card` is that of the source, None where it could not be opened.
     """
 
     files: int
     findings: tuple[Finding, ...]
+    card: Card | None = None
 
     @property
     def ok(self) -> bool:
         """Whether nothing was found that spoils training or its numbers."""
-        return not any(finding.kind in _FATAL for finding in self.findings)
+        return not of_kinds(self.findings, SPOILS)
+
+    @property
+    def verdict(self) -> str:
+        """What follows for training, in words."""
+        stops, skipped = of_kinds(self.findings, STOPS), of_kinds(self.findings, SKIPPED)
+        if self.ok:
+            return "fit for training"
+        if not stops:
+            return "trains, but images lie in two splits, which flatters the numbers"
+        if len(stops) > len(skipped):
+            return "not fit for training as it is"
+        return f"not fit for training as it is; --on-bad skip leaves these {len(skipped):,} files out"
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON data."""
-        return {"files": self.files, "ok": self.ok, "findings": config.plain(self.findings)}
+        card = self.card
+        return {
+            "files": self.files,
+            "classes": len(card.classes) if card else 0,
+            "layout": describe(card) if card else None,
+            "ok": self.ok,
+            "verdict": self.verdict,
+            "findings": config.plain(self.findings),
+        }
 
 
 def check_path(
-    path_or_name: str | Path, workers: int = 2, progress: Callable[[int, int], None] | None = None
+    path_or_name: str | Path,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+    classes: tuple[str, ...] = (),
+    max_megapixels: int | None = None,
 ) -> CheckReport:
     """Decode every image of a source with `workers` threads; `progress` is told files done and files in all.
 
-    A folder is checked even where it cannot be opened as a data set, so that empty classes are found with the rest.
+    With `classes` only those are. Whatever training would refuse is a finding of the kind `refused`, in the same words,
+    since the same code is asked.
     """
-    splits, findings = _contents(str(path_or_name))
-    total = sum(len(examples) for examples in splits.values())
+    options = DataOptions(source=str(path_or_name), classes=classes, max_megapixels=max_megapixels)
+    try:
+        source = open_source(options)
+        source = of_classes(source, classes) if classes else source
+    except BadFile as error:
+        return CheckReport(0, (Finding(error.path, "refused", error.problem),))
+    findings = [*source.findings, *_refusals(source, options)]
+    total = sum(len(examples) for examples in source.splits.values())
     done = 0
-    seen: dict[bytes, tuple[str, str]] = {}
-    for split, examples in splits.items():
+    seen: dict[bytes, _Seen] = {}
+    for split, examples in source.splits.items():
+        at = 0
         for chunk in each_chunk(lambda begin, e=examples: _inspect(e, begin), range(0, len(examples), CHUNK), workers):
-            for name, found, digest in chunk:
+            for i, (name, found, digest) in enumerate(chunk, at):
                 findings += found
                 if digest is not None:
-                    findings += _copies(name, split, seen.setdefault(digest, (name, split)))
-            done += len(chunk)
+                    here = _Seen(name, split, _label(source.card, examples.labels[i]))
+                    findings += _copies(here, seen.setdefault(digest, here))
+            done, at = done + len(chunk), at + len(chunk)
             if progress is not None:
                 progress(done, total)
-    return CheckReport(total, tuple(findings))
+    if total > 1 and len(seen) == 1:
+        findings.append(Finding(str(path_or_name), "odd", f"all images are equal, pixel for pixel: {NOTHING}"))
+    return CheckReport(total, tuple(findings), source.card)
 
 
-def _contents(text: str) -> tuple[dict[str, Examples], list[Finding]]:
-    path = Path(text).expanduser()
-    if text not in KNOWN and path.is_dir() and recognise(path) == "folder":
-        try:
-            return _layout(path, scan(path))
-        except BadFile as error:
-            return {}, [Finding(error.path, "broken", str(error).removeprefix(f"{error.path}: "))]
-    if text not in KNOWN and is_table(path):
-        return _table(path)
-    return dict(open_source(DataOptions(source=text)).splits), []
-
-
-def _table(path: Path) -> tuple[dict[str, Examples], list[Finding]]:
-    """The images of the rows that are right, and what is wrong with the others and with the whole."""
+def _refusals(source: Source, options: DataOptions) -> list[Finding]:
+    """Why training would refuse the source before it looks at an image, unless a finding of the source says so."""
+    if of_kinds(source.findings, STOPS):
+        return []
     try:
-        table = read_rows(path)
+        check_usable(source)
+        split_source(source, options)
     except BadFile as error:
-        return {}, [Finding(error.path, "broken", error.problem)]
-    findings = [Finding(f"{path}, line {p.line}", p.kind, p.detail) for p in table.problems]
-    findings += [Finding(str(path), "odd", f"column {name!r} is left out") for name in table.unused]
-    if not table.problems:
-        try:
-            source = open_source(DataOptions(source=str(path)))
-        except BadFile as error:
-            findings.append(Finding(error.path, "table", error.problem))
-        else:
-            card = source.card
-            counts = zip(card.classes, card.class_counts["train"], strict=True)
-            empty = [Finding(str(path), "empty_class", f"{name}: no training image") for name, n in counts if not n]
-            return dict(source.splits), findings + empty
-    files = {split: tuple(row.file for row in table.rows if row.split == split) for split in SPLITS}
-    return {
-        split: FileExamples(path.parent, names, np.zeros(len(names), np.int64)) for split, names in files.items()
-    }, findings
+        return [Finding(error.path, "refused", error.problem)]
+    except UsageError as error:
+        return [Finding(source.path or source.card.name, "refused", str(error))]
+    return []
 
 
-def _layout(root: Path, layout: Layout) -> tuple[dict[str, Examples], list[Finding]]:
-    splits: dict[str, Examples] = {}
-    findings = [Finding(str(root / name), "odd", "left out: not an image by its extension") for name in layout.others]
-    for split, classes in layout.files.items():
-        names = tuple(name for files in classes.values() for name in files)
-        splits[split] = FileExamples(root, names, np.zeros(len(names), np.int64))
-        empty = [name for name, files in classes.items() if not files]
-        findings += [Finding(str(layout.folders[split] / name), "empty_class", "has no image") for name in empty]
-    return splits, findings
+@dataclass(frozen=True)
+class _Seen:
+    """Where an image was seen first."""
+
+    name: str
+    split: str
+    label: str
+
+
+def _label(card: Card, label: np.ndarray) -> str:
+    if label.ndim == 0:
+        return card.classes[int(label)]
+    return ", ".join(card.classes[int(i)] for i in np.flatnonzero(label)) or "nothing"
 
 
 def _inspect(examples: Examples, begin: int) -> list[tuple[str, list[Finding], bytes | None]]:
@@ -144,46 +143,26 @@ def _inspect(examples: Examples, begin: int) -> list[tuple[str, list[Finding], b
         name = examples.name(i)
         try:
             image = examples.read(i)
-            found = _oddities(name, image) if isinstance(image, Image.Image) else []
-            pixels = decode(image, _RECORD, name)
+            told = oddities(name, image) if isinstance(image, Image.Image) else []
+            found = [Finding(name, "odd", detail) for detail in told]
+            with blamed(name, UNFIT):
+                digest = pixels_digest(read_picture(image, _RECORD, name))
         except ConvsmithError as error:
             kind: Kind = "not_an_image" if isinstance(error, NotAnImage) else "broken"
             results.append((name, [Finding(name, kind, str(error).removeprefix(f"{name}: "))], None))
             continue
-        digest = hashlib.sha256(f"{pixels.shape}".encode())
-        digest.update(np.ascontiguousarray(pixels).data)
-        results.append((name, found, digest.digest()))
+        results.append((name, found, digest))
     return results
 
 
-def _oddities(name: str, image: Image.Image) -> list[Finding]:
-    width, height = image.size
-    extension = name.rpartition(".")[2].lower()
-    stated = _FORMAT_OF.get(extension, extension.upper())
-    turned = orientation(image)
-    told = [
-        (image.mode in _ODD_MODES, f"has {_ODD_MODES.get(image.mode)}"),
-        (image.mode[0] in "IF", f"has more than 8 bits per pixel (mode {image.mode})"),
-        (turned != 1, f"is turned by its EXIF orientation {turned}"),
-        (getattr(image, "n_frames", 1) > 1, f"has {getattr(image, 'n_frames', 1)} frames; the first is used"),
-        (_contradicts(stated, image.format), f"is called .{extension} and holds {image.format}"),
-        (width * height > _LARGE, f"is very large: {width}x{height}"),
-        (min(width, height) < _SMALL, f"is very small: {width}x{height}"),
-        (max(width, height) > _ASPECT * min(width, height), f"is very long: {width}x{height}"),
-    ]
-    return [Finding(name, "odd", detail) for is_so, detail in told if is_so]
-
-
-def _contradicts(stated: str, found: str | None) -> bool:
-    known = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-    # MPO is JPEG with a second picture, as many cameras write it.
-    return stated in known and found is not None and found.replace("MPO", "JPEG") != stated
-
-
-def _copies(name: str, split: str, first: tuple[str, str]) -> list[Finding]:
-    other, other_split = first
-    if other == name:
+def _copies(here: _Seen, first: _Seen) -> list[Finding]:
+    if first.name == here.name:
         return []
-    if other_split == split:
-        return [Finding(name, "duplicate", f"the same image as {other}")]
-    return [Finding(name, "leak", f"in {split}, and the same image as {other} in {other_split}")]
+    found: list[Finding] = []
+    if first.split != here.split:
+        same = f"in {here.split}, and the same image as {first.name} in {first.split}"
+        found.append(Finding(here.name, "leak", same))
+    if first.label != here.label:
+        labels = f"labelled {here.label}, and the same image as {first.name}, labelled {first.label}"
+        found.append(Finding(here.name, "contradiction", labels))
+    return found or [Finding(here.name, "duplicate", f"the same image as {first.name}")]

@@ -4,19 +4,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convsmith.data.card import Card
-from convsmith.data.decoding import find_bad, mean_and_std
+from convsmith.data.decoding import find_bad, measure
 from convsmith.data.examples import Examples
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, preprocess_for
 from convsmith.data.restrict import of_classes
+from convsmith.data.sources.names import SETS
 from convsmith.data.sources.opening import open_source
 from convsmith.data.sources.source import Source
 from convsmith.data.split import Skipped, division_from_record, split_source
+from convsmith.data.usable import check_usable
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as a run uses it: the card of what is stored, the preprocessing, three splits and their record."""
+    """A data set as a run uses it: the card of what is stored, the preprocessing, three splits and their record.
+
+    `warnings` are about the training images, where they were measured now.
+    """
 
     card: Card
     preprocess: Preprocess
@@ -24,15 +29,16 @@ class Dataset:
     val: Examples
     test: Examples | None
     split: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """What the options leave out of the source, as notes."""
+        """What is left out of what lies there, or done to it, as notes: by the source and by the options."""
         classes, images = self.split.get("classes"), self.split.get("images")
         notes = [f"only the classes {', '.join(classes)}"] if classes else []
         if images:
             notes.append(f"only {images['count']:,} of {images['of']:,} training images")
-        return tuple(notes)
+        return (*self.notes, *notes)
 
 
 def open_data(
@@ -43,18 +49,29 @@ def open_data(
     With `on_bad=skip` every file is decoded once, before the split is made, and those that fail are left out and
     recorded. Raises UsageError where a given split was made of other counts than the source has.
     """
-    source = open_source(options)
-    if options.classes:
-        source = of_classes(source, options.classes)
+    source = open_usable(options)
     if split is not None:
         division = division_from_record(source, split)
     else:
         division = split_source(source, options, _skipped(source, options) if options.on_bad == "skip" else ())
+    warnings: tuple[str, ...] = ()
     if preprocess is None:
         preprocess = _neutral(source.card, options)
-        mean, std = mean_and_std(division.train, preprocess, options.workers, options.cache)
-        preprocess = replace(preprocess, mean=mean, std=std)
-    return Dataset(source.card, preprocess, division.train, division.val, division.test, division.record)
+        measured = measure(division.train, preprocess, options.workers, options.cache)
+        preprocess, warnings = replace(preprocess, mean=measured.mean, std=measured.std), measured.warnings
+    # What the known sets are like is no news.
+    notes = division.notes if options.source in SETS else (*source.card.notes, *division.notes)
+    notes = (*notes, *warnings)
+    return Dataset(source.card, preprocess, division.train, division.val, division.test, division.record, notes)
+
+
+def open_usable(options: DataOptions) -> Source:
+    """The source, or the classes of it that are chosen, as training can use it; BadFile where it cannot."""
+    source = open_source(options)
+    if options.classes:
+        source = of_classes(source, options.classes)
+    check_usable(source, skip=options.on_bad == "skip")
+    return source
 
 
 def _skipped(source: Source, options: DataOptions) -> list[Skipped]:

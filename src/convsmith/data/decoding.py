@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 from convsmith.base.errors import BadFile
 from convsmith.data.cache import KEPT, Use, open_cache
 from convsmith.data.examples import ArrayExamples, Examples, spread
-from convsmith.data.preprocess import Preprocess, centre, decode, final_size, read_picture, to_size
+from convsmith.data.images import blamed
+from convsmith.data.preprocess import UNFIT, Preprocess, centre, final_size, read_picture, to_size
 from convsmith.data.slots import Slots
 
 # How many images the mean and deviation of a training split are measured on: more where none is resampled.
 SAMPLE, SAMPLE_RESIZED = 10_000, 2_000
 _STD_FLOOR = 1e-3
+NOTHING = "nothing can be learned from them; look at the files"
 CHUNK = 64
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,7 +26,9 @@ Result = TypeVar("Result")
 
 def decode_one(examples: Examples, i: int, record: Preprocess, margin: bool = False) -> np.ndarray:
     """Example `i` as uint8 (H, W, C) of the final size; BadFile names its file."""
-    return to_size(read_picture(examples.read(i, record.least), record, examples.name(i)), record, margin)
+    name = examples.name(i)
+    with blamed(name, UNFIT):
+        return to_size(read_picture(examples.read(i, record.least), record, name), record, margin)
 
 
 def decode_stack(
@@ -73,7 +78,7 @@ def find_bad(examples: Examples, record: Preprocess, workers: int, use: Use = "o
         for i in range(begin, min(begin + CHUNK, len(examples))):
             try:
                 if cache is None:
-                    decode(examples.read(i, record.least), record, examples.name(i))
+                    decode_one(examples, i, record)
                 else:
                     _fill(np.empty((record.channels, *size), np.uint8), examples, i, record, False, cache)
             except BadFile as error:
@@ -83,27 +88,55 @@ def find_bad(examples: Examples, record: Preprocess, workers: int, use: Use = "o
     return [bad for found in each_chunk(look, range(0, len(examples), CHUNK), workers) for bad in found]
 
 
-def mean_and_std(
-    examples: Examples, record: Preprocess, workers: int, use: Use = "off"
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel over pixels, on a scale of 0 to 1, in float64.
+@dataclass(frozen=True)
+class Measured:
+    """Mean and standard deviation of each channel, on a scale of 0 to 1, and what is odd about them."""
 
-    Measured on a spread of images: 10,000, or 2,000 where they are resampled. The mean and std of `record` play no
-    part. A deviation is at least 1e-3, so that a channel of one value can be divided by it.
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    warnings: tuple[str, ...]
+
+
+def measure(examples: Examples, record: Preprocess, workers: int, use: Use = "off") -> Measured:
+    """Mean and deviation of each channel over pixels, in float64.
+
+    Measured on a spread of images: 10,000, or 2,000 where they are resampled; of bordered images without the borders.
+    The mean and std of `record` play no part. A channel whose deviation is less than 1e-3 has one value, as good as:
+    its deviation is given as 1, since divided by its own it would be noise, and any other image out of all bounds.
     """
-    chosen = spread(len(examples), SAMPLE_RESIZED if record.resize else SAMPLE)
+    if record.fit == "pad":
+        record, use = replace(record, fit="squash"), "off"
+    chosen = spread(len(examples), SAMPLE_RESIZED if record.resize or record.fit != "crop" else SAMPLE)
     counts = np.zeros((record.channels, 256), np.int64)
     cache, _ = open_cache(examples, record, False, use)
+    first, alike = None, True
     for begin in range(0, len(chosen), 256):
         pixels = decode_stack(examples, chosen[begin : begin + 256], record, workers, cache=cache)
+        first = pixels[:1] if first is None else first
+        alike = alike and bool((pixels == first).all())
         for channel in range(record.channels):
             counts[channel] += np.bincount(pixels[:, channel].ravel(), minlength=256)
     values = np.arange(256) / 255
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ values
-    variance = share @ values**2 - mean**2
-    std = np.maximum(np.sqrt(np.maximum(variance, 0)), _STD_FLOOR)
-    return tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) for s in std)
+    deviation = np.sqrt(np.maximum(share @ values**2 - mean**2, 0))
+    flat = deviation < _STD_FLOOR
+    std = np.where(flat, 1.0, deviation)
+    told = _odd(len(chosen), alike, flat, mean)
+    return Measured(tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) for s in std), told)
+
+
+def _odd(count: int, alike: bool, flat: np.ndarray, mean: np.ndarray) -> tuple[str, ...]:
+    """What to say of images without a difference to learn from."""
+    if flat.all():
+        value = ", ".join(f"{255 * m:.0f}" for m in mean)
+        return (f"every pixel of the {count:,} training images looked at has one value, {value} of 255: {NOTHING}",)
+    if alike and count > 1:
+        return (f"the {count:,} training images looked at are equal, pixel for pixel: {NOTHING}",)
+    if flat.any():
+        names = [name for name, is_flat in zip(("red", "green", "blue"), flat, strict=True) if is_flat]
+        return (f"the training images have one value of {', '.join(names)}; that channel is only centred",)
+    return ()
 
 
 def each_chunk(work: Callable[[int], Result], begins: range, workers: int) -> Iterator[Result]:

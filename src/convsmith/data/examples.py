@@ -1,7 +1,8 @@
 """Examples: labels with a way to read the image that each belongs to. No torch here."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from convsmith.base.errors import BadFile, MissingPath
 from convsmith.data.images import open_header, open_image
 
 
@@ -85,13 +87,17 @@ class ArrayExamples:
 
 @dataclass(frozen=True, eq=False)
 class FileExamples:
-    """Examples that are one file each, their paths relative to `root`; `numbers` are their places in `stored`."""
+    """Examples that are one file each, their paths relative to `root`; `numbers` are their places in `stored`.
+
+    Images of up to `most` pixels are decoded whatever they take (`open_image`).
+    """
 
     root: Path
     files: tuple[str, ...]
     labels: np.ndarray
     numbers: np.ndarray | None = None
     stored: StoredSplit | None = None
+    most: int | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -103,7 +109,8 @@ class FileExamples:
         return self.files[i]
 
     def read(self, i: int, least: int | None = None) -> Image.Image:
-        return open_image(self.root / self.files[i], self.name(i), least)
+        with _listed(self.name(i)):
+            return open_image(self.root / self.files[i], self.name(i), least, self.most)
 
     def number(self, i: int) -> int:
         """The place of example `i` in the stored split."""
@@ -119,7 +126,8 @@ class FileExamples:
 
     def header(self, i: int) -> Image.Image:
         """The image with its pixels not yet decoded."""
-        return open_header(self.root / self.files[i], self.name(i))
+        with _listed(self.name(i)):
+            return open_header(self.root / self.files[i], self.name(i))
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "FileExamples":
         picked = np.asarray(indices, dtype=np.int64)
@@ -146,6 +154,7 @@ class EncodedExamples:
     origin: str
     numbers: np.ndarray
     stored: StoredSplit | None = None
+    most: int | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -165,7 +174,7 @@ class EncodedExamples:
         return self.encoded.data[begin:end].tobytes()
 
     def read(self, i: int, least: int | None = None) -> Image.Image:
-        return open_image(self.content(i), self.name(i), least)
+        return open_image(self.content(i), self.name(i), least, self.most)
 
     def number(self, i: int) -> int:
         """The place of example `i` in the stored split."""
@@ -182,6 +191,20 @@ class EncodedExamples:
     def subset(self, indices: Sequence[int] | np.ndarray) -> "EncodedExamples":
         picked = np.asarray(indices, dtype=np.int64)
         return replace(self, labels=self.labels[picked], numbers=self.numbers[picked])
+
+
+def allow(examples: Examples, most: int | None) -> Examples:
+    """The examples with images of up to `most` pixels decoded whatever they take."""
+    return replace(examples, most=most) if isinstance(examples, FileExamples | EncodedExamples) else examples
+
+
+@contextmanager
+def _listed(name: str) -> Iterator[None]:
+    """A file that was listed and is gone, or a link that leads nowhere, is a bad file like another."""
+    try:
+        yield
+    except MissingPath:
+        raise BadFile(name, "is not there any more, or is a link that leads nowhere") from None
 
 
 def images_of_classes(labels: np.ndarray, classes: int) -> tuple[int, ...]:

@@ -1,25 +1,25 @@
-"""Opening image files safely: an allow-list of formats, a limit on pixels, every failure a `BadFile`. No torch here."""
+"""Opening image files safely: known formats, limits on memory and time, every failure a `BadFile`. No torch here."""
 
 import io
+import stat
 import struct
 import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import AvifImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from convsmith.base.errors import BadFile, MissingPath
+from convsmith.base.errors import BadFile, ConvsmithError, MissingPath
+from convsmith.data.formats import OPENED, not_read
+from convsmith.data.price import MOST_BYTES, OPTION, kind_of, pixels_of, price_of, too_dear
 
-EXTENSIONS = ("jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm")
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+# Pillow knows the other formats from the start; these when their plugins are imported.
+_PLUGINS = (TiffImagePlugin, WebPImagePlugin, AvifImagePlugin)
 
-# Pillow knows the other formats from the start; these two when their plugins are imported.
-_PLUGINS = (TiffImagePlugin, WebPImagePlugin)
-
-# What a damaged file makes Pillow's parsers raise; MemoryError comes from absurd sizes in a header.
+# What a damaged file makes Pillow's parsers and decoders raise; MemoryError comes from absurd sizes in a header.
 FAILURES = (
     OSError,
     ValueError,
@@ -27,6 +27,9 @@ FAILURES = (
     EOFError,
     LookupError,
     TypeError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
     ArithmeticError,
     MemoryError,
     struct.error,
@@ -34,61 +37,112 @@ FAILURES = (
     Image.DecompressionBombError,
 )
 
-# warnings.catch_warnings changes a setting of the whole process, so only one thread at a time may be inside it.
-_WARNINGS = threading.Lock()
+# warnings.catch_warnings and Pillow's limit are settings of the whole process: one thread at a time may change them.
+_SETTINGS = threading.Lock()
+
+# Reading the EXIF orientation takes longer than decoding a small image; below this size it changes no decision.
+_SMALL_PIXELS = 8_000_000
+
+# What is no regular file, by the type that its status states.
+_OTHER_FILES = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class NotAnImage(BadFile):
     """A file whose content is none of the image formats that are read."""
 
 
-def open_image(content: Path | bytes, name: str, least: int | None = None) -> Image.Image:
+def open_image(content: Path | bytes, name: str, least: int | None = None, most: int | None = None) -> Image.Image:
     """The image in a file or in bytes, its first frame fully decoded; `name` is what errors call it.
 
     With `least` a JPEG is decoded at 1/2, 1/4 or 1/8 of its size where its shorter side then still has so many pixels:
     the decoder leaves out work, and the pixels are close to those of a full decoding that is scaled, not equal.
-    The limit is Pillow's: above 178,956,970 pixels an image is taken for a decompression bomb and refused.
+    What would take more than 512 MB or 5 s is refused by its header, a JPEG decoded smaller if that is enough; an image
+    of up to `most` pixels is decoded whatever it takes.
     """
     if isinstance(content, Path):
         # Of files with several frames Pillow would keep the handle open; bytes have none.
-        content = _content(content, name)
+        content = _content(content, name, most)
     image = open_header(content, name)
-    try:
+    with blamed(name, "the image is cut short or damaged", "; replace or remove it"):
+        shrunk = _shrunk(image, len(content), name, most)
         # Only TIFF warns here; holding the lock for every format would keep threads from decoding side by side.
         with quiet() if image.format == "TIFF" else nullcontext():
-            if least is not None:
-                image.draft(None, (least, least))
+            if least is not None or shrunk > 1:
+                width, height = (min(least or side, side // shrunk) for side in image.size)
+                image.draft(None, (width, height))
             image.load()
-    except FAILURES as error:
-        raise BadFile(name, f"the image is cut short or damaged ({_reason(error)}); replace or remove it") from None
     return image
+
+
+def _shrunk(image: Image.Image, content: int, name: str, most: int | None) -> int:
+    """By how much each side of an image must be decoded smaller to keep to the limits, mostly 1; else BadFile."""
+    pixels = pixels_of(image)
+    turned = pixels > _SMALL_PIXELS and image.format != "PNG" and orientation(image) != 1
+    price = price_of(image, content, turned)
+    if price.fits or pixels <= (most or 0):
+        return 1
+    if kind_of(image) == "JPEG":
+        for shrunk in (2, 4, 8):
+            if price_of(image, content, turned, shrunk).fits:
+                return shrunk
+    raise BadFile(name, too_dear(image, price))
 
 
 def open_header(content: Path | bytes, name: str) -> Image.Image:
     """The image with only its header read: format, size and mode are known, pixels are not."""
-    if isinstance(content, Path) and not content.exists():
-        raise MissingPath(f"no such file: {name}")
-    if (content.stat().st_size if isinstance(content, Path) else len(content)) == 0:
+    if (check_regular(content, name) if isinstance(content, Path) else len(content)) == 0:
         raise BadFile(name, "the file is empty (0 bytes); expected an image")
     Image.preinit()
+    with blamed(name, "the header of the image is damaged"):
+        try:
+            with quiet():
+                source = content if isinstance(content, Path) else io.BytesIO(content)
+                return Image.open(source, formats=tuple(OPENED))
+        except UnidentifiedImageError:
+            raise NotAnImage(name, not_read(_head(content), name)) from None
+
+
+def check_regular(path: Path, name: str) -> int:
+    """The size of a regular file in bytes; a folder, pipe, socket or device is BadFile: reading one may never end."""
     try:
-        with quiet():
-            return Image.open(content if isinstance(content, Path) else io.BytesIO(content), formats=FORMATS)
-    except UnidentifiedImageError:
-        raise NotAnImage(name, f"not an image that can be read; expected one of {', '.join(FORMATS)}") from None
-    except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise BadFile(name, f"its header claims more than {limit:,} pixels: a decompression bomb, refused") from None
+        status = path.stat()
+    except (FileNotFoundError, ValueError):  # ValueError: a NUL in the name
+        raise MissingPath(f"no such file: {name}") from None
+    except OSError as error:
+        raise BadFile(name, f"cannot be read ({error.strerror})") from None
+    if not stat.S_ISREG(status.st_mode):
+        what = _OTHER_FILES.get(stat.S_IFMT(status.st_mode), "no regular file")
+        raise BadFile(name, f"is {what} and cannot be read as an image; expected a regular file")
+    return status.st_size
+
+
+@contextmanager
+def blamed(name: str, problem: str, mend: str = "") -> Iterator[None]:
+    """Whatever decoding and scaling raise becomes a BadFile of this name, so that one file never ends a folder."""
+    try:
+        yield
+    except ConvsmithError:
+        raise
     except FAILURES as error:
-        raise BadFile(name, f"the header of the image is damaged ({_reason(error)})") from None
+        raise BadFile(name, f"{problem} ({_reason(error)}){mend}") from None
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Pillow's warnings: about odd metadata, and about photographs of half the size that is refused."""
-    with _WARNINGS, warnings.catch_warnings():
+    """Without Pillow's warnings about odd metadata, and without its limit on pixels, in whose place ours stands."""
+    with _SETTINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def orientation(image: Image.Image) -> int:
@@ -108,14 +162,29 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def _content(path: Path, name: str) -> bytes:
+def _content(path: Path, name: str, most: int | None) -> bytes:
+    size = check_regular(path, name)
+    if size > MOST_BYTES and most is None:
+        raise BadFile(
+            name, f"the file has {size:,} bytes, more than one image may take; if you trust it: {OPTION} 1000"
+        )
     try:
         return path.read_bytes()
     except FileNotFoundError:
         raise MissingPath(f"no such file: {name}") from None
     except OSError as error:
         raise BadFile(name, f"cannot be read ({error.strerror})") from None
+    except MemoryError:
+        raise BadFile(name, f"its {size:,} bytes do not fit into memory") from None
+
+
+def _head(content: Path | bytes) -> bytes:
+    if isinstance(content, bytes):
+        return content[:16]
+    with suppress(OSError), open(content, "rb") as file:
+        return file.read(16)
+    return b""
 
 
 def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return " ".join(str(error).split())[:200] or type(error).__name__

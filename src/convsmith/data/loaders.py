@@ -143,8 +143,8 @@ def decode_all(
     """Every example decoded, uint8 (N, C, H, W); the same tensor again for the same examples, size and mode."""
     decoded = _decoded.setdefault(examples, {})
     height, width = final_size(preprocess, margin)
-    how = (preprocess.exif, preprocess.mode, preprocess.resize, preprocess.interpolation, preprocess.decoding)
-    key = (*how, height, width)
+    p = preprocess
+    key = (p.exif, p.mode, p.resize, p.fit, p.interpolation, p.decoding, height, width)
     if key not in decoded:
         stack = decode_stack(examples, range(len(examples)), preprocess, workers, margin, cache)
         decoded[key] = torch.from_numpy(stack)

@@ -5,6 +5,10 @@ from typing import Literal
 
 from convsmith.base.config import option
 from convsmith.base.errors import UsageError
+from convsmith.data.fit import FITS, Size, read_size, size_word
+
+# The largest image that a JPEG can hold: 65,535 pixels a side.
+MOST_MEGAPIXELS = 4295
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +16,12 @@ class DataOptions:
     """Which images, at which size, divided how, and how they are fed."""
 
     source: str = option("digits", "name of a known data set, or a path whose kind is recognised from what lies there")
-    size: int | None = option(None, "side of the square image the network gets; none: the set's own size, else 224")
+    size: int | str | None = option(
+        None, "side of the square that the network gets, or height x width as in 32x128; none: the set's own, else 224"
+    )
+    fit: Literal["crop", "pad", "squash"] = option(
+        "crop", "images of another shape: cut off what is longer, add grey borders, or change the shape"
+    )
     channels: Literal[1, 3] | None = option(None, "1 (grey) or 3 (colour); none: as the set has")
     classes: tuple[str, ...] = option((), "only the images of these classes, numbered in this order; none: all")
     images: int | None = option(None, "train on only so many images, by class and split_seed; none: all")
@@ -25,7 +34,13 @@ class DataOptions:
     )
     loader: Literal["auto", "resident", "streaming"] = option("auto", "whole set in memory, or read while training")
     workers: int = option(2, "processes of the streaming loader, threads that decode for the resident one")
-    on_bad: Literal["error", "skip"] = option("error", "what to do with a file that cannot be decoded")
+    labels: Literal["auto", "one", "several"] = option(
+        "auto", "labels of an image in a table: one, several (or none), or what the table shows"
+    )
+    on_bad: Literal["error", "skip"] = option("error", "what to do with a file that cannot be decoded or is not there")
+    max_megapixels: int | None = option(
+        None, "read images of up to so many million pixels, whatever that takes; none: what takes 512 MB and 5 s"
+    )
     cache: Literal["auto", "on", "off"] = option("auto", "keep decoded images on the disk for later epochs and runs")
     decoding: Literal["exact", "draft"] = option(
         "exact", "draft: large JPEGs decoded smaller, not quite the same pixels"
@@ -34,8 +49,10 @@ class DataOptions:
     def __post_init__(self) -> None:
         if not self.source.strip():
             raise UsageError("data source: expected a known name or a path, received an empty text")
-        if self.size is not None and self.size < 1:
-            raise UsageError(f"size: expected a whole number of at least 1 pixel, received {self.size}")
+        if self.size is not None:
+            # 64x64 and 64 are one size, so that equal options are equal.
+            object.__setattr__(self, "size", size_word(read_size(self.size)))
+        check_megapixels(self.max_megapixels)
         if self.channels not in (None, 1, 3):
             raise UsageError(f"channels: expected 1 or 3, received {self.channels!r}")
         if len(self.classes) == 1 or len(set(self.classes)) < len(self.classes):
@@ -47,8 +64,10 @@ class DataOptions:
         for name, value, known in (
             ("loader", self.loader, ("auto", "resident", "streaming")),
             ("sampling", self.sampling, ("natural", "balanced", "square_root")),
+            ("labels", self.labels, ("auto", "one", "several")),
             ("on_bad", self.on_bad, ("error", "skip")),
             ("cache", self.cache, ("auto", "on", "off")),
+            ("fit", self.fit, FITS),
             ("decoding", self.decoding, ("exact", "draft")),
         ):
             if value not in known:
@@ -56,6 +75,19 @@ class DataOptions:
         split_shares(self.split)
         if self.fold is not None:
             fold_of(self.fold)
+
+    @property
+    def shape(self) -> Size | None:
+        """The size that is asked for, as height and width."""
+        return None if self.size is None else read_size(self.size)
+
+
+def check_megapixels(value: int | None) -> None:
+    """UsageError where a number of million pixels is none."""
+    if value is not None and not 1 <= value <= MOST_MEGAPIXELS:
+        raise UsageError(
+            f"max_megapixels: expected a whole number from 1 to {MOST_MEGAPIXELS} (million pixels), received {value}"
+        )
 
 
 def fold_of(text: str) -> tuple[int, int]:

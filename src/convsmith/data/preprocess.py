@@ -3,17 +3,20 @@
 Training, validation, prediction, export and serving all follow the record; no torch here.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from convsmith.base import config
-from convsmith.base.errors import BadFile, UsageError
+from convsmith.base.errors import UsageError, unknown
 from convsmith.data.card import Card
-from convsmith.data.images import FAILURES, open_image, orientation, quiet
+from convsmith.data.fit import FITS, LONGEST, MOST_PIXELS, Fit, Placement, Size, frame, placed, shaped
+from convsmith.data.images import blamed, open_image, orientation, quiet
 from convsmith.data.options import DataOptions
 
 # What 'draft' leaves for the scaling that follows: twice the side that is wanted, as Pillow's thumbnail does.
@@ -21,6 +24,12 @@ _DRAFT = 2
 # The share of the picture that the final crop keeps, 224 of 256, as in the evaluation of AlexNet and its successors.
 _MARGIN = 256 / 224
 _DEFAULT_SIZE = 224
+# The grey of borders: neither black nor white, which may mean something.
+BORDER = 128
+# Above so many pixels, and times the part that is cut, an image is not scaled whole: 64 MB in colour.
+_WHOLE_PIXELS, _WHOLE_TIMES = 2**24, 4
+_STRIP_PIXELS = 2**20
+UNFIT = "cannot be decoded and scaled"
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -28,9 +37,11 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 class Preprocess:
     """How an image becomes an array; sizes in pixels, `size` is (height, width), mean and std on a scale of 0 to 1.
 
-    `resize` is the length that the shorter side gets before the centre crop of `size`. Without it an image that has
-    `size` already is left alone, and any other is scaled to cover it and cropped. With `decoding` "draft" a JPEG
-    much larger than that is decoded smaller, at least twice as large as needed.
+    `resize` is the length that the shorter side gets before the centre crop of `size`; as two numbers, a height and a
+    width that the image is scaled to cover. Without it an image that has `size` already is left alone, and any other
+    is scaled to cover it and cropped. With `fit` "pad" it is scaled to fit into `size` and bordered with grey (128 of
+    255), with "squash" scaled to exactly it. With `decoding` "draft" a JPEG much larger than that is decoded smaller,
+    at least twice as large as needed.
     """
 
     version: int = 1
@@ -38,8 +49,9 @@ class Preprocess:
     exif: bool = True
     mode: Literal["L", "RGB"] = "RGB"
     bits: Literal[8] = 8
-    resize: int | None = None
+    resize: int | tuple[int, int] | None = None
     size: tuple[int, int]
+    fit: Fit = "crop"
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     antialias: bool = True
     decoding: Literal["exact", "draft"] = "exact"
@@ -51,13 +63,19 @@ class Preprocess:
             raise UsageError(f"preprocessing: this convsmith knows version 1 of the record, received {self.version}")
         if len(self.size) != 2 or min(self.size) < 1:
             raise UsageError(f"preprocessing: expected a size of (height, width), received {self.size}")
-        if self.resize is not None and self.resize < max(self.size):
-            raise UsageError(f"preprocessing: resize {self.resize} is smaller than the crop {self.size} taken from it")
+        if isinstance(self.resize, tuple) and len(self.resize) == 2 and self.resize[0] == self.resize[1]:
+            # A square has one name, so that equal records are equal.
+            object.__setattr__(self, "resize", self.resize[0])
+        if self.fit not in FITS:
+            raise unknown("preprocessing fit", str(self.fit), FITS)
+        _check_frame(self)
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
             raise UsageError(
                 f"preprocessing: mode {self.mode} needs {self.channels} means and as many positive deviations, "
                 f"received {self.mean} and {self.std}"
             )
+        if not all(map(isfinite, (*self.mean, *self.std))):
+            raise UsageError(f"preprocessing: expected finite numbers, received mean {self.mean}, std {self.std}")
         if not self.antialias:
             raise UsageError("preprocessing: Pillow always resizes with antialiasing; antialias cannot be false")
 
@@ -69,7 +87,7 @@ class Preprocess:
     @property
     def least(self) -> int | None:
         """The shorter side below which a JPEG is not decoded smaller; none: never smaller than it is."""
-        return None if self.decoding == "exact" else _DRAFT * (self.resize or max(self.size))
+        return None if self.decoding == "exact" else _DRAFT * max(frame(self) or self.size)
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON data."""
@@ -81,59 +99,87 @@ class Preprocess:
         return config.read(Preprocess, data, "preprocessing")
 
 
+def _check_frame(record: Preprocess) -> None:
+    """UsageError where the sizes of a record cannot be."""
+    size, resize = record.size, record.resize
+    if resize is not None and record.fit != "crop":
+        raise UsageError(f"preprocessing: resize is for fit crop, received {resize} with fit {record.fit}")
+    if isinstance(resize, tuple) and len(resize) != 2:
+        raise UsageError(f"preprocessing: expected resize to be a number or (height, width), received {resize}")
+    outer = frame(record) or size
+    if any(have < want for have, want in zip(outer, size, strict=True)):
+        raise UsageError(f"preprocessing: resize {resize} is smaller than the crop {size} taken from it")
+    if max(outer) > LONGEST or outer[0] * outer[1] > MOST_PIXELS:
+        raise UsageError(
+            f"preprocessing: expected sizes of at most {LONGEST} pixels a side and {MOST_PIXELS:,} in all, received "
+            f"{size} and resize {resize}"
+        )
+
+
 def preprocess_for(
     card: Card, options: DataOptions, mean_std: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> Preprocess:
     """The record that fits a data set: its own size where all images share one, else 224 cut from 256.
 
-    With `options.size` images of one size are scaled to it, and of images that differ it is the crop.
+    With `options.size` images of one size are scaled to it, and of images that differ it is the crop. Without the crop
+    (`options.fit` pad or squash) there is no margin either: nothing is cut off.
     """
     channels = options.channels or card.channels
     mean, std = mean_std
-    side = options.size or _DEFAULT_SIZE
-    if card.size is None:
-        size, resize = (side, side), round(side * _MARGIN)
-    elif options.size is None or card.size == (side, side):
-        size, resize = card.size, None
-    else:
-        size, resize = (side, side), side
-    mode = "L" if channels == 1 else "RGB"
-    return Preprocess(mode=mode, resize=resize, size=size, decoding=options.decoding, mean=mean, std=std)
+    size, resize = options.shape or card.size or (_DEFAULT_SIZE, _DEFAULT_SIZE), None
+    if options.fit == "crop" and card.size != size:
+        resize = size
+        if card.size is None:
+            short = round(min(size) * _MARGIN)
+            resize = shaped(size, short)
+    return Preprocess(
+        mode="L" if channels == 1 else "RGB", resize=resize, size=size, fit=options.fit, decoding=options.decoding,
+        mean=mean, std=std,
+    )  # fmt: skip
 
 
 def final_size(record: Preprocess, margin: bool) -> tuple[int, int]:
     """Height and width of a decoded image: the crop's, or with `margin` what random crops are cut from."""
-    return (record.resize, record.resize) if margin and record.resize else record.size
+    return (frame(record) if margin else None) or record.size
 
 
-def load(image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess) -> np.ndarray:
-    """The whole way from a file or an image to float32 (C, H, W)."""
-    return normalise(to_size(read_picture(image, record), record), record)
+def load(
+    image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None,
+    most: int | None = None,
+) -> np.ndarray:  # fmt: skip
+    """The whole way from a file or an image to float32 (C, H, W); images of up to `most` pixels whatever they take."""
+    name = name or _name(image)
+    with blamed(name, UNFIT):
+        return normalise(to_size(read_picture(image, record, name, most), record), record)
 
 
 def decode(
-    image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None
-) -> np.ndarray:
+    image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None,
+    most: int | None = None,
+) -> np.ndarray:  # fmt: skip
     """The pixels as uint8 (H, W, C) in the record's mode; `name` is what errors call the image.
 
     Turned upright by EXIF; the first frame of several; transparent pixels on white; palettes by their colours; CMYK
     and YCbCr to RGB; 16-bit grey divided by 257; colour to grey by ITU-R 601-2. Raises BadFile.
     """
-    return _pixels(read_picture(image, record, name))
+    name = name or _name(image)
+    with blamed(name, UNFIT):
+        return _pixels(read_picture(image, record, name, most))
 
 
 def read_picture(
-    image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None
-) -> Image.Image | np.ndarray:
+    image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None,
+    most: int | None = None,
+) -> Image.Image | np.ndarray:  # fmt: skip
     """What `decode` gives, as Pillow's image where it was no array: scaled as it is, it is copied once, not thrice."""
+    name = name or _name(image)
     if isinstance(image, str):
         image = Path(image)
     if isinstance(image, Path | bytes):
-        name = name or (str(image) if isinstance(image, Path) else f"an image of {len(image)} bytes")
-        image = open_image(image, name, record.least)
+        image = open_image(image, name, record.least, most)
     if isinstance(image, np.ndarray):
         return _array(image, record)
-    try:
+    with blamed(name, f"cannot be converted to {record.mode}"):
         # exif_transpose copies even an image that is upright.
         if record.exif and orientation(image) != 1:
             with quiet():
@@ -141,32 +187,59 @@ def read_picture(
         flat = _flat(image, record.mode)
         flat.load()
         return flat
-    except BadFile:
-        raise
-    except FAILURES as error:
-        raise BadFile(name or "the image", f"cannot be converted to {record.mode} ({error})") from None
+
+
+def _name(image: Any) -> str:
+    if isinstance(image, bytes):
+        return f"an image of {len(image)} bytes"
+    return str(image) if isinstance(image, Path | str) else "the image"
 
 
 def to_size(image: Image.Image | np.ndarray, record: Preprocess, margin: bool = False) -> np.ndarray:
     """Scale and crop to uint8 (H, W, C) as the record says; an image that needs no scaling is not resampled.
 
-    `margin` keeps the centre square of side `resize`, from which training cuts at random. The rounding of the longer
-    side and of the crop's corner is torchvision's (`Resize(resize)`, `CenterCrop(size)`).
+    `margin` keeps what `resize` makes, from which training cuts at random. The rounding of the longer side and of the
+    crop's corner is torchvision's (`Resize(resize)`, `CenterCrop(size)`).
     """
-    height, width = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
-    goal = record.size
-    if record.resize is None:
-        scale = max(goal[0] / height, goal[1] / width)
-        scaled = (max(goal[0], round(height * scale)), max(goal[1], round(width * scale)))
-    else:
-        short = min(height, width)
-        scaled = (record.resize * height // short, record.resize * width // short)
-        goal = (record.resize, record.resize) if margin else goal
-    if scaled != (height, width):
+    size = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
+    place = placed((size[0], size[1]), record, margin)
+    if place.scaled != size:
         if isinstance(image, np.ndarray):
             image = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-        image = image.resize((scaled[1], scaled[0]), _FILTERS[record.interpolation])
-    return centre(_pixels(image), goal)
+        image = _scaled(image, place, _FILTERS[record.interpolation])
+    if record.fit == "pad":
+        return _bordered(_pixels(image), place.goal)
+    if isinstance(image, Image.Image):
+        top, left = _corner((image.height, image.width), place.goal)
+        image = image.crop((left, top, left + place.goal[1], top + place.goal[0]))
+    return centre(_pixels(image), place.goal)
+
+
+def _scaled(image: Image.Image, place: Placement, filter: Image.Resampling) -> Image.Image:
+    """The image scaled; of one that would be scaled to far more pixels than are cut from it, only the part that is cut.
+
+    The two agree but for the last bit of a weight, so that what fits is scaled whole, as torchvision does.
+    """
+    (height, width), goal = place.scaled, place.goal
+    if height * width <= max(_WHOLE_PIXELS, _WHOLE_TIMES * goal[0] * goal[1]):
+        return image.resize((width, height), filter)
+    top, left = _corner(place.scaled, goal)
+    down, right = image.height / height, image.width / width
+    box = (
+        left * right,
+        top * down,
+        min(image.width, (left + goal[1]) * right),
+        min(image.height, (top + goal[0]) * down),
+    )
+    return image.resize((goal[1], goal[0]), filter, box=box)
+
+
+def _bordered(image: np.ndarray, size: Size) -> np.ndarray:
+    """The image in the middle of a grey one."""
+    top, left = _corner(size, (image.shape[0], image.shape[1]))
+    canvas = np.full((*size, image.shape[2]), BORDER, np.uint8)
+    canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return canvas
 
 
 def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
@@ -177,8 +250,13 @@ def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
 
 def centre(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The middle of (H, W, C), of `size` (height, width)."""
-    top, left = (round((have - want) / 2) for have, want in zip(image.shape[:2], size, strict=True))
+    top, left = _corner((image.shape[0], image.shape[1]), size)
     return image[top : top + size[0], left : left + size[1]]
+
+
+def _corner(outer: Size, inner: Size) -> Size:
+    """Top and left of what lies in the middle, rounded half to even as torchvision does."""
+    return round((outer[0] - inner[0]) / 2), round((outer[1] - inner[1]) / 2)
 
 
 def normalise(image: np.ndarray, record: Preprocess) -> np.ndarray:
@@ -190,9 +268,35 @@ def normalise(image: np.ndarray, record: Preprocess) -> np.ndarray:
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:
-    """The image in mode L or RGB, with nothing transparent left in it."""
+    """The image in mode L or RGB, with nothing transparent left in it.
+
+    A large one is converted strip by strip, so that only one copy of it is made.
+    """
     if image.mode == "F":
         raise ValueError("pixels are floating-point numbers, whose range is not known")
+    if image.mode.startswith("I"):
+        low, high = cast("tuple[int, int]", image.getextrema())
+        if low < 0 or high > 65535:
+            raise ValueError(f"expected 16-bit values, found {low} to {high}")
+    if image.width * image.height <= _STRIP_PIXELS:
+        return _converted(image, mode)
+    if image.mode == mode and not image.has_transparency_data:
+        return image
+    flat = Image.new(mode, image.size)
+    for box in strips(image):
+        flat.paste(_converted(image.crop(box), mode), box)
+    return flat
+
+
+def strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """The boxes of parts of about a million pixels that make up an image, row by row."""
+    wide, high = min(image.width, _STRIP_PIXELS), max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, high):
+        for left in range(0, image.width, wide):
+            yield left, top, min(left + wide, image.width), min(top + high, image.height)
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I"):
         image = _eight_bits(image)
     if image.has_transparency_data:
@@ -213,8 +317,6 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
-    if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-        raise ValueError(f"expected 16-bit values, found {values.min()} to {values.max()}")
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 

@@ -31,7 +31,7 @@ def of_classes(source: Source, classes: Sequence[str]) -> Source:
         counts={split: len(examples) for split, examples in splits.items()},
         class_counts=tallies,
     )
-    return Source(part, splits)
+    return replace(source, card=part, splits=splits)
 
 
 def fewer(labels: np.ndarray, count: int, allowed: np.ndarray, order: Callable[[int], bytes]) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from convsmith.base.errors import UsageError
+from convsmith.data.copies import Copies, copies_of, copy_notes
 from convsmith.data.examples import Examples
 from convsmith.data.folds import check_classes, check_groups, deal
 from convsmith.data.groups import group_names
@@ -34,6 +35,8 @@ class Skipped:
 class Division:
     """The three splits that are used, and the JSON record from which `division_from_record` rebuilds them.
 
+    `notes` say what copies of images do to them.
+
     The record holds `rule`, `seed`, `group`, `shares`, `classes` and `images` where only some are used, `counts` of the
     stored splits, `skipped` files, and `parts`: for each split the stored split it is `from` and its `indices` there
     (`"all"`: every one that is not skipped). `from` is "train+val" for indices into both, one after the other; `fold`
@@ -44,6 +47,7 @@ class Division:
     val: Examples
     test: Examples | None
     record: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def split_source(source: Source, options: DataOptions, skipped: Sequence[Skipped] = ()) -> Division:
@@ -51,9 +55,11 @@ def split_source(source: Source, options: DataOptions, skipped: Sequence[Skipped
 
     Only train: all three are drawn from it. No val: its share is drawn from train, and a missing test stays missing. A
     stored split is never touched otherwise. With `fold` train and val of all that are divided anew, test is as without.
+    Copies of an image are one image here: none falls on both sides.
     """
     shares = split_shares(options.split)
     stored = source.splits
+    copies = copies_of(source)
     parts: dict[str, Any] = {name: {"from": name, "indices": "all"} for name in stored}
     if "val" in stored:
         rule = "as stored"
@@ -62,11 +68,11 @@ def split_source(source: Source, options: DataOptions, skipped: Sequence[Skipped
         names = _PARTS[: 3 if wanted[2] else 2]
         kind = "whole groups" if options.group else "stratified by class"
         rule = f"{', '.join(names)} drawn from the stored train, {kind}"
-        drawn = _draw(stored["train"], options, wanted, {s.index for s in skipped if s.split == "train"})
+        drawn = _draw(stored["train"], options, wanted, {s.index for s in skipped if s.split == "train"}, copies)
         for name, indices in zip(names, drawn, strict=False):
             parts[name] = {"from": "train", "indices": indices.tolist()}
     if options.fold:
-        folded, parts["train"], parts["val"] = _folded(source, options, parts, skipped)
+        folded, parts["train"], parts["val"] = _folded(source, options, parts, skipped, copies)
         rule = f"{folded}; without folds: {rule}"
     images = None
     if options.images is not None:
@@ -83,7 +89,7 @@ def split_source(source: Source, options: DataOptions, skipped: Sequence[Skipped
         "skipped": [{"split": s.split, "index": s.index, "file": s.file, "problem": s.problem} for s in skipped],
         "parts": {name: parts.get(name) for name in _PARTS},
     }
-    return division_from_record(source, record)
+    return replace(division_from_record(source, record), notes=copy_notes(source, copies))
 
 
 def division_from_record(source: Source, record: dict[str, Any]) -> Division:
@@ -161,23 +167,30 @@ def grouped(groups: list[str], shares: Sequence[float], seed: int, allowed: np.n
     return [np.asarray(sorted(part), dtype=np.int64) for part in parts]
 
 
-def _draw(examples: Examples, options: DataOptions, shares: Sequence[float], bad: set[int]) -> list[np.ndarray]:
+def _draw(
+    examples: Examples, options: DataOptions, shares: Sequence[float], bad: set[int], copies: Copies
+) -> list[np.ndarray]:
     total = sum(shares)
     shares = [share / total for share in shares]
     allowed = np.asarray([i for i in range(len(examples)) if i not in bad], dtype=np.int64)
     if options.group:
-        return grouped(group_names(examples, options.group), shares, options.split_seed, allowed)
-    parts = stratified(examples.labels, shares, options.split_seed, allowed)
+        names = copies.merged(group_names(examples, options.group))
+        return grouped(names, shares, options.split_seed, allowed)
+    heads = copies.heads(allowed)
+    parts = stratified(examples.labels, shares, options.split_seed, heads)
     if lacking := _empty(parts, shares):
         without = [shares[0], shares[1] + shares[2], 0.0]
-        drawn = stratified(examples.labels, without, options.split_seed, allowed)
+        drawn = stratified(examples.labels, without, options.split_seed, heads)
         needed = sum(share > 0 for share in shares)
         mend = f"a class of {needed} images or more gives each split one"
         if shares[2] and not _empty(drawn, without):
             mend += f"; without test images: {_without_test(shares)}"
         share = shares[_PARTS.index(lacking)]
-        raise UsageError(f"{len(allowed)} images are too few for a {lacking} split of {share:.0%}; {mend}")
-    return parts
+        count = f"{len(allowed)} images"
+        if len(heads) < len(allowed):
+            count += f" ({len(heads)} different ones; copies stay in one split)"
+        raise UsageError(f"{count} are too few for a {lacking} split of {share:.0%}; {mend}")
+    return [copies.with_copies(part, allowed) for part in parts]
 
 
 def _empty(parts: Sequence[np.ndarray], shares: Sequence[float]) -> str | None:
@@ -200,7 +213,7 @@ def _fewer(
 
 
 def _folded(
-    source: Source, options: DataOptions, parts: dict[str, Any], skipped: Sequence[Skipped]
+    source: Source, options: DataOptions, parts: dict[str, Any], skipped: Sequence[Skipped], copies: Copies
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """What is done in words, and the parts train and val: all folds of both but one, and that one."""
     number, count = fold_of(options.fold or "")
@@ -212,15 +225,17 @@ def _folded(
         allowed = np.sort(np.concatenate([_indices(source, parts[name], skipped) for name in ("train", "val")]))
     examples, seed, where = _pool(source, pool), options.split_seed, f"train and val of {source.card.name}"
     if options.group:
-        groups = group_names(examples, options.group)
+        groups = copies.merged(group_names(examples, options.group))
         check_groups([groups[i] for i in allowed.tolist()], count, where)
         folds = grouped(groups, [1 / count] * count, seed, allowed)
     else:
-        check_classes(examples.labels[allowed], source.card.classes, count, where)
+        heads = copies.heads(allowed)
+        check_classes(examples.labels[heads], source.card.classes, count, where)
         if examples.labels.ndim == 2:
-            folds = stratified(examples.labels, [1 / count] * count, seed, allowed)
+            folds = stratified(examples.labels, [1 / count] * count, seed, heads)
         else:
-            folds = deal(examples.labels, count, allowed, lambda i: _order(seed, i))
+            folds = deal(examples.labels, count, heads, lambda i: _order(seed, i))
+        folds = [copies.with_copies(fold, allowed) for fold in folds]
     rest = np.sort(np.concatenate([fold for k, fold in enumerate(folds, 1) if k != number]))
     kind = "whole groups" if options.group else "stratified by class"
     train, val = ({"from": pool, "indices": indices.tolist()} for indices in (rest, folds[number - 1]))

@@ -3,32 +3,33 @@
 import statistics
 from typing import Any
 
-import numpy as np
-
-from convsmith.base.errors import BadFile
 from convsmith.data.advice import advice, may_flip
-from convsmith.data.decoding import mean_and_std
-from convsmith.data.examples import ArrayExamples, EncodedExamples, Examples, FileExamples, spread
-from convsmith.data.images import upright_size
+from convsmith.data.decoding import measure
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import preprocess_for
+from convsmith.data.shapes import shapes_of
 from convsmith.data.sources.source import Source
 from convsmith.data.suit import colours_of
 
-_SAMPLE = 2_000
 _IMBALANCE = 10
 
 
-def stats(source: Source, workers: int = 2) -> dict[str, Any]:
-    """The numbers of a source as JSON data; sizes and modes are of at most 2,000 spread training images."""
+def stats(source: Source, workers: int = 2, options: DataOptions | None = None) -> dict[str, Any]:
+    """The numbers of a source as JSON data; sizes and modes are of at most 2,000 spread training images.
+
+    `options` are those that training would use: what is said of size, crop and colour follows from the record that
+    they make.
+    """
     card = source.card
     train = source.splits["train"]
     counts = card.class_counts["train"]
     smallest, largest = min(counts), max(counts)
     imbalance = round(largest / smallest, 2) if smallest else None
-    widths, heights, modes, unread = _shapes(train)
-    record = preprocess_for(card, DataOptions(), ((0.5,) * card.channels, (0.5,) * card.channels))
-    mean, std = (None, None) if unread else mean_and_std(train, record, workers)
+    shapes = shapes_of(train)
+    unread = shapes.unread
+    channels = (options or DataOptions()).channels or card.channels
+    record = preprocess_for(card, options or DataOptions(), ((0.5,) * channels, (0.5,) * channels))
+    measured = None if unread else measure(train, record, workers)
     labels = None
     if card.multilabel:
         labels = _spread(train.labels.sum(axis=1).tolist())
@@ -45,45 +46,20 @@ def stats(source: Source, workers: int = 2) -> dict[str, Any]:
         },
         "imbalance": imbalance,
         "labels_per_image": labels,
-        "width": _spread(widths),
-        "height": _spread(heights),
-        "modes": modes,
+        "width": _spread([width for _, width in shapes.sizes]),
+        "height": _spread([height for height, _ in shapes.sizes]),
+        "modes": shapes.modes,
         "unreadable": unread,
-        "mean": list(mean) if mean else None,
-        "std": list(std) if std else None,
+        "mean": list(measured.mean) if measured else None,
+        "std": list(measured.std) if measured else None,
         "lighting": lighting,
         "flip": may_flip(card.name),
-        "warnings": _warnings(card.classes, counts, imbalance, unread),
+        "warnings": [
+            *_warnings(card.classes, counts, imbalance, unread),
+            *(measured.warnings if measured else ()),
+        ],
     }
-    return numbers | {"advice": advice(card, numbers, record.size)}
-
-
-def _shapes(examples: Examples) -> tuple[list[int], list[int], dict[str, int], int]:
-    widths: list[int] = []
-    heights: list[int] = []
-    modes: dict[str, int] = {}
-    unread = 0
-    for i in spread(len(examples), _SAMPLE):
-        try:
-            height, width, mode = _shape(examples, int(i))
-        except BadFile:
-            unread += 1
-            continue
-        widths.append(width)
-        heights.append(height)
-        modes[mode] = modes.get(mode, 0) + 1
-    return widths, heights, modes, unread
-
-
-def _shape(examples: Examples, i: int) -> tuple[int, int, str]:
-    if isinstance(examples, ArrayExamples):
-        height, width, channels = examples.images.shape[1:]
-        return height, width, "L" if channels == 1 else "RGB"
-    if isinstance(examples, FileExamples | EncodedExamples):
-        with examples.header(i) as image:
-            return *upright_size(image), image.mode
-    pixels = np.asarray(examples.read(i))
-    return pixels.shape[0], pixels.shape[1], "L" if pixels.ndim == 2 else "RGB"
+    return numbers | {"advice": advice(card, numbers, shapes, record)}
 
 
 def _spread(values: list[int]) -> dict[str, float] | None:

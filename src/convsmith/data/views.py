@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 
 from convsmith.base.config import kind_of, option, plain, read_value
 from convsmith.base.errors import UsageError
+from convsmith.data.fit import frame, shaped
 
 if TYPE_CHECKING:
     from convsmith.data.preprocess import Preprocess  # which imports numpy and Pillow
@@ -149,21 +150,21 @@ def check_views(views: Sequence[View]) -> None:
 def scaled_records(views: Sequence[View], preprocess: "Preprocess") -> "tuple[Preprocess, ...]":
     """How an image is decoded for each scale that it is seen at; UsageError where the views do not fit the images.
 
-    Each is the whole centre square of a scale; what is seen of it is cut later.
+    Each is the whole centre of a scale, of the shape of what the network gets; what is seen of it is cut later.
     """
     scales, crops, dense = pick(views, MultiScale), pick(views, TenCrop), pick(views, Dense)
     shift, size = pick(views, Translate), preprocess.size
     if scales:
-        records = tuple(_square(preprocess, scale) for scale in scales.scales)
-    elif preprocess.resize and (dense or (crops and not crops.padding)):
-        records = (_square(preprocess, preprocess.resize),)
+        records = tuple(_scaled(preprocess, scale) for scale in scales.scales)
+    elif (outer := frame(preprocess)) and (dense or (crops and not crops.padding)):
+        records = (replace(preprocess, resize=outer, size=outer),)
     else:
         records = (preprocess,)
     for record in records:
         if not dense and (record.size[0] < size[0] or record.size[1] < size[1]):
             raise UsageError(
                 f"multi_scale: the network gets {size[0]}x{size[1]} pixels, which cannot be cut from images scaled to "
-                f"{record.size[0]}; give lengths of at least {max(size)}"
+                f"{min(record.size)}; give lengths of at least {min(size)}"
             )
         if crops and record.size == size and not crops.padding:
             raise UsageError(
@@ -218,7 +219,9 @@ def _text(view: View) -> str:
     return f"{kind_of(type(view))}({inside})" if inside else kind_of(type(view))
 
 
-def _square(preprocess: "Preprocess", side: int) -> "Preprocess":
-    if side > _LARGEST:
-        raise UsageError(f"multi_scale: expected lengths of at most {_LARGEST} pixels, received {side}")
-    return replace(preprocess, resize=side, size=(side, side))
+def _scaled(preprocess: "Preprocess", short: int) -> "Preprocess":
+    """The record of images whose shorter side has `short` pixels, of the shape that the network gets, uncropped."""
+    if short > _LARGEST:
+        raise UsageError(f"multi_scale: expected lengths of at most {_LARGEST} pixels, received {short}")
+    size = shaped(preprocess.size, short)
+    return replace(preprocess, resize=size if preprocess.fit == "crop" else None, size=size)

@@ -1,6 +1,7 @@
 """What a trained network says about images: files, folders, patterns."""
 
 import glob
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,8 +16,10 @@ from torch import nn
 
 from convsmith.base.errors import BadFile, ConvsmithError, MissingPath, UsageError
 from convsmith.data.examples import Examples
-from convsmith.data.images import EXTENSIONS
-from convsmith.data.preprocess import Preprocess, decode, load, to_size
+from convsmith.data.formats import EXTENSIONS, is_image_name
+from convsmith.data.images import blamed
+from convsmith.data.preprocess import UNFIT, Preprocess, decode, load, to_size
+from convsmith.data.sources.tree import kinds_of, left_out_line, read_tree
 from convsmith.data.views import View
 from convsmith.deploy.onnx import real_images
 from convsmith.engines.choose import CHECKED, automatic, named
@@ -95,13 +98,14 @@ class Predictor(Protocol):
 
 def predict(
     subject: Predictor, pictures: Iterable[Picture], engine: Engine, top: int = 5, views: Sequence[View] = (),
-    threshold: float | None = None, runner: Runner | None = None,
+    threshold: float | None = None, runner: Runner | None = None, most: int | None = None,
 ) -> Iterator[Prediction]:  # fmt: skip
     """Predictions in order, batch by batch; a picture that cannot be read has its error instead of classes.
 
     Probabilities are those of the outputs divided by the subject's temperature, their mean over `views` where there are
     some; classes are ranked by the outputs. A `threshold` (0.5) is for several labels an image. `runner` computes the
-    outputs (`choose_runner`); without one the network runs as it is.
+    outputs (`choose_runner`); without one the network runs as it is. Pictures of up to `most` pixels are decoded
+    whatever that takes.
     """
     if threshold is not None and not subject.multilabel:
         raise UsageError("threshold: is for several labels for each image, and this network chooses one")
@@ -109,15 +113,15 @@ def predict(
         raise UsageError(f"threshold: expected a probability from 0 to 1, received {threshold}")
     least = THRESHOLD if threshold is None else threshold
     if views:
-        look = _through(subject, replace(engine, channels_last=subject.channels_last), views)
+        look = _through(subject, replace(engine, channels_last=subject.channels_last), views, most)
     else:
-        look = _plainly(subject, runner or plain(inference_of(subject), engine, BATCH))
+        look = _plainly(subject, runner or plain(inference_of(subject), engine, BATCH), most)
     for number, group in enumerate(_batches(pictures, look.batch)):
         loaded = [_loaded(picture, look.load) for picture in group]
         arrays = [array for array in loaded if not isinstance(array, str)]
         rows = iter(look.outputs(arrays, number)) if arrays else iter(())
         for picture, array in zip(group, loaded, strict=True):
-            name = str(picture) if isinstance(picture, str | Path) else "image"
+            name = _called(picture)
             if isinstance(array, str):
                 yield Prediction(name, (), array)
             else:
@@ -129,6 +133,7 @@ def predict(
 def choose_runner(
     name: str, subject: Predictor, pictures: Sequence[Picture], engine: Engine, views: Sequence[View] = (),
     validation: Callable[[], Examples] | None = None, say: Callable[[str], None] = lambda text: None,
+    most: int | None = None,
 ) -> Runner | None:  # fmt: skip
     """What computes the outputs for these pictures, by the engine called `name` or by what suits their number.
 
@@ -145,7 +150,7 @@ def choose_runner(
 
     @cache
     def images() -> torch.Tensor:
-        return _samples(subject, pictures, validation, say)
+        return _samples(subject, pictures, validation, say, most)
 
     model = inference_of(subject)
     if name == AUTO:
@@ -171,6 +176,7 @@ def _samples(
     pictures: Sequence[Picture],
     validation: Callable[[], Examples] | None,
     say: Callable[[str], None],
+    most: int | None,
 ) -> torch.Tensor:
     """Real images to check engines on, as inputs of the network."""
     if validation is not None:
@@ -178,33 +184,43 @@ def _samples(
             return real_images(validation(), subject.preprocess, CHECKED)
         except ConvsmithError as error:
             say(f"the validation images are not to be had ({error}); engines are checked on the pictures themselves")
-    loaded = (_loaded(picture, lambda one: load(one, subject.preprocess)) for picture in pictures)
+    loaded = (_loaded(picture, lambda one: load(one, subject.preprocess, most=most)) for picture in pictures)
     arrays = list(islice((array for array in loaded if not isinstance(array, str)), CHECKED))
     if not arrays:
         raise UsageError(f"{pictures[0]}: none of {len(pictures)} pictures can be read, so no engine can be checked")
     return torch.from_numpy(np.stack(arrays))
 
 
-def expand(names: Sequence[str]) -> list[Path]:
-    """The image files that names stand for: files as given, folders searched through, patterns such as `a/*.png`."""
+def expand(names: Sequence[str], say: Callable[[str], None] = lambda text: None) -> list[Path]:
+    """The image files that names stand for: files as given, folders searched through, patterns such as `a/*.png`.
+
+    A folder is searched as training does; what is left out of it is said, and what is no file is refused in its turn.
+    """
     found: list[Path] = []
     for name in names:
         path = Path(name)
         if path.is_dir():
-            inside = sorted(
-                p for p in path.rglob("*") if p.suffix.lower().removeprefix(".") in EXTENSIONS and p.is_file()
-            )
-            if not inside:
-                raise BadFile(path, f"holds no images ({', '.join(EXTENSIONS)})")
-            found += inside
-        elif path.exists():
+            found += _inside(path, say)
+        elif os.path.lexists(path):
             found.append(path)
         else:
             matches = sorted(Path(p) for p in glob.glob(name, recursive=True))
             if not matches:
                 raise MissingPath(f"{name}: no such file, folder or match; give images to look at")
-            found += [p for p in matches if p.is_file()]
+            found += [p for p in matches if not p.is_dir()]
     return found
+
+
+def _inside(folder: Path, say: Callable[[str], None]) -> list[Path]:
+    tree = read_tree(folder)
+    others = tree.all_others()
+    named = [*tree.all_images(), *filter(is_image_name, tree.all_gone())]
+    if not named:
+        none = f"; it holds {kinds_of(others)}" if others else ""
+        raise BadFile(folder, f"holds no images ({', '.join(EXTENSIONS)}){none}")
+    if others:
+        say(f"{folder}: {left_out_line(others, len(named))}")
+    return sorted(folder / name for name in named)
 
 
 @dataclass(frozen=True)
@@ -220,16 +236,18 @@ class _Look:
     temperature: float
 
 
-def _plainly(subject: Predictor, runner: Runner) -> _Look:
+def _plainly(subject: Predictor, runner: Runner, most: int | None) -> _Look:
     """Each picture as the preprocessing has it."""
 
     def outputs(arrays: list[np.ndarray], number: int) -> torch.Tensor:
         return runner(torch.from_numpy(np.stack(arrays)))
 
-    return _Look(lambda picture: load(picture, subject.preprocess), outputs, runner.batch, subject.temperature)
+    return _Look(
+        lambda picture: load(picture, subject.preprocess, most=most), outputs, runner.batch, subject.temperature
+    )
 
 
-def _through(subject: Predictor, engine: Engine, views: Sequence[View]) -> _Look:
+def _through(subject: Predictor, engine: Engine, views: Sequence[View], most: int | None) -> _Look:
     """Each picture through views, whose probabilities are averaged: outputs are then their logarithms."""
     if subject.multilabel:
         raise UsageError("views: are for one label for each image, which this run does not have")
@@ -238,8 +256,9 @@ def _through(subject: Predictor, engine: Engine, views: Sequence[View]) -> _Look
     )
 
     def load_scales(picture: Picture) -> list[np.ndarray]:
-        pixels = decode(picture, subject.preprocess)
-        return [to_size(pixels, record).transpose(2, 0, 1) for record in viewer.records]
+        pixels = decode(picture, subject.preprocess, most=most)
+        with blamed(_called(picture), UNFIT):
+            return [to_size(pixels, record).transpose(2, 0, 1) for record in viewer.records]
 
     def outputs(arrays: list[list[np.ndarray]], number: int) -> torch.Tensor:
         scaled = [torch.from_numpy(np.stack(of_scale)).to(engine.device) for of_scale in zip(*arrays, strict=True)]
@@ -252,6 +271,10 @@ def _batches(pictures: Iterable[Picture], count: int) -> Iterator[tuple[Picture,
     iterator = iter(pictures)
     while group := tuple(islice(iterator, count)):
         yield group
+
+
+def _called(picture: Picture) -> str:
+    return str(picture) if isinstance(picture, str | Path) else "image"
 
 
 def _loaded(picture: Picture, load: Callable[[Picture], Any]) -> Any:

@@ -9,6 +9,7 @@ from convsmith.base.errors import BadFile, MissingPath, UsageError, unknown
 from convsmith.base.files import read_json
 from convsmith.data.advice import may_flip
 from convsmith.data.augmentations import MIRRORS, Crop, Flip
+from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import KNOWN, open_path
 from convsmith.nets.cost import cost
 from convsmith.nets.source import is_network_name
@@ -67,6 +68,11 @@ def for_data(source: str) -> Recipe:
     return unmirrored(_with_source(_by_images(Path(source)), source))
 
 
+def chosen_data(source: str) -> DataOptions:
+    """How a data set is seen where nothing but it is named: what `data stats` says of sizes and colours is of this."""
+    return for_data(source).data
+
+
 def unmirrored(recipe: Recipe) -> Recipe:
     """The recipe without flips where a mirror changes the classes, as far as the name of the data tells."""
     if may_flip(data_name(recipe.data.source)):
@@ -119,7 +125,10 @@ def _by_images(path: Path) -> Recipe:
     photos = RECIPES[OWN_IMAGES]()
     if not path.exists():
         return photos  # opening the data says what is wrong with the name
-    card = open_path(path).card
+    try:
+        card = open_path(path).card
+    except BadFile:
+        return photos  # opening it again, with all options, says what is wrong, or that nothing is
     if card.size is None or max(card.size) > SMALL_SIDE:
         return photos
     many = sum(card.counts.values()) >= MANY_IMAGES

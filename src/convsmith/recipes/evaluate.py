@@ -19,6 +19,8 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.data.relabel import relabelled
 from convsmith.data.restrict import of_classes
 from convsmith.data.sources.opening import open_source
+from convsmith.data.sources.same_names import matched
+from convsmith.data.usable import check_whole
 from convsmith.data.views import View, read_views
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.learned import learned_of
@@ -116,11 +118,13 @@ def evaluate_run(
     engine: EngineOptions | None = None,
     edits: Sequence[str] = (),
     views: str | Sequence[View] = (),
+    max_megapixels: int | None = None,
 ) -> Evaluated:
     """A run's numbers on its own `split` (test where it has one, else val), or on all images of another `source`.
 
     `edits` are made on the trained network first: those that need no training. With `views` (`"ten_crop"`) the answer
-    for an image is the mean of the probabilities of several views of it.
+    for an image is the mean of the probabilities of several views of it. `max_megapixels` is of the other source: the
+    run's own images are read as the run read them.
     """
     subject, views = open_subject(path, checkpoint, edits), read_views(views)
     options, own = data_options_of(subject.run), subject.card.fingerprint
@@ -128,7 +132,7 @@ def evaluate_run(
     if fingerprint == own:  # its training images must not count as new ones
         name, examples = own_split(subject, split, source)
     else:
-        options = replace(options, source=str(source))
+        options = replace(options, source=str(source), max_megapixels=max_megapixels or options.max_megapixels)
         name, examples = f"all of {source}", _other_images(subject, options, split)
     result = _evaluate_subject(subject, examples, options, resolve(engine or EngineOptions()), views)
     return Evaluated(subject, examples, name, result, fingerprint, views)
@@ -292,6 +296,9 @@ def _own_data(subject: Subject, source: str | None) -> Dataset:
 def _other_images(subject: Subject, options: DataOptions, split: Split | None) -> Examples:
     """Images of another source, their labels renumbered to the run's classes by name."""
     source = open_source(options)
+    check_whole(source, skip=options.on_bad == "skip")
+    names = tuple(matched(name, subject.labels, source.card.classes) for name in source.card.classes)
+    source = replace(source, card=replace(source.card, classes=names))
     if options.classes:  # those that the run leaves out of its own data, and those that are not there
         source = of_classes(source, [name for name in options.classes if name in source.card.classes])
     stored = split or next((s for s in ("test", "val") if s in source.splits), "train")

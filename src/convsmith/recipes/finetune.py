@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convsmith.base.durations import Duration
-from convsmith.base.errors import NoChange, UsageError, unknown
+from convsmith.base.errors import BadFile, NoChange, UsageError, unknown
+from convsmith.data.fit import size_word
 from convsmith.data.options import DataOptions, split_shares
+from convsmith.data.preprocess import Preprocess
 from convsmith.data.sources.opening import KNOWN, open_path, open_source
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
@@ -227,12 +229,19 @@ def _from_run(subject: str, source: str) -> Recipe:
     """The run's own way to see images, on its tree as it stands, which has the edits in it."""
     run, recipe = open_run(subject), run_recipe(subject)
     network = network_of(run)
-    height, width = run.record("preprocess")["size"]
-    size = height if height == width else recipe.data.size
+    preprocess = Preprocess.from_json(run.record("preprocess"))
     recipe = replace(
         recipe,
         network=network.source if isinstance(network, Foreign) else subject,
-        data=replace(recipe.data, size=size, group=None, classes=(), images=None, fold=None),
+        data=replace(
+            recipe.data,
+            size=size_word(preprocess.size),
+            fit=preprocess.fit,
+            group=None,
+            classes=(),
+            images=None,
+            fold=None,
+        ),
     )
     return _gentle(recipe, source, subject, _own_rate(recipe))
 
@@ -240,9 +249,9 @@ def _from_run(subject: str, source: str) -> Recipe:
 def _from_bundle(subject: str, source: str) -> Recipe:
     """The recipe that suits the images, on the bundle's tree at its size; how it learned is not in it."""
     bundle = open_bundle(subject)
-    recipe, (height, width) = for_data(source), bundle.preprocess.size
+    recipe, seen = for_data(source), bundle.preprocess
     network = bundle.network.source if isinstance(bundle.network, Foreign) else subject
-    data = replace(recipe.data, size=height if height == width else recipe.data.size)
+    data = replace(recipe.data, size=size_word(seen.size), fit=seen.fit)
     recipe = replace(recipe, network=network, data=data, engine=EngineOptions())
     return _gentle(recipe, source, subject, _rate(bundle.network))
 
@@ -251,7 +260,9 @@ def _from_network(subject: str, source: str, weights: str) -> Recipe:
     """The recipe that suits the images, at the size that the network is made for: the weights know no other."""
     recipe = for_network(subject, source)
     network = _opened(subject, recipe.data)
-    size = max(network.input.spatial, default=None) if isinstance(network, Network) else recipe.data.size
+    size: int | str | None = recipe.data.size
+    if isinstance(network, Network):
+        size = max(network.input.spatial, default=None)
     if subject.startswith(TORCHVISION):
         size = _published_size(subject, weights)
     recipe = replace(recipe, data=replace(recipe.data, size=size), engine=EngineOptions())
@@ -273,7 +284,9 @@ def _published_size(network: str, weights: str) -> int:
 
 def _opened(name: str, data: DataOptions) -> Network | Foreign:
     """What `name` names, as far as it is known before the data; a user's function gets numbers that stand in for it."""
-    numbers = {"classes": 10, "channels": data.channels or 3, "size": data.size or 32} if ".py:" in name else {}
+    numbers = (
+        {"classes": 10, "channels": data.channels or 3, "size": max(data.shape or (32, 32))} if ".py:" in name else {}
+    )
     return open_network(name, **numbers)
 
 
@@ -314,8 +327,11 @@ def _length(source: str, recipe: Recipe) -> Duration:
     path = Path(source)
     if source in KNOWN or not path.exists():
         return Duration(EPOCHS, "ep")
-    counts = open_path(path).card.counts
+    try:
+        counts = open_path(path).card.counts
+    except BadFile:  # which is said when it is opened with all options
+        return Duration(EPOCHS, "ep")
     shares = split_shares(recipe.data.split)
-    images = counts["train"] * (1 if "val" in counts else 1 - shares[1] - (0 if "test" in counts else shares[2]))
+    images = counts.get("train", 0) * (1 if "val" in counts else 1 - shares[1] - (0 if "test" in counts else shares[2]))
     steps = max(1, int(images) // BATCH)  # fewer than a batch make one of all
     return Duration(max(EPOCHS, math.ceil(LEAST_STEPS / steps)), "ep")

@@ -43,7 +43,7 @@ def write_report(run: RunDirectory, plan: Plan, evaluations: Mapping[str, Evalua
         labels=plan.dataset.card.classes,
         recipe=run.record("recipe"),
         environment=run.record("env"),
-        notes=(*plan.notes, *plan.dataset.card.notes),
+        notes=tuple(dict.fromkeys((*plan.notes, *plan.dataset.card.notes))),
     )
     if result is not None and examples is not None:
         report = replace(report, **_evaluated(plan, examples, result))

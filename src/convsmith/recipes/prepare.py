@@ -23,6 +23,7 @@ from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all, evaluation_loader, training_loader
 from convsmith.data.preprocess import Preprocess
+from convsmith.data.shapes import losses, shapes_of
 from convsmith.data.sources.opening import KNOWN
 from convsmith.data.suit import suit_augments
 from convsmith.nets import edits
@@ -102,6 +103,7 @@ def prepare(recipe: Recipe) -> Plan:
     if recipe.quick:
         dataset = _few(dataset)
         notes.append(f"quick: {recipe.length} on at most {QUICK_IMAGES} images of each split; eval counts all of them")
+    notes += losses(shapes_of(dataset.train), dataset.preprocess)
     if note := mirror_note(dataset.card, recipe.augment):
         notes.append(note)
     if note := cache_note(dataset.train, dataset.preprocess, recipe.data.cache):
@@ -128,7 +130,7 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
     network = trained_network(recipe.network) if is_trained(recipe.network) else None
     if not isinstance(network, Network):
         name = recipe.network if network is None else network.source
-        network = open_network(name, **numbers, **({"size": size[0]} if ".py:" in name else {}))
+        network = open_network(name, **numbers, **({"size": _for_function(size)} if ".py:" in name else {}))
     if isinstance(network, Foreign):
         if recipe.edits:
             raise UsageError(f"{recipe.network} is no tree, so it cannot be edited ({', '.join(recipe.edits)})")
@@ -145,6 +147,11 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
     for text in recipe.edits:
         network = edit(network, text)
     return network if recipe.init is None else replace(network, init=recipe.init)
+
+
+def _for_function(size: tuple[int, int]) -> int | tuple[int, int]:
+    """The size as a user's function takes it: the side of a square, else (height, width)."""
+    return size[0] if size[0] == size[1] else size
 
 
 def whole_network(recipe: Recipe, dataset: Dataset) -> Network | None:
@@ -274,8 +281,8 @@ def reopen_data(
         dataset = open_data(recipe.data, split=split, preprocess=Preprocess.from_json(preprocess))
     except MissingPath:
         raise MissingPath(
-            f"{recipe.data.source}: the data of the run {path} is not there any more; put it back, or say where it is "
-            "with --data (eval, export)"
+            f"{recipe.data.source}: the data of the run {path} is not there any more; put it back, or link to where "
+            f"it is now: ln -s NEW {recipe.data.source}; eval and export take --data NEW"
         ) from None
     except UsageError as error:
         raise BadFile(recipe.data.source, str(error)) from None

@@ -1,130 +1,107 @@
-"""Folders of class folders, with or without train/val/test folders above them."""
+"""Folders of class folders, with or without folders of splits above (or below) them."""
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from convsmith.base.errors import BadFile
 from convsmith.data.examples import FileExamples
-from convsmith.data.images import EXTENSIONS
+from convsmith.data.findings import Finding
+from convsmith.data.formats import is_unread_picture
 from convsmith.data.sources import fingerprint
-from convsmith.data.sources.source import SPLIT_NAMES, SPLITS, Origin, Source, file_source
+from convsmith.data.sources.layout import Layout
+from convsmith.data.sources.same_names import equal_names, matched
+from convsmith.data.sources.source import Origin, Source, file_source
+from convsmith.data.sources.tree import Tree, kinds_of, left_out_line
+
+Files = dict[str, dict[str, list[str]]]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What lies in a folder: for each split its folder and, by class, the images; and the files left out."""
+def open_folder(root: Path, origin: Origin, layout: Layout) -> Source:
+    """The source of a folder: classes are the sorted names of the class folders that hold images, in any split.
 
-    folders: dict[str, Path]
-    files: dict[str, dict[str, tuple[str, ...]]]
-    others: tuple[str, ...]
-
-
-def is_folder(root: Path) -> bool:
-    """Whether `root` holds folders that hold, at some depth, an image."""
-    return any(_is_image(name) for child in _folders(root) for name, _ in _walk(child))
-
-
-def scan(root: Path) -> Layout:
-    """Every file below `root`; paths are relative to `root`, with slashes, in byte order. Nothing is opened."""
-    folders = _split_folders(root)
-    files: dict[str, dict[str, tuple[str, ...]]] = {}
-    others: list[str] = []
-    for split, folder in folders.items():
-        files[split] = {}
-        for child in _folders(folder):
-            found = sorted((path.relative_to(root).as_posix() for _, path in _walk(child)), key=os.fsencode)
-            files[split][child.name] = tuple(name for name in found if _is_image(name))
-            others += [name for name in found if not _is_image(name)]
-        others += [p.relative_to(root).as_posix() for p in _children(folder) if p.is_file()]
-    return Layout(folders, files, tuple(others))
-
-
-def open_folder(root: Path, origin: Origin) -> Source:
-    """The source of a folder; classes are the sorted names of the class folders and must agree between splits."""
-    layout = scan(root)
-    classes = tuple(sorted(layout.files["train"]))
-    _check(root, layout, classes)
+    Whether training can use it is judged later, as an evaluation asks for less.
+    """
+    top = root / layout.tree.place
+    files, findings, notes = _class_files(top, layout)
+    classes = tuple(sorted({name for found in files.values() for name in found}))
     splits: dict[str, FileExamples] = {}
-    for split, found in layout.files.items():
-        files = tuple(file for name in classes for file in found[name])
-        labels = np.repeat(np.arange(len(classes)), [len(found[name]) for name in classes])
-        splits[split] = FileExamples(root, files, labels.astype(np.int64))
-    notes = (_left_out(layout.others),) if layout.others else ()
-    return file_source(origin, classes, splits, fingerprint.of_files(splits), notes)
+    for split, found in files.items():
+        names = tuple(file for name in classes for file in found.get(name, ()))
+        labels = np.repeat(np.arange(len(classes)), [len(found.get(name, ())) for name in classes])
+        if names:
+            splits[split] = FileExamples(top, names, labels.astype(np.int64))
+    others = layout.tree.all_others()
+    findings += _findings(root, layout, others, classes)
+    images = sum(len(examples) for examples in splits.values())
+    notes += [left_out_line(others, images)] if others else []
+    gone = layout.tree.all_gone()
+    notes += [f"{len(gone):,} links to nothing are left out ({gone[0]})"] if gone else []
+    source = file_source(origin, classes, splits, fingerprint.of_files(splits), (*layout.notes, *notes))
+    card = replace(source.card, layout=layout.words)
+    return replace(source, card=card, findings=(*source.findings, *findings), path=str(top))
 
 
-def _check(root: Path, layout: Layout, classes: tuple[str, ...]) -> None:
-    if set(classes) in ({"images", "masks"}, {"images", "labels"}):
-        raise BadFile(root, "this looks like image and mask folders, for segmentation; expected one folder per class")
-    if len(classes) < 2:
-        found = f"only {classes[0]!r}" if classes else "none"
-        raise BadFile(layout.folders["train"], f"expected at least two class folders, found {found}")
-    for split, folder in layout.folders.items():
-        missing = sorted(set(classes) - set(layout.files[split]))
-        extra = sorted(set(layout.files[split]) - set(classes))
-        if missing or extra:
-            says = [f"{what} {', '.join(n)}" for what, n in (("lacks", missing), ("has besides", extra)) if n]
-            raise BadFile(
-                folder, f"its class folders differ from those of {layout.folders['train']}: {'; '.join(says)}"
-            )
-        for name in classes:
-            if not layout.files[split][name]:
-                raise BadFile(folder / name, f"this class folder has no image; expected {', '.join(EXTENSIONS)} files")
+def _class_files(top: Path, layout: Layout) -> tuple[Files, list[Finding], list[str]]:
+    """The images of each split and class below `top`; the names of classes are those of train, in its Unicode form."""
+    files: Files = {}
+    findings: list[Finding] = []
+    notes: list[str] = []
+    for split, folders in layout.splits.items():
+        known = files.get("train", {})
+        files[split] = {}
+        for name, tree in folders.items():
+            place = _below(layout.tree, tree)
+            if not tree.count:
+                findings.append(_empty(top / place, name, tree))
+                continue
+            own = matched(name, known, folders)
+            if own != name:
+                notes.append(f"{place}: taken for the class {own}, whose name is the same but for its Unicode form")
+            files[split][own] = [_within(layout.tree, image) for image in tree.all_images()]
+    notes += [f"{Path(f.file).name}: no image, left out" for f in findings if f.kind == "empty_class"]
+    notes += _lacking(files)
+    return files, findings, notes
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    children = {child.name: child for child in _folders(root)}
-    named = [name for name in children if name.lower() in SPLIT_NAMES]
-    stray = [name for name in children if name not in named]
-    # One such name among others may be a class (trains, buses); two are splits.
-    if stray and len(named) > 1:
-        raise BadFile(root, f"{stray[0]} lies beside the splits {', '.join(named)}; move it away, or into a split")
-    if stray or not named:
-        return {"train": root}
-    if not any(name.lower() == "train" for name in children):
-        raise BadFile(root, f"expected a folder train beside {', '.join(children)}")
-    found: dict[str, Path] = {}
-    for name, child in children.items():
-        split = SPLIT_NAMES[name.lower()]
-        if split in found:
-            raise BadFile(root, f"expected one folder for {split}, found {found[split].name} and {name}")
-        found[split] = child
-    return {split: found[split] for split in SPLITS if split in found}
+def _lacking(files: Files) -> list[str]:
+    """What is said of splits that have no image of some class."""
+    train = files.get("train", {})
+    lines: list[str] = []
+    for split, found in files.items():
+        lacks = sorted(set(train) - set(found))
+        if split != "train" and lacks and found:
+            more = f" and {len(lacks) - 6} more" if len(lacks) > 6 else ""
+            lines.append(f"{split} has no image of {', '.join(lacks[:6])}{more}")
+    return lines
 
 
-def _left_out(others: tuple[str, ...]) -> str:
-    kinds = sorted({os.path.splitext(name)[1].lower() or "without extension" for name in others})
-    return f"{len(others)} files that are not images by their extension left out ({', '.join(kinds[:6])})"
+def _empty(folder: Path, name: str, tree: Tree) -> Finding:
+    others = tree.all_others()
+    pictures = [other for other in others if is_unread_picture(other)]
+    if pictures:
+        what = f"none of its {len(others):,} files is an image that is read ({kinds_of(others)})"
+        return Finding(str(folder), "refused", f"{what}; convert them to .jpg or .png, or move the folder away")
+    return Finding(str(folder), "empty_class", "has no image: left out")
 
 
-def _is_image(name: str) -> bool:
-    return name.rpartition(".")[2].lower() in EXTENSIONS and "." in name
+def _findings(root: Path, layout: Layout, others: Sequence[str], classes: Sequence[str]) -> list[Finding]:
+    """What `data check` lists of a layout."""
+    found = [Finding(str(root / name), "left_out", "not an image by its extension") for name in others]
+    gone = "is a link to nothing, or no file"
+    found += [Finding(str(root / name), "missing", gone) for name in layout.tree.all_gone()]
+    for tree in layout.loose:
+        count = len(tree.images) or tree.count
+        found.append(Finding(str(root / tree.place), "left_out", f"{count:,} images lie in it, in no class folder"))
+    if junk := layout.tree.all_junk():
+        found.append(Finding(str(root), "left_out", f"{junk} files and folders that systems leave behind"))
+    return found + [Finding(str(root), "odd", line) for line in equal_names(classes)]
 
 
-def _children(folder: Path) -> list[Path]:
-    try:
-        found = sorted(folder.iterdir(), key=lambda path: os.fsencode(path.name))
-    except OSError as error:
-        raise BadFile(folder, f"cannot be listed ({error.strerror})") from None
-    return [path for path in found if not path.name.startswith(".")]
+def _below(top: Tree, tree: Tree) -> str:
+    return _within(top, tree.place)
 
 
-def _folders(folder: Path) -> list[Path]:
-    return [path for path in _children(folder) if path.is_dir()]
-
-
-def _walk(folder: Path, seen: frozenset[tuple[int, int]] = frozenset()) -> Iterator[tuple[str, Path]]:
-    # Links are followed, as class folders often are links; `seen` holds the folders above, so that a loop ends.
-    status = folder.stat()
-    key = (status.st_dev, status.st_ino)
-    if key in seen:
-        return
-    for child in _children(folder):
-        if child.is_dir():
-            yield from _walk(child, seen | {key})
-        else:
-            yield child.name, child
+def _within(top: Tree, place: str) -> str:
+    return place.removeprefix(f"{top.place}/") if top.place else place

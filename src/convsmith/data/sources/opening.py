@@ -1,27 +1,35 @@
 """From what a user names to a source: known names, and paths whose kind is recognised from what lies there."""
 
-import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from convsmith.base.errors import BadFile, MissingPath, nearest
 from convsmith.base.table import Table
 from convsmith.data.card import Card
+from convsmith.data.examples import allow
 from convsmith.data.options import DataOptions
 from convsmith.data.sources import names
+from convsmith.data.sources.archives import is_archive, unpacked
 from convsmith.data.sources.cifar import download_cifar, is_cifar10, is_cifar100, open_cifar10, open_cifar100
 from convsmith.data.sources.digits import open_digits
 from convsmith.data.sources.download import download
-from convsmith.data.sources.folder import is_folder, open_folder
+from convsmith.data.sources.folder import open_folder
+from convsmith.data.sources.folder_tables import beside_line, find_tables, is_table
 from convsmith.data.sources.idx import is_idx, open_idx
+from convsmith.data.sources.layout import Layout, find_layout
 from convsmith.data.sources.parquet import is_parquet, open_parquet
 from convsmith.data.sources.source import Origin, Source
-from convsmith.data.sources.table import is_table, open_table
+from convsmith.data.sources.table import open_tables
+from convsmith.data.sources.tree import read_tree
+from convsmith.data.sources.unknown import found_file, found_folder
+from convsmith.report.text import clean
 
 _LOOKED_FOR = (
     "class folders with images, train/val/test folders of class folders, IDX files (train-images-idx3-ubyte), "
-    "CIFAR binary files (data_batch_1.bin or train.bin), a CSV file of images and labels, Parquet files"
+    "CIFAR binary files (data_batch_1.bin or train.bin), a CSV file of images and labels, Parquet files, "
+    "a zip or tar of these"
 )
 _KINDS = {
     "digits": "bundled digits",
@@ -32,14 +40,12 @@ _KINDS = {
     "folder": "folder of class folders",
     "table": "table of images and labels",
 }
-_OPENERS: dict[str, Callable[[Path, Origin], Source]] = {
-    "parquet": open_parquet,
-    "idx": open_idx,
-    "cifar10": open_cifar10,
-    "cifar100": open_cifar100,
-    "folder": open_folder,
-    "table": open_table,
+_ARRAYS: dict[str, tuple[Callable[[Path], bool], Callable[[Path, Origin], Source]]] = {
+    "idx": (is_idx, open_idx),
+    "cifar10": (is_cifar10, open_cifar10),
+    "cifar100": (is_cifar100, open_cifar100),
 }
+SHOWN = 6  # classes that are named
 
 
 def _open_mnist() -> Source:
@@ -97,51 +103,79 @@ def open_source(options: DataOptions) -> Source:
         raise MissingPath(
             f"no such path, and no data set of this name: {text!r}; {hint}; a folder of yours: --data PATH"
         )
-    return open_path(path)
+    source = open_path(path, options)
+    if options.max_megapixels is None:
+        return source
+    most = options.max_megapixels * 1_000_000
+    return replace(source, splits={split: allow(examples, most) for split, examples in source.splits.items()})
 
 
-def open_path(path: Path) -> Source:
-    """The source that lies at `path`, its kind told by the files there."""
-    kind = recognise(path)
-    name = path.stem if path.is_file() else path.resolve().name
-    return _OPENERS[kind](path, Origin(name, kind, source=f"local files in {name}"))
+def open_path(path: Path, options: DataOptions | None = None) -> Source:
+    """The source that lies at `path`, its kind told by the files there; of an archive, by the files in it."""
+    options = options or DataOptions(source=str(path))
+    if not is_archive(path):
+        name = path.stem if path.is_file() else path.resolve().name
+        return _open(path, name, options)
+    folder, line = unpacked(path)
+    source = _open(folder, path.name.partition(".")[0] or path.name, options)
+    return replace(source, card=replace(source.card, notes=(line, *source.card.notes)))
 
 
-def recognise(path: Path) -> str:
-    """The kind of what lies at `path`: parquet, table, idx, cifar10, cifar100 or folder. Raises BadFile."""
+def _open(path: Path, name: str, options: DataOptions) -> Source:
+    def origin(kind: str) -> Origin:
+        return Origin(name, kind, source=f"local files in {name}")
+
     if is_parquet(path):
-        return "parquet"
+        return open_parquet(path, origin("parquet"))
     if is_table(path):
-        return "table"
-    if path.is_dir():
-        for kind, is_kind in (
-            ("idx", is_idx),
-            ("cifar10", is_cifar10),
-            ("cifar100", is_cifar100),
-            ("folder", is_folder),
-        ):
-            if is_kind(path):
-                return kind
-    raise BadFile(path, f"no data set recognised; looked for {_LOOKED_FOR}; found {_found(path)}")
+        return open_tables(path, {path: "train"}, origin("table"), options.labels)
+    if not path.is_dir():
+        raise BadFile(path, f"no data set recognised: found {found_file(path)}; looked for {_LOOKED_FOR}")
+    for kind, (is_kind, opener) in _ARRAYS.items():
+        if is_kind(path):
+            return opener(path, origin(kind))
+    return _open_folder(path, origin, options)
+
+
+def _open_folder(path: Path, origin: Callable[[str], Origin], options: DataOptions) -> Source:
+    """Class folders, where they lie in the folder itself; else the tables there; else what folders there are."""
+    tree = read_tree(path)
+    layout: Layout | None = None
+    refusal: BadFile | None = None
+    try:
+        layout = find_layout(path, tree, options.classes)
+    except BadFile as error:
+        refusal = error
+    several = layout is not None and len(layout.class_names()) > 1
+    if layout is None or layout.tree is not tree or not several:
+        tables = find_tables(path, tree, deeper=not several)
+        if tables is not None:
+            source = open_tables(path, tables.paths, origin("table"), options.labels)
+            card = replace(source.card, layout=tables.words, notes=(*tables.notes, *source.card.notes))
+            return replace(source, card=card)
+    if refusal is not None:
+        raise refusal
+    if layout is None:
+        raise BadFile(path, f"no data set recognised: found {found_folder(path, tree)}; looked for {_LOOKED_FOR}")
+    source = open_folder(path, origin("folder"), layout)
+    line = beside_line(path, layout.tree)
+    return replace(source, card=replace(source.card, notes=(*source.card.notes, line))) if line else source
 
 
 def describe(card: Card) -> str:
-    """What was recognised, in one line: `folder of class folders: 3 classes, 120 images (train 100, test 20)`."""
+    """What was recognised, in one line: `split folders Train, Test: 2 classes (cat, dog), 120 images (...)`."""
     total = sum(card.counts.values())
-    several = " (several to an image)" if card.multilabel else ""
-    line = f"{_KINDS.get(card.kind, card.kind)}: {len(card.classes)} classes{several}, {total:,} images"
+    what = card.layout or _KINDS.get(card.kind, card.kind)
+    line = f"{what}: {len(card.classes)} classes{_named(card)}, {total:,} images"
     if len(card.counts) > 1:
         line += f" ({', '.join(f'{split} {count:,}' for split, count in card.counts.items())})"
     return line
 
 
-def _found(path: Path) -> str:
-    if not path.is_dir():
-        return f"a file of {path.stat().st_size} bytes; give its folder, a Parquet file or a CSV file"
-    entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-    if not entries:
-        return "an empty folder"
-    shown = ", ".join(entry.name + ("/" if entry.is_dir() else "") for entry in entries[:6])
-    table = next((entry.path for entry in entries if is_table(Path(entry.path))), None)
-    hint = f"; a table of images and labels is named itself: --data {table}" if table else ""
-    return shown + (f" and {len(entries) - 6} more" if len(entries) > 6 else "") + hint
+def _named(card: Card) -> str:
+    """The classes, or the first of many, and whether an image may have several, in brackets."""
+    told = ["several to an image"] if card.multilabel else []
+    if card.kind in ("folder", "table", "parquet") and card.classes:
+        shown = card.classes if len(card.classes) <= SHOWN else (*card.classes[:3], "...")
+        told.insert(0, ", ".join(clean(name, 40) for name in shown))
+    return f" ({'; '.join(told)})" if told else ""

@@ -1,90 +1,157 @@
-"""Parquet files in the layout of Hugging Face data sets: `image` as bytes (with a path), `label` as a number."""
+"""Parquet files in the layout of Hugging Face data sets: images as bytes or by path, labels as numbers or texts."""
 
 import json
-import re
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convsmith.base.errors import BadFile, MissingExtra
-from convsmith.data.examples import Encoded, EncodedExamples
+from convsmith.data.examples import Encoded, EncodedExamples, FileExamples
+from convsmith.data.findings import Finding
 from convsmith.data.sources import fingerprint, names
-from convsmith.data.sources.source import SPLITS, Origin, Source, file_source
+from convsmith.data.sources.parquet_files import is_parquet, shards
+from convsmith.data.sources.places import Places
+from convsmith.data.sources.source import Origin, Source, file_source
 
-_SHARD = re.compile(r"^(train|test|val|valid|validation)(?:-(\d{5})-of-(\d{5})(?:-[0-9a-f]+)?)?\.parquet$")
-_IMAGE_COLUMNS = ("image", "img")
-_LABEL_COLUMNS = ("label", "labels", "fine_label")
+__all__ = ["is_parquet", "open_parquet"]
+_IMAGE_COLUMNS = ("image", "img", "image_bytes", "bytes", "picture", "photo")
+_PATH_COLUMNS = ("file_name", "filename", "file", "path", "image_path", "img_path", "filepath", "file_path")
+_LABEL_COLUMNS = (
+    "label",
+    "labels",
+    "fine_label",
+    "target",
+    "class",
+    "category",
+    "class_name",
+    "label_name",
+    "class_label",
+)
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether `path` is a Parquet file or a folder that holds some, itself or in `data/`."""
-    if path.is_file():
-        return path.suffix == ".parquet"
-    return bool(_files(path))
+@dataclass(frozen=True)
+class _Part:
+    """A split as read: its images as bytes, or the file and the text of each path; and the labels, and their names."""
+
+    encoded: Encoded | None
+    paths: list[tuple[Path, str]]
+    labels: list[int] | list[str]
+    stated: tuple[str, ...]
 
 
 def open_parquet(path: Path, origin: Origin) -> Source:
-    """The source of one file or of a folder's shards; the encoded images are held in memory as they are."""
-    shards = {"train": [path]} if path.is_file() else _shards(path)
-    splits: dict[str, EncodedExamples] = {}
-    stated: tuple[str, ...] = ()
-    for split in (s for s in SPLITS if s in shards):
-        encoded, labels, found = _read(shards[split])
-        stated = stated or found
-        splits[split] = EncodedExamples(encoded, labels, f"{shards[split][0]}", np.arange(len(labels)))
-    count = 1 + max(int(examples.labels.max()) for examples in splits.values())
+    """The source of one file or of a folder's shards; encoded images are held in memory as they are.
+
+    Images that the files name by their paths are read from there: they lie below the file's folder, or beside it.
+    """
+    files = {"train": [path]} if path.is_file() else shards(path)
+    parts = {split: _read(found) for split, found in files.items()}
+    classes = _classes(path, parts)
+    numbers = {name: number for number, name in enumerate(classes)}
+    labels = {
+        split: np.asarray(
+            [numbers[label] if isinstance(label, str) else label for label in part.labels], dtype=np.int64
+        )
+        for split, part in parts.items()
+    }
+    if any(part.encoded is None for part in parts.values()):
+        return _by_paths(path, origin, classes, parts, labels)
+    splits = {
+        split: EncodedExamples(part.encoded, labels[split], f"{files[split][0]}", np.arange(len(labels[split])))
+        for split, part in parts.items()
+        if part.encoded is not None
+    }
+    return replace(file_source(origin, classes, splits, fingerprint.of_encoded(splits)), path=str(path))
+
+
+def _classes(path: Path, parts: Mapping[str, _Part]) -> tuple[str, ...]:
+    """The names in the metadata; else the texts that labels are, in order; else those of a known set, or numbers."""
+    kinds = {type(label) for part in parts.values() for label in part.labels}
+    if kinds == {int, str}:
+        raise BadFile(path, "has labels that are numbers in one file and texts in another; expected one kind")
+    if kinds == {str}:
+        return tuple(sorted({str(label) for part in parts.values() for label in part.labels}))
+    stated = next((part.stated for part in parts.values() if part.stated), ())
+    count = 1 + max(int(label) for part in parts.values() for label in part.labels)
     if stated and count > len(stated):
         raise BadFile(path, f"label {count - 1} has no name: the file's metadata names {len(stated)} classes")
-    folder = path.stem if path.is_file() else path.resolve().name
-    classes = stated or names.class_names(folder, count)
-    return file_source(origin, classes, splits, fingerprint.of_encoded(splits))
+    return stated or names.class_names(path.stem if path.is_file() else path.resolve().name, count)
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.parquet")) or sorted((folder / "data").glob("*.parquet"))
+def _by_paths(
+    path: Path, origin: Origin, classes: tuple[str, ...], parts: Mapping[str, _Part], labels: Mapping[str, np.ndarray]
+) -> Source:
+    """The source of images that the files name."""
+    root = path.parent if path.is_file() else path
+    places: dict[Path, Places] = {}
+    splits: dict[str, FileExamples] = {}
+    findings: list[Finding] = []
+    for split, part in parts.items():
+        if part.encoded is not None:
+            raise BadFile(path, f"{split} has images as bytes, and another split has paths; expected one kind")
+        found: list[tuple[str, int]] = []
+        for (file, text), label in zip(part.paths, labels[split].tolist(), strict=True):
+            own = places.setdefault(file.parent, Places(file.parent))
+            place, wrong = own.find(text, split)
+            if place:
+                found.append((os.path.normpath(os.path.join(os.path.relpath(file.parent, root), place)), label))
+            else:
+                findings.append(Finding(str(file), "table" if wrong else "missing", wrong or f"{text} is not there"))
+        if found:
+            found.sort(key=lambda item: os.fsencode(item[0]))
+            splits[split] = FileExamples(
+                root, tuple(f for f, _ in found), np.asarray([n for _, n in found], dtype=np.int64)
+            )
+    if not splits:
+        raise BadFile(findings[0].file, f"{findings[0].detail}; none of the images that it names is")
+    notes = tuple(note for own in places.values() if (note := own.note()))
+    source = file_source(origin, classes, splits, fingerprint.of_files(splits, classes), notes)
+    return replace(source, findings=(*source.findings, *findings), path=str(path))
 
 
-def _shards(folder: Path) -> dict[str, list[Path]]:
-    files = _files(folder)
-    if len(files) == 1 and not _SHARD.match(files[0].name):
-        return {"train": files}
-    found: dict[str, list[Path]] = {}
-    for file in files:
-        match = _SHARD.match(file.name)
-        if not match:
-            raise BadFile(file, "expected a name such as train.parquet, val.parquet or test-00000-of-00002.parquet")
-        split = "val" if match[1].startswith("val") else match[1]
-        found.setdefault(split, []).append(file)
-    for shards in found.values():
-        counts = {m[3] for file in shards if (m := _SHARD.match(file.name))}
-        wanted = int(next(iter(counts)) or 1)
-        if len(counts) > 1 or len(shards) != wanted:
-            have = ", ".join(file.name for file in shards)
-            raise BadFile(shards[0], f"expected all {wanted} shards of this split and nothing else, found {have}")
-    if "train" not in found:
-        raise BadFile(folder, f"expected a train split, found {', '.join(found)}")
-    return found
-
-
-def _read(files: list[Path]) -> tuple[Encoded, np.ndarray, tuple[str, ...]]:
+def _read(files: list[Path]) -> _Part:
     blobs: list[np.ndarray] = []
     lengths: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
+    labels: list[Any] = []
     paths: list[str] = []
+    named: list[tuple[Path, str]] = []
     stated: tuple[str, ...] = ()
     for file in files:
         table = _table(file)
-        image, label = _column(file, table, _IMAGE_COLUMNS), _column(file, table, _LABEL_COLUMNS)
+        image = _column(file, table, (*_IMAGE_COLUMNS, *_PATH_COLUMNS))
+        label = _column(file, table, _LABEL_COLUMNS)
         stated = stated or _stated(table.schema.metadata, label)
         for chunk in (c for c in table.column(image).chunks if len(c)):
+            if (texts := _texts(chunk)) is not None:
+                named += [(file, text) for text in texts]
+                continue
             blob, length = _bytes(file, chunk)
             blobs.append(blob)
             lengths.append(length)
             paths += _paths(chunk)
-        labels.append(_labels(file, table.column(label)))
+        labels += _labels(file, table.column(label))
+    if named and blobs:
+        raise BadFile(files[0], "has images as bytes and images by path; expected one kind")
+    if named:
+        return _Part(None, named, labels, stated)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    return Encoded(np.concatenate(blobs), offsets, tuple(paths)), np.concatenate(labels), stated
+    return _Part(Encoded(np.concatenate(blobs), offsets, tuple(paths)), [], labels, stated)
+
+
+def _texts(chunk: Any) -> list[str] | None:
+    """The paths of a chunk's images, where it holds no bytes; None where it does."""
+    if str(chunk.type) in ("string", "large_string"):
+        return [text or "" for text in chunk.to_pylist()]
+    if _has(chunk, "bytes") and _has(chunk, "path"):
+        content = chunk.field("bytes")
+        paths = _paths(chunk)
+        if content.null_count == len(content) and all(paths):
+            return paths
+    return None
 
 
 def _table(file: Path) -> Any:
@@ -95,7 +162,7 @@ def _table(file: Path) -> Any:
         raise MissingExtra("pyarrow", "stream") from None
     try:
         schema = pq.read_schema(file)
-        wanted = [name for name in schema.names if name in (*_IMAGE_COLUMNS, *_LABEL_COLUMNS)]
+        wanted = [n for n in schema.names if n in (*_IMAGE_COLUMNS, *_PATH_COLUMNS, *_LABEL_COLUMNS)]
         table = pq.read_table(file, columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise BadFile(file, f"cannot be read as Parquet ({str(error).splitlines()[0]})") from None
@@ -108,8 +175,11 @@ def _column(file: Path, table: Any, names_wanted: tuple[str, ...]) -> str:
     for name in names_wanted:
         if name in table.column_names:
             return name
-    raise BadFile(file, f"expected a column {' or '.join(names_wanted)}; of the columns it needs it has only "
-                        f"{', '.join(table.column_names) or 'none'}")  # fmt: skip
+    raise BadFile(
+        file,
+        f"expected a column {' or '.join(names_wanted[:3])}; of the columns it needs it has only "
+        f"{', '.join(table.column_names) or 'none'}",
+    )
 
 
 def _bytes(file: Path, chunk: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -135,12 +205,18 @@ def _has(chunk: Any, field: str) -> bool:
     return str(chunk.type).startswith("struct<") and chunk.type.get_field_index(field) >= 0
 
 
-def _labels(file: Path, column: Any) -> np.ndarray:
+def _labels(file: Path, column: Any) -> list[int] | list[str]:
+    """The labels as whole numbers, else as texts."""
     values = column.to_pylist()
+    if values and all(isinstance(value, str) and value.strip() for value in values):
+        return [value.strip() for value in values]
+    if values and all(type(value) is bool for value in values):
+        return [str(value).lower() for value in values]
+    values = [int(value) if type(value) is float and value.is_integer() else value for value in values]
     if not all(type(value) is int and value >= 0 for value in values):
         wrong = next(value for value in values if type(value) is not int or value < 0)
-        raise BadFile(file, f"expected labels that are whole numbers of at least 0, found {wrong!r}")
-    return np.asarray(values, dtype=np.int64)
+        raise BadFile(file, f"expected labels that are texts or whole numbers of at least 0, found {wrong!r:.60}")
+    return [int(value) for value in values]
 
 
 def _stated(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...]:

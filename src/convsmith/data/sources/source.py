@@ -16,11 +16,8 @@ from convsmith.data.examples import (
     images_of_classes,
     spread,
 )
+from convsmith.data.findings import Finding
 from convsmith.data.images import upright_size
-
-SPLITS = ("train", "val", "test")
-# What folders, and cells of a table, call them.
-SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 # A card needs the size and the mode of the images; of files the headers of this many per split are read.
 HEADERS = 512
@@ -30,10 +27,15 @@ _GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
 
 @dataclass(frozen=True)
 class Source:
-    """Where images come from: the card, and the examples of each stored split (`train`, `val`, `test`)."""
+    """Where images come from: the card, and the examples of each stored split (`train`, `val`, `test`).
+
+    `findings` are what is wrong or odd about it apart from its images; `path` is what errors call it.
+    """
 
     card: Card
     splits: dict[str, Examples]
+    findings: tuple[Finding, ...] = ()
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ def array_source(
     return Source(_card(origin, classes, splits, channels, (height, width), fingerprint, notes), dict(splits))
 
 
+def empty_card(origin: Origin) -> Card:
+    """The card of a source without a single image, which has findings alone."""
+    return _card(origin, (), {}, 3, None, "", ())
+
+
 def file_source(
     origin: Origin,
     classes: tuple[str, ...],
@@ -64,15 +71,17 @@ def file_source(
 ) -> Source:
     """The source of encoded images; their size and colour are those of a sample of headers."""
     sizes, modes, unread = _headers(splits)
+    findings: tuple[Finding, ...] = ()
     if not sizes:
         name = next(iter(splits.values())).name(0)
-        raise BadFile(name, f"none of the {unread} images that were looked at can be read; `data check` lists why")
+        none = f"none of the {unread} images that were looked at can be read; `data check` lists why"
+        findings = (Finding(name, "refused", none),)
     size = next(iter(sizes)) if len(sizes) == 1 else None
-    channels = 1 if all(mode in _GREY for mode in modes if mode != "turned") else 3
+    channels = 1 if modes and all(mode in _GREY for mode in modes if mode != "turned") else 3
     read = sum(count for mode, count in modes.items() if mode != "turned")
-    found = (*notes, *_mode_notes(modes, channels, read))
+    found = (*notes, *_mode_notes(modes, read))
     known = {split: _known(examples, origin, fingerprint, split) for split, examples in splits.items()}
-    return Source(_card(origin, classes, splits, channels, size, fingerprint, found), known)
+    return Source(_card(origin, classes, splits, channels, size, fingerprint, found), known, findings)
 
 
 def _known(examples: FileExamples | EncodedExamples, origin: Origin, fingerprint: str, split: str) -> Examples:
@@ -128,15 +137,11 @@ def _headers(
     return sizes, modes, unread
 
 
-def _mode_notes(modes: dict[str, int], channels: int, read: int) -> list[str]:
-    wide = sum(count for mode, count in modes.items() if mode.startswith("I"))
-    alpha = sum(modes.get(mode, 0) for mode in ("LA", "RGBA", "PA"))
+def _mode_notes(modes: dict[str, int], read: int) -> list[str]:
+    """What is converted; what is lost or added by it is said of the training images, by `shapes.losses`."""
     told = [
         (modes.get("P", 0), "palette images are converted to colour"),
         (modes.get("CMYK", 0), "CMYK images are converted to RGB"),
-        (wide, "16-bit images are scaled to 8 bit"),
-        (alpha, "images with alpha are laid on white"),
         (modes.get("turned", 0), "images are turned by their EXIF orientation"),
-        (modes.get("L", 0) if channels == 3 else 0, "grey images get three equal channels"),
     ]
     return [f"{what} ({count} of {read} headers that were read)" for count, what in told if count]

@@ -1,68 +1,90 @@
-"""A CSV file of images and labels: one label or several for each image, in a cell or as columns of 0 and 1."""
+"""Tables of images and labels: one label or several for each image, in a cell or as columns of 0 and 1."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from convsmith.base.errors import BadFile
 from convsmith.data.examples import FileExamples
+from convsmith.data.findings import Finding
 from convsmith.data.sources import fingerprint
-from convsmith.data.sources.rows import SEPARATORS, Row, Rows, read_rows
-from convsmith.data.sources.source import SPLITS, Origin, Source, file_source
+from convsmith.data.sources.places import links_out
+from convsmith.data.sources.rows import SEPARATORS, Labels, Row, Rows, read_rows
+from convsmith.data.sources.same_names import equal_names
+from convsmith.data.sources.source import Origin, Source, empty_card, file_source
+from convsmith.data.sources.split_names import SPLITS
 
 # Targets of several labels are a byte for each image and class.
 MOST_TARGETS = 4_000_000_000
 
 
-def is_table(path: Path) -> bool:
-    """Whether `path` is a file that is called a table."""
-    return path.is_file() and path.suffix.lower() in (".csv", ".tsv")
+def open_tables(root: Path, tables: Mapping[Path, str], origin: Origin, labels: Labels = "auto") -> Source:
+    """The source of one table, or of one for each split; `root` is what errors call it.
 
-
-def open_table(path: Path, origin: Origin) -> Source:
-    """The source of a table; the paths in it are relative to its folder, and images are in the order of their paths."""
-    table = read_rows(path)
-    if table.problems:
-        first, more = table.problems[0], len(table.problems) - 1
-        others = f" (and {more:,} rows more; `convsmith data check {path}` lists them)" if more else ""
-        raise BadFile(path, f"line {first.line}: {first.detail}{others}")
-    classes = table.columns or _classes(table.rows)
-    _check(path, table, classes)
+    The paths in a table are relative to its folder, and images are in the order of their paths. Rows with a problem are
+    left out of it, and told of by its findings.
+    """
+    folder = next(iter(tables)).parent if len(tables) == 1 else root
+    table = _joined([_placed(read_rows(path, labels, split), path.parent, folder) for path, split in tables.items()])
+    classes = _classes(table)
+    if table.several and len(table.rows) * len(classes) > MOST_TARGETS:
+        raise BadFile(root, f"{len(table.rows):,} images times {len(classes):,} classes are more than can be held")
+    if not table.rows:
+        card = empty_card(origin)
+        return Source(card, {}, table.problems, str(root))
     splits: dict[str, FileExamples] = {}
     for split in SPLITS:
         rows = sorted((row for row in table.rows if row.split == split), key=lambda row: os.fsencode(row.file))
         if rows:
-            splits[split] = FileExamples(path.parent, tuple(r.file for r in rows), _targets(rows, classes, table))
-    return file_source(origin, classes, splits, fingerprint.of_files(splits, classes), _notes(table, classes))
+            splits[split] = FileExamples(folder, tuple(r.file for r in rows), _targets(rows, classes, table))
+    notes = (*_notes(table, classes), *_links(folder, table.rows), *_lacking(splits, classes))
+    source = file_source(origin, classes, splits, fingerprint.of_files(splits, classes), notes)
+    return replace(
+        source, findings=(*source.findings, *table.problems, *_findings(root, table, classes)), path=str(root)
+    )
 
 
-def _classes(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The labels in order: of whole numbers by their size, else of the alphabet."""
-    names = {label for row in rows for label in row.labels}
+def _placed(table: Rows, own: Path, folder: Path) -> Rows:
+    """The table with its paths relative to `folder`."""
+    prefix = os.path.relpath(own, folder)
+    if prefix == ".":
+        return table
+    return replace(table, rows=tuple(replace(r, file=os.path.normpath(f"{prefix}/{r.file}")) for r in table.rows))
+
+
+def _joined(tables: Sequence[Rows]) -> Rows:
+    if len(tables) == 1:
+        return tables[0]
+    several = any(table.several for table in tables)
+    columns = tuple(dict.fromkeys(name for table in tables for name in table.columns))
+    found: dict[str, Row] = {}
+    problems = [problem for table in tables for problem in table.problems]
+    for row in (row for table in tables for row in table.rows):
+        first = found.setdefault(row.file, row)
+        if first is not row:
+            problems.append(
+                Finding(row.file, "table", f"stands in the table of {first.split} and in that of {row.split}")
+            )
+    return Rows(
+        tuple(found.values()),
+        columns,
+        several,
+        tuple(dict.fromkeys(name for table in tables for name in table.unused)),
+        tuple(problems),
+        tuple(dict.fromkeys(note for table in tables for note in table.notes)),
+    )
+
+
+def _classes(table: Rows) -> tuple[str, ...]:
+    """The labels in order: of columns as they stand, of whole numbers by their size, else of the alphabet."""
+    names = {label for row in table.rows for label in row.labels}
+    if table.columns:
+        return tuple(name for name in table.columns if table.several or name in names)
     numbers = all(name.isdecimal() and len(name) < 10 for name in names)
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else None))
-
-
-def _check(path: Path, table: Rows, classes: tuple[str, ...]) -> None:
-    least = 1 if table.several else 2
-    if len(classes) < least:
-        found = f"only {classes[0]!r}" if classes else "none"
-        raise BadFile(path, f"expected labels of at least {least} class{'es' if least > 1 else ''}, found {found}")
-    if not any(row.split == "train" for row in table.rows):
-        splits = ", ".join(sorted({row.split for row in table.rows}))
-        raise BadFile(path, f"expected rows of the split train, found {splits}")
-    if table.several and len(table.rows) * len(classes) > MOST_TARGETS:
-        raise BadFile(path, f"{len(table.rows):,} images times {len(classes):,} classes are more than can be held")
-    trained = {label for row in table.rows if row.split == "train" for label in row.labels}
-    for row in table.rows:
-        for label in row.labels:
-            if label not in trained:
-                raise BadFile(
-                    path, f"line {row.line}: class {label!r} occurs in {row.split} and in no row of train, where it "
-                    "would have to be learned; expected every class there",
-                )  # fmt: skip
 
 
 def _targets(rows: Sequence[Row], classes: tuple[str, ...], table: Rows) -> np.ndarray:
@@ -75,20 +97,54 @@ def _targets(rows: Sequence[Row], classes: tuple[str, ...], table: Rows) -> np.n
     return targets
 
 
-def _notes(table: Rows, classes: tuple[str, ...]) -> tuple[str, ...]:
-    notes = [f"columns left out: {', '.join(table.unused[:6])}"] if table.unused else []
-    if not table.several:
-        return tuple(notes)
-    none = sum(not row.labels for row in table.rows)
+def _notes(table: Rows, classes: tuple[str, ...]) -> list[str]:
+    notes = list(table.notes)
+    notes += [f"columns left out: {', '.join(table.unused[:6])}"] if table.unused else []
+    if missing := sum(problem.kind == "missing" for problem in table.problems):
+        notes.append(f"{missing:,} rows left out: their files are not there ({table.problems[0].detail})")
     used = {label for row in table.rows for label in row.labels}
-    empty = [name for name in classes if name not in used]
+    empty = [name for name in table.columns or classes if name not in used]
+    if not table.several:
+        return [*notes, *([f"no image of {', '.join(empty[:6])}, left out"] if empty else [])]
+    none = sum(not row.labels for row in table.rows)
     if none:
         notes.append(f"{none} images have none of the classes")
     if empty:
         notes.append(f"no image of {', '.join(empty[:6])}")
     if all(len(row.labels) == 1 for row in table.rows):
         notes.append(
-            "every image has exactly one label; a column `label` with one in each cell, and no "
+            "every image has exactly one label; --data.labels one, or a column `label` with one in each cell and no "
             f"{' or '.join(SEPARATORS)}, makes it a choice between classes"
         )
-    return tuple(notes)
+    return notes
+
+
+def _lacking(splits: Mapping[str, FileExamples], classes: tuple[str, ...]) -> list[str]:
+    """What is said of splits that have no image of a class that train has."""
+    if "train" not in splits or splits["train"].labels.ndim != 1:
+        return []
+    trained = set(splits["train"].labels.tolist())
+    lines: list[str] = []
+    for split, examples in splits.items():
+        lacks = [classes[label] for label in sorted(trained - set(examples.labels.tolist()))]
+        if lacks:
+            more = f" and {len(lacks) - 6} more" if len(lacks) > 6 else ""
+            lines.append(f"{split} has no image of {', '.join(lacks[:6])}{more}")
+    return lines
+
+
+def _links(folder: Path, rows: Sequence[Row]) -> list[str]:
+    files = [row.file for row in rows]
+    lines: list[str] = []
+    if beside := sum(file.startswith("../") for file in files):
+        lines.append(f"{beside:,} images lie outside the table's folder, beside it")
+    if out := links_out(folder, files):
+        lines.append(f"{len(out):,} images are links that lead out of the table's folder (first {out[0]})")
+    return lines
+
+
+def _findings(root: Path, table: Rows, classes: tuple[str, ...]) -> list[Finding]:
+    found = [Finding(str(root), "odd", f"column {name!r} is left out") for name in table.unused]
+    trained = {label for row in table.rows if row.split == "train" for label in row.labels}
+    found += [Finding(str(root), "empty_class", f"{n}: no training image") for n in classes if n not in trained]
+    return found + [Finding(str(root), "odd", line) for line in equal_names(classes)]

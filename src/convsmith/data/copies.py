@@ -1,0 +1,188 @@
+"""Which images are copies of one another: files of the same bytes, arrays of the same pixels. No torch here."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from convsmith.data.examples import ArrayExamples, EncodedExamples, Examples, FileExamples
+from convsmith.data.joined import JoinedExamples, join
+from convsmith.data.sources.source import Source
+from convsmith.data.sources.split_names import SPLITS
+
+# Of files of equal size this many bytes at their ends are compared first: most that differ do so there.
+_ENDS = 1024
+
+
+@dataclass(frozen=True)
+class Copies:
+    """For each example the number of the first that is the same image, int64 (N,): its own where it is the first."""
+
+    first: np.ndarray
+
+    @property
+    def any(self) -> bool:
+        """Whether an image occurs more than once."""
+        return bool((self.first != np.arange(len(self.first))).any())
+
+    def heads(self, allowed: np.ndarray) -> np.ndarray:
+        """The first of each image's copies among `allowed`, ascending."""
+        _, places = np.unique(self.first[allowed], return_index=True)
+        return allowed[np.sort(places)]
+
+    def with_copies(self, heads: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+        """All of `allowed` that are copies of `heads`, and these, ascending."""
+        return allowed[np.isin(self.first[allowed], self.first[heads])]
+
+    def merged(self, names: list[str]) -> list[str]:
+        """The names of groups, where groups that share an image are one: they get the first one's name."""
+        owner: dict[str, str] = {}
+
+        def top(name: str) -> str:
+            while (above := owner.get(name, name)) != name:
+                name = above
+            return name
+
+        for group in self.groups():
+            goal = top(names[int(group[0])])
+            for i in group.tolist():
+                if i < len(names) and top(names[i]) != goal:
+                    owner[top(names[i])] = goal
+        return [top(name) for name in names] if owner else names
+
+    def groups(self) -> list[np.ndarray]:
+        """The images that occur more than once: the numbers of each one's copies, ascending."""
+        again = np.flatnonzero(self.first != np.arange(len(self.first)))
+        found: dict[int, list[int]] = {}
+        for i in again.tolist():
+            found.setdefault(int(self.first[i]), [int(self.first[i])]).append(i)
+        return [np.asarray(numbers, dtype=np.int64) for numbers in found.values()]
+
+
+def find_copies(examples: Examples) -> Copies:
+    """The copies among the examples. Sizes are compared first, then both ends, then all bytes; nothing is decoded.
+
+    A file that cannot be read is a copy of none.
+    """
+    first = np.arange(len(examples))
+    contents = _contents(examples)
+    for sizes in _by(range(len(examples)), lambda i: contents[i].size()):
+        for ends in _by(sizes, lambda i: contents[i].ends()):
+            for copies in _by(ends, lambda i: contents[i].whole()):
+                first[copies] = copies[0]
+    return Copies(first)
+
+
+def copies_of(source: Source) -> Copies:
+    """The copies among all images of a source: train first, then val, then test, one after the other."""
+    return find_copies(join([source.splits[split] for split in SPLITS if split in source.splits]))
+
+
+def copy_notes(source: Source, copies: Copies) -> tuple[str, ...]:
+    """What is said before training of images that occur more than once: in a split, in two, with two labels."""
+    if not copies.any:
+        return ()
+    parts = [(split, source.splits[split]) for split in SPLITS if split in source.splits]
+    owners = np.repeat(np.arange(len(parts)), [len(examples) for _, examples in parts])
+    joined = join([examples for _, examples in parts])
+    groups = copies.groups()
+    notes: list[str] = []
+    leaks = [group for group in groups if len(set(owners[group].tolist())) > 1]
+    within = len(groups) - len(leaks)
+    if within:
+        notes.append(f"{within:,} images occur more than once; copies stay in one split (`data check` lists them)")
+    if leaks:
+        last = next(int(i) for i in leaks[0] if owners[i] != owners[leaks[0][0]])
+        notes.append(
+            f"{len(leaks):,} images lie in two of the given splits, which flatters numbers: {joined.place(last)} in "
+            f"{parts[owners[last]][0]} is {joined.place(int(leaks[0][0]))} in {parts[owners[leaks[0][0]]][0]}; `data "
+            "check` lists them"
+        )
+    two = contradictions(joined.labels, copies)
+    if two:
+        one = two[0][0]
+        other = next(i for i in two[0] if (joined.labels[i] != joined.labels[one]).any())
+        notes.append(
+            f"contradictory labels: {len(two):,} images occur with different labels, as {joined.place(int(one))} and "
+            f"{joined.place(int(other))}; `data check` lists them"
+        )
+    return tuple(notes)
+
+
+def contradictions(labels: np.ndarray, copies: Copies) -> list[np.ndarray]:
+    """The groups of copies that do not all have the same label, or labels."""
+    return [group for group in copies.groups() if (labels[group] != labels[group[0]]).any()]
+
+
+def _by(numbers: Sequence[int] | range, key: Callable[[int], object]) -> list[list[int]]:
+    """The numbers in lists of equal keys, only those of two or more; None is equal to nothing."""
+    found: dict[object, list[int]] = {}
+    for i in numbers:
+        value = key(i)
+        if value is not None:
+            found.setdefault(value, []).append(i)
+    return [alike for alike in found.values() if len(alike) > 1]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The bytes of a file; what cannot be read is None."""
+
+    path: str
+
+    def size(self) -> int | None:
+        try:
+            return os.stat(self.path).st_size or None
+        except OSError:
+            return None
+
+    def ends(self) -> bytes | None:
+        try:
+            file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                size = os.fstat(file).st_size
+                return os.pread(file, _ENDS, max(0, size - _ENDS)) + os.pread(file, min(_ENDS, max(0, size - _ENDS)), 0)
+            finally:
+                os.close(file)
+        except OSError:
+            return None
+
+    def whole(self) -> bytes | None:
+        try:
+            with open(self.path, "rb") as file:
+                return hashlib.file_digest(file, "blake2b").digest()
+        except OSError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The bytes or pixels of an image in memory."""
+
+    examples: Examples
+    number: int
+
+    def size(self) -> object:
+        if isinstance(self.examples, EncodedExamples):
+            return self.examples.stamp(self.number)[0] or None
+        return self.examples.images.shape[1:] if isinstance(self.examples, ArrayExamples) else None
+
+    def ends(self) -> bytes:
+        return self.whole()
+
+    def whole(self) -> bytes:
+        if isinstance(self.examples, EncodedExamples):
+            return hashlib.blake2b(self.examples.content(self.number)).digest()
+        return hashlib.blake2b(np.ascontiguousarray(self.examples.read(self.number)).data).digest()
+
+
+def _contents(examples: Examples) -> list[_File | _Held]:
+    if isinstance(examples, FileExamples):
+        root = os.fspath(examples.root)
+        return [_File(f"{root}/{file}") for file in examples.files]
+    if isinstance(examples, JoinedExamples):
+        parts = [_contents(part) for part in examples.parts]
+        return [parts[o][i] for o, i in zip(examples.owners.tolist(), examples.indices.tolist(), strict=True)]
+    return [_Held(examples, i) for i in range(len(examples))]

@@ -1,0 +1,37 @@
+"""Findings: what is wrong or odd about a data set, of its layout as of its files. No torch here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "refused",
+    "broken",
+    "not_an_image",
+    "missing",
+    "table",
+    "leak",
+    "contradiction",
+    "duplicate",
+    "empty_class",
+    "left_out",
+    "odd",
+]
+# What training stops at; what `--on-bad skip` leaves out of it; and what spoils a set, if only its numbers.
+STOPS = ("refused", "broken", "not_an_image", "missing", "table")
+SKIPPED = ("broken", "not_an_image", "missing")
+SPOILS = (*STOPS, "leak")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a file, a folder or a row that a user should know."""
+
+    file: str
+    kind: Kind
+    detail: str
+
+
+def of_kinds(findings: Sequence[Finding], kinds: Sequence[str]) -> list[Finding]:
+    """The findings of these kinds, in their order."""
+    return [finding for finding in findings if finding.kind in kinds]

@@ -1,0 +1,101 @@
+"""How an image of any height and width becomes the network's: the geometry of a record, and what it costs an image.
+
+Sizes are (height, width) everywhere. No torch here.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from convsmith.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from convsmith.data.preprocess import Preprocess  # which imports this
+
+Size = tuple[int, int]
+# crop: scaled to cover the size, its centre cut; pad: scaled to fit into it, with borders; squash: to exactly it.
+Fit = Literal["crop", "pad", "squash"]
+FITS = ("crop", "pad", "squash")
+# The longest side that is read, and the most pixels that a network gets: a square of 8192.
+LONGEST, MOST_PIXELS = 65_535, 2**26
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An image is scaled to `scaled`, of which `goal` is cut, or which is laid on a canvas of it."""
+
+    scaled: Size
+    goal: Size
+
+    @property
+    def share(self) -> float:
+        """The part of the scaled image that is in the goal."""
+        height, width = (min(1, goal / have) for have, goal in zip(self.scaled, self.goal, strict=True))
+        return height * width
+
+
+def read_size(value: int | str, what: str = "size") -> Size:
+    """Height and width as a user writes them: `224`, or `32x128` (height x width). Raises UsageError."""
+    words = [word.strip() for word in str(value).lower().replace("×", "x").split("x")]
+    if not 1 <= len(words) <= 2 or not all(word.isascii() and word.isdecimal() for word in words):
+        raise UsageError(
+            f"{what}: expected a whole number of pixels, or height x width such as 32x128, received {value!r:.60}"
+        )
+    if any(len(word) > 9 or not 1 <= int(word) <= LONGEST for word in words):
+        raise UsageError(f"{what}: expected from 1 to {LONGEST} pixels a side, received {value!r:.60}")
+    height, width = int(words[0]), int(words[-1])
+    if height * width > MOST_PIXELS:
+        raise UsageError(f"{what}: expected at most {MOST_PIXELS:,} pixels in all, received {height}x{width}")
+    return height, width
+
+
+def size_word(size: Size) -> int | str:
+    """A size as `read_size` reads it: 224 for a square, else `32x128`."""
+    return size[0] if size[0] == size[1] else f"{size[0]}x{size[1]}"
+
+
+def size_text(size: tuple[float, float]) -> str:
+    """`32x128`, height x width."""
+    return "x".join(str(int(side)) if side == int(side) else f"{side:.1f}" for side in size)
+
+
+def shaped(size: Size, short: int) -> Size:
+    """The size of the same shape whose shorter side has `short` pixels."""
+    height, width = size
+    return (short, round(short * width / height)) if height <= width else (round(short * height / width), short)
+
+
+def frame(record: "Preprocess") -> Size | None:
+    """What a crop is cut from, larger than `size` where the record keeps a margin; None where it does not say."""
+    return (record.resize, record.resize) if isinstance(record.resize, int) else record.resize
+
+
+def placed(size: Size, record: "Preprocess", margin: bool = False) -> Placement:
+    """Where an image of `size` comes to lie; `margin` keeps the frame that training cuts from at random.
+
+    The rounding is torchvision's `Resize(resize)` where `resize` is a number.
+    """
+    height, width = size
+    goal, frame_size = record.size, frame(record)
+    if record.fit == "squash":
+        return Placement(goal, goal)
+    if record.fit == "pad":
+        scale = min(goal[0] / height, goal[1] / width)
+        return Placement((_side(height * scale, goal[0]), _side(width * scale, goal[1])), goal)
+    if frame_size is None:
+        scale = max(goal[0] / height, goal[1] / width)
+        return Placement((max(goal[0], round(height * scale)), max(goal[1], round(width * scale))), goal)
+    high, wide = frame_size
+    goal = frame_size if margin else goal
+    if height * wide <= width * high:
+        return Placement((high, high * width // height), goal)
+    return Placement((wide * height // width, wide), goal)
+
+
+def enlargement(size: Size, record: "Preprocess") -> float:
+    """How many times an image of `size` is enlarged, along the side where that is more; below 1 it is made smaller."""
+    scaled = placed(size, record).scaled
+    return max(scaled[0] / size[0], scaled[1] / size[1])
+
+
+def _side(length: float, most: int) -> int:
+    return min(most, max(1, round(length)))

@@ -1,0 +1,87 @@
+"""The image formats that are read: their extensions, and what decoding one takes. No torch here."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from PIL import features
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of Pillow, the extensions of its files, and what its decoder takes, measured with Pillow 13.
+
+    `working` is the memory, bytes a pixel, that it needs besides the image. It decodes `pixels` millions a second of
+    an image of one colour, and reads `content` million bytes a second of one that is full of detail.
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    working: int
+    pixels: float
+    content: float
+
+
+# Two cores of a cloud machine with other work on them: a quiet machine takes half the time.
+_KNOWN = (
+    Format("JPEG", ("jpg", "jpeg", "jpe", "jfif"), 0, 60, 40),
+    Format("PNG", ("png", "apng"), 0, 80, 12),
+    Format("BMP", ("bmp",), 0, 60, 200),
+    Format("GIF", ("gif",), 0, 60, 40),
+    Format("WEBP", ("webp",), 12, 20, 6),
+    Format("TIFF", ("tif", "tiff"), 0, 40, 40),
+    Format("PPM", ("ppm", "pgm", "pbm", "pnm"), 0, 60, 200),
+    Format("AVIF", ("avif",), 10, 20, 1.5),
+)
+# Pillow is built with or without these.
+_OPTIONAL = {"AVIF": "avif", "WEBP": "webp"}
+# What Pillow here opens, by its name.
+OPENED = {f.name: f for f in _KNOWN if f.name not in _OPTIONAL or features.check(_OPTIONAL[f.name])}
+# The extensions, without the dot, of files that every verb takes for images.
+EXTENSIONS = tuple(extension for f in OPENED.values() for extension in f.extensions)
+
+_CONVERT = "convert it to PNG or JPEG"
+_HEIC = "convert it to JPEG: with the package pillow-heif, or save it so in the program that shows it"
+# Images of other kinds that people have, and what to do about them.
+UNREAD = {
+    **dict.fromkeys(("heic", "heif", "hif"), _HEIC),
+    **dict.fromkeys(("jp2", "j2k", "jpf", "jpx", "jxl", "exr", "hdr", "tga", "dds", "pfm", "ico", "icns"), _CONVERT),
+    **dict.fromkeys(("psd", "xcf", "svg", "ai", "eps", "pdf", "dcm", "nii"), _CONVERT),
+    **dict.fromkeys(("npy", "npz"), "write each array as a PNG"),
+    **dict.fromkeys(("mp4", "mov", "avi", "mkv", "webm"), "a film: write its frames as PNG or JPEG"),
+    **dict.fromkeys(
+        ("raw", "cr2", "cr3", "nef", "arw", "dng", "orf", "rw2", "raf", "pef", "srw"),
+        "develop the raw photograph to JPEG",
+    ),
+}
+# Brands of the boxes that HEIC files begin with.
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+
+
+def extension_of(name: str) -> str:
+    """The extension of a file's name in lower case, without its dot: `jpg`; empty where there is none."""
+    return os.path.splitext(name)[1].lower().removeprefix(".")
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is taken for an image, by its extension."""
+    return extension_of(name) in EXTENSIONS
+
+
+def is_unread_picture(name: str) -> bool:
+    """Whether a file is a picture (or a film) by its extension, in a format that is not read."""
+    return extension_of(name) in UNREAD and not is_image_name(name)
+
+
+def mends(names: Iterable[str]) -> str:
+    """What to do about pictures that are not read: `; .heic: convert it ...`."""
+    kinds = dict.fromkeys(map(extension_of, names))
+    return "".join(f"; .{kind}: {UNREAD[kind]}" for kind in [k for k in kinds if k in UNREAD][:3])
+
+
+def not_read(head: bytes, name: str) -> str:
+    """What to say of a file that is none of the formats, by its first bytes and its name."""
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
+        return f"a HEIC photograph, which Pillow does not read; {_HEIC}"
+    mend = UNREAD.get(extension_of(name))
+    return f"not an image that can be read; expected one of {', '.join(OPENED)}" + (f"; {mend}" if mend else "")

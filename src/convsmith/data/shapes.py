@@ -1,0 +1,121 @@
+"""What images are like before they are decoded, and what a record takes away from them. No torch here."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from convsmith.base.errors import BadFile
+from convsmith.data.examples import ArrayExamples, EncodedExamples, Examples, FileExamples, spread
+from convsmith.data.fit import Size, enlargement, placed, size_text, size_word
+from convsmith.data.images import FAILURES, quiet, upright_size
+from convsmith.data.preprocess import Preprocess
+from convsmith.data.price import is_deep
+
+# How many headers are read, spread over a split.
+SAMPLE = 2_000
+# A picture enlarged so many times is mostly made of interpolated pixels.
+_MUCH = 4
+# Of a picture that keeps so much nothing is said.
+_WHOLE = 0.995
+_GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+@dataclass
+class Shapes:
+    """Sizes (height, width) and Pillow's modes of images; `deep` have more than 8 bits, `clear` transparent pixels.
+
+    `unread` are those whose header cannot be read.
+    """
+
+    sizes: list[Size] = field(default_factory=list)
+    modes: dict[str, int] = field(default_factory=dict)
+    deep: int = 0
+    clear: int = 0
+    unread: int = 0
+
+
+def shapes_of(examples: Examples, most: int = SAMPLE) -> Shapes:
+    """The shapes of at most `most` images from all over the examples; pixels are not decoded."""
+    shapes = Shapes()
+    if isinstance(examples, ArrayExamples):
+        height, width, channels = examples.images.shape[1:]
+        count = min(len(examples), most)
+        return Shapes([(height, width)] * count, {"L" if channels == 1 else "RGB": count})
+    for i in spread(len(examples), most):
+        try:
+            _look(examples, int(i), shapes)
+        except BadFile:
+            shapes.unread += 1
+    return shapes
+
+
+def _look(examples: Examples, i: int, shapes: Shapes) -> None:
+    if isinstance(examples, FileExamples | EncodedExamples):
+        with examples.header(i) as image:
+            size, mode, deep, clear = upright_size(image), image.mode, is_deep(image), False
+            try:
+                with quiet():
+                    clear = image.has_transparency_data
+            except FAILURES:  # of a damaged file, which is told of where it is decoded
+                pass
+    else:
+        pixels = np.asarray(examples.read(i))
+        size, mode, deep, clear = pixels.shape[:2], "L" if pixels.ndim == 2 else "RGB", False, False
+    shapes.sizes.append((size[0], size[1]))
+    shapes.modes[mode] = shapes.modes.get(mode, 0) + 1
+    shapes.deep += deep
+    shapes.clear += clear
+
+
+def losses(shapes: Shapes, record: Preprocess) -> list[str]:
+    """A sentence for each thing that the record takes away from the images, or makes up; none where they stay whole."""
+    if not shapes.sizes:
+        return []
+    return [*_cut(shapes.sizes, record), *_enlarged(shapes.sizes, record), *_values(shapes, record)]
+
+
+def _cut(sizes: Sequence[Size], record: Preprocess) -> list[str]:
+    shares = {size: placed(size, record).share for size in set(sizes)}
+    worst = min(shares, key=lambda size: shares[size])
+    if shares[worst] >= _WHOLE:
+        return []
+    mend = "--data.fit pad or squash keeps all"
+    if len(shares) == 1:
+        return [f"the centre {shares[worst]:.0%} of each picture is used ({size_text(record.size)}); {mend}"]
+    median, least = statistics.median(shares[size] for size in sizes), _percent(shares[worst])
+    return [
+        f"the centre {median:.0%} of the median picture is used ({size_text(record.size)}), {least} of the worst "
+        f"({size_text(worst)}); {mend}"
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else "less than 1%"
+
+
+def _enlarged(sizes: Sequence[Size], record: Preprocess) -> list[str]:
+    times = statistics.median(enlargement(size, record) for size in sizes)
+    if times <= _MUCH:
+        return []
+    height, width = (statistics.median(size[axis] for size in sizes) for axis in (0, 1))
+    own = (max(8, int(height)), max(8, int(width)))
+    each = "each picture" if len(set(sizes)) == 1 else "the median picture"
+    size = own if own[0] == own[1] or len(set(sizes)) == 1 else (min(own), min(own))
+    stored = size_text((height, width))
+    return [f"{each} of {stored} pixels is enlarged {times:.2g} times; --size {size_word(size)} does without"]
+
+
+def _values(shapes: Shapes, record: Preprocess) -> list[str]:
+    """What becomes of the values of pixels."""
+    total = len(shapes.sizes)
+    grey = sum(count for mode, count in shapes.modes.items() if mode in _GREY)
+    colour = record.mode == "RGB"
+    told = [
+        (shapes.deep, "have more than 8 bits a channel, which are squeezed to 8"),
+        (shapes.clear, "have transparent pixels, which are laid on white"),
+        (0 if colour else total - grey, "have colours, which are dropped (--data.channels 3 keeps them)"),
+        (grey if colour else 0, "are grey and get three equal channels"),
+    ]
+    return [f"{count:,} of {total:,} pictures looked at {what}" for count, what in told if count]

@@ -1,0 +1,251 @@
+"""Archives of images, unpacked once into the cache: nothing leads outside, nothing is larger than it may be."""
+
+import hashlib
+import os
+import shutil
+import stat
+import tarfile
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from convsmith.base.errors import BadFile
+from convsmith.base.files import cache_folder
+from convsmith.data.sources.tree import JUNK_FILES, JUNK_FOLDERS
+from convsmith.report.text import count as count_text
+from convsmith.report.text import size as size_text
+
+_TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
+# What the standard library does not unpack, with the command that does.
+_OTHERS = {
+    ".7z": "7z x {}",
+    ".rar": "unrar x {}",
+    ".tar.zst": "tar --zstd -xf {}",
+    ".tzst": "tar --zstd -xf {}",
+    ".tar.lz4": "lz4 -dc {} | tar -x",
+    ".zst": "unzstd {}",
+}
+MOST_FILES = 5_000_000
+# Images hardly shrink. What grows more times, and over a size that does no harm, is made to fill disks.
+MOST_RATIO, HARMLESS_BYTES = 200, 256_000_000
+RESERVE_BYTES = 2_000_000_000  # of the disk, which stay free
+_PART = 1024 * 1024
+_LONGEST = 1000
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A regular file in an archive: its path there as parts, its stated size, and how it is opened."""
+
+    name: str
+    size: int
+    open: "zipfile.ZipInfo | tarfile.TarInfo"
+
+
+class _Careful(tarfile.TarInfo):
+    """A tar's header that is not read into memory where it claims to be endless, as `tarfile` would."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        headers = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+        if self.type in (*headers, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK) and self.size > _PART:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(tar)  # type: ignore[misc]
+
+
+def is_archive(path: Path) -> bool:
+    """Whether `path` is a file that is called an archive, of a kind that can be unpacked or not."""
+    name = path.name.lower()
+    return name.endswith((".zip", *_TAR, *_OTHERS)) and path.is_file()
+
+
+def unpacked(path: Path) -> tuple[Path, str]:
+    """The folder with what an archive holds, in the cache, and a line that says where and what it is.
+
+    An archive that is damaged, encrypted, or made to do harm is BadFile; nothing of it stays then. Of a damaged one the
+    whole is refused.
+    """
+    for ending, command in _OTHERS.items():
+        if path.name.lower().endswith(ending):
+            name = command.format(path.name)
+            raise BadFile(
+                path, f"archives of the kind {ending} are not unpacked here; unpack it ({name}), name the folder"
+            )
+    goal = unpacked_folder() / f"{_short(path)}-{_key(path)}"
+    # The line goes with a run, and into its bundle: it does not say where the cache of this user lies.
+    line = f"{path.name} is unpacked in the cache (`data cache` says where), {goal.parent.name}/{goal.name}"
+    return goal, line if goal.is_dir() else f"{line}: {_unpack(path, goal)}"
+
+
+def unpacked_folder() -> Path:
+    """Where archives are unpacked."""
+    return cache_folder() / "unpacked"
+
+
+def list_unpacked() -> list[tuple[str, int]]:
+    """The name and the bytes of each folder that holds what an archive held."""
+    folders = [folder for folder in unpacked_folder().glob("*") if folder.is_dir()]
+    return [(f.name, sum(file.stat().st_size for file in f.rglob("*") if file.is_file())) for f in sorted(folders)]
+
+
+def clear_unpacked() -> int:
+    """Remove all of them; gives the bytes that were freed. The archives are unpacked again where they are needed."""
+    freed = sum(size for _, size in list_unpacked())
+    shutil.rmtree(unpacked_folder(), ignore_errors=True)
+    return freed
+
+
+def _key(path: Path) -> str:
+    """What tells one archive from another: place, size, time of change, and both ends, where the checksums stand."""
+    status = path.stat()
+    digest = hashlib.sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode(errors="surrogateescape"))
+    with open(path, "rb") as file:
+        digest.update(file.read(64 * 1024))
+        file.seek(max(0, status.st_size - 64 * 1024))
+        digest.update(file.read())
+    return digest.hexdigest()[:16]
+
+
+def _short(path: Path) -> str:
+    name = path.name.partition(".")[0]
+    return "".join(c if c.isalnum() else "-" for c in name)[:40] or "archive"
+
+
+def _unpack(path: Path, goal: Path) -> str:
+    """Unpack beside the goal, then rename; gives the number and size of the files."""
+    temporary = goal.with_name(f".{goal.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        files, total = _write_members(path, temporary)
+        if not files:
+            raise BadFile(path, "holds no files")
+        with suppress(OSError):  # another process was first
+            os.rename(temporary, goal)
+    except OSError as error:
+        raise BadFile(path, f"cannot be unpacked into {goal.parent} ({error.strerror or error})") from None
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+        if isinstance(error, BadFile):
+            raise
+        raise BadFile(
+            path, f"the archive is damaged or of an unknown kind ({error}); unpack it, name the folder"
+        ) from None
+    except RuntimeError as error:  # as zipfile says of a password
+        raise BadFile(path, f"cannot be unpacked ({error}); unpack it, name the folder") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return f"{count_text(files)} files, {size_text(total)}"
+
+
+def _write_members(path: Path, folder: Path) -> tuple[int, int]:
+    packed = path.stat().st_size
+    free = shutil.disk_usage(folder).free - RESERVE_BYTES
+    most = max(HARMLESS_BYTES, MOST_RATIO * packed)
+    _check_room(path, packed, free)
+    files = written = total = 0
+    with _opened(path) as archive:
+        if isinstance(archive, zipfile.ZipFile):
+            _check_sizes(path, sum(info.file_size for info in archive.infolist()), most, free)
+        for member in _members(path, archive):
+            files += 1
+            if files > MOST_FILES:
+                raise BadFile(path, f"holds more than {MOST_FILES:,} files; unpack it, name the folder")
+            total += member.size
+            _check_sizes(path, total, most, free)
+            parts = _inside(path, member.name)
+            if not _is_junk(parts):
+                _write(path, archive, member, folder.joinpath(*parts))
+                written += 1
+    return written, total
+
+
+def _opened(path: Path) -> zipfile.ZipFile | tarfile.TarFile:
+    # A stream, member after member: an index of a tar would need a second pass.
+    return zipfile.ZipFile(path) if path.name.lower().endswith(".zip") else tarfile.open(path, "r|*", tarinfo=_Careful)
+
+
+def _members(path: Path, archive: zipfile.ZipFile | tarfile.TarFile) -> Iterator[_Member]:
+    """The regular files; a link or a device is BadFile, a folder is passed over."""
+    if isinstance(archive, zipfile.ZipFile):
+        for info in archive.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if info.is_dir():
+                continue
+            if kind not in (0, stat.S_IFREG):
+                raise BadFile(path, f"{info.filename!a:.200} is a link or a device, which is not unpacked")
+            yield _Member(_zip_name(info), info.file_size, info)
+        return
+    for found in archive:
+        if found.isdir():
+            continue
+        if not found.isreg():
+            raise BadFile(path, f"{found.name!a:.200} is a link or a device, which is not unpacked")
+        yield _Member(found.name, found.size, found)
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """A name that was written in UTF-8 without saying so, as macOS does, is read as such."""
+    if info.flag_bits & 0x800:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.filename
+
+
+def _inside(path: Path, name: str) -> tuple[str, ...]:
+    """The parts of a member's path; BadFile where it leads outside or is no path."""
+    plain = name.replace("\\", "/")
+    parts = tuple(part for part in PurePosixPath(plain).parts if part != ".")
+    if plain.startswith("/") or ".." in parts or not parts or "\0" in name or parts[0].endswith(":"):
+        raise BadFile(path, f"{name!a:.200} leads outside the archive; it is not unpacked")
+    if len(plain) > _LONGEST or any(len(os.fsencode(part)) > 255 for part in parts):
+        raise BadFile(path, f"{name!a:.80}... is longer than a path can be")
+    return parts
+
+
+def _is_junk(parts: tuple[str, ...]) -> bool:
+    lower = [part.lower() for part in parts]
+    return lower[-1] in JUNK_FILES or any(part in JUNK_FOLDERS or part.startswith(".") for part in lower)
+
+
+def _check_sizes(path: Path, total: int, most: int, free: int) -> None:
+    if total > most:
+        raise BadFile(
+            path,
+            f"would grow to more than {size_text(most)}, {MOST_RATIO} times its size: a bomb, by the look of it; if it "
+            "is none, unpack it and name the folder",
+        )
+    _check_room(path, total, free)
+
+
+def _check_room(path: Path, total: int, free: int) -> None:
+    if total > free:
+        raise BadFile(
+            path,
+            f"needs {size_text(total)} or more in {unpacked_folder()}, where {size_text(max(0, free))} may be taken; "
+            "name a larger disk with CONVSMITH_CACHE, or unpack it and name the folder",
+        )
+
+
+def _write(path: Path, archive: zipfile.ZipFile | tarfile.TarFile, member: _Member, goal: Path) -> None:
+    """Write one file, no more of it than its stated size."""
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    content: IO[bytes] | None
+    content = archive.open(member.open) if isinstance(archive, zipfile.ZipFile) else archive.extractfile(member.open)  # type: ignore[arg-type]
+    if content is None:
+        return
+    written = 0
+    if goal.exists():
+        raise BadFile(path, f"{member.name!a:.200} is in it twice")
+    with content, open(goal, "xb") as file:
+        while part := content.read(_PART):
+            written += len(part)
+            if written > member.size:
+                raise BadFile(path, f"{member.name!a:.200} is larger than it states")
+            file.write(part)
+    if written != member.size:
+        raise BadFile(path, f"{member.name!a:.200} is cut: {written:,} of {member.size:,} bytes")

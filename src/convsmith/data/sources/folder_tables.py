@@ -1,0 +1,92 @@
+"""Which tables in a folder say what its images are: one, or one for each split."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from convsmith.base.errors import BadFile
+from convsmith.data.sources.cells import SUFFIXES, first_names
+from convsmith.data.sources.header import has_images, has_labels
+from convsmith.data.sources.split_names import SPLITS, split_name
+from convsmith.data.sources.tree import Tree, joined
+
+# What contests want back: rows in the form of a table, with labels that nobody means.
+_SUBMISSION = re.compile(r"submi(t|ssion)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables that are read, each with the split of rows that name none; what was recognised, and left out."""
+
+    paths: dict[Path, str]
+    words: str
+    notes: tuple[str, ...]
+
+
+def is_table(path: Path) -> bool:
+    """Whether `path` is a file that is called a table."""
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def find_tables(root: Path, tree: Tree, deeper: bool = True) -> Tables | None:
+    """The tables of a folder, in itself or in its folders of splits; None where there is none with images and labels.
+
+    With `deeper` those of the one folder in it, where that holds all. BadFile where none of several is the one.
+    """
+    names = [joined(t.place, name) for t in _near(tree) for name in t.others if Path(name).suffix.lower() in SUFFIXES]
+    headers = {name: first_names(root / name) for name in names if not _SUBMISSION.search(name)}
+    usable = [name for name, found in headers.items() if has_images(found) and has_labels(found)]
+    if not usable:
+        # Where a folder was unzipped, all of it lies in one folder of its name.
+        kids = tree.filled()
+        return find_tables(root, kids[0]) if deeper and len(kids) == 1 and kids[0].filled() else None
+    chosen = dict.fromkeys(usable, "train") if len(usable) == 1 else _by_split(root, usable)
+    if len(chosen) == 1 and (split := _split(usable[0])) in SPLITS:
+        chosen = {usable[0]: split}
+    left = [name for name in names if name not in chosen]
+    notes = [f"{', '.join(left[:4])}: no table of images and labels, left out"] if left else []
+    words = f"table{'s' if len(chosen) > 1 else ''} {', '.join(chosen)}"
+    return Tables({root / name: split for name, split in chosen.items()}, words, tuple(notes))
+
+
+def beside_line(root: Path, tree: Tree) -> str:
+    """What is said of tables that lie beside class folders, which are read in their place."""
+    names = [name for name in tree.others if Path(name).suffix.lower() in SUFFIXES]
+    usable = [
+        n
+        for n in names
+        if has_images(found := first_names(root / n)) and has_labels(found) and not _SUBMISSION.search(n)
+    ]
+    if not usable:
+        return ""
+    return (
+        f"the classes are those of the folders; the table {joined(tree.place, usable[0])} is read where --data names it"
+    )
+
+
+def _near(tree: Tree) -> list[Tree]:
+    """The folder itself, those in it that are called as splits are, and those without images."""
+    splits = [kid for kid in tree.folders if (found := split_name(kid.name)) and not found[1]]
+    return [tree, *splits, *(kid for kid in tree.folders if not kid.count and kid not in splits)]
+
+
+def _split(name: str) -> str | None:
+    """The split that a table is of: by its own name, else by that of its folder."""
+    path = Path(name)
+    for text in (path.stem, path.parent.name):
+        if text and (found := split_name(text)):
+            return found[0]
+    return None
+
+
+def _by_split(root: Path, usable: Sequence[str]) -> dict[str, str]:
+    splits = {name: _split(name) for name in usable}
+    named = {name: split for name, split in splits.items() if split in SPLITS}
+    if len(set(named.values())) == len(named) == len(usable) and "train" in named.values():
+        return {name: split for split in SPLITS for name, own in named.items() if own == split}
+    raise BadFile(
+        root,
+        f"holds several tables of images and labels ({', '.join(usable[:6])}); name one: --data {root / usable[0]}; or "
+        "name them train.csv, val.csv and test.csv, and they are taken together",
+    )

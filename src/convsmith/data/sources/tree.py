@@ -1,0 +1,120 @@
+"""The files below a folder, read once: images, others, and what systems leave behind. Nothing is opened."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from convsmith.base.errors import BadFile
+from convsmith.data.formats import is_image_name, is_unread_picture, mends
+
+# Left behind by systems, archivers, Synology's and other servers; none holds a user's own images.
+JUNK_FOLDERS = frozenset(
+    ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__")
+)
+JUNK_FILES = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
+DEEPEST = 200
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder: its name, its path below the one that was read (with slashes), and by name what lies in it.
+
+    Hidden files and what systems leave behind are not in it; `junk` counts the latter. `gone` are links to nothing,
+    pipes and devices.
+    """
+
+    name: str
+    place: str
+    folders: tuple["Tree", ...]
+    images: tuple[str, ...]
+    others: tuple[str, ...]
+    gone: tuple[str, ...]
+    junk: int
+    count: int
+
+    def walk(self) -> Iterator["Tree"]:
+        """This folder and all below it."""
+        yield self
+        for folder in self.folders:
+            yield from folder.walk()
+
+    def all_images(self) -> list[str]:
+        """The images at any depth, by their paths below the folder that was read, in byte order."""
+        return sorted((joined(t.place, name) for t in self.walk() for name in t.images), key=os.fsencode)
+
+    def all_others(self) -> list[str]:
+        """The other files at any depth, as `all_images`."""
+        return sorted((joined(t.place, name) for t in self.walk() for name in t.others), key=os.fsencode)
+
+    def all_gone(self) -> list[str]:
+        """What is no file at any depth, as `all_images`."""
+        return sorted((joined(t.place, name) for t in self.walk() for name in t.gone), key=os.fsencode)
+
+    def all_junk(self) -> int:
+        """How much of what systems leave behind lies here, at any depth."""
+        return sum(tree.junk for tree in self.walk())
+
+    def filled(self) -> tuple["Tree", ...]:
+        """The folders in it that hold images, at any depth."""
+        return tuple(folder for folder in self.folders if folder.count)
+
+
+def read_tree(root: Path) -> Tree:
+    """Everything below `root`. Links are followed, as class folders often are links; a loop ends where it closes."""
+    return _read(str(root), "", root.name, frozenset())
+
+
+def joined(place: str, name: str) -> str:
+    """A path below the root: `place` is the folder there, empty for the root itself."""
+    return f"{place}/{name}" if place else name
+
+
+def kinds_of(names: Iterable[str], most: int = 6) -> str:
+    """Files by their extension, the most frequent first: `10 .avif, 10 .heic, 1 without extension`."""
+    tally = Counter(os.path.splitext(name)[1].lower() or "without extension" for name in names)
+    ordered = sorted(tally.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{count:,} {kind}" for kind, count in ordered[:most]]
+    rest = sum(count for _, count in ordered[most:])
+    return ", ".join([*shown, *([f"{rest:,} of other kinds"] if rest else [])])
+
+
+def left_out_line(names: list[str], images: int) -> str:
+    """What is said of files that are not read, beside so many that are; louder where they are pictures, and many."""
+    total = len(names) + images
+    line = f"{len(names):,} of {total:,} files left out: {kinds_of(names)}"
+    pictures = [name for name in names if is_unread_picture(name)]
+    if 10 * len(pictures) >= total:
+        line = f"WARNING: {line}; these are pictures in a format that is not read{mends(pictures)}"
+    return line
+
+
+def _read(path: str, place: str, name: str, above: frozenset[tuple[int, int]]) -> Tree:
+    folders: list[Tree] = []
+    images: list[str] = []
+    others: list[str] = []
+    gone: list[str] = []
+    junk = 0
+    if len(above) > DEEPEST:
+        raise BadFile(path, f"lies more than {DEEPEST} folders deep; expected class folders near the top")
+    try:
+        status = os.stat(path)
+        key = (status.st_dev, status.st_ino)
+        entries = [] if key in above else sorted(os.scandir(path), key=lambda entry: os.fsencode(entry.name))
+    except OSError as error:
+        raise BadFile(path, f"cannot be listed ({error.strerror})") from None
+    for entry in entries:
+        lower = entry.name.lower()
+        if lower in JUNK_FOLDERS or lower in JUNK_FILES or lower.startswith("._"):
+            junk += 1
+        elif entry.name.startswith("."):
+            continue
+        elif entry.is_dir():
+            folders.append(_read(entry.path, joined(place, entry.name), entry.name, above | {key}))
+        elif not entry.is_file():
+            gone.append(entry.name)
+        else:
+            (images if is_image_name(entry.name) else others).append(entry.name)
+    count = len(images) + sum(folder.count for folder in folders)
+    return Tree(name, place, tuple(folders), tuple(images), tuple(others), tuple(gone), junk, count)

@@ -1,0 +1,183 @@
+"""Archives: unpacked once, whole or not at all; what leads outside, grows without end or is no file is refused."""
+
+import io
+import os
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from convsmith.base.errors import BadFile
+from convsmith.data.sources import archives
+from convsmith.data.sources.archives import clear_unpacked, list_unpacked, unpacked, unpacked_folder
+from convsmith.data.sources.opening import describe, open_path
+
+Writer = Callable[..., Path]
+FILE = b"x" * 100
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that lies alone, so that what is left in it can be seen."""
+    monkeypatch.setenv("CONVSMITH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def packed(path: Path, *members: tuple[str | zipfile.ZipInfo | tarfile.TarInfo, bytes]) -> Path:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, content in members:
+                assert not isinstance(name, tarfile.TarInfo)
+                file.writestr(name, content)
+        return path
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members:
+            info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(str(name))
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def odd(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
+def test_an_archive_is_the_folder_in_it(tmp_path: Path, class_folders: Writer, kind: str) -> None:
+    root = class_folders(tmp_path / "in" / "photos", {"cat": 3, "dog": 3})
+    (root / "cat" / ".DS_Store").write_bytes(b"x")
+    class_folders(tmp_path / "in" / "__MACOSX", {"cat": 1})
+    path = Path(shutil.make_archive(str(tmp_path / "my photos"), kind, tmp_path / "in"))
+    source, plain = open_path(path), open_path(root)
+    assert (source.card.name, source.card.classes) == ("my photos", ("cat", "dog"))
+    assert source.card.fingerprint == plain.card.fingerprint
+    assert describe(source.card).startswith("photos/, the only folder of images in it: 2 classes (cat, dog), 6 images")
+    goal = next(unpacked_folder().iterdir())
+    line = f"{path.name} is unpacked in the cache (`data cache` says where), unpacked/{goal.name}"
+    assert source.card.notes[0].startswith(f"{line}: 6 files, ")
+    before = {file: file.stat().st_ino for file in goal.rglob("*")}
+    assert open_path(path).card.notes[0] == line
+    assert {file: file.stat().st_ino for file in goal.rglob("*")} == before
+    assert [name for name, _ in list_unpacked()] == [goal.name]
+    assert clear_unpacked() == sum(file.stat().st_size for file in root.rglob("*.png"))
+    assert open_path(path).card.fingerprint == plain.card.fingerprint
+
+
+def test_another_archive_of_the_name_is_unpacked_anew(tmp_path: Path, class_folders: Writer) -> None:
+    path = tmp_path / "a.zip"
+    for count in (2, 3):
+        class_folders(tmp_path / str(count), {"x": count, "y": count})
+        made = shutil.make_archive(str(tmp_path / f"made{count}"), "zip", tmp_path / str(count))
+        shutil.move(made, path)
+        assert open_path(path).card.counts == {"train": 2 * count}
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tgz"])
+@pytest.mark.parametrize(
+    "name", ["../x.png", "a/../../x.png", "/tmp/x.png", "..\\x.png", "C:\\x.png", "a/" * 600 + "x.png"]
+)
+def test_what_leads_outside_is_refused(tmp_path: Path, ending: str, name: str, cache: Path) -> None:
+    path = packed(tmp_path / f"a{ending}", ("a/first.png", FILE), (name, FILE))
+    before = {file for file in tmp_path.rglob("*") if cache not in file.parents}
+    with pytest.raises(BadFile, match=r"leads outside the archive|is longer than a path can be"):
+        unpacked(path)
+    assert {file for file in tmp_path.rglob("*") if cache not in file.parents} - {cache} == before
+    assert list(unpacked_folder().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        odd("a/x.png", tarfile.SYMTYPE, "/etc/passwd"),
+        odd("a/x.png", tarfile.LNKTYPE, "/etc/passwd"),
+        odd("a/x.png", tarfile.FIFOTYPE),
+        odd("a/x.png", tarfile.CHRTYPE),
+        odd("a/x.png", tarfile.BLKTYPE),
+    ],
+)
+def test_links_and_devices_are_refused(tmp_path: Path, info: tarfile.TarInfo) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.addfile(info)
+    with pytest.raises(BadFile, match=r"'a/x.png' is a link or a device, which is not unpacked"):
+        unpacked(path)
+    link = zipfile.ZipInfo("a/x.png")
+    link.external_attr = 0o120777 << 16
+    with pytest.raises(BadFile, match=r"'a/x.png' is a link or a device, which is not unpacked"):
+        unpacked(packed(tmp_path / "a.zip", (link, b"/etc/passwd")))
+    assert list(unpacked_folder().iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tgz"])
+@pytest.mark.parametrize("name", ["a/{}.png", "__MACOSX/{}.png"])
+def test_what_grows_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, name: str
+) -> None:
+    monkeypatch.setattr(archives, "HARMLESS_BYTES", 1_000_000)
+    path = packed(tmp_path / f"a{ending}", *((name.format(i), bytes(600_000)) for i in range(2)))
+    assert path.stat().st_size < 5000
+    with pytest.raises(BadFile, match=r"would grow to more than 976.6 KiB, 200 times its size: a bomb, by the look"):
+        unpacked(path)
+    assert list(unpacked_folder().iterdir()) == []
+
+
+def test_too_many_files_and_too_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = packed(tmp_path / "a.zip", ("1.png", FILE), ("2.png", FILE))
+    monkeypatch.setattr(archives, "MOST_FILES", 1)
+    with pytest.raises(BadFile, match="holds more than 1 files"):
+        unpacked(path)
+    monkeypatch.setattr(archives, "RESERVE_BYTES", 1 << 60)
+    with pytest.raises(BadFile, match=r"needs .* in .*unpacked, where 0 B may be taken; name a larger disk"):
+        unpacked(path)
+
+
+def test_a_tar_with_an_endless_header_is_refused(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, 8 << 30
+    (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(BadFile, match=r"a header of 8,589,934,592 bytes"):
+        unpacked(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a.7z", r"\.7z are not unpacked here; unpack it \(7z x a\.7z\), name the folder"),
+        ("a.rar", "unrar x a.rar"),
+        ("a.tar.zst", "tar --zstd -xf a.tar.zst"),
+        ("a.zip", "damaged or of an unknown kind"),
+        ("a.tar.gz", "damaged or of an unknown kind"),
+    ],
+)
+def test_what_cannot_be_unpacked_says_how(tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / name).write_bytes(b"not an archive")
+    with pytest.raises(BadFile, match=says):
+        open_path(tmp_path / name)
+
+
+def test_damaged_and_empty_archives_leave_nothing(tmp_path: Path) -> None:
+    whole = packed(tmp_path / "whole.tgz", *((f"a/{i}.png", os.urandom(1000)) for i in range(9))).read_bytes()
+    (tmp_path / "cut.tgz").write_bytes(whole[: len(whole) // 2])
+    damaged = bytearray(packed(tmp_path / "whole.zip", ("a/1.png", os.urandom(2000))).read_bytes())
+    damaged[500] ^= 255
+    (tmp_path / "bad.zip").write_bytes(bytes(damaged))
+    for name, says in (("cut.tgz", "damaged"), ("bad.zip", "Bad CRC-32"), ("none.zip", "holds no files")):
+        if name == "none.zip":
+            packed(tmp_path / name)
+        with pytest.raises(BadFile, match=says):
+            unpacked(tmp_path / name)
+    twice = tmp_path / "twice.tgz"
+    with pytest.raises(BadFile, match=r"'a/1.png' is in it twice"):
+        unpacked(packed(twice, ("a/1.png", FILE), ("a/1.png", FILE)))
+    assert list(unpacked_folder().iterdir()) == []
+
+
+def test_names_in_utf8_that_do_not_say_so() -> None:
+    info = zipfile.ZipInfo("Café/1.png".encode().decode("cp437"))
+    assert archives._zip_name(info) == "Café/1.png"
+    assert archives._zip_name(zipfile.ZipInfo("Café/1.png")) == "Café/1.png"
