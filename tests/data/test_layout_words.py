@@ -145,6 +145,13 @@ def test_validation_images_in_one_folder_have_no_labels(tmp_path: Path, class_fo
     assert source.card.notes[0].startswith("val/ has no class folders: its 4 images have no labels")
 
 
+def test_split_folders_without_images_are_said(tmp_path: Path, class_folders: Writer) -> None:
+    class_folders(tmp_path / "train", TWO)
+    (tmp_path / "val" / "cat").mkdir(parents=True)
+    (tmp_path / "test").mkdir()
+    assert open_path(tmp_path).card.notes == ("test/ has no image: left out", "val/ has no image: left out")
+
+
 def test_a_class_and_a_split_of_one_name(tmp_path: Path, class_folders: Writer) -> None:
     class_folders(tmp_path / "stations", {"train station": 3, "test station": 3})
     assert open_path(tmp_path / "stations").card.classes == ("test station", "train station")

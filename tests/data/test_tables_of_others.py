@@ -226,6 +226,12 @@ def test_missing_files_are_skipped_where_that_is_asked_for(set_: Path) -> None:
     assert len(data.train) + len(data.val) == 12
     assert "1 rows left out: their files are not there (images/gone.png is not there)" in data.left_out
     assert check_path(path).verdict == "not fit for training as it is; --on-bad skip leaves these 1 files out"
+    gone = write(set_, "image,label", "gone/{0:03}.png,{1}", "gone.csv")
+    assert check_path(gone).verdict == "not fit for training as it is"  # skipping would leave nothing
+    with pytest.raises(BadFile, match=r"line 2: gone/000.png is not there \(and 11 more; `.*` lists them\)$"):
+        open_usable(DataOptions(source=str(gone)))
+    with pytest.raises(BadFile, match=r"gone.csv: has no image that is there$"):
+        open_usable(DataOptions(source=str(gone), on_bad="skip"))
     path.write_text(path.read_text() + "\nimages/000.png,b")
     assert check_path(path).verdict == "not fit for training as it is"
     with pytest.raises(BadFile, match=r"line 15: images/000.png stands in line 2 too, with another label"):

@@ -54,6 +54,8 @@ def _check(values) -> int:
         return 0 if report.ok else 1
     if report.card is not None:
         print(f"data {clean(report.card.name)}: {describe(report.card)}")
+        for note in report.card.notes:
+            print(clean(note))
     kinds: dict[str, int] = {}
     for finding in report.findings:
         kinds[finding.kind] = kinds.get(finding.kind, 0) + 1

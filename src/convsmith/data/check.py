@@ -1,6 +1,6 @@
 """Opening every file of a data set and saying what is wrong or odd about it. No torch here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from convsmith.data.preprocess import UNFIT, Preprocess, read_picture
 from convsmith.data.restrict import of_classes
 from convsmith.data.sources.opening import describe, open_source
 from convsmith.data.sources.source import Source
-from convsmith.data.split import split_source
+from convsmith.data.split import Skipped, split_source
 from convsmith.data.usable import check_usable
 
 # Colour, upright, of its own size: what two copies of an image have in common.
@@ -32,12 +32,13 @@ _RECORD = Preprocess(mode="RGB", size=(1, 1), mean=(0.5,) * 3, std=(0.5,) * 3)
 class CheckReport:
     """What was found in how many images; `ok` is false where training would stop, or where its numbers would deceive.
 
-    `card` is that of the source, None where it could not be opened.
+    `card` is that of the source, None where it could not be opened; `skippable` says that the rest would train.
     """
 
     files: int
     findings: tuple[Finding, ...]
     card: Card | None = None
+    skippable: bool = False
 
     @property
     def ok(self) -> bool:
@@ -52,7 +53,7 @@ class CheckReport:
             return "fit for training"
         if not stops:
             return "trains, but images lie in two splits, which flatters the numbers"
-        if len(stops) > len(skipped):
+        if not self.skippable:
             return "not fit for training as it is"
         return f"not fit for training as it is; --on-bad skip leaves these {len(skipped):,} files out"
 
@@ -63,6 +64,7 @@ class CheckReport:
             "files": self.files,
             "classes": len(card.classes) if card else 0,
             "layout": describe(card) if card else None,
+            "notes": list(card.notes) if card else [],
             "ok": self.ok,
             "verdict": self.verdict,
             "findings": config.plain(self.findings),
@@ -91,12 +93,15 @@ def check_path(
     total = sum(len(examples) for examples in source.splits.values())
     done = 0
     seen: dict[bytes, _Seen] = {}
+    skipped: list[Skipped] = []
     for split, examples in source.splits.items():
         at = 0
         for chunk in each_chunk(lambda begin, e=examples: _inspect(e, begin), range(0, len(examples), CHUNK), workers):
             for i, (name, found, digest) in enumerate(chunk, at):
                 findings += found
-                if digest is not None:
+                if digest is None:
+                    skipped.append(Skipped(split, i, name, found[0].detail))
+                else:
                     here = _Seen(name, split, _label(source.card, examples.labels[i]))
                     findings += _copies(here, seen.setdefault(digest, here))
             done, at = done + len(chunk), at + len(chunk)
@@ -104,16 +109,26 @@ def check_path(
                 progress(done, total)
     if total > 1 and len(seen) == 1:
         findings.append(Finding(str(path_or_name), "odd", f"all images are equal, pixel for pixel: {NOTHING}"))
-    return CheckReport(total, tuple(findings), source.card)
+    skippable = bool(of_kinds(findings, SKIPPED)) and not _others(findings)
+    skippable = skippable and not _refusals(source, options, skipped)
+    return CheckReport(total, tuple(findings), source.card, skippable)
 
 
-def _refusals(source: Source, options: DataOptions) -> list[Finding]:
-    """Why training would refuse the source before it looks at an image, unless a finding of the source says so."""
-    if of_kinds(source.findings, STOPS):
+def _others(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that training stops at, and that it cannot leave out."""
+    return [finding for finding in of_kinds(findings, STOPS) if finding.kind not in SKIPPED]
+
+
+def _refusals(source: Source, options: DataOptions, skipped: Sequence[Skipped] | None = None) -> list[Finding]:
+    """Why training would refuse the source before it looks at an image, unless a finding of the source says so.
+
+    With `skipped`: what it would refuse although it leaves these out.
+    """
+    if skipped is None and of_kinds(source.findings, STOPS):
         return []
     try:
-        check_usable(source)
-        split_source(source, options)
+        check_usable(source, skip=skipped is not None)
+        split_source(source, options, skipped or ())
     except BadFile as error:
         return [Finding(error.path, "refused", error.problem)]
     except UsageError as error:

@@ -47,7 +47,7 @@ def check_whole(source: Source, skip: bool = False, mend: str = "") -> None:
         return
     first, more = counted[0], len(counted) - 1
     others = f" (and {more:,} more; `convsmith data check {source.path}` lists them)" if more else ""
-    helps = f"; {mend}" if mend and len(missing) == len(counted) else ""
+    helps = f"; {mend}" if mend and source.splits and len(missing) == len(counted) else ""
     row = _ROW.fullmatch(first.file)
     where = f"{row[2]}: " if row else ""
     raise BadFile(row[1] if row else first.file, f"{where}{first.detail}{others}{helps}")

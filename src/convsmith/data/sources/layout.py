@@ -86,9 +86,11 @@ def _split_folders(root: Path, top: Tree, told: _Told) -> dict[str, dict[str, Tr
     """The class folders of each split, where the folders are splits."""
     named = {kid.name: found for kid in top.folders if (found := split_name(kid.name))}
     filled = {kid.name for kid in top.filled()}
+    empty = [name for name, (_, rest) in named.items() if name not in filled and not rest]
     named = _together(top, {name: found for name, found in named.items() if name in filled})
     if not named:
         return None
+    told.notes += [f"{name}/ has no image: left out" for name in empty]
     stray = [kid for kid in top.filled() if kid.name not in named]
     real = [name for name, split in named.items() if split != "unlabelled"]
     # One such name among others may be a class (trains, buses); two are splits.
