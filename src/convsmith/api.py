@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -26,6 +27,7 @@ from convsmith.recipes.run import train as train_recipe
 from convsmith.recipes.shorthand import set_fields
 from convsmith.recipes.transfer import finetune as run_finetuning
 from convsmith.report.curves import curves_svg
+from convsmith.report.text import clean
 from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.pretrained import Pretrained as PretrainedSubject
 from convsmith.runs.pretrained import load_pretrained
@@ -102,7 +104,8 @@ class Run:
         return self.path / "report.html"
 
     def _repr_html_(self) -> str:
-        return f"<p><b>{self.path}</b>: {self.directory.status().state}</p>{curves_svg(self.metrics)}"
+        name = escape(clean(str(self.path)))
+        return f"<p><b>{name}</b>: {self.directory.status().state}</p>{curves_svg(self.metrics)}"
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False) 
 
 def _say(quiet: bool) -> Callable[[str], None]:
     """What was decided is said on stderr, as progress is."""
-    return lambda text: None if quiet else print(text, file=sys.stderr)
+    return lambda text: None if quiet else print(clean(text), file=sys.stderr)
 
 
 def _predicted(

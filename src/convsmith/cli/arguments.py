@@ -1,12 +1,12 @@
 """Reading a verb's words: argparse with one-line errors. The fields of a recipe as options are in fields.py."""
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from convsmith.base.errors import UsageError, nearest
+from convsmith.cli.output import print_json as print_json
+from convsmith.cli.output import say as say
 from convsmith.recipes.shorthand import SHORTHAND
 
 
@@ -72,14 +72,3 @@ def add_views(parser: argparse.ArgumentParser) -> None:
 def add_output(parser: argparse.ArgumentParser) -> None:
     """`--json`, which every verb has."""
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")
-
-
-def print_json(data: Any) -> None:
-    """The result of a verb for programs."""
-    json.dump(data, sys.stdout, allow_nan=False)
-    print()
-
-
-def say(text: str) -> None:
-    """A line for people that is no result."""
-    print(text, file=sys.stderr, flush=True)

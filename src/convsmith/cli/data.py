@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.cli.output import show, show_text
 from convsmith.data.cache import clear_stored, decoded_folder, list_stored
 from convsmith.data.check import check_path
 from convsmith.data.options import DataOptions
@@ -47,15 +48,15 @@ def _check(values) -> int:
         kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
     for kind in kinds:
         found = [f for f in report.findings if f.kind == kind]
-        print(f"{kind}: {len(found)}")
+        show(f"{kind}: {len(found)}")
         for finding in found[:SHOWN]:
-            print(f"  {finding.file}: {finding.detail}")
+            show(f"  {finding.file}: {finding.detail}")
         if len(found) > SHOWN:
-            print(f"  ... and {len(found) - SHOWN} more (all with --json)")
+            show(f"  ... and {len(found) - SHOWN} more (all with --json)")
     verdict = (
         "fit for training" if report.ok else "not fit for training as it is; --on-bad skip leaves broken files out"
     )
-    print(f"{count(report.files)} files, {count(len(report.findings))} findings: {verdict}")
+    show(f"{count(report.files)} files, {count(len(report.findings))} findings: {verdict}")
     return 0 if report.ok else 1
 
 
@@ -65,14 +66,14 @@ def _stats(values) -> int:
     if values.json:
         print_json(numbers)
         return 0
-    print(describe(source.card))
-    print()
+    show(describe(source.card))
+    show()
     splits = list(numbers["splits"])
     rows = [(name, *(count(tally.get(split, 0)) for split in splits)) for name, tally in numbers["classes"].items()]
-    print(table(("class", *splits), rows[:SHOWN], align="<" + ">" * len(splits)))
+    show_text(table(("class", *splits), rows[:SHOWN], align="<" + ">" * len(splits)))
     if len(rows) > SHOWN:
-        print(f"... and {len(rows) - SHOWN} classes more (all with --json)")
-    print()
+        show(f"... and {len(rows) - SHOWN} classes more (all with --json)")
+    show()
     for key, value in numbers.items():
         if key not in ("name", "kind", "splits", "classes", "lighting", "warnings", "advice") and value not in (
             None,
@@ -80,12 +81,12 @@ def _stats(values) -> int:
             {},
             "",
         ):
-            print(f"{key.replace('_', ' '):<16} {_text(value)}")
-    print()
+            show(f"{key.replace('_', ' '):<16} {_text(value)}")
+    show()
     for line in numbers["advice"]:
-        print(line)
+        show(line)
     for warning in numbers.get("warnings", ()):
-        print(f"warning: {warning}")
+        show(f"warning: {warning}")
     return 0
 
 
@@ -100,7 +101,7 @@ def _cache(values) -> int:
         if values.json:
             print_json({"folder": str(folder), "freed_bytes": freed})
         else:
-            print(f"freed {size(freed)} in {folder}")
+            show(f"freed {size(freed)} in {folder}")
         return 0
     entries = list_stored()
     if values.json:
@@ -112,8 +113,8 @@ def _cache(values) -> int:
         for e, day in zip(entries, days, strict=True)
     ]
     if rows:
-        print(table(("data", "split", "images", "pixels", "on disk", "last used"), rows, align="<<>>>>"))
-    print(
+        show_text(table(("data", "split", "images", "pixels", "on disk", "last used"), rows, align="<<>>>>"))
+    show(
         f"{size(sum(entry.bytes for entry in entries))} in {folder}" + (" (data cache clear frees it)" if rows else "")
     )
     return 0

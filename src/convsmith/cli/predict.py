@@ -1,12 +1,11 @@
 """`convsmith predict RUN IMAGE...`."""
 
-import csv
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import Parser, add_edit, add_output, add_views, print_json, say
+from convsmith.cli.output import print_csv, show
 from convsmith.data.views import read_views
 from convsmith.deploy.engines.names import AUTO, ENGINES, check_engine
 from convsmith.report.text import percent
@@ -65,22 +64,21 @@ def run(words: Sequence[str]) -> int:
 
 
 def _print_csv(predictions):
-    writer = csv.writer(sys.stdout)
-    writer.writerow(("file", "rank", "label", "probability", "error"))
+    print_csv([("file", "rank", "label", "probability", "error")])
     found = []
     for p in predictions:
         said = p.top if p.labels is None else p.labels
         rows = [(rank, g.label, f"{g.probability:.6f}", "") for rank, g in enumerate(said, 1)]
-        writer.writerows((p.file, *row) for row in rows or [("", "", "", p.error or "")])
+        print_csv((p.file, *row) for row in rows or [("", "", "", p.error or "")])
         found.append(p)
     return found
 
 
 def _print_line(p):
     if p.error:
-        print(f"convsmith: {p.error}", file=sys.stderr)
+        say(f"convsmith: {p.error}")
     else:
         said, nearest = p.top if p.labels is None else p.labels, p.top[0]
         none = f"none of the classes (nearest: {nearest.label} {percent(nearest.probability)})"
-        print(f"{p.file}: {', '.join(f'{g.label} {percent(g.probability)}' for g in said) or none}", flush=True)
+        show(f"{p.file}: {', '.join(f'{g.label} {percent(g.probability)}' for g in said) or none}", flush=True)
     return p

@@ -11,6 +11,7 @@ from convsmith.base.processes import part, restarts
 from convsmith.cli.arguments import Parser, add_output, add_short, print_json, say
 from convsmith.cli.fields import all_fields, edited, recipe_words
 from convsmith.cli.numbers import score_line
+from convsmith.cli.output import show, show_text
 from convsmith.cli.repeat import check_repeat, train_repeatedly
 from convsmith.recipes.choose import choose
 from convsmith.recipes.finetune import FineTuning, tuning_of
@@ -33,7 +34,7 @@ def run(words: Sequence[str]) -> int:
     parser = _parser()
     rest, fields = recipe_words(words)
     if "--help-all" in rest:
-        print(all_fields())
+        show_text(all_fields())
         return 0
     values = parser.read(rest)
     check_processes(values)
@@ -137,8 +138,8 @@ def dry_run(plan: Any, as_json: bool) -> int:
     if as_json:
         print_json({"recipe": recipe.to_json(), "estimate": expected and vars(expected)})
         return 0
-    print(f"{recipe.name}: {plan.network.name} on {card.name}, {recipe.length if steps else 'logistic regression'}")
-    print(expected.text() if expected else f"each of {count(len(plan.dataset.train))} images goes through it once")
+    show(f"{recipe.name}: {plan.network.name} on {card.name}, {recipe.length if steps else 'logistic regression'}")
+    show_text(expected.text() if expected else f"each of {count(len(plan.dataset.train))} images goes through it once")
     return 0
 
 
@@ -151,20 +152,20 @@ def finish(outcome: Any, as_json: bool, **more: Any) -> int:
     _print_accuracies(result["metrics"])
     if "views" in result:
         seen = result["views"]
-        print(f"through {seen['of_an_image']} views of an image ({seen['views']}), the mean of their probabilities")
+        show(f"through {seen['of_an_image']} views of an image ({seen['views']}), the mean of their probabilities")
         _print_accuracies(seen["metrics"])
     if result["metrics"]["test"]:
-        print("the test images chose nothing and were read at the end; choose between runs on validation images")
+        show("the test images chose nothing and were read at the end; choose between runs on validation images")
     what = "stopped early after" if result["ended"] == "stopped early" else "trained"
     epochs = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
-    print(f"{what} {epochs} in {duration(result['seconds'])}; {_images(run)}")
-    print(f"run     {run.path}")
-    print(f"report  {run.path / 'report.html'}  (open it in a browser)")
-    print(f"next    convsmith predict {run.path} IMAGE...")
-    print(f"        convsmith eval {run.path}")
-    print(f"        convsmith export {run.path} --to onnx")
+    show(f"{what} {epochs} in {duration(result['seconds'])}; {_images(run)}")
+    show(f"run     {run.path}")
+    show(f"report  {run.path / 'report.html'}  (open it in a browser)")
+    show(f"next    convsmith predict {run.path} IMAGE...")
+    show(f"        convsmith eval {run.path}")
+    show(f"        convsmith export {run.path} --to onnx")
     if run.record("data")["card"]["kind"] not in ("folder", "table"):
-        print("        convsmith train --data photos/     (your own images, one folder for each class)")
+        show("        convsmith train --data photos/     (your own images, one folder for each class)")
     return 0
 
 
@@ -172,7 +173,7 @@ def _print_accuracies(metrics: Any) -> None:
     for split, name in (("val", "validation"), ("test", "test")):
         numbers = metrics[split]
         if numbers:
-            print(score_line(name, numbers))
+            show(score_line(name, numbers))
 
 
 def _images(run: Any) -> str:

@@ -127,7 +127,8 @@ def _begin_run(plan: Plan, world: World, out: Path | None, say: Say) -> _Begun:
     card = plan.dataset.card
     notes = [f"data {card.name}: {describe(card)}", *plan.notes]
     if is_long(plan) and plan.recipe.solver == "steps" and world.part.size == 1:
-        say("\n".join([*notes, estimate(plan).text()]))
+        for line in (*notes, *estimate(plan).text().splitlines()):
+            say(line)
         notes.clear()
     state, job = _state_and_job(plan, make_model(plan, notes), world)
     check_views_of(plan, state.model)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from convsmith.base.errors import BadFile, UsageError, nearest, unknown
-from convsmith.base.files import cache_folder, sha256
+from convsmith.base.files import cache_folder, make_folder, sha256
 from convsmith.data.preprocess import Preprocess
 from convsmith.runs.weights import load_weights as read_weights
 
@@ -102,7 +102,7 @@ def _preprocess(network: str, entry: Any) -> Preprocess:
 
 
 def _download(url: str, path: Path, digits: str | None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         # Written beside the goal, compared, renamed.
         torch.hub.download_url_to_file(url, str(path), digits, progress=sys.stderr.isatty())
