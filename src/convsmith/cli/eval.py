@@ -160,7 +160,8 @@ def _print_one(name: str, evaluated: Any, bins: int) -> None:
         return
     right, means = round(result.accuracy * result.count), result.averages
     show(f"accuracy  {result.accuracy:.2%}  ({count(right)} right; 95% interval {interval(*result.interval)})")
-    show(f"top 5     {result.top5:.2%}")
+    if result.top5 is not None:
+        show(f"top 5     {result.top5:.2%}")
     show(f"balanced  {means.balanced_accuracy:.2%}  (mean recall of the classes)")
     show(f"means     precision {percent(means.precision)}, recall {percent(means.recall)}, F1 {percent(means.f1)}")
     show(f"AUC       {fraction(result.auc)}  (each class against the rest, mean)")
@@ -175,7 +176,7 @@ def _print_one(name: str, evaluated: Any, bins: int) -> None:
 def _print_classes(result: Any) -> None:
     shown = result.per_class
     if len(shown) > CLASSES:
-        shown = sorted(shown, key=lambda c: c.f1)[:CLASSES]
+        shown = sorted(shown, key=lambda c: 2.0 if c.f1 is None else c.f1)[:CLASSES]
     rows = [(c.label, percent(c.precision), percent(c.recall), percent(c.f1), count(c.support)) for c in shown]
     show_text(table(("class", "precision", "recall", "F1", "images"), rows, align="<>>>>"))
     if len(shown) < len(result.per_class):
