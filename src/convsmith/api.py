@@ -1,13 +1,13 @@
 """The Python calls: `train`, `finetune`, `load` and what a `Run` can do."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from convsmith.base.errors import UsageError, unknown
+from convsmith.base.errors import UnknownName, UsageError, unknown
 from convsmith.data.examples import Examples
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.views import read_views
@@ -15,12 +15,14 @@ from convsmith.deploy.bundle import BundleFile, export_bundle
 from convsmith.deploy.engines.names import AUTO
 from convsmith.deploy.exchange import WeightsFile, export_weights
 from convsmith.deploy.formats import FORMATS
+from convsmith.deploy.given import pictures_of
 from convsmith.deploy.onnx import Export, export_onnx
-from convsmith.deploy.predict import Picture, Prediction, Predictor, choose_runner, expand, predict
+from convsmith.deploy.predict import Prediction, Predictor, choose_runner, predict
 from convsmith.nets.build import BuiltNetwork
 from convsmith.recipes.choose import choose
 from convsmith.recipes.evaluate import Evaluated, Split, evaluate_run, own_split
 from convsmith.recipes.finetune import FineTuning, Mode, finetuning_recipe, tuning_of
+from convsmith.recipes.meant import python_meant
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import resume as resume_run
 from convsmith.recipes.run import train as train_recipe
@@ -68,11 +70,13 @@ class Run:
         return evaluate_run(self.path, split=split, source=data, views=views)
 
     def predict(
-        self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto", views: str = "",
+        self, pictures: Any, top: int = 5, device: str = "auto", views: str = "",
         engine: str = AUTO,
     ) -> list[Prediction]:  # fmt: skip
-        """The most probable classes of images: a path, folder, pattern, Pillow image, array, or a list of these.
+        """The most probable classes of images: a path, folder, pattern, bytes, open file, Pillow image, array, tensor.
 
+        A list, tuple, generator or stack of these is many images. Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4),
+        tensors (C, H, W); both hold whole numbers from 0 to 255 or floating-point numbers from 0 to 1.
         With `views` (`"ten_crop"`) probabilities are the mean over several views of an image. `engine` as in
         `predict --engine`.
         """
@@ -130,7 +134,7 @@ class Pretrained:
         return self.subject.labels
 
     def predict(
-        self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto", views: str = "",
+        self, pictures: Any, top: int = 5, device: str = "auto", views: str = "",
         engine: str = AUTO,
     ) -> list[Prediction]:  # fmt: skip
         """The most probable classes of images, as `Run.predict`."""
@@ -162,6 +166,7 @@ def train(
     `options` are the command's short options (`data`, `epochs`, `batch`, `lr`, ...) and any field of a recipe, its dots
     written as double underscores: `optimiser__weight_decay=0`.
     """
+    _check_options("train", options)
     recipe = subject if isinstance(subject, Recipe) else choose(subject, options.pop("data", None))
     recipe = set_fields(recipe, [(name.replace("__", "."), value) for name, value in options.items()])
     tuning = None if isinstance(subject, Recipe) else tuning_of(subject, recipe)
@@ -191,6 +196,7 @@ def finetune(
     `start` is a run, or a network with `weights=` or `pretrained=True`. Without a `mode` ("probe", "partial", "full")
     the images choose what learns. `options` are those of `train`.
     """
+    _check_options("finetune", options)
     tuning = FineTuning(mode, at, unfreeze, decay, classifier)
     weights = options.get("weights") or ("DEFAULT" if options.get("pretrained") else None)
     recipe = finetuning_recipe(str(start), str(data), tuning, weights and str(weights))
@@ -204,20 +210,23 @@ def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False) 
     return Run(resume_run(path, quiet=quiet, allow_drift=allow_drift, say=_say(quiet)).run)
 
 
+def _check_options(call: str, options: Mapping[str, Any]) -> None:
+    """Refuse all names that are no options at once, with what they are here."""
+    said = python_meant(options)
+    if said is not None:
+        raise UnknownName(f"{call}: {said}")
+
+
 def _say(quiet: bool) -> Callable[[str], None]:
     """What was decided is said on stderr, as progress is."""
     return lambda text: None if quiet else print(clean(text), file=sys.stderr)
 
 
 def _predicted(
-    subject: Predictor, pictures: Picture | Iterable[Picture], top: int, device: str, views: str, name: str,
+    subject: Predictor, pictures: Any, top: int, device: str, views: str, name: str,
     validation: Callable[[], Examples] | None = None,
 ) -> list[Prediction]:  # fmt: skip
-    single = isinstance(pictures, str | Path) or not isinstance(pictures, Iterable) or hasattr(pictures, "shape")
-    items: list[Any] = [pictures] if single else list(pictures)  # type: ignore[arg-type]
-    files: list[Picture] = []
-    for item in items:
-        files += expand([str(item)]) if isinstance(item, str | Path) else [item]
+    files = pictures_of(pictures)
     engine = resolve(EngineOptions(device=device))
     with using(engine):
         looks = read_views(views)

@@ -10,8 +10,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
-from convsmith.base.errors import ConvsmithError, NoChange, ProcessFailed, Told, unknown
+from convsmith.base.errors import ConvsmithError, NoChange, ProcessFailed, Told, UnknownName, unknown
 from convsmith.base.processes import end_at_once, part
 from convsmith.base.table import Table
 from convsmith.cli import output  # the package's own names are those of verbs: `show` is one
@@ -94,9 +95,11 @@ def _run(words: list[str]) -> int:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if not part().leads:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - of several processes the first one speaks
+    while len(words) > 1 and words[0] in ("yolo", "classify") and words[1] in {*VERBS, *SYNONYMS}:
+        words = words[1:]  # as Ultralytics has it: `yolo classify train ...`
     verb = SYNONYMS.get(words[0], words[0])
     if verb not in VERBS:
-        raise unknown("verb", words[0], [*VERBS, *SYNONYMS])
+        _unknown_verb(words)
     if verb != words[0] and part().leads:
         output.say(f"({words[0]} is convsmith {verb})")
     if words[0] == "resume" and "--resume" not in words:
@@ -105,6 +108,13 @@ def _run(words: list[str]) -> int:
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", NoChange)
         return import_module(f"convsmith.cli.{verb}").run(words[1:])
+
+
+def _unknown_verb(words: list[str]) -> NoReturn:
+    command = import_module("convsmith.recipes.meant").verb_meant(words[0], words[1:])
+    if command is not None:
+        raise UnknownName(f"unknown verb {words[0]!r}; try: {command}")
+    raise unknown("verb", words[0], [*VERBS, *SYNONYMS])
 
 
 def _speaks() -> bool:

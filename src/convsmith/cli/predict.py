@@ -1,6 +1,8 @@
 """`convsmith predict RUN IMAGE...`."""
 
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 
 from convsmith.base.errors import UsageError
@@ -39,7 +41,7 @@ def run(words: Sequence[str]) -> int:
         check_engine(values.engine)
     views = read_views(values.views)
     engines, predicting = import_module("convsmith.training.engine"), import_module("convsmith.deploy.predict")
-    files = predicting.expand(values.images)
+    files = [file for name in values.images for file in _files(name, predicting)]
     subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
@@ -53,6 +55,10 @@ def run(words: Sequence[str]) -> int:
             say=(lambda text: None) if values.quiet else say,
         )  # fmt: skip
         predictions = predicting.predict(subject, files, engine, values.top, views, values.threshold, runner)
+        # What came through a pipe has the name that it was asked for by.
+        predictions = (
+            replace(p, file="-") if isinstance(file, bytes) else p for p, file in zip(predictions, files, strict=True)
+        )
         if values.json:
             found = list(predictions)
             print_json([p.to_json() for p in found])
@@ -61,6 +67,17 @@ def run(words: Sequence[str]) -> int:
         else:
             found = [_print_line(p) for p in predictions]
     return 1 if any(p.error for p in found) else 0
+
+
+def _files(name, predicting):
+    """The images that a word stands for; `-` is one on standard input."""
+    if name != "-":
+        return predicting.expand([name])
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(
+            "predict: - reads an image from a pipe, and there is none: convsmith predict RUN - < photo.jpg"
+        )
+    return [sys.stdin.buffer.read()]
 
 
 def _print_csv(predictions):

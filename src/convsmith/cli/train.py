@@ -1,6 +1,7 @@
 """`convsmith train [SUBJECT]` and `convsmith train --resume RUN`."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -36,8 +37,10 @@ def run(words: Sequence[str]) -> int:
     if "--help-all" in rest:
         show_text(all_fields())
         return 0
-    values = parser.read(rest)
+    values = parser.read(rest, words)
     check_processes(values)
+    if values.resume == "":
+        raise UsageError(_which_run())
     if values.resume:
         return _resume(values, fields, words)
     recipe = edited(choose(values.subject, values.data), values, fields)
@@ -85,7 +88,8 @@ def _parser() -> Parser:
     )
     parser.add_argument("--repeat", type=int, metavar="N", help=help)
     parser.add_argument("--kfold", type=int, metavar="K", help=argparse.SUPPRESS)  # said beside --repeat
-    parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run in place")
+    help = "continue an interrupted run in place"
+    parser.add_argument("--resume", metavar="RUN", nargs="?", const="", help=help)
     parser.add_argument("--allow-drift", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--nproc", type=int, metavar="N", help="train in N processes of this machine, by torchrun")
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
@@ -126,6 +130,14 @@ def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]], words
         say=silent if values.quiet else say,
     )  # fmt: skip
     return finish(outcome, values.json)
+
+
+def _which_run() -> str:
+    newest = import_module("convsmith.recipes.meant").newest_run(finished=False)
+    said = "no run in runs/ is unfinished; convsmith runs lists them"
+    if newest is not None:
+        said = f"the newest that is not finished: convsmith train --resume {shlex.quote(newest)}"
+    return f"train: --resume needs a run; {said}"
 
 
 def dry_run(plan: Any, as_json: bool) -> int:

@@ -1,6 +1,7 @@
 """What a trained network says about images: files, folders, patterns."""
 
 import glob
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,9 +30,10 @@ from convsmith.nets.source import Foreign
 from convsmith.training.engine import Engine
 from convsmith.training.viewer import Viewer, make_viewer
 
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.]+://", re.IGNORECASE)
 BATCH = 64
 THRESHOLD = 0.5
-Picture = str | Path | Image.Image | np.ndarray
+Picture = str | Path | bytes | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,11 @@ def expand(names: Sequence[str]) -> list[Path]:
     """The image files that names stand for: files as given, folders searched through, patterns such as `a/*.png`."""
     found: list[Path] = []
     for name in names:
+        if _ADDRESS.match(name):
+            raise UsageError(
+                f"{name}: is an address, and nothing is fetched that was not asked for; download it first, and name "
+                "the file"
+            )
         path = Path(name)
         if path.is_dir():
             inside = sorted(
