@@ -185,8 +185,8 @@ NO_WEIGHTS = {
     "json": (b'{"error": "not found"}', "expected weights, received JSON text"),
     "hdf5": (b"\x89HDF\r\n\x1a\n", "expected weights, received an HDF5 file, as Keras writes it"),
     "picture": (b"\x89PNG\r\n", "expected weights, received a picture"),
-    "noise": (b"\x00\x01\x02" * 400, "expected a "),
-    "text": (b"404: Not Found", "expected a "),
+    "noise": (b"\x00\x01\x02" * 400, "expected "),
+    "text": (b"404: Not Found", "expected "),
 }
 
 

@@ -72,7 +72,7 @@ def test_prefixes_stay_until_there_is_a_network(tmp_path):
 def test_pickled_objects_are_refused_and_never_run(tmp_path, legacy, wrap):
     canary, path = tmp_path / "canary", tmp_path / "w.pth"
     torch.save(wrap(Canary(canary)), path, _use_new_zipfile_serialization=not legacy)
-    message = r"w.pth: (holds pickled objects \([\w.]+\) besides tensors|expected tensors of torch.save, received pickled objects, which could)"
+    message = r"w.pth: (holds pickled objects|expected tensors of torch.save, received pickled objects, which could)"
     with pytest.raises(BadFile, match=message):
         load_weights(path)
     path.write_bytes(pickle.dumps(Canary(canary)))

@@ -138,8 +138,8 @@ def _load_torch(path: Path) -> Any:
             ) from None
         raise BadFile(
             path,
-            f"expected tensors of torch.save, received pickled objects, which could run code and are not read, or a damaged "
-            f"file; fetch it again, or mend {_MEND}",
+            "expected tensors of torch.save, received pickled objects, which could run code and are not read, or a "
+            f"damaged file; fetch it again, or mend {_MEND}",
         ) from None
 
 
