@@ -19,6 +19,7 @@ from convsmith.recipes.autotune import tune
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.estimate import estimate, is_long
 from convsmith.recipes.evaluate import check_views_of, evaluate_selected, evaluate_selected_views
+from convsmith.recipes.first_step import check_batch, explained
 from convsmith.recipes.page import write_report
 from convsmith.recipes.prepare import (
     EVALUATION_BATCH,
@@ -122,6 +123,7 @@ def _join_run(path: str, world: World) -> _Begun:
 
 def _begin_run(plan: Plan, world: World, out: Path | None, say: Say) -> _Begun:
     check_track(plan.recipe.track)
+    check_batch(plan, world.part.size)
     if plan.recipe.engine.autotune:
         plan = replace(plan, engine=tune(plan, say).engine)
     card = plan.dataset.card
@@ -291,7 +293,8 @@ def _find_weights(
 ) -> str:  # fmt: skip
     """Fit by the recipe's solver; says how it ended."""
     if plan.recipe.solver == "steps":
-        return fit(job, state, run, progress, beat, request)
+        with explained(job, state, run):
+            return fit(job, state, run, progress, beat, request)
     data, device = plan.dataset, plan.engine.device
     images = evaluation_loader(data.train, data.preprocess, plan.recipe.data, batch=EVALUATION_BATCH, device=device)
     return solve(job, state, run, images, plan.learned.class_weights, progress)
