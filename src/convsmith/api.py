@@ -1,12 +1,13 @@
 """The Python calls: `train`, `finetune`, `load` and what a `Run` can do."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from convsmith.base.errors import UsageError, unknown
+from convsmith.base.errors import UnknownName, UsageError, unknown
 from convsmith.data.examples import Examples
 from convsmith.data.options import check_megapixels
 from convsmith.data.preprocess import Preprocess
@@ -14,8 +15,9 @@ from convsmith.data.views import read_views
 from convsmith.deploy.bundle import BundleFile, export_bundle
 from convsmith.deploy.exchange import WeightsFile, export_weights
 from convsmith.deploy.formats import FORMATS
+from convsmith.deploy.given import pictures_of
 from convsmith.deploy.onnx import Export, export_onnx
-from convsmith.deploy.predict import Picture, Prediction, Predictor, choose_runner, expand, predict
+from convsmith.deploy.predict import Prediction, Predictor, choose_runner, predict
 from convsmith.engines.names import AUTO
 from convsmith.nets.build import BuiltNetwork
 from convsmith.recipes.choose import choose
@@ -23,12 +25,14 @@ from convsmith.recipes.evaluate import Evaluated, Split, evaluate_run, own_split
 from convsmith.recipes.finetune import FineTuning, Mode, asks_steps, finetuning_recipe, tuning_of
 from convsmith.recipes.first_start import first_start
 from convsmith.recipes.limit import read_limit
+from convsmith.recipes.meant import python_meant
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import resume as resume_run
 from convsmith.recipes.run import train as train_recipe
 from convsmith.recipes.shorthand import set_fields
 from convsmith.recipes.transfer import finetune as run_finetuning
 from convsmith.report.curves import curves_svg
+from convsmith.report.text import clean
 from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.pretrained import Pretrained as PretrainedSubject
 from convsmith.runs.pretrained import load_pretrained
@@ -69,11 +73,13 @@ class Run:
         return evaluate_run(self.path, split=split, source=data, views=views)
 
     def predict(
-        self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto", views: str = "",
+        self, pictures: Any, top: int = 5, device: str = "auto", views: str = "",
         engine: str = AUTO, max_megapixels: int | None = None,
     ) -> list[Prediction]:  # fmt: skip
-        """The most probable classes of images: a path, folder, pattern, Pillow image, array, or a list of these.
+        """The most probable classes of images: a path, folder, pattern, bytes, open file, Pillow image, array, tensor.
 
+        A list, tuple, generator or stack of these is many images. Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4),
+        tensors (C, H, W); both hold whole numbers from 0 to 255 or floating-point numbers from 0 to 1.
         With `views` (`"ten_crop"`) probabilities are the mean over several views of an image. `engine` as in
         `predict --engine`. Pictures of more than `max_megapixels` million pixels are read where they take no more than
         512 MB and 5 s.
@@ -108,7 +114,8 @@ class Run:
         return self.path / "report.html"
 
     def _repr_html_(self) -> str:
-        return f"<p><b>{self.path}</b>: {self.directory.status().state}</p>{curves_svg(self.metrics)}"
+        name = escape(clean(str(self.path)))
+        return f"<p><b>{name}</b>: {self.directory.status().state}</p>{curves_svg(self.metrics)}"
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ class Pretrained:
         return self.subject.labels
 
     def predict(
-        self, pictures: Picture | Iterable[Picture], top: int = 5, device: str = "auto", views: str = "",
+        self, pictures: Any, top: int = 5, device: str = "auto", views: str = "",
         engine: str = AUTO, max_megapixels: int | None = None,
     ) -> list[Prediction]:  # fmt: skip
         """The most probable classes of images, as `Run.predict`."""
@@ -167,6 +174,7 @@ def train(
     `options` are the command's short options (`data`, `epochs`, `batch`, `lr`, ...) and any field of a recipe, its dots
     written as double underscores: `optimiser__weight_decay=0`. `within="10min"` makes it fit into that time.
     """
+    _check_options("train", options)
     source, given = options.pop("data", None), [(name.replace("__", "."), value) for name, value in options.items()]
     recipe = set_fields(subject if isinstance(subject, Recipe) else choose(subject, source), given)
     tuning = None if isinstance(subject, Recipe) else tuning_of(subject, recipe)
@@ -202,6 +210,7 @@ def finetune(
     `start` is a run, or a network with `weights=` or `pretrained=True`. Without a `mode` ("probe", "partial", "full")
     the images choose what learns. `options` are those of `train`.
     """
+    _check_options("finetune", options)
     given = [(name.replace("__", "."), value) for name, value in options.items()]
     tuning = FineTuning(mode, at, unfreeze, decay, classifier, asks_steps(given))
     weights = options.get("weights") or ("DEFAULT" if options.get("pretrained") else None)
@@ -218,22 +227,25 @@ def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False) 
     return Run(resume_run(path, quiet=quiet, allow_drift=allow_drift, say=_say(quiet)).run)
 
 
+def _check_options(call: str, options: Mapping[str, Any]) -> None:
+    """Refuse all names that are no options at once, with what they are here."""
+    said = python_meant(options)
+    if said is not None:
+        raise UnknownName(f"{call}: {said}")
+
+
 def _say(quiet: bool) -> Callable[[str], None]:
     """What was decided is said on stderr, as progress is."""
-    return lambda text: None if quiet else print(text, file=sys.stderr)
+    return lambda text: None if quiet else print(clean(text), file=sys.stderr)
 
 
 def _predicted(
-    subject: Predictor, pictures: Picture | Iterable[Picture], top: int, device: str, views: str, name: str,
+    subject: Predictor, pictures: Any, top: int, device: str, views: str, name: str,
     max_megapixels: int | None, validation: Callable[[], Examples] | None = None,
 ) -> list[Prediction]:  # fmt: skip
     check_megapixels(max_megapixels)
     most = None if max_megapixels is None else max_megapixels * 1_000_000
-    single = isinstance(pictures, str | Path) or not isinstance(pictures, Iterable) or hasattr(pictures, "shape")
-    items: list[Any] = [pictures] if single else list(pictures)  # type: ignore[arg-type]
-    files: list[Picture] = []
-    for item in items:
-        files += expand([str(item)]) if isinstance(item, str | Path) else [item]
+    files = pictures_of(pictures)
     engine = resolve(EngineOptions(device=device))
     with using(engine):
         looks = read_views(views)

@@ -147,7 +147,7 @@ def test_an_edit_that_changes_nothing_warns_in_one_line(command, here):
         (["--network", "resnet21"], "unknown network 'resnet21'; nearest: resnet1"),
         (["--network", "torchvision:resnet19"], "unknown torchvision network 'resnet19'; nearest: "),
         (["digits", "lenet5"], "train: one argument too many: 'lenet5'"),
-        (["--epoch", "3"], "train: unknown option --epoch; nearest: --epochs"),
+        (["--epoch", "3"], "train: unknown option --epoch; here it is --epochs 3; try: convsmith train --epochs 3"),
         (["--learning-rate", "3"], "train: unknown option --learning-rate; "),
         (["--optimizer.lr", "3"], "unknown key 'optimizer'; nearest: optimiser"),
         (["--optimiser.momentun", "3"], "unknown key 'optimiser.momentun'; nearest: optimiser.momentum"),

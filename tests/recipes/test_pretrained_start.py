@@ -197,7 +197,7 @@ def test_a_published_file_with_code_in_it_is_not_run(served, cache, tmp_path, mo
     served["bytes"] = data
     digits = hashlib.sha256(data).hexdigest()[:8]
     monkeypatch.setattr(ENTRY.value, "url", f"https://server.invalid/squeezenet1_1-{digits}.pth")
-    with pytest.raises(BadFile, match="pickled objects, which could run code, or is damaged"):
+    with pytest.raises(BadFile, match="pickled objects, which could run code and are not read, or a damaged file"):
         cs.pretrained(NAME)
     assert not (tmp_path / "ran").exists()
 
@@ -293,7 +293,7 @@ def test_a_network_that_takes_no_images(tmp_path):
     ("name", "content", "message"),
     [
         ("gone.pth", None, r"gone\.pth: no such file; expected a file with weights"),
-        ("code.pth", "code", r"code\.pth: expected plain tensors only; the file holds pickled objects"),
+        ("code.pth", "code", r"code\.pth: expected tensors of torch.save, received pickled objects"),
         ("cut.safetensors", b"\x10\0\0\0\0\0\0\0{}", r"cut\.safetensors: expected a whole safetensors file"),
         ("model.onnx", b"x", r"model\.onnx: expected a weight file \(\.safetensors, "),
     ],

@@ -49,8 +49,9 @@ def test_safetensors_are_read(tmp_path):
         lambda t: OrderedDict(t),
         lambda t: {"state_dict": t, "epoch": 3, "best": 0.5},
         lambda t: {"model": t, "args": {"lr": 0.1}},
-        lambda t: {"module." + name: tensor for name, tensor in t.items()},
-        lambda t: {"state_dict": {"module." + n: torch.nn.Parameter(v, v.is_floating_point()) for n, v in t.items()}},
+        lambda t: {"state_dict": {n: torch.nn.Parameter(v, v.is_floating_point()) for n, v in t.items()}},
+        lambda t: {"ema": {"module": t, "decay": 0.9}},
+        lambda t: {"epoch": 3, "anything": t},
     ],
 )
 def test_plain_torch_files_are_read(tmp_path, suffix, wrap):
@@ -61,7 +62,7 @@ def test_plain_torch_files_are_read(tmp_path, suffix, wrap):
     assert not any(tensor.requires_grad for tensor in received.values())
 
 
-def test_a_prefix_that_only_some_names_have_stays(tmp_path):
+def test_prefixes_stay_until_there_is_a_network(tmp_path):
     torch.save({"module.a": torch.ones(1), "b": torch.ones(1)}, tmp_path / "w.pt")
     assert set(load_weights(tmp_path / "w.pt")) == {"module.a", "b"}
 
@@ -71,16 +72,14 @@ def test_a_prefix_that_only_some_names_have_stays(tmp_path):
 def test_pickled_objects_are_refused_and_never_run(tmp_path, legacy, wrap):
     canary, path = tmp_path / "canary", tmp_path / "w.pth"
     torch.save(wrap(Canary(canary)), path, _use_new_zipfile_serialization=not legacy)
-    message = (
-        r"w.pth: expected plain tensors only; the file holds pickled objects, .* save its state_dict with safetensors"
-    )
+    message = r"w.pth: (holds pickled objects|expected tensors of torch.save, received pickled objects, which could)"
     with pytest.raises(BadFile, match=message):
         load_weights(path)
     path.write_bytes(pickle.dumps(Canary(canary)))
     with pytest.raises(BadFile, match=message):
         load_weights(path)
     path.rename(tmp_path / "w.safetensors")
-    with pytest.raises(BadFile, match=r"w.safetensors: expected a whole safetensors file .*; fetch the file again"):
+    with pytest.raises(BadFile, match=r"w.safetensors: (expected|holds pickled)"):
         load_weights(tmp_path / "w.safetensors")
     assert not canary.exists()
 
@@ -88,17 +87,20 @@ def test_pickled_objects_are_refused_and_never_run(tmp_path, legacy, wrap):
 def test_whole_modules_and_other_contents_are_refused(tmp_path):
     path = tmp_path / "w.pt"
     torch.save(torch.nn.Linear(2, 2), path)
-    with pytest.raises(BadFile, match=r"holds pickled objects, which could run code, or is damaged"):
+    with pytest.raises(
+        BadFile,
+        match=r"holds pickled objects \(torch.nn.modules.linear.Linear\) besides tensors, and such .* not read; ",
+    ):
         load_weights(path)
     torch.save([1, 2], path)
-    with pytest.raises(BadFile, match=r"w.pt: expected tensors by name, received list; save the state_dict instead"):
+    with pytest.raises(BadFile, match=r"w.pt: expected tensors by name, received a list; mend with its own program"):
         load_weights(path)
-    torch.save({"epoch": 3, "weights": TENSORS}, path)
-    with pytest.raises(BadFile, match=r"perhaps under state_dict or model; received other things under epoch, weights"):
+    torch.save({"epoch": 3, "lr": 0.1}, path)
+    with pytest.raises(BadFile, match=r"expected tensors by name, received other things under epoch, lr; mend with"):
         load_weights(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x/constants.pkl", b"")
-    with pytest.raises(BadFile, match=r"expected plain tensors only"):
+    with pytest.raises(BadFile, match=r"expected weights, received a zip archive \(x/constants.pkl\); unpack it first"):
         load_weights(path)
 
 
@@ -125,7 +127,7 @@ def test_truncated_weights_are_refused(tmp_path, suffix):
     whole = path.read_bytes()
     for length in [0, len(whole) - 1, *(generator.randrange(len(whole)) for _ in range(20))]:
         path.write_bytes(whole[:length])
-        with pytest.raises(BadFile, match=rf"w{suffix}: expected"):
+        with pytest.raises(BadFile, match=rf"w{suffix}: (expected|holds pickled objects)"):
             load_weights(path)
 
 

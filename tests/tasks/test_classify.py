@@ -37,7 +37,7 @@ def test_the_numbers_are_those_of_scikit_learn(classes):
         expected = metrics.top_k_accuracy_score(targets, logits.numpy(), k=5, labels=range(classes))
         assert result.top5 == pytest.approx(expected)
     else:
-        assert result.top5 == 1.0
+        assert result.top5 is None
     rows = metrics.precision_recall_fscore_support(targets, predicted, zero_division=0)
     for name, values in zip(("precision", "recall", "f1", "support"), rows, strict=True):
         assert [getattr(row, name) for row in result.per_class] == pytest.approx(values.tolist())
@@ -55,11 +55,11 @@ def test_the_numbers_of_each_image_are_in_order():
     assert result.sample_loss == pytest.approx(losses.tolist(), abs=1e-5)
 
 
-def test_a_class_never_predicted_or_never_seen_counts_as_zero():
+def test_a_class_never_predicted_has_no_precision_and_one_never_seen_no_recall():
     logits = torch.tensor([[2.0, 0, 0], [2.0, 0, 0], [0, 2.0, 0]])
     result = evaluated(logits, torch.tensor([0, 2, 0]))
     rows = [(c.precision, c.recall, c.f1, c.support) for c in result.per_class]
-    assert rows == [(0.5, 0.5, 0.5, 2), (0.0, 0.0, 0.0, 0), (0.0, 0.0, 0.0, 1)]
+    assert rows == [(0.5, 0.5, 0.5, 2), (0.0, None, None, 0), (0.0, 0.0, 0.0, 1)]
     assert result.confusion == ((1, 1, 0), (0, 0, 0), (1, 0, 0))
 
 
@@ -152,7 +152,7 @@ def test_correct_counts_on_the_device():
 def test_json_and_log_line():
     result = evaluated(*outputs(20, 3))
     assert result.summary() == {
-        "score": result.accuracy, "accuracy": result.accuracy, "top5": 1.0, "loss": result.loss, "count": 20,
+        "score": result.accuracy, "accuracy": result.accuracy, "top5": None, "loss": result.loss, "count": 20,
     }  # fmt: skip
     data = result.to_json()
     assert list(data) == [

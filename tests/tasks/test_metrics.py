@@ -9,7 +9,15 @@ from scipy.stats import binom
 from sklearn import metrics as sklearn_metrics
 
 from convsmith.base.errors import UsageError
-from convsmith.tasks.metrics import area_under_curve, averages, calibration_error, paired, reliability, temperature
+from convsmith.tasks.metrics import (
+    area_under_curve,
+    averages,
+    calibration_error,
+    class_scores,
+    paired,
+    reliability,
+    temperature,
+)
 
 
 def answers(count, classes, seed=0, strength=1.5):
@@ -36,15 +44,16 @@ def test_averages_are_scikit_learns(classes):
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
-def test_averages_leave_out_classes_that_do_not_occur():
-    # Class 3 occurs nowhere, class 2 only among the answers.
+def test_averages_are_over_the_classes_that_have_images():
+    # Class 3 occurs nowhere, class 2 only among the answers, which scikit-learn counts as 0.
     targets, called = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 2])
     found = averages(sklearn_metrics.confusion_matrix(targets, called, labels=range(4)))
-    assert found.precision == pytest.approx((1 + 1 / 2 + 0) / 3)
-    assert found.recall == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
-    assert found.f1 == pytest.approx((4 / 5 + 1 / 2 + 0) / 3)
+    assert found.precision == pytest.approx((1 + 1 / 2) / 2)
+    assert found.recall == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert found.f1 == pytest.approx((4 / 5 + 1 / 2) / 2)
     assert found.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
-    assert found.f1 == pytest.approx(sklearn_metrics.f1_score(targets, called, average="macro", zero_division=0))
+    everywhere = sklearn_metrics.f1_score(targets, called, average="macro", zero_division=0)
+    assert everywhere == pytest.approx((4 / 5 + 1 / 2 + 0) / 3)
     assert found.balanced_accuracy == pytest.approx(sklearn_metrics.balanced_accuracy_score(targets, called))
 
 
@@ -174,3 +183,24 @@ def test_the_interval_is_that_of_images_drawn_anew():
 def test_other_images_cannot_be_paired():
     with pytest.raises(UsageError, match="needs the same images, received 2 and 3"):
         paired([True, False], [True, False, True])
+
+
+def test_one_stray_answer_does_not_halve_the_averages():
+    # Ten images of class 0 only, one of them called class 1.
+    confusion = np.array([[9, 1, 0], [0, 0, 0], [0, 0, 0]])
+    found = averages(confusion)
+    assert (found.precision, found.recall, found.balanced_accuracy) == pytest.approx((1.0, 0.9, 0.9))
+    assert found.f1 == pytest.approx(18 / 19)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ((0, 0, 0), (None, None, None)),
+        ((0, 3, 0), (0.0, None, None)),
+        ((0, 0, 4), (0.0, 0.0, 0.0)),
+        ((2, 4, 4), (0.5, 0.5, 0.5)),
+    ],
+)
+def test_the_scores_of_a_class(numbers, expected):
+    assert class_scores(*numbers) == expected

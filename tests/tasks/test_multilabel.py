@@ -62,7 +62,7 @@ def test_classes_without_or_with_every_image():
     logits = torch.tensor([[2.0, -1, 1], [-1.0, -2, 1]])
     result = evaluated(logits, torch.tensor([[1, 0, 1], [1, 0, 1]], dtype=torch.uint8))
     assert [(c.ap, c.auc, c.f1, c.support) for c in result.per_class] == [
-        (1.0, None, pytest.approx(2 / 3), 2), (None, None, 0.0, 0), (1.0, None, 1.0, 2),
+        (1.0, None, pytest.approx(2 / 3), 2), (None, None, None, 0), (1.0, None, 1.0, 2),
     ]  # fmt: skip
     assert (result.map, result.auc, result.averages.f1) == (1.0, None, pytest.approx((2 / 3 + 1) / 2))
     nothing = evaluated(logits, torch.zeros(2, 3, dtype=torch.uint8))

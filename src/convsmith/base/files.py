@@ -1,26 +1,86 @@
 """Files that are whole or absent: written under a temporary name, synced to the disk, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import BadFile
 
 
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Turn what the system says while `path` is written into BadFile, which names it."""
+    try:
+        yield
+    except OSError as error:
+        raise BadFile(
+            path,
+            f"could not be written ({error.strerror or error}); mend: free space on the disk, or its permissions, or "
+            "choose another place",
+        ) from error
+
+
+def write_files(files: Mapping[Path, bytes]) -> None:
+    """Write files that belong together, all of them or none; folders that are not there are made. Raises BadFile."""
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
+    made: list[Path] = []
+    try:
+        for path, data in files.items():
+            with writing(path):
+                made += _make_folder(path.parent)
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+                _write_synced(temporary[path], data)
+        for path, kept in temporary.items():
+            with writing(path):
+                os.replace(kept, path)
+        made.clear()
+    finally:
+        for kept in temporary.values():
+            with suppress(OSError):
+                kept.unlink()
+        for folder in reversed(made):
+            with suppress(OSError):  # something else may have come to lie there
+                folder.rmdir()
+    for folder in {path.parent for path in files}:
+        sync_folder(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those that it lies in, where they are not there; BadFile where that cannot be."""
+    with writing(folder):
+        _make_folder(folder)
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """The folders that were made, the outermost first."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing[::-1]
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds either its old content or all of the new one, whatever happens."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_synced(temporary, data)
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that is only read this fails too, and hides why the writing did
+            temporary.unlink()
     sync_folder(path.parent)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -30,7 +90,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """`write_bytes` for JSON, indented to be read by people; refuses NaN, which is not JSON."""
-    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+    write_bytes(path, json_bytes(data))
+
+
+def json_bytes(data: Any) -> bytes:
+    """What `write_json` writes."""
+    return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_json(path: Path) -> Any:

@@ -1,8 +1,10 @@
 """Which of several processes this is, as torchrun and SLURM say it in the environment. No torch here."""
 
+import multiprocessing
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from convsmith.base.errors import UsageError
 
@@ -89,3 +91,25 @@ def _number(name: str, default: int) -> int:
             f"the environment says {name}={text}; expected a whole number, as torchrun sets it; unset it to train in "
             "one process"
         ) from None
+
+
+def check_script_may_be_imported() -> None:
+    """Refuse processes that would import the user's script, and so run all of it again: UsageError with the mend.
+
+    That is how processes start everywhere but where they are forked: on macOS, on Windows, and where a script asks
+    for it (`set_start_method("spawn")`).
+    """
+    method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    main = sys.modules.get("__main__")
+    file, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
+    if method == "fork" or file is None or (spec is not None and spec.name.endswith("__main__")):
+        return
+    try:
+        text = Path(file).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return  # nothing that could be imported
+    if "__main__" not in text:
+        raise UsageError(
+            f"{file}: the processes that read images import this script, and each would begin it anew; mend with "
+            'if __name__ == "__main__": before what it does, or with workers=0'
+        )

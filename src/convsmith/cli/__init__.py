@@ -10,11 +10,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
-from convsmith.base.errors import ConvsmithError, NoChange, ProcessFailed, Told, unknown
+from convsmith.base.errors import ConvsmithError, NoChange, ProcessFailed, Told, UnknownName, unknown
 from convsmith.base.processes import end_at_once, part
 from convsmith.base.table import Table
-from convsmith.report.text import clean
+from convsmith.cli import output  # the package's own names are those of verbs: `show` is one
 
 # Verb to its line of help; the file of a verb has its name.
 VERBS: Table[str] = Table(
@@ -58,42 +59,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # spin frees the core sooner.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
-        if not words or words[0] in ("-h", "--help", "help"):
-            print(menu())
-            return 0
-        if words[0] in ("-V", "--version"):
-            print(import_module("convsmith").__version__)
-            return 0
-        if part().size > 1:
-            # DistributedDataParallel has a warning for each process about a choice that was made on purpose.
-            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        if not part().leads:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - of several processes the first one speaks
-        verb = SYNONYMS.get(words[0], words[0])
-        if verb not in VERBS:
-            raise unknown("verb", words[0], [*VERBS, *SYNONYMS])
-        if verb != words[0] and part().leads:
-            print(f"({words[0]} is convsmith {verb})", file=sys.stderr)
-        if words[0] == "resume" and "--resume" not in words:
-            words.insert(1, "--resume")
-        with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
-            warnings.simplefilter("always", NoChange)
-            return import_module(f"convsmith.cli.{verb}").run(words[1:])
+        with output.printing():
+            return _run(words)
     except ConvsmithError as error:
         if not isinstance(error, Told) and (_speaks() or isinstance(error, ProcessFailed)):
-            print(f"convsmith: {_line(error)}", file=sys.stderr)
+            _complain(error)
         if isinstance(error, ProcessFailed):
             # What torch would still end in order waits half a minute for processes that are gone.
             atexit.register(end_at_once, error.exit_code)
         return error.exit_code
     except KeyboardInterrupt as stop:
-        print(f"convsmith: {_line(stop) or 'stopped'}", file=sys.stderr)
+        _complain(_line(stop) or "stopped")
         return 130
     except BrokenPipeError:
-        # The reader of our output (such as `head`) has gone; leave without a second complaint at exit.
-        sys.stdout = None
+        return 0  # the reader of our output (such as `head`) has gone
+    except OSError as error:
+        # What no other place has explained: a disk that is full, a folder that is only read.
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        _complain(f"{where}the system refused ({error.strerror or error}); mend: space, permissions or the path")
+        return 1
+    except MemoryError:
+        _complain("this needs more memory than there is; mend with fewer or smaller images at once")
+        return 1
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        output.show_text(menu())
         return 0
+    if words[0] in ("-V", "--version"):
+        output.show(import_module("convsmith").__version__)
+        return 0
+    if part().size > 1:
+        # DistributedDataParallel has a warning for each process about a choice that was made on purpose.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if not part().leads:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - of several processes the first one speaks
+    while len(words) > 1 and words[0] in ("yolo", "classify") and words[1] in {*VERBS, *SYNONYMS}:
+        words = words[1:]  # as Ultralytics has it: `yolo classify train ...`
+    verb = SYNONYMS.get(words[0], words[0])
+    if verb not in VERBS:
+        _unknown_verb(words)
+    if verb != words[0] and part().leads:
+        output.say(f"({words[0]} is convsmith {verb})")
+    if words[0] == "resume" and "--resume" not in words:
+        words.insert(1, "--resume")
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        warnings.simplefilter("always", NoChange)
+        return import_module(f"convsmith.cli.{verb}").run(words[1:])
+
+
+def _unknown_verb(words: list[str]) -> NoReturn:
+    command = import_module("convsmith.recipes.meant").verb_meant(words[0], words[1:])
+    if command is not None:
+        raise UnknownName(f"unknown verb {words[0]!r}; try: {command}")
+    raise unknown("verb", words[0], [*VERBS, *SYNONYMS])
 
 
 def _speaks() -> bool:
@@ -105,15 +126,19 @@ def _speaks() -> bool:
 
 
 def _line(message: object) -> str:
-    """A message on one line: those of other people's code may have several, names of files anything at all."""
-    return clean(" ".join(line.strip() for line in str(message).splitlines()))
+    """A message on one line: those of other people's code may have several."""
+    return " ".join(line.strip() for line in str(message).splitlines())
+
+
+def _complain(message: object) -> None:
+    output.say(f"convsmith: {_line(message)}")
 
 
 def _show_warning(message: Warning | str, *place: object) -> None:
     """A warning is for whoever gave the command, to whom the place in the source says nothing."""
     if not _speaks():
         return
-    print(f"warning: {_line(message)}", file=sys.stderr)
+    output.say(f"warning: {_line(message)}")
 
 
 def menu() -> str:

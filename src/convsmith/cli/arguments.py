@@ -1,15 +1,20 @@
 """Reading a verb's words: argparse with one-line errors. The fields of a recipe as options are in fields.py."""
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
 
 from convsmith.base.config import edit
 from convsmith.base.errors import UsageError, nearest
+from convsmith.cli.output import print_json as print_json
+from convsmith.cli.output import say as say
 from convsmith.data.options import DataOptions
 from convsmith.recipes.shorthand import SHORTHAND
+from convsmith.recipes.words import TRAINING, USES
+
+if TYPE_CHECKING:
+    from convsmith.recipes.meant import Meant  # which reads a recipe's fields, that most commands do not need
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,26 +28,67 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         self.verb = verb
+        self.words: Sequence[str] = ()
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.verb}: {message}")
+        found = self._meant()
+        raise UsageError(f"{self.verb}: {message}{_try(found)}")
 
-    def read(self, words: Sequence[str]) -> argparse.Namespace:
-        """The values of the words; a word that is no option of the verb is an error."""
+    def read(self, words: Sequence[str], typed: Sequence[str] | None = None) -> argparse.Namespace:
+        """The values of the words; a word that is no option of the verb is an error.
+
+        `typed` is the whole command where some of its words have been read already.
+        """
+        self.words = list(words if typed is None else typed)
+        settings = [word for word in words if "=" in word and not word.startswith("-")]
+        found = self._meant() if settings else None
+        if found and found.answers.keys() & {word.partition("=")[0] for word in settings}:
+            raise UsageError(f"{self.verb}: options begin with --{_try(found)}")
         values, rest = self.parse_known_args(list(words))
         for word in rest:
             self.unknown(word)
+        if self.verb in USES:
+            found = import_module("convsmith.recipes.meant").misplaced(self.verb, self.words, self._known())
+            if found is not None:
+                raise UsageError(f"{self.verb}: a run comes first, and is named by its directory{_try(found)}")
         return values
 
     def unknown(self, word: str) -> NoReturn:
-        """Refuse an option (or one argument too many) with the nearest that there is."""
+        """Refuse an option (or one argument too many) with what it is here, else the nearest that there are."""
+        found = self._meant()
         if not word.startswith("-"):
-            raise UsageError(f"{self.verb}: one argument too many: {word!r}")
+            raise UsageError(f"{self.verb}: one argument too many: {word!r}{_try(found)}")
         name = word.split("=")[0]
-        known = [o for action in self._actions for o in action.option_strings if o.startswith("--")]
-        close = nearest(name, known)
-        hint = f"nearest: {', '.join(close)}" if close else "see --help"
-        raise UsageError(f"{self.verb}: unknown option {name}; {hint}")
+        answer = found.answers.get(name) if found else None
+        if answer is None:
+            hint = self._nearest(name)
+        else:
+            hint = answer if " " in answer and not answer.startswith("-") else f"here it is {answer}"
+        raise UsageError(f"{self.verb}: unknown option {name}; {hint}{_try(found)}")
+
+    def _known(self) -> dict[str, bool]:
+        """The verb's options and whether each takes a value."""
+        return {o: a.nargs != 0 for a in self._actions for o in a.option_strings if o.startswith("--")}
+
+    def _meant(self) -> "Meant | None":
+        return import_module("convsmith.recipes.meant").meant(self.verb, self.words, self._known())
+
+    def _nearest(self, name: str) -> str:
+        """The options most like a name, by their whole name or by its last part."""
+        meant = import_module("convsmith.recipes.meant")
+        fields: dict[str, str] = meant.field_forms() if self.verb in (*TRAINING, "reproduce") else {}
+        same = meant.last_words(name.lstrip("-"), fields)
+        if same:
+            return "here it is " + " or ".join(f"--{path} {fields[path]}" for path in same)
+        plain = {option.lstrip("-").replace("-", "_"): option for option in self._known()}
+        ends = {path.rpartition(".")[2]: f"--{path} {fields[path]}" for path in fields if "." in path}
+        names = {**ends, **{path: f"--{path} {fields[path]}" for path in fields}, **plain}
+        close = nearest(name.lstrip("-").replace("-", "_"), names)
+        return f"nearest: {', '.join(dict.fromkeys(names[one] for one in close))}" if close else "see --help"
+
+
+def _try(found: "Meant | None") -> str:
+    return f"; try: {found.command}" if found else ""
 
 
 def add_short(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -79,14 +125,3 @@ def add_views(parser: argparse.ArgumentParser) -> None:
 def add_output(parser: argparse.ArgumentParser) -> None:
     """`--json`, which every verb has."""
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")
-
-
-def print_json(data: Any) -> None:
-    """The result of a verb for programs."""
-    json.dump(data, sys.stdout, allow_nan=False)
-    print()
-
-
-def say(text: str) -> None:
-    """A line for people that is no result."""
-    print(text, file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from typing import Any
 from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, print_json, say
 from convsmith.cli.networks import size_option
+from convsmith.cli.output import show_text
 from convsmith.data.fit import size_word
 from convsmith.engines.names import ENGINES, check_engine, read_engines
 from convsmith.nets.network import Network
@@ -85,8 +86,10 @@ def _inference(values: argparse.Namespace) -> int:
     else:
         shape = "x".join(map(str, model.shape))
         where = f"{engine.cpu}, {engine.threads} threads" if engine.device == "cpu" else engine.device
-        print(f"{model.network.name}, {batch} images of {shape} at a time, {where}; median of {found.rounds} rounds\n")
-        print(_table(found.rows))
+        show_text(
+            f"{model.network.name}, {batch} images of {shape} at a time, {where}; median of {found.rounds} rounds\n"
+        )
+        show_text(_table(found.rows))
     return 130 if found.interrupted else 0
 
 
@@ -148,7 +151,7 @@ def _training(values: argparse.Namespace) -> int:
     if values.json:
         print_json({"engine": vars(tuning.engine), "trials": [trial.to_json() for trial in tuning.trials]})
         return 0
-    print(f"training {recipe.network}, batch {plan.recipe.batch}, {plan.engine.cpu}\n")
+    show_text(f"training {recipe.network}, batch {plan.recipe.batch}, {plan.engine.cpu}\n")
     rows = [
         (
             autotune.describe(trial.engine),
@@ -159,7 +162,7 @@ def _training(values: argparse.Namespace) -> int:
         )
         for trial in tuning.trials
     ]
-    print(table(("engine", "images/s", "start", "loss off", ""), rows, align="<>>><"))
+    show_text(table(("engine", "images/s", "start", "loss off", ""), rows, align="<>>><"))
     return 0
 
 

@@ -8,6 +8,7 @@ from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
 from convsmith.cli.compare_runs import add_run_options, compare_runs, is_comparison_of_runs
 from convsmith.cli.networks import add_network_options, as_json, field_words, opened, priced
+from convsmith.cli.output import show_text
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.nets.accuracies import ACCURACIES, HUMAN_ERROR, WINNERS, Accuracy, Winner
 from convsmith.nets.cost import Cost
@@ -40,7 +41,7 @@ def run(words: Sequence[str]) -> int:
     if values.json:
         print_json([_as_json(row) for row in rows])
     elif rows:
-        print(_table(rows))
+        show_text(_table(rows))
     return 0
 
 

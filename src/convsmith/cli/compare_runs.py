@@ -11,12 +11,13 @@ from convsmith.cli.arguments import print_json, say
 from convsmith.cli.compare_trees import trees_as_json, trees_text
 from convsmith.cli.eval import evaluation_table
 from convsmith.cli.numbers import is_labelling
+from convsmith.cli.output import show_text
 from convsmith.cli.pictures import picture_file, write_picture
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
 from convsmith.report.run_curves import Course, run_curves_svg
-from convsmith.report.text import count, short, table
+from convsmith.report.text import clean, count, short, table
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of
 from convsmith.training.options import EngineOptions
@@ -72,14 +73,14 @@ def compare_runs(values: argparse.Namespace) -> int:
     parts = [_numbers(names, compared), _repeated(names, compared), _paired(names, compared)]
     networks = [network_of(open_run(path)) for path in paths]
     parts += [_recipes(names, compared), _networks(names, networks), trees_text(names, networks)]
-    print("\n\n".join(part for part in parts if part))
+    show_text("\n\n".join(part for part in parts if part))
     return 0
 
 
 def _short_names(paths: Sequence[str]) -> list[str]:
     """The folders' own names, where these are not the same."""
     names = [Path(path).resolve().name for path in paths]
-    return names if len(set(names)) == len(names) else list(paths)
+    return list(map(clean, names if len(set(names)) == len(names) else paths))
 
 
 def _courses(paths: Sequence[str], names: Sequence[str]) -> list[Course]:

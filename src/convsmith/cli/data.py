@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, add_short, megapixels, print_json
+from convsmith.cli.output import show, show_text
 from convsmith.data.check import check_path
 from convsmith.data.dataset import open_usable
 from convsmith.data.options import DataOptions
@@ -53,20 +54,20 @@ def _check(values) -> int:
         print_json(report.to_json())
         return 0 if report.ok else 1
     if report.card is not None:
-        print(f"data {clean(report.card.name)}: {describe(report.card)}")
+        show(f"data {report.card.name}: {describe(report.card)}")
         for note in report.card.notes:
-            print(clean(note))
+            show(note)
     kinds: dict[str, int] = {}
     for finding in report.findings:
         kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
     for kind in kinds:
         found = [f for f in report.findings if f.kind == kind]
-        print(f"{kind}: {len(found)}")
+        show(f"{kind}: {len(found)}")
         for finding in found[:SHOWN]:
-            print(f"  {clean(finding.file)}: {clean(finding.detail)}")
+            show(f"  {finding.file}: {finding.detail}")
         if len(found) > SHOWN:
-            print(f"  ... and {len(found) - SHOWN} more (all with --json)")
-    print(f"{count(report.files)} files, {count(len(report.findings))} findings: {report.verdict}")
+            show(f"  ... and {len(found) - SHOWN} more (all with --json)")
+    show(f"{count(report.files)} files, {count(len(report.findings))} findings: {report.verdict}")
     return 0 if report.ok else 1
 
 
@@ -81,14 +82,14 @@ def _stats(values) -> int:
         print_json(numbers)
         return status
     for line in (describe(source.card), *source.card.notes, *notes):
-        print(clean(line))
-    print()
+        show(line)
+    show()
     splits = list(numbers["splits"])
     rows = [(name, *(count(tally.get(split, 0)) for split in splits)) for name, tally in numbers["classes"].items()]
-    print(table(("class", *splits), rows[:SHOWN], align="<" + ">" * len(splits)))
+    show_text(table(("class", *splits), rows[:SHOWN], align="<" + ">" * len(splits)))
     if len(rows) > SHOWN:
-        print(f"... and {len(rows) - SHOWN} classes more (all with --json)")
-    print()
+        show(f"... and {len(rows) - SHOWN} classes more (all with --json)")
+    show()
     for key, value in numbers.items():
         if key not in ("name", "kind", "splits", "classes", "lighting", "warnings", "advice") and value not in (
             None,
@@ -96,12 +97,12 @@ def _stats(values) -> int:
             {},
             "",
         ):
-            print(f"{key.replace('_', ' '):<16} {_text(value)}")
-    print()
+            show(f"{key.replace('_', ' '):<16} {_text(value)}")
+    show()
     for line in numbers["advice"]:
-        print(line)
+        show(line)
     for warning in numbers.get("warnings", ()):
-        print(f"warning: {warning}")
+        show(f"warning: {warning}")
     return status
 
 
@@ -116,7 +117,7 @@ def _cache(values) -> int:
         if values.json:
             print_json({"folder": str(folder), "freed_bytes": freed})
         else:
-            print(f"freed {size(freed)} in {folder}")
+            show(f"freed {size(freed)} in {folder}")
         return 0
     entries, archives = list_stored(), list_unpacked()
     if values.json:
@@ -129,13 +130,13 @@ def _cache(values) -> int:
         for e, day in zip(entries, days, strict=True)
     ]
     if rows:
-        print(table(("data", "split", "images", "of each", "kept", "on disk", "last used"), rows, align="<<>><>>"))
-    print(
+        show_text(table(("data", "split", "images", "of each", "kept", "on disk", "last used"), rows, align="<<>><>>"))
+    show(
         f"{size(sum(entry.bytes for entry in entries))} in {folder}" + (" (data cache clear frees it)" if rows else "")
     )
     if archives:
         total = size(sum(amount for _, amount in archives))
-        print(f"{count(len(archives))} unpacked archives, {total} in {unpacked_folder()} (data cache clear frees them)")
+        show(f"{count(len(archives))} unpacked archives, {total} in {unpacked_folder()} (data cache clear frees them)")
     return 0
 
 

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from convsmith.base.files import cache_folder
 from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.cli.output import show
 from convsmith.report.text import size
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "rich", "pooch")
@@ -31,10 +32,10 @@ def run(words: Sequence[str]) -> int:
         print_json(report | {"problems": problems})
         return 1 if problems else 0
     for key, value in report.items():
-        print(f"{key:<16} {value}")
+        show(f"{key:<16} {value}")
     for problem in problems:
-        print(f"problem: {problem}")
-    print("something needs mending" if problems else "all is well")
+        show(f"problem: {problem}")
+    show("something needs mending" if problems else "all is well")
     return 1 if problems else 0
 
 

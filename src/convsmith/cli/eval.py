@@ -10,10 +10,11 @@ from typing import Any
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import Parser, add_edit, add_output, add_short, add_views, megapixels, print_json, say
 from convsmith.cli.numbers import CLASSES, fraction, is_classification, other_table, print_other
+from convsmith.cli.output import show, show_text
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.data.views import price, read_views, views_text
 from convsmith.report.reliability import Reliability, reliability_svg
-from convsmith.report.text import count, interval, percent, table
+from convsmith.report.text import clean, count, interval, percent, table
 from convsmith.runs.directory import open_run
 from convsmith.training.options import EngineOptions
 
@@ -40,8 +41,8 @@ def run(words: Sequence[str]) -> int:
     if values.json:
         print_json(_as_json(evaluated, rows, values))
     elif len(rows) > 1:
-        print(f"{_where(evaluated)}\n")
-        print(evaluation_table(rows, values.bins))
+        show_text(f"{_where(evaluated)}\n")
+        show_text(evaluation_table(rows, values.bins))
     else:
         _print_one(values.runs[0], evaluated[0], values.bins)
     return 0
@@ -138,7 +139,7 @@ def _where(evaluated: Sequence[Any]) -> str:
     through = "".join(f"\nviews {text}" for text in seen)
     if len(places) == 1:
         return f"on {places[0][0]}: {count(places[0][1])} images each{through}"
-    lines = (f"{e.subject.run.path} on {e.split}: {count(len(e.examples))} images" for e in evaluated)
+    lines = (f"{clean(str(e.subject.run.path))} on {e.split}: {count(len(e.examples))} images" for e in evaluated)
     return "\n".join(lines) + through
 
 
@@ -155,22 +156,23 @@ def _print_one(name: str, evaluated: Any, bins: int) -> None:
     result, subject = evaluated.result, evaluated.subject
     calibrated = f", temperature {subject.temperature:.3g}" if subject.temperature != 1 else ""
     images = count(len(evaluated.examples))
-    print(f"{name} on {evaluated.split}: {images} images, weights of step {subject.step}{calibrated}")
+    show(f"{name} on {evaluated.split}: {images} images, weights of step {subject.step}{calibrated}")
     if evaluated.views:
-        print(f"views     {_views(evaluated)}")
+        show(f"views     {_views(evaluated)}")
     if not is_classification(result):
         print_other(result)
         return
     right, means = round(result.accuracy * result.count), result.averages
-    print(f"accuracy  {result.accuracy:.2%}  ({count(right)} right; 95% interval {interval(*result.interval)})")
-    print(f"top 5     {result.top5:.2%}")
-    print(f"balanced  {means.balanced_accuracy:.2%}  (mean recall of the classes)")
-    print(f"means     precision {percent(means.precision)}, recall {percent(means.recall)}, F1 {percent(means.f1)}")
-    print(f"AUC       {fraction(result.auc)}  (each class against the rest, mean)")
-    print(f"loss      {result.loss:.4f}")
-    print(f"Brier     {result.brier:.4f}")
-    print(f"ECE       {result.ece(bins):.2%}  (expected calibration error, {bins} bins)")
-    print()
+    show(f"accuracy  {result.accuracy:.2%}  ({count(right)} right; 95% interval {interval(*result.interval)})")
+    if result.top5 is not None:
+        show(f"top 5     {result.top5:.2%}")
+    show(f"balanced  {means.balanced_accuracy:.2%}  (mean recall of the classes)")
+    show(f"means     precision {percent(means.precision)}, recall {percent(means.recall)}, F1 {percent(means.f1)}")
+    show(f"AUC       {fraction(result.auc)}  (each class against the rest, mean)")
+    show(f"loss      {result.loss:.4f}")
+    show(f"Brier     {result.brier:.4f}")
+    show(f"ECE       {result.ece(bins):.2%}  (expected calibration error, {bins} bins)")
+    show()
     _print_classes(result)
     _print_confused(result)
 
@@ -178,11 +180,11 @@ def _print_one(name: str, evaluated: Any, bins: int) -> None:
 def _print_classes(result: Any) -> None:
     shown = result.per_class
     if len(shown) > CLASSES:
-        shown = sorted(shown, key=lambda c: c.f1)[:CLASSES]
+        shown = sorted(shown, key=lambda c: 2.0 if c.f1 is None else c.f1)[:CLASSES]
     rows = [(c.label, percent(c.precision), percent(c.recall), percent(c.f1), count(c.support)) for c in shown]
-    print(table(("class", "precision", "recall", "F1", "images"), rows, align="<>>>>"))
+    show_text(table(("class", "precision", "recall", "F1", "images"), rows, align="<>>>>"))
     if len(shown) < len(result.per_class):
-        print(f"(the {CLASSES} of {len(result.per_class)} classes with the lowest F1; all with --json)")
+        show(f"(the {CLASSES} of {len(result.per_class)} classes with the lowest F1; all with --json)")
 
 
 def _print_confused(result: Any) -> None:
@@ -191,9 +193,9 @@ def _print_confused(result: Any) -> None:
         (n, labels[i], labels[j]) for i, row in enumerate(result.confusion) for j, n in enumerate(row) if i != j and n
     ]
     if pairs:
-        print("\nmost confused")
+        show_text("\nmost confused")
         for n, true, called in sorted(pairs, key=lambda p: -p[0])[:CONFUSED]:
-            print(f"  {n:>5} x {true} called {called}")
+            show(f"  {n:>5} x {true} called {called}")
 
 
 def _as_json(evaluated: Sequence[Any], rows: Sequence[tuple[str, Any]], values: argparse.Namespace) -> Any:
@@ -233,7 +235,7 @@ def _calibrate(values: argparse.Namespace) -> int:
     if values.json:
         print_json({"run": path, **record})
         return 0
-    print(f"{path}: outputs divided by {record['temperature']:.4g}, fitted on val; kept in {path}/calibration.json")
+    show(f"{path}: outputs divided by {record['temperature']:.4g}, fitted on val; kept in {path}/calibration.json")
     rows = [
         (
             split,
@@ -244,5 +246,5 @@ def _calibrate(values: argparse.Namespace) -> int:
         )
         for split, n in record["splits"].items()
     ]
-    print(table(("split", "images", "accuracy", "ECE", "loss", "Brier"), rows, align="<>>>>>"))
+    show_text(table(("split", "images", "accuracy", "ECE", "loss", "Brier"), rows, align="<>>>>>"))
     return 0

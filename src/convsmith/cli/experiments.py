@@ -10,6 +10,7 @@ from convsmith.base.errors import UsageError
 from convsmith.cli import measurements
 from convsmith.cli.arguments import Parser, add_output, add_short, print_json, say
 from convsmith.cli.fields import edited, recipe_words
+from convsmith.cli.output import show, show_text
 from convsmith.data.sources.names import SETS
 from convsmith.experiments.entries import EXPERIMENTS
 from convsmith.experiments.experiment import Measurement, Member, chosen
@@ -107,8 +108,8 @@ def _dry_run(members: Sequence[Member], expected: Sequence[Any], as_json: bool) 
         print_json({"members": rows, "runs": sum(e.left for e in expected), "seconds": total})
         return 0
     rows = [(e.member.name, e.left, *_expected(e.each)) for e in expected]
-    print(table(("member", "runs", "steps", "images/s", "time of one", "disk of one"), rows, align="<>>>>>"))
-    print(f"{sum(e.left for e in expected)} runs of {len(members)} members: about {duration(total)}")
+    show_text(table(("member", "runs", "steps", "images/s", "time of one", "disk of one"), rows, align="<>>>>>"))
+    show(f"{sum(e.left for e in expected)} runs of {len(members)} members: about {duration(total)}")
     return 0
 
 
@@ -121,8 +122,8 @@ def _expected(each: Any) -> tuple[str, ...]:
 def _print(done: Any) -> None:
     drawing = import_module("convsmith.experiments.drawing")
     header, rows = drawing.group_rows(done.summary)
-    print(table(header, rows, align="<" + ">" * (len(header) - 1)))
+    show_text(table(header, rows, align="<" + ">" * (len(header) - 1)))
     for line in done.summary.get("checks", ()):
-        print(line)
+        show(line)
     for name, file in (("summary", drawing.SUMMARY), ("picture", drawing.PICTURE), ("report", drawing.REPORT)):
-        print(f"{name:<8} {done.folder / file}")
+        show(f"{name:<8} {done.folder / file}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.cli.arguments import Parser, add_edit, add_output, print_json, say
+from convsmith.cli.output import show
 from convsmith.deploy.formats import FORMATS
 from convsmith.report.text import size
 
@@ -50,9 +51,7 @@ def run(words: Sequence[str]) -> int:
     elif values.to == "onnx":
         _print_onnx(export)
         if subject.temperature != 1:
-            print(
-                f"  logits are not divided by the run's temperature {subject.temperature:.4g}, which the metadata has"
-            )
+            show(f"  logits are not divided by the run's temperature {subject.temperature:.4g}, which the metadata has")
     elif values.to == "bundle":
         _print_bundle(export)
     else:
@@ -61,26 +60,26 @@ def run(words: Sequence[str]) -> int:
 
 
 def _print_onnx(export: Any) -> None:
-    print(f"{export.path}  {size(export.bytes)}, ONNX opset {export.opset}, free batch size")
+    show(f"{export.path}  {size(export.bytes)}, ONNX opset {export.opset}, free batch size")
     for c in export.comparisons:
-        print(f"  batch {c.batch}: {_compared(c)}")
-    print(f"  checked with ONNX Runtime on validation images; tolerance {export.tolerance:.0e}")
+        show(f"  batch {c.batch}: {_compared(c)}")
+    show(f"  checked with ONNX Runtime on validation images; tolerance {export.tolerance:.0e}")
 
 
 def _print_bundle(export: Any) -> None:
-    print(f"{export.path}  {size(export.bytes)}, network, {export.tensors} tensors, classes and preprocessing")
-    print(f"  read again and run on {export.images} validation images: the same outputs, bit for bit")
-    print(f"next    convsmith predict {export.path} IMAGE...")
-    print(f"        convsmith finetune {export.path} --data photos/")
+    show(f"{export.path}  {size(export.bytes)}, network, {export.tensors} tensors, classes and preprocessing")
+    show(f"  read again and run on {export.images} validation images: the same outputs, bit for bit")
+    show(f"next    convsmith predict {export.path} IMAGE...")
+    show(f"        convsmith finetune {export.path} --data photos/")
 
 
 def _print_weights(export: Any) -> None:
-    print(f"{export.path}  {size(export.bytes)}, {export.tensors} tensors by {export.library}'s names")
-    print(f"  for {export.load}")
+    show(f"{export.path}  {size(export.bytes)}, {export.tensors} tensors by {export.library}'s names")
+    show(f"  for {export.load}")
     if export.comparison is None:
-        print(f"  not compared: {export.library} is not installed; the names come from rules that were read backwards")
+        show(f"  not compared: {export.library} is not installed; the names come from rules that were read backwards")
     else:
-        print(f"  loaded there and run on validation images: {_compared(export.comparison)}")
+        show(f"  loaded there and run on validation images: {_compared(export.comparison)}")
 
 
 def _compared(c: Any) -> str:

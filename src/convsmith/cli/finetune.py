@@ -22,7 +22,7 @@ _SHORT = [name for name in SHORTHAND if name not in ("network", "deterministic")
 def run(words: Sequence[str]) -> int:
     """Fine-tune."""
     rest, fields = recipe_words(words)
-    values = _parser().read(rest)
+    values = _parser().read(rest, words)
     tuning = FineTuning(
         values.mode, values.at, values.unfreeze, values.decay, values.classifier, asks_steps(given(values, fields))
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from convsmith.base.errors import UsageError
 from convsmith.base.files import read_json
 from convsmith.cli.arguments import print_json, say
+from convsmith.cli.output import show, show_text
 from convsmith.experiments.drawing import PICTURE, REPORT, SUMMARY, write_findings
 from convsmith.experiments.experiment import Measurement
 from convsmith.experiments.folder import default_folder
@@ -31,20 +32,21 @@ def run(name: str, measurement: Measurement, values: argparse.Namespace, fields:
     folder = Path(values.out) if values.out else default_folder(name, bool(values.quick))
     _check_folder(folder, name)
     if values.dry_run:
-        print(f"{name}: nothing is trained; {seeds} seeds are measured in seconds, into {folder}")
+        show(f"{name}: nothing is trained; {seeds} seeds are measured in seconds, into {folder}")
         return 0
     if not values.quiet:
-        say(f"{name}: {measurement.title}\n{measurement.question}\nafter {measurement.source}")
+        for line in (f"{name}: {measurement.title}", measurement.question, f"after {measurement.source}"):
+            say(line)
     found = measurement.measure(seeds, bool(values.quick))
     summary = write_findings(folder, name, measurement, found)
     if values.json:
         print_json({"folder": str(folder), **summary})
         return 0
-    print(table(found.header, found.rows, align="<<" + ">" * (len(found.header) - 2)))
+    show_text(table(found.header, found.rows, align="<<" + ">" * (len(found.header) - 2)))
     for line in found.checks:
-        print(line)
+        show(line)
     for what, file in (("summary", SUMMARY), ("picture", PICTURE), ("report", REPORT)):
-        print(f"{what:<8} {folder / file}")
+        show(f"{what:<8} {folder / file}")
     return 0
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from convsmith.base.errors import unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.cli.output import show, show_text
 from convsmith.nets.prices import Price, prices
 from convsmith.nets.zoo import EDITS, NETWORKS, edit_usage
 from convsmith.report.text import count, short, table
@@ -31,7 +32,7 @@ def run(words: Sequence[str]) -> int:
         (r["name"], r["year"], count(r["params"]), short(r["macs"]), "x".join(map(str, r["input"])), r["note"])
         for r in rows
     ]
-    print(table(header, cells, align="<>>>><"))
+    show_text(table(header, cells, align="<>>>><"))
     return 0
 
 
@@ -44,8 +45,9 @@ def _list_edits(pattern: str, as_json: bool) -> int:
     if as_json:
         print_json(rows)
         return 0
-    print(table(("edit", "what it gives"), [(row["edit"], row["does"]) for row in rows], align="<<"))
-    print("\non any verb that takes a network: --edit se=16 --edit drop_path=0.2; in Python: cs.edit(tree, 'se=16')")
+    show_text(table(("edit", "what it gives"), [(row["edit"], row["does"]) for row in rows], align="<<"))
+    show()
+    show("on any verb that takes a network: --edit se=16 --edit drop_path=0.2; in Python: cs.edit(tree, 'se=16')")
     return 0
 
 

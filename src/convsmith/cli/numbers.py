@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convsmith.cli.output import show, show_text
 from convsmith.report.text import count, interval, percent, table
 
 CLASSES = 40
@@ -48,19 +49,19 @@ def print_other(result: Any) -> None:
     """All numbers of one evaluation."""
     if not is_labelling(result):
         for name, value in plain(result).items():
-            print(f"{name:<9} {_number(value)}")
+            show(f"{name:<9} {_number(value)}")
         return
     means = result.averages
-    print(f"mAP       {share(result.map)}  (mean over the classes of the average precision)")
+    show(f"mAP       {share(result.map)}  (mean over the classes of the average precision)")
     bounds = interval(*result.interval)
-    print(f"all right {result.accuracy:.2%}  (images with exactly their labels; 95% interval {bounds})")
-    print(f"Hamming   {result.hamming:.2%}  (wrong decisions)")
-    print(f"means     precision {percent(means.precision)}, recall {percent(means.recall)}, F1 {percent(means.f1)}")
-    print(f"F1 of all {percent(means.micro_f1)}  (every decision counts the same)")
-    print(f"AUC       {fraction(result.auc)}  (mean over the classes)")
-    print(f"loss      {result.loss:.4f}  (binary cross entropy, mean over images and classes)")
-    print(f"Brier     {result.brier:.4f}")
-    print()
+    show(f"all right {result.accuracy:.2%}  (images with exactly their labels; 95% interval {bounds})")
+    show(f"Hamming   {result.hamming:.2%}  (wrong decisions)")
+    show(f"means     precision {percent(means.precision)}, recall {percent(means.recall)}, F1 {percent(means.f1)}")
+    show(f"F1 of all {percent(means.micro_f1)}  (every decision counts the same)")
+    show(f"AUC       {fraction(result.auc)}  (mean over the classes)")
+    show(f"loss      {result.loss:.4f}  (binary cross entropy, mean over images and classes)")
+    show(f"Brier     {result.brier:.4f}")
+    show()
     shown = result.per_class
     if len(shown) > CLASSES:
         shown = sorted(shown, key=lambda c: -1.0 if c.ap is None else c.ap)[:CLASSES]
@@ -68,9 +69,9 @@ def print_other(result: Any) -> None:
         (c.label, share(c.ap), fraction(c.auc), *map(percent, (c.precision, c.recall, c.f1)), count(c.support))
         for c in shown
     ]
-    print(table(("class", "AP", "AUC", "precision", "recall", "F1", "images"), rows, align="<>>>>>>"))
+    show_text(table(("class", "AP", "AUC", "precision", "recall", "F1", "images"), rows, align="<>>>>>>"))
     if len(shown) < len(result.per_class):
-        print(f"(the {CLASSES} of {len(result.per_class)} classes with the lowest AP; all with --json)")
+        show(f"(the {CLASSES} of {len(result.per_class)} classes with the lowest AP; all with --json)")
 
 
 def score_line(name: str, numbers: Mapping[str, Any]) -> str:

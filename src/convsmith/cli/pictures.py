@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convsmith.base.errors import MissingPath, UsageError
-from convsmith.base.files import write_text
+from convsmith.base.files import write_files
 from convsmith.cli.arguments import say
-from convsmith.runs.writing import writing
 
 
 def picture_file(text: str) -> Path:
@@ -32,6 +31,5 @@ def check_folders(paths: list[Path | None]) -> None:
 def write_picture(path: Path | None, draw: Callable[[], str]) -> None:
     """Write a picture where one is wanted, and say where it is."""
     if path is not None:
-        with writing(path):
-            write_text(path, draw())
+        write_files({path: draw().encode()})
         say(f"drawn into {path}")

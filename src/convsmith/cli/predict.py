@@ -1,12 +1,13 @@
 """`convsmith predict RUN IMAGE...`."""
 
-import csv
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import Parser, add_edit, add_output, add_short, add_views, megapixels, print_json, say
+from convsmith.cli.output import print_csv, show
 from convsmith.data.views import read_views
 from convsmith.engines.names import AUTO, ENGINES, check_engine
 from convsmith.report.text import percent
@@ -43,7 +44,7 @@ def run(words: Sequence[str]) -> int:
     most = None if allowed is None else allowed * 1_000_000
     engines, predicting = import_module("convsmith.training.engine"), import_module("convsmith.deploy.predict")
     speak = (lambda text: None) if values.quiet else say
-    files = predicting.expand(values.images, speak)
+    files = [file for name in values.images for file in _files(name, predicting, speak)]
     subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
@@ -57,6 +58,10 @@ def run(words: Sequence[str]) -> int:
             say=speak, most=most,
         )  # fmt: skip
         predictions = predicting.predict(subject, files, engine, values.top, views, values.threshold, runner, most)
+        # What came through a pipe has the name that it was asked for by.
+        predictions = (
+            replace(p, file="-") if isinstance(file, bytes) else p for p, file in zip(predictions, files, strict=True)
+        )
         if values.json:
             found = list(predictions)
             print_json([p.to_json() for p in found])
@@ -67,23 +72,33 @@ def run(words: Sequence[str]) -> int:
     return 1 if any(p.error for p in found) else 0
 
 
+def _files(name, predicting, speak):
+    """The images that a word stands for; `-` is one on standard input."""
+    if name != "-":
+        return predicting.expand([name], speak)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(
+            "predict: - reads an image from a pipe, and there is none: convsmith predict RUN - < photo.jpg"
+        )
+    return [sys.stdin.buffer.read()]
+
+
 def _print_csv(predictions):
-    writer = csv.writer(sys.stdout)
-    writer.writerow(("file", "rank", "label", "probability", "error"))
+    print_csv([("file", "rank", "label", "probability", "error")])
     found = []
     for p in predictions:
         said = p.top if p.labels is None else p.labels
         rows = [(rank, g.label, f"{g.probability:.6f}", "") for rank, g in enumerate(said, 1)]
-        writer.writerows((p.file, *row) for row in rows or [("", "", "", p.error or "")])
+        print_csv((p.file, *row) for row in rows or [("", "", "", p.error or "")])
         found.append(p)
     return found
 
 
 def _print_line(p):
     if p.error:
-        print(f"convsmith: {p.error}", file=sys.stderr)
+        say(f"convsmith: {p.error}")
     else:
         said, nearest = p.top if p.labels is None else p.labels, p.top[0]
         none = f"none of the classes (nearest: {nearest.label} {percent(nearest.probability)})"
-        print(f"{p.file}: {', '.join(f'{g.label} {percent(g.probability)}' for g in said) or none}", flush=True)
+        show(f"{p.file}: {', '.join(f'{g.label} {percent(g.probability)}' for g in said) or none}", flush=True)
     return p

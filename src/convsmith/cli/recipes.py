@@ -10,6 +10,7 @@ from convsmith.base.config import kind_of, options
 from convsmith.base.durations import Duration
 from convsmith.base.errors import unknown
 from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.cli.output import show_text
 from convsmith.recipes.builtin import RECIPES, BuiltIn
 from convsmith.recipes.recipe import Recipe
 from convsmith.report.text import table
@@ -30,7 +31,7 @@ def run(words: Sequence[str]) -> int:
     if values.json:
         print_json([_as_json(RECIPES[name]) for name in names])
         return 0
-    print(_listing([RECIPES[name] for name in names]))
+    show_text(_listing([RECIPES[name] for name in names]))
     return 0
 
 
@@ -79,7 +80,7 @@ def _explain(entry: BuiltIn, as_json: bool) -> int:
     if as_json:
         print_json(entry().to_json())
         return 0
-    print(f"{entry().name}\n\n{entry.about}\n")
+    show_text(f"{entry().name}\n\n{entry.about}\n")
     usual: list[tuple[str, ...]] = []
     own: list[tuple[str, ...]] = []
     for path, _, default, help in options(Recipe()):
@@ -89,10 +90,10 @@ def _explain(entry: BuiltIn, as_json: bool) -> int:
             own.append((path, _text(value), source, help))
         else:
             usual.append((path, _text(value), help))
-    print(table(("field", "value", "source", "what it is"), own, align="<<<<"))
-    print("\nas in every recipe that does not say otherwise:\n")
-    print(table(("field", "value", "what it is"), usual, align="<<<"))
-    print("\nEach field is an option: --field VALUE. Where no source stands, the value is our choice.")
+    show_text(table(("field", "value", "source", "what it is"), own, align="<<<<"))
+    show_text("\nas in every recipe that does not say otherwise:\n")
+    show_text(table(("field", "value", "what it is"), usual, align="<<<"))
+    show_text("\nEach field is an option: --field VALUE. Where no source stands, the value is our choice.")
     return 0
 
 

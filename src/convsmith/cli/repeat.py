@@ -8,6 +8,7 @@ from typing import Any
 
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import print_json
+from convsmith.cli.output import show, show_text
 from convsmith.recipes.finetune import FineTuning
 from convsmith.recipes.limit import Limit
 from convsmith.recipes.recipe import Recipe
@@ -60,15 +61,15 @@ def train_repeatedly(
         label = "standard deviation" if name == "deviation" else name
         rows.append((label, *(_shown(over[split][score][name], score) for split in over)))
     header = (short_name(score), *(_SPLITS[split] for split in over))
-    print(table(header, rows, align="<" + ">" * len(over)))
+    show_text(table(header, rows, align="<" + ">" * len(over)))
     _print_out_of_fold(found.summary)
-    print(f"folder   {found.folder}")
-    print(f"summary  {found.folder / 'summary.json'}")
+    show(f"folder   {found.folder}")
+    show(f"summary  {found.folder / 'summary.json'}")
     runs = [str(found.folder / run["run"]) for run in found.summary["runs"]]
     if values.kfold is None:
-        print(f"next     convsmith compare {' '.join(runs)}")
+        show(f"next     convsmith compare {' '.join(runs)}")
     else:
-        print(f"next     convsmith eval {runs[0]} --split val")
+        show(f"next     convsmith eval {runs[0]} --split val")
     return 0
 
 
@@ -86,7 +87,7 @@ def _print_out_of_fold(summary: dict[str, Any]) -> None:
     if "out_of_fold" in summary:
         numbers = summary["out_of_fold"]
         right = round(numbers["accuracy"] * numbers["count"])
-        print(
+        show(
             f"out of fold  {numbers['accuracy']:.2%}  ({count(right)} of {count(numbers['count'])} images, each by the "
             f"run that did not train on it; 95% interval {interval(*numbers['interval'])})"
         )

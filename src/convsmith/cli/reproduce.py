@@ -11,6 +11,7 @@ import numpy as np
 from convsmith.base.errors import UsageError, unknown
 from convsmith.cli import experiments
 from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.cli.output import show, show_text
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.experiments.entries import EXPERIMENTS
 from convsmith.lectures.answer import Answer, answers, reasons, text
@@ -55,9 +56,9 @@ def run(words: Sequence[str]) -> int:
     if values.json:
         print_json([_as_json(name, found) for name, found in computed.items()])
     else:
-        print("\n\n".join(_page(name, found) for name, found in computed.items()))
+        show_text("\n\n".join(_page(name, found) for name, found in computed.items()))
         if len(computed) > 1:
-            print("\n" + _summary(computed))
+            show_text("\n" + _summary(computed))
     return 0 if all(answer.right for found in computed.values() for answer in found) else 1
 
 
@@ -127,12 +128,12 @@ def _list(as_json: bool) -> None:
         print_json([*(_head(name) for name in ENTRIES), *experiments.heads()])
         return
     for topic, group in TOPICS.items():
-        print(f"{topic}\n")
-        print("\n".join(f"  {name:<26} {entry.title}" for name, entry in group.items()) + "\n")
-    print(f"{experiments.TOPIC}\n")
-    print("\n".join(f"  {name:<26} {experiment.title}" for name, experiment in EXPERIMENTS.items()) + "\n")
-    print(f"{len(ENTRIES)} entries; convsmith reproduce NAME computes one, convsmith reproduce all every one")
-    print(f"{len(EXPERIMENTS)} experiments; convsmith reproduce NAME --dry-run says what one takes")
+        show_text(f"{topic}\n")
+        show_text("\n".join(f"  {name:<26} {entry.title}" for name, entry in group.items()) + "\n")
+    show_text(f"{experiments.TOPIC}\n")
+    show_text("\n".join(f"  {name:<26} {experiment.title}" for name, experiment in EXPERIMENTS.items()) + "\n")
+    show(f"{len(ENTRIES)} entries; convsmith reproduce NAME computes one, convsmith reproduce all every one")
+    show(f"{len(EXPERIMENTS)} experiments; convsmith reproduce NAME --dry-run says what one takes")
 
 
 def _head(name: str) -> dict[str, Any]:
@@ -199,4 +200,4 @@ def _print_own(name: str, own: Operands, as_json: bool) -> None:
         grid = np.array(value) if isinstance(value, tuple) else None
         shown = "\n" + "\n".join(grid_lines(grid)) if grid is not None and grid.ndim > 1 else f" {text(value)}"
         parts.append(f"{key}:{shown}")
-    print("\n\n".join(part for part in parts if part))
+    show_text("\n\n".join(part for part in parts if part))

@@ -6,6 +6,7 @@ from typing import Any
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import Parser, add_output, print_json
 from convsmith.cli.networks import add_network_options, opened
+from convsmith.cli.output import show, show_text
 from convsmith.nets.cost import Cost, cost
 from convsmith.nets.network import Network
 from convsmith.nets.review import GUIDELINES, Finding, review
@@ -29,12 +30,10 @@ def run(words: Sequence[str]) -> int:
     if values.json:
         print_json(_as_json(network, numbers, findings))
         return 0
-    print(f"{network.name}, input {'x'.join(map(str, numbers.input))}: {_summary(findings)}")
+    show(f"{network.name}, input {'x'.join(map(str, numbers.input))}: {_summary(findings)}")
     if findings:
-        print(f"\n{_table(findings, numbers)}\n")
-        print(
-            "Each edit is priced alone, by rewriting the layer in the tree; savings do not add up, below 0 is a cost."
-        )
+        show_text(f"\n{_table(findings, numbers)}\n")
+        show("Each edit is priced alone, by rewriting the layer in the tree; savings do not add up, below 0 is a cost.")
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from convsmith.base.errors import MissingPath
 from convsmith.cli.arguments import Parser, add_output, print_json
+from convsmith.cli.output import show, show_text
 from convsmith.report.scores import SHARES, short_name
 from convsmith.report.text import duration, percent, table
 from convsmith.runs.listing import RunSummary, list_runs
@@ -26,7 +27,7 @@ def run(words: Sequence[str]) -> int:
         print_json([_row(r) for r in found])
         return 0
     if not found:
-        print(f"no runs in {folder}/; make one with: convsmith train")
+        show(f"no runs in {folder}/; make one with: convsmith train")
         return 0
     rows = [
         (
@@ -39,10 +40,10 @@ def run(words: Sequence[str]) -> int:
         )
         for r in found
     ]
-    print(table(("run", "state", "score", "epoch", "time", "began"), rows, align="<<>>><"))
+    show_text(table(("run", "state", "score", "epoch", "time", "began"), rows, align="<<>>><"))
     for r in found:
         if r.reason:
-            print(f"unreadable: {r.reason}")
+            show(f"unreadable: {r.reason}")
     return 0
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
-from convsmith.base.files import write_json
+from convsmith.base.files import json_bytes, write_files
 from convsmith.cli.arguments import Parser, add_output, print_json, say
 from convsmith.cli.networks import add_network_options, as_json, field_size, field_words, opened, priced
+from convsmith.cli.output import show, show_text
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.nets.cost import Cost, LayerCost, cost
 from convsmith.nets.drawing import diagram, draw
@@ -19,7 +20,6 @@ from convsmith.nets.zoo import network as zoo_network
 from convsmith.report.architecture import Stage
 from convsmith.report.layer_bars import layer_bars_svg
 from convsmith.report.text import count, short, size, table
-from convsmith.runs.writing import writing
 
 
 def run(words: Sequence[str]) -> int:
@@ -36,16 +36,16 @@ def run(words: Sequence[str]) -> int:
     if values.json:
         print_json(_as_json(network, numbers))
         return 0
-    print(_title(network, numbers))
-    print()
+    show_text(_title(network, numbers))
+    show()
     if isinstance(network, Network) and not values.layers:
-        print(_stages(units(network, numbers) if values.units else summarise(network, numbers)))
+        show_text(_stages(units(network, numbers) if values.units else summarise(network, numbers)))
     else:
-        print(_layers(numbers.layers))
-    print()
-    print(_totals(numbers))
+        show_text(_layers(numbers.layers))
+    show()
+    show_text(_totals(numbers))
     for line in _siblings(network):
-        print(line)
+        show(line)
     return 0
 
 
@@ -78,8 +78,7 @@ def _write_files(network: Network | Foreign, numbers: Cost, values: Any) -> None
         write_picture(values.draw, lambda: diagram(network))
         write_picture(values.svg, lambda: draw(network))
         if values.tree:
-            with writing(Path(values.tree)):
-                write_json(Path(values.tree), network.to_json())
+            write_files({Path(values.tree): json_bytes(network.to_json())})
             say(f"tree written to {values.tree}")
 
 

@@ -1,6 +1,7 @@
 """`convsmith train [SUBJECT]` and `convsmith train --resume RUN`."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ from convsmith.base.processes import part, restarts
 from convsmith.cli.arguments import Parser, add_output, add_short, print_json, say
 from convsmith.cli.fields import all_fields, edited, given, recipe_words
 from convsmith.cli.numbers import score_line
+from convsmith.cli.output import show, show_text
 from convsmith.cli.repeat import check_repeat, train_repeatedly
 from convsmith.recipes.choose import choose
 from convsmith.recipes.finetune import FineTuning, tuning_of
@@ -34,10 +36,12 @@ def run(words: Sequence[str]) -> int:
     parser = _parser()
     rest, fields = recipe_words(words)
     if "--help-all" in rest:
-        print(all_fields())
+        show_text(all_fields())
         return 0
-    values = parser.read(rest)
+    values = parser.read(rest, words)
     check_processes(values)
+    if values.resume == "":
+        raise UsageError(_which_run())
     if values.resume:
         return _resume(values, fields, words)
     recipe = edited(choose(values.subject, values.data), values, fields)
@@ -107,7 +111,8 @@ def _parser() -> Parser:
     )
     parser.add_argument("--repeat", type=int, metavar="N", help=help)
     parser.add_argument("--kfold", type=int, metavar="K", help=argparse.SUPPRESS)  # said beside --repeat
-    parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run in place")
+    help = "continue an interrupted run in place"
+    parser.add_argument("--resume", metavar="RUN", nargs="?", const="", help=help)
     parser.add_argument("--allow-drift", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--nproc", type=int, metavar="N", help="train in N processes of this machine, by torchrun")
     add_within(parser)
@@ -151,6 +156,14 @@ def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]], words
     return finish(outcome, values.json)
 
 
+def _which_run() -> str:
+    newest = import_module("convsmith.recipes.meant").newest_run(finished=False)
+    said = "no run in runs/ is unfinished; convsmith runs lists them"
+    if newest is not None:
+        said = f"the newest that is not finished: convsmith train --resume {shlex.quote(newest)}"
+    return f"train: --resume needs a run; {said}"
+
+
 def dry_run(plan: Any, as_json: bool) -> int:
     """Say what a run of the plan would take."""
     card, recipe = plan.dataset.card, plan.recipe
@@ -161,8 +174,8 @@ def dry_run(plan: Any, as_json: bool) -> int:
     if as_json:
         print_json({"recipe": recipe.to_json(), "estimate": expected and vars(expected)})
         return 0
-    print(f"{recipe.name}: {plan.network.name} on {card.name}, {recipe.length if steps else 'logistic regression'}")
-    print(expected.text() if expected else f"each of {count(len(plan.dataset.train))} images goes through it once")
+    show(f"{recipe.name}: {plan.network.name} on {card.name}, {recipe.length if steps else 'logistic regression'}")
+    show_text(expected.text() if expected else f"each of {count(len(plan.dataset.train))} images goes through it once")
     return 0
 
 
@@ -175,18 +188,18 @@ def finish(outcome: Any, as_json: bool, **more: Any) -> int:
     _print_accuracies(result["metrics"])
     if "views" in result:
         seen = result["views"]
-        print(f"through {seen['of_an_image']} views of an image ({seen['views']}), the mean of their probabilities")
+        show(f"through {seen['of_an_image']} views of an image ({seen['views']}), the mean of their probabilities")
         _print_accuracies(seen["metrics"])
     if result["metrics"]["test"]:
-        print("the test images chose nothing and were read at the end; choose between runs on validation images")
-    print(f"{_learned(run, result)} in {duration(result['seconds'])}; {_images(run)}")
-    print(f"run     {run.path}")
-    print(f"report  {run.path / 'report.html'}  (open it in a browser)")
-    print(f"next    convsmith predict {run.path} IMAGE...")
-    print(f"        convsmith eval {run.path}")
-    print(f"        convsmith export {run.path} --to onnx")
+        show("the test images chose nothing and were read at the end; choose between runs on validation images")
+    show(f"{_learned(run, result)} in {duration(result['seconds'])}; {_images(run)}")
+    show(f"run     {run.path}")
+    show(f"report  {run.path / 'report.html'}  (open it in a browser)")
+    show(f"next    convsmith predict {run.path} IMAGE...")
+    show(f"        convsmith eval {run.path}")
+    show(f"        convsmith export {run.path} --to onnx")
     if run.record("data")["card"]["kind"] not in ("folder", "table"):
-        print("        convsmith train --data photos/     (your own images, one folder for each class)")
+        show("        convsmith train --data photos/     (your own images, one folder for each class)")
     return 0
 
 
@@ -202,7 +215,7 @@ def _print_accuracies(metrics: Any) -> None:
     for split, name in (("val", "validation"), ("test", "test")):
         numbers = metrics[split]
         if numbers:
-            print(score_line(name, numbers))
+            show(score_line(name, numbers))
 
 
 def _images(run: Any) -> str:

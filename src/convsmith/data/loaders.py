@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from convsmith.base.errors import BadFile, UsageError
-from convsmith.base.processes import WHOLE, Part
+from convsmith.base.processes import WHOLE, Part, check_script_may_be_imported
 from convsmith.data.cache import KEPT, open_cache
 from convsmith.data.decoding import ahead, decode_stack
 from convsmith.data.examples import Examples
@@ -201,6 +201,8 @@ class _Streaming:
     def __init__(self, plan: _Plan, workers: int):
         self.examples, self.steps, self.batch, self._plan = plan.examples, plan.steps, plan.batch, plan
         self._workers, self._kept = workers, False
+        if workers:
+            check_script_may_be_imported()
         self._targets = torch.from_numpy(plan.source.labels)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:

@@ -1,12 +1,16 @@
 """A run as one safetensors file: weights, and in the metadata the network, preprocessing and classes."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from convsmith.base.errors import CheckFailed, UsageError
+from convsmith.base.errors import BadFile, CheckFailed, UsageError
+from convsmith.base.files import make_folder, writing
 from convsmith.data.examples import Examples
 from convsmith.deploy.onnx import real_images
 from convsmith.runs.network import network_record
@@ -39,18 +43,30 @@ def export_bundle(subject: Subject, examples: Examples, path: Path) -> BundleFil
         raise UsageError(f"{path}: expected a file name that ends in .safetensors")
     state = subject.module.state_dict()
     images = real_images(examples, subject.preprocess, IMAGES)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = path.with_name(f".{path.stem}.new.safetensors")
+    kept = path.with_name(f".{path.stem}.{os.getpid()}.safetensors")
     try:
-        save_bundle(kept, state, _metadata(subject))
+        with _named(path):
+            make_folder(path.parent)
+            save_bundle(kept, state, _metadata(subject))
         again = open_subject(kept)
         with torch.no_grad():
             if not torch.equal(again.module(images), subject.module(images)):
                 raise CheckFailed(f"{path}: not written, since the network gives other outputs when it is read again")
-        kept.replace(path)
+        with writing(path):
+            kept.replace(path)
     finally:
-        kept.unlink(missing_ok=True)
+        with suppress(OSError):
+            kept.unlink()
     return BundleFile(str(path), path.stat().st_size, len(state), len(images))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What cannot be written is called by the name that was asked for, not by that of the file beside it."""
+    try:
+        yield
+    except BadFile as error:
+        raise BadFile(path, error.problem) from error
 
 
 def _metadata(subject: Subject) -> dict[str, Any]:

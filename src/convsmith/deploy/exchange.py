@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from convsmith.base.calls import parse_call
 from convsmith.base.errors import CheckFailed, UsageError
-from convsmith.base.files import write_bytes, write_json
+from convsmith.base.files import json_bytes, write_files
 from convsmith.data.augment import normalise
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
@@ -91,9 +91,7 @@ def export_weights(
             f"{path}: not written, since {library}'s outputs with these weights differ from ours by "
             f"{comparison.difference:.1e} of the largest (tolerance {tolerance:.0e}): {_why(tree, library)}"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, data)
-    write_json(path.with_name(path.name + ".report.json"), file.to_json())
+    write_files({path: data, path.with_name(path.name + ".report.json"): json_bytes(file.to_json())})
     return file
 
 

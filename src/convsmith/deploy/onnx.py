@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from convsmith.base.errors import CheckFailed, MissingExtra, UsageError
-from convsmith.base.files import write_bytes, write_json
+from convsmith.base.files import json_bytes, write_files
 from convsmith.data.augment import normalise
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
@@ -80,9 +80,7 @@ def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: flo
             f"{path}: not written, since ONNX Runtime's outputs differ from the network's by {worst.difference:.2e} at "
             f"batch {worst.batch} (tolerance {tolerance:.0e}), {worst.same_class} of {worst.images} classes the same"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, data)
-    write_json(path.with_name(path.name + ".report.json"), export.to_json())
+    write_files({path: data, path.with_name(path.name + ".report.json"): json_bytes(export.to_json())})
     return export
 
 

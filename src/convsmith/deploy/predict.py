@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -32,9 +33,10 @@ from convsmith.nets.source import Foreign
 from convsmith.training.engine import Engine
 from convsmith.training.viewer import Viewer, make_viewer
 
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.]+://", re.IGNORECASE)
 BATCH = 64
 THRESHOLD = 0.5
-Picture = str | Path | Image.Image | np.ndarray
+Picture = str | Path | bytes | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,11 @@ def expand(names: Sequence[str], say: Callable[[str], None] = lambda text: None)
     """
     found: list[Path] = []
     for name in names:
+        if _ADDRESS.match(name):
+            raise UsageError(
+                f"{name}: is an address, and nothing is fetched that was not asked for; download it first, and name "
+                "the file"
+            )
         path = Path(name)
         if path.is_dir():
             found += _inside(path, say)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from convsmith.base.files import write_json, write_text
+from convsmith.base.files import json_bytes, write_files
 from convsmith.experiments.experiment import Experiment, Findings, Measurement, Member, groups
 from convsmith.experiments.results import NUMBERS, Trained, course, of_row, run_numbers, summary
 from convsmith.report.courses import CourseLine, Panel, courses_svg
@@ -14,7 +14,6 @@ from convsmith.report.experiment_page import ExperimentReport, Table, render_exp
 from convsmith.report.lines import Point, Series, lines_svg
 from convsmith.report.sections import dotted
 from convsmith.report.text import duration, percent
-from convsmith.runs.writing import writing
 
 SUMMARY, PICTURE, REPORT = "summary.json", "picture.svg", "report.html"
 # The validation images' and the test images' number of each metric; of a loss only training has one in the table.
@@ -34,10 +33,7 @@ def write_results(
         **({"checks": experiment.checks(runs)} if experiment.checks else {}),
     }
     drawn = picture(experiment, members, runs)
-    with writing(folder):
-        write_json(folder / SUMMARY, found)
-        write_text(folder / PICTURE, drawn)
-        write_text(folder / REPORT, render_experiment(_page(name, experiment, members, found, drawn)))
+    _write(folder, found, drawn, _page(name, experiment, members, found, drawn))
     return found
 
 
@@ -61,12 +57,14 @@ def write_findings(folder: Path, name: str, measurement: Measurement, found: Fin
         groups=Table(found.header, found.rows),
         notes=tuple(found.checks),
     )
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / SUMMARY, told)
-        write_text(folder / PICTURE, found.picture)
-        write_text(folder / REPORT, render_experiment(page))
+    _write(folder, told, found.picture, page)
     return told
+
+
+def _write(folder: Path, summary: dict[str, Any], picture: str, page: ExperimentReport) -> None:
+    report = render_experiment(page)
+    files = {SUMMARY: json_bytes(summary), PICTURE: picture.encode(), REPORT: report.encode()}
+    write_files({folder / name: data for name, data in files.items()})
 
 
 def picture(experiment: Experiment, members: tuple[Member, ...], runs: Sequence[Trained]) -> str:

@@ -22,6 +22,13 @@ from convsmith.nets.tree import MAIN, Leaf, walk
 from convsmith.nets.zoo import NETWORKS, network, renamings
 
 NEW_LAYER = "with a new last layer"  # what is said where the weights' last layer was for other classes
+# What torch.compile, DataParallel, Lightning and training scripts put before the names of a network's tensors.
+WRAPPERS = (
+    "module", "_orig_mod", "model", "net", "network", "backbone", "encoder", "base_model", "_model", "student",
+    "teacher", "ema", "ema_model", "online_network", "trunk", "body", "base", "feature_extractor", "features_extractor",
+    "encoder_q", "online_encoder", "classifier", "resnet", "cnn", "vision_model", "image_encoder", "visual", "learner",
+)  # fmt: skip
+_MOST_WRAPPERS = 4
 _SHOWN = 3  # names of each kind in an error
 
 
@@ -37,12 +44,13 @@ def load_weights(
 
     A network of ours also takes the names that its family knows, and those of torchvision and (where it is installed)
     timm for any network that these have. Auxiliary heads may be in the weights, in the module, in both or in neither.
-    With `adapt`, weights for other classes leave the last layers as they are (with `new_last` also where there are as
-    many), and first filters for other channels are summed or spread (`nets/carry.py`). Raises `UsageError`, and then
-    copies nothing.
+    What wrappers put before all names (`module.`, `_orig_mod.`, `model.`) is taken off and said. With `adapt`, weights
+    for other classes, and those without a last layer, leave the last layers as they are (with `new_last` also where
+    there are as many), and first filters for other channels are summed or spread (`nets/carry.py`). Raises
+    `UsageError`, and then copies nothing.
     """
     own = module.state_dict()
-    reading = _best_reading(module, own, weights)
+    reading = _best_reading(module, own, weights, adapt)
     tensors, changes = reading.tensors, list(reading.remarks)
     if adapt and reading.fits:
         tensors, more = _adapted(module, own, tensors, new_last)
@@ -63,6 +71,7 @@ class _Reading:
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
     remarks: tuple[str, ...]
+    prefix: str = ""
 
     @property
     def fits(self) -> bool:
@@ -70,18 +79,46 @@ class _Reading:
         return not self.missing and not self.unknown
 
 
-def _best_reading(module: nn.Module, own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> _Reading:
-    """The first reading whose keys fit; else the one that is nearest to it."""
+def _best_reading(
+    module: nn.Module, own: Mapping[str, Tensor], weights: Mapping[str, Tensor], headless: bool
+) -> _Reading:
+    """The first reading whose keys fit; else the one that is nearest to it. `headless`: a last layer may be absent."""
     best: _Reading | None = None
-    for names, candidate in _candidates(module, weights):
-        reading = _read(module, own, names, candidate)
-        if reading.fits:
-            return reading
-        if best is None or _distance(reading) < _distance(best):
-            best = reading
+    for prefix, part in unwrapped(weights):
+        for names, candidate in _candidates(module, part):
+            reading = _read(module, own, names, candidate, headless)
+            if prefix:
+                rest = len(weights) - len(part)
+                more = f" and {rest} other tensors left out" if rest else ""
+                reading = replace(reading, remarks=(f"{prefix!r} before the names taken off{more}", *reading.remarks))
+            if reading.fits:
+                return reading
+            whole = bool(prefix) and 1 < len(part) == len(weights)  # then the names begin so, whatever else is wrong
+            if best is None or _distance(reading) < _distance(best) + whole:
+                best = replace(reading, prefix=prefix)
     if best is None:
         raise CheckFailed("there is no way to read weights")
     return best
+
+
+def unwrapped(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    """The weights as they are, and then without what may have been put before their names, the outermost first.
+
+    A word counts that all names begin with, or one that wrappers are known to put there: then the tensors of that name
+    are a part of their own, as beside a loss or a second network.
+    """
+    queue: list[tuple[str, Mapping[str, Tensor]]] = [("", weights)]
+    while queue:
+        prefix, part = queue.pop(0)
+        yield prefix, part
+        if prefix.count(".") >= _MOST_WRAPPERS:
+            continue
+        words = dict.fromkeys(key.partition(".")[0] for key in part if "." in key)
+        for word in words:
+            start = f"{word}."
+            inner = {key.removeprefix(start): value for key, value in part.items() if key.startswith(start)}
+            if len(inner) == len(part) or word in WRAPPERS:
+                queue.append((prefix + start, inner))
 
 
 def _distance(reading: _Reading) -> int:
@@ -107,8 +144,10 @@ def _candidates(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[tu
         yield library, {names.get(key, key): value for key, value in today.items()}
 
 
-def _read(module: nn.Module, own: Mapping[str, Tensor], names: str, given: Mapping[str, Tensor]) -> _Reading:
-    """Compare keys; heads that only training uses may be absent on either side."""
+def _read(
+    module: nn.Module, own: Mapping[str, Tensor], names: str, given: Mapping[str, Tensor], headless: bool
+) -> _Reading:
+    """Compare keys; heads that only training uses may be absent on either side, `headless` also the last layers."""
     ours, known = _auxiliary_heads(module)
     extra = {key.partition(".")[0] for key in given if key not in own} & (known - ours)
     absent = {head for head in ours if not any(key.startswith(f"{head}.") for key in given)}
@@ -120,8 +159,20 @@ def _read(module: nn.Module, own: Mapping[str, Tensor], names: str, given: Mappi
         key: value.reshape(own[key].shape) if key in own and written_alike(value, own[key]) else value
         for key, value in kept.items()
     }
+    if headless:
+        needed -= _without_last(module, own, kept)
     missing, unknown = sorted(needed - kept.keys()), sorted(kept.keys() - own.keys())
     return _Reading(names, tensors, tuple(missing), tuple(unknown), tuple(remarks))
+
+
+def _without_last(module: nn.Module, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> set[str]:
+    """The keys of the last layers of which the file has nothing: it is a backbone, and they are new."""
+    layers = [f"{layer}." for layer in last_layers(module, own)]
+    return {key for key in own for layer in layers if key.startswith(layer) and not _has(given, layer)}
+
+
+def _has(given: Mapping[str, Tensor], start: str) -> bool:
+    return any(key.startswith(start) for key in given)
 
 
 def _auxiliary_heads(module: nn.Module) -> tuple[set[str], set[str]]:
@@ -149,16 +200,17 @@ def _adapted(
         for key, value in tensors.items()
         if not key.startswith(last) and not _of_other_classes(module, own, tensors, key)
     }
-    changes = [] if len(kept) == len(tensors) else [NEW_LAYER]
+    new = len(kept) < len(tensors) or bool(_without_last(module, own, tensors) & _needed(own))
+    changes = [NEW_LAYER] if new else []
     if isinstance(module, BuiltNetwork):
         old = _channels_of(module.tree, kept)
-        new = module.tree.input.channels
-        if old not in (None, new):
+        channels = module.tree.input.channels
+        if old not in (None, channels):
             try:
                 kept = _with_channels(module.tree, own, kept, old)
             except (CheckFailed, UsageError):
                 return kept, changes  # the shapes are refused where they are compared
-            changes.append(f"first filters for {old} channels made to fit {new}")
+            changes.append(f"first filters for {old} channels made to fit {channels}")
     return kept, changes
 
 
@@ -213,7 +265,11 @@ def _difference(
 ) -> str:
     """What does not fit, in one line: the first few names of each kind."""
     name = module.tree.name if isinstance(module, BuiltNetwork) else "the network"
-    parts = [f"{source}: do not fit {name} (read with {reading.names} names)"]
+    without = f", without {reading.prefix!r}, with which they begin" if reading.prefix else ""
+    parts = [f"{source}: do not fit {name} (read with {reading.names} names{without})"]
+    last = [key for key in reading.missing if key in _without_last(module, own, reading.tensors)]
+    if reading.missing and len(last) == len(reading.missing) and not reading.unknown:
+        parts.append("the file has no last layer; give the number of classes (classes=), or start a run with it")
     if reading.missing:
         parts.append(f"missing {_listed(reading.missing)}")
     if reading.unknown:

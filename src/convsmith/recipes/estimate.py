@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 
 from convsmith.data.augment import normalise
 from convsmith.data.views import price
+from convsmith.recipes.first_step import check_batch
 from convsmith.recipes.prepare import Plan, make_job, make_model
 from convsmith.recipes.work import training_flops
 from convsmith.report.text import count, duration, size
@@ -56,6 +57,7 @@ def estimate(plan: Plan) -> Estimate:
     """Take a few steps on a copy of the network that is then thrown away."""
     # The first images of a run may be smaller than later ones: steps at the full size say what it takes at most.
     # Whether the loss explodes is for the run to say.
+    check_batch(plan)
     engine = plan.engine
     if engine.device != "cpu":
         torch.cuda.reset_peak_memory_stats(engine.device)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convsmith.base.files import write_text
+from convsmith.base.files import write_files
 from convsmith.data.decoding import decode_one
 from convsmith.data.examples import Examples
 from convsmith.nets.cost import cost
@@ -47,7 +47,7 @@ def write_report(run: RunDirectory, plan: Plan, evaluations: Mapping[str, Evalua
     )
     if result is not None and examples is not None:
         report = replace(report, **_evaluated(plan, examples, result))
-    write_text(run.path / "report.html", render_report(report))
+    write_files({run.path / "report.html": render_report(report).encode()})
 
 
 def _evaluated(plan: Plan, examples: Examples, result: Evaluation) -> dict[str, Any]:

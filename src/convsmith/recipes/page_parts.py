@@ -23,7 +23,7 @@ def labelling_parts(plan: Plan, examples: Examples, result: Labelling) -> dict[s
             c.label,
             _share(c.ap),
             "–" if c.auc is None else f"{c.auc:.4f}",
-            *map(text.percent, (c.precision, c.recall, c.f1)),
+            *map(_share, (c.precision, c.recall, c.f1)),
             text.count(c.support),
         )
         for c in result.per_class

@@ -44,6 +44,7 @@ from convsmith.runs.network import network_record
 from convsmith.runs.publishers import is_entry
 from convsmith.runs.subject import make_module
 from convsmith.runs.trained import is_trained, trained_network
+from convsmith.runs.weight_files import file_and_part
 from convsmith.tasks.options import is_weights_file
 from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine, resolve
@@ -300,8 +301,10 @@ def _resolved_paths(recipe: Recipe) -> Recipe:
     source, weights = Path(recipe.data.source), Path(recipe.weights) if recipe.weights else None
     if source.exists() and recipe.data.source not in KNOWN:
         recipe = recipe.edit(data__source=str(source.resolve()))
-    if weights is not None and weights.exists():
-        recipe = recipe.edit(weights=str(weights.resolve()))
+    if weights is not None:
+        file, part = file_and_part(weights)
+        if file.exists():
+            recipe = recipe.edit(weights=f"{file.resolve()}:{part}" if part else str(file.resolve()))
     if recipe.data.group and Path(recipe.data.group).is_file():
         recipe = recipe.edit(data__group=str(Path(recipe.data.group).resolve()))
     file = recipe.loss.class_weights

@@ -19,6 +19,7 @@ from convsmith.recipes.autotune import tune
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.estimate import estimate, is_long
 from convsmith.recipes.evaluate import check_views_of, evaluate_selected, evaluate_selected_views
+from convsmith.recipes.first_step import check_batch, explained
 from convsmith.recipes.last_layer import first_model, last_inputs
 from convsmith.recipes.limit import Limit
 from convsmith.recipes.page import write_report
@@ -130,12 +131,14 @@ def _join_run(path: str, world: World) -> _Begun:
 
 def _begin_run(plan: Plan, world: World, out: Path | None, say: Say, quiet: bool) -> _Begun:
     check_track(plan.recipe.track)
+    check_batch(plan, world.part.size)
     if plan.recipe.engine.autotune:
         plan = replace(plan, engine=tune(plan, say).engine)
     card = plan.dataset.card
     notes = [f"data {card.name}: {describe(card)}", *plan.notes]
     if is_long(plan) and plan.recipe.solver == "steps" and world.part.size == 1:
-        say("\n".join([*notes, estimate(plan).text()]))
+        for line in (*notes, *estimate(plan).text().splitlines()):
+            say(line)
         notes.clear()
     state, job = _state_and_job(plan, first_model(plan, notes, say, quiet), world)
     check_views_of(plan, state.model)
@@ -298,7 +301,8 @@ def _find_weights(
 ) -> str:  # fmt: skip
     """Fit by the recipe's solver; says how it ended."""
     if plan.recipe.solver == "steps":
-        return fit(job, state, run, progress, beat, request)
+        with explained(job, state, run):
+            return fit(job, state, run, progress, beat, request)
     return solve(job, state, run, last_inputs(plan, state.model, say, quiet), progress)
 
 

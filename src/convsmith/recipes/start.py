@@ -21,7 +21,7 @@ from convsmith.runs.published import fetch
 from convsmith.runs.publishers import find_published, is_entry, recognised
 from convsmith.runs.subject import open_subject
 from convsmith.runs.trained import is_trained
-from convsmith.runs.weights import load_weights as read_weights
+from convsmith.runs.weight_files import file_and_part, open_weights
 
 # Edits that a network with weights goes through: what came before them is what the weights are of.
 CARRIED = ("cut", "identity_layers")
@@ -31,7 +31,8 @@ CARRIED = ("cut", "identity_layers")
 class Start:
     """Weights to start from: what they are called, their file with its SHA-256, and their preprocessing if known.
 
-    `labels` are the classes of a run, whose names are the user's own as those of the data are.
+    `labels` are the classes of a run, whose names are the user's own as those of the data are. `part` is what the file
+    is asked for where it holds several sets of weights.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Start:
     sha256: str
     preprocess: Preprocess | None = None
     labels: tuple[str, ...] | None = None
+    part: str | None = None
 
     def to_json(self) -> dict[str, str]:
         """What the run's record keeps."""
@@ -54,11 +56,11 @@ def open_start(weights: str, network: Network | Foreign) -> Start:
         published = find_published(_name(network), weights)
         file, digest = fetch(published)
         return Start(published.source, file, digest, published.preprocess)
-    file = Path(weights)
-    read_weights(file)  # says what is wrong with it before anything else is done
+    open_weights(weights)  # says what is wrong with it before anything else is done
+    file, part = file_and_part(weights)
     digest = sha256(file)
     known = recognised(_name(network), digest)
-    return Start(weights, file, digest, known.preprocess if known else None)
+    return Start(weights, file, digest, known.preprocess if known else None, part=part)
 
 
 def load_start(module: nn.Module, start: Start, labels: tuple[str, ...], whole: Network | None = None) -> str:
@@ -69,7 +71,9 @@ def load_start(module: nn.Module, start: Start, labels: tuple[str, ...], whole: 
     """
     other = start.labels is not None and start.labels != labels
     target = module if whole is None else build(whole, seed=0)
-    how = load_weights(target, read_weights(start.file), start.source, adapt=True, new_last=other)
+    found = open_weights(f"{start.file}:{start.part}" if start.part else start.file)
+    how = load_weights(target, found.tensors, start.source, adapt=True, new_last=other)
+    how = ", ".join([how, *found.notes])
     if whole is not None and isinstance(module, BuiltNetwork):
         module.load_state_dict(_carried(whole, module.tree, target.state_dict()), strict=False)
     return f"starts from {start.source} ({how})"

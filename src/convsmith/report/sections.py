@@ -13,7 +13,7 @@ from convsmith.report.text import count, interval, percent
 LABEL, VALUE = 60, 400  # the most characters of a name of a class and of a setting that the page shows
 _MOST_CLASSES, _WORST, _BEST, _MOST_MISTAKES, _MOST_SETTINGS, _SMALL = 100, 50, 10, 24, 500, 96
 
-PerClass = tuple[str, float, float, float, int]
+PerClass = tuple[str, float | None, float | None, float | None, int]
 # A table of values: its anchor, its title, its header and its rows.
 Values = tuple[str, str, Sequence[str], Sequence[Sequence[object]]]
 
@@ -104,7 +104,7 @@ def per_class(rows: Sequence[PerClass]) -> str:
         return ""
     shown, said = list(rows), ""
     if len(rows) > 20:
-        shown = sorted(rows, key=lambda row: (row[3] if math.isfinite(row[3]) else -1.0, row[0]))
+        shown = sorted(rows, key=lambda row: (_rank(row[3]), row[0]))
         said = '<p class="muted">Lowest F1 first.</p>'
     lines = [_class_row(row) for row in shown]
     if len(rows) > _MOST_CLASSES:
@@ -193,12 +193,17 @@ def _class_row(row: PerClass) -> str:
     return f'<tr>{first}{numbers}{bar}<td class="number">{count(support)}</td></tr>'
 
 
-def _rate(share: float) -> str:
-    return percent(share) if math.isfinite(share) else "–"
+def _rank(share: float | None) -> float:
+    """Where a class comes among others: what is not finite first, what is not defined last."""
+    return 2.0 if share is None else share if math.isfinite(share) else -1.0
 
 
-def _share(share: float) -> str:
-    return f"{min(1.0, max(0.0, share)) * 100 if math.isfinite(share) else 0:.2f}%"
+def _rate(share: float | None) -> str:
+    return percent(share) if share is not None and math.isfinite(share) else "–"
+
+
+def _share(share: float | None) -> str:
+    return f"{min(1.0, max(0.0, share)) * 100 if share is not None and math.isfinite(share) else 0:.2f}%"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, align: str) -> str:

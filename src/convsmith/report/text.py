@@ -49,9 +49,12 @@ def short(n: float) -> str:
     return f"{scaled:.{digits}f}{' kMGTP'[power]}"
 
 
-def percent(x: float) -> str:
-    """`98.3%` for 0.983; only all is `100.0%` and only none is `0.0%`, so one error in 10,000 shows as `99.99%`."""
-    if not math.isfinite(x):
+def percent(x: float | None) -> str:
+    """`98.3%` for 0.983; only all is `100.0%` and only none is `0.0%`, so one error in 10,000 shows as `99.99%`.
+
+    What is not defined, None or not finite, is `-`.
+    """
+    if x is None or not math.isfinite(x):
         return "-"
     if x in (0, 1):
         return f"{x * 100:.1f}%"

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
-from convsmith.base.files import write_json
+from convsmith.base.files import json_bytes, write_files
 from convsmith.runs.directory import is_run
-from convsmith.runs.writing import writing
 
 
 @contextmanager
@@ -24,9 +23,7 @@ def claimed(folder: Path, record: str, stated: Any, what: str) -> Iterator[None]
         raise UsageError(f"{folder}: expected a new or empty folder, or one of {what}; choose another with --out")
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     if stated is not None:
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(path, stated)
+        write_files({path: json_bytes(stated)})
     try:
         yield
     except BaseException:

@@ -19,6 +19,7 @@ from typing import Any
 from convsmith.base.config import plain, read
 from convsmith.base.errors import BadFile, MissingPath, UsageError, WrongType, unknown
 from convsmith.base.files import read_json, sync_folder, write_json
+from convsmith.report.text import clean
 from convsmith.runs import metrics
 from convsmith.runs.status import State, Status
 from convsmith.runs.writing import writing
@@ -154,7 +155,7 @@ class RunDirectory:
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         path = self.path / "log.txt"
         with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(f"{stamp} {line}\n" for line in text.splitlines() or [""])
+            file.writelines(f"{stamp} {clean(line)}\n" for line in text.splitlines() or [""])
 
     def status(self) -> Status:
         """The state as last written; see `effective_state` for a run whose process was killed."""

@@ -13,7 +13,7 @@ from convsmith.nets.pretrained import NEW_LAYER, load_weights
 from convsmith.nets.zoo import network
 from convsmith.runs.published import read_published
 from convsmith.runs.publishers import BEST, Published, find_published, is_entry
-from convsmith.runs.weights import load_weights as read_weights
+from convsmith.runs.weight_files import file_and_part, open_weights
 
 # Mean and deviation of ImageNet's training images, which most published weights expect.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -73,13 +73,15 @@ def load_pretrained(
     published = find_published(name, entry) if entry else _usual(name)
     if entry and published:
         tensors, digest = read_published(published)
-        source = published.name
+        source, notes = published.name, ()
     else:
-        tensors, digest, source = read_weights(weights), sha256(Path(weights)), str(weights)
+        found, source = open_weights(weights), str(weights)
+        tensors, notes, digest = found.tensors, found.notes, sha256(file_and_part(weights)[0])
     preprocess = published.preprocess if published else _imagenet(tree)
     tree = _fitted(tree, classes, channels, preprocess.size)
     module = build(tree, seed=0)
-    note = load_weights(module, tensors, source, adapt=classes is not None or channels is not None)
+    how = load_weights(module, tensors, source, adapt=classes is not None or channels is not None)
+    note = ", ".join([how, *notes])
     return Pretrained(
         module=module.eval(),
         preprocess=for_channels(preprocess, tree.input.channels),

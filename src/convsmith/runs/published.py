@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from convsmith.base.errors import BadFile
-from convsmith.base.files import cache_folder, offline, sha256
+from convsmith.base.files import cache_folder, make_folder, offline, sha256
 from convsmith.runs.publishers import Published, PublishedFile, how_to_get, located
 from convsmith.runs.weights import load_weights as read_weights
 
@@ -56,7 +56,7 @@ def _other_bytes(published: Published, file: PublishedFile, path: Path, found: s
 
 
 def _download(published: Published, url: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     digits = published.files[0].sha256
     try:
         # Written beside the goal, compared, renamed.

@@ -1,4 +1,4 @@
-"""Tensors in files: safetensors bytes, weights of others, the bundle. Nothing but plain tensors is ever unpickled."""
+"""Tensors in files: safetensors bytes and the bundle."""
 
 import hashlib
 import json
@@ -16,9 +16,6 @@ from convsmith.base.files import write_bytes
 from convsmith.runs.sealed import seal
 from convsmith.runs.trained import BUNDLE_FORMAT, BUNDLE_KEY, unsealed
 from convsmith.runs.writing import writing
-
-_TORCH_FILES = (".pt", ".pth", ".bin", ".th", ".tar", ".ckpt")
-_WRAPPERS = ("state_dict", "model")
 
 
 def encode(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
@@ -46,23 +43,10 @@ def decode(data: bytes) -> dict[str, Tensor]:
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of someone else's weight file, by name.
+    """The tensors of someone else's weight file, by name, as `weight_files.open_weights` chooses them."""
+    from convsmith.runs.weight_files import open_weights  # which reads safetensors by what is here
 
-    Reads `.safetensors`, and files of `torch.save` as far as they hold plain tensors: a `state_dict` or `model` key is
-    unwrapped, a `module.` before all names is dropped. Raises MissingPath, or BadFile for everything else.
-    """
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        data = _read(path)
-        try:
-            return decode(data)
-        except ValueError as error:
-            raise BadFile(path, f"{error}; fetch the file again") from None
-    if path.suffix not in _TORCH_FILES:
-        known = ", ".join((".safetensors", *_TORCH_FILES))
-        _read(path)
-        raise BadFile(path, f"expected a weight file ({known}), received {path.suffix or 'no suffix'}")
-    return _strip(_unwrap(path, _load_torch(path)), "module.")
+    return open_weights(path).tensors
 
 
 def save_bundle(path: str | Path, model: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -80,7 +64,7 @@ def save_bundle(path: str | Path, model: Mapping[str, Tensor], metadata: Mapping
 def load_bundle(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The weights and the metadata of a bundle, verified by their hashes; MissingPath or BadFile."""
     path = Path(path)
-    data = _read(path)
+    data = read_file(path)
     try:
         tensors = decode(data)
     except ValueError as error:
@@ -108,7 +92,8 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return separate
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The content of a weight file; MissingPath or BadFile."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -123,42 +108,3 @@ def _header(data: bytes) -> dict[str, Any]:
 
 def _body(data: bytes) -> bytes:
     return data[8 + int.from_bytes(data[:8], "little") :]
-
-
-def _load_torch(path: Path) -> Any:
-    if not path.exists() or path.is_dir():
-        _read(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Damaged pickles end in errors of any type; none of them may end in a less careful reader.
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadFile(
-            path,
-            "expected plain tensors only; the file holds pickled objects, which could run code, or is damaged "
-            f"({first[:160]}); mend: "
-            "where you trust it, load it with its own program and save its state_dict with safetensors",
-        ) from None
-
-
-def _unwrap(path: Path, data: Any) -> dict[str, Tensor]:
-    for key in _WRAPPERS:
-        if isinstance(data, Mapping) and isinstance(data.get(key), Mapping):
-            data = data[key]
-            break
-    if not isinstance(data, Mapping) or not data:
-        raise BadFile(path, f"expected tensors by name, received {type(data).__name__}; save the state_dict instead")
-    others = [str(name) for name, value in data.items() if not isinstance(value, Tensor)]
-    if others:
-        raise BadFile(
-            path,
-            f"expected tensors by name, perhaps under {' or '.join(_WRAPPERS)}; received other things under "
-            f"{', '.join(others[:4])}; save the state_dict alone, with safetensors",
-        )
-    return {str(name): value.detach() for name, value in data.items()}
-
-
-def _strip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    if all(name.startswith(prefix) for name in tensors):
-        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors

@@ -11,7 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from convsmith.tasks.losses import LOSSES, shares, weights_of_classes
-from convsmith.tasks.metrics import BINS, Averages, Bin, area_under_curve, averages, calibration_error, reliability
+from convsmith.tasks.metrics import (
+    BINS,
+    Averages,
+    Bin,
+    area_under_curve,
+    averages,
+    calibration_error,
+    class_scores,
+    reliability,
+)
 from convsmith.tasks.options import Loss, LossKind
 
 TOP = 5
@@ -19,12 +28,12 @@ TOP = 5
 
 @dataclass(frozen=True)
 class ClassResult:
-    """One class's precision, recall and F1; a class never predicted has precision 0, one never seen recall 0."""
+    """One class's precision, recall and F1; a class without images has neither of the last two (None)."""
 
     label: str
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
     support: int
 
 
@@ -35,11 +44,11 @@ class Classification:
     `sample_loss`, `predicted`, `right`, `probability` and `true_probability` hold a value for each image, in the
     split's order. `brier` is the mean squared distance of the probabilities from the truth (Brier 1950; 0 to 2). `auc`
     needs all probabilities, and is None without them; `outputs` (N, classes) are the network's own, not divided by a
-    temperature.
+    temperature. `top5` is None for up to five classes, where it says nothing.
     """
 
     accuracy: float
-    top5: float
+    top5: float | None
     loss: float
     count: int
     interval: tuple[float, float]
@@ -161,7 +170,7 @@ class ClassificationTally:
         self.samples.append((-true, predicted, targets, chosen.exp(), true.exp(), squared, *kept))
         count = len(self.labels)
         self.confusion += torch.bincount(targets * count + predicted, minlength=count * count)
-        top = outputs.topk(min(TOP, count), dim=1).indices
+        top = outputs.topk(min(TOP, count), dim=1).indices  # all of them, for few classes
         self.top5 += (top == targets[:, None]).any(dim=1).sum()
 
     def result(self) -> Classification:
@@ -174,7 +183,7 @@ class ClassificationTally:
         outputs = kept[0] if kept else None
         return Classification(
             accuracy=right / count,
-            top5=int(self.top5) / count,
+            top5=int(self.top5) / count if len(self.labels) > TOP else None,
             loss=losses.double().mean().item(),
             count=count,
             interval=wilson_interval(right, count),
@@ -214,7 +223,5 @@ def _per_class(labels: tuple[str, ...], confusion: Tensor) -> tuple[ClassResult,
     right, called, seen = confusion.diagonal().tolist(), confusion.sum(0).tolist(), confusion.sum(1).tolist()
     rows: list[ClassResult] = []
     for label, hits, c, s in zip(labels, right, called, seen, strict=True):
-        precision, recall = hits / c if c else 0.0, hits / s if s else 0.0
-        f1 = 2 * hits / (c + s) if c + s else 0.0
-        rows.append(ClassResult(label, precision, recall, f1, s))
+        rows.append(ClassResult(label, *class_scores(hits, c, s), s))
     return tuple(rows)

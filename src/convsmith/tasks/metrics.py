@@ -50,20 +50,32 @@ class Paired:
 
 
 def averages(confusion: np.ndarray) -> Averages:
-    """Macro averages of a confusion matrix (true, called), as scikit-learn takes them.
+    """Macro averages of a confusion matrix (true, called) over the classes that have images.
 
-    Precision, recall and F1 are averaged over the classes that occur among the images or the answers; balanced
-    accuracy is the mean recall of the classes that have images.
+    A class without images has no recall, and an answer of it counts in the recall of the class that was there.
+    scikit-learn counts such a class as 0 in all three as soon as one image is called so; where every class has images
+    the numbers are the same. Balanced accuracy is the mean recall.
     """
-    right, called, seen = np.diag(confusion), confusion.sum(0), confusion.sum(1)
-    recall = right / np.maximum(seen, 1)
-    occurs = (called + seen) > 0
+    occurs = confusion.sum(1) > 0
+    right, called, seen = np.diag(confusion)[occurs], confusion.sum(0)[occurs], confusion.sum(1)[occurs]
+    recall = float((right / seen).mean())
     return Averages(
-        precision=float((right / np.maximum(called, 1))[occurs].mean()),
-        recall=float(recall[occurs].mean()),
-        f1=float((2 * right / np.maximum(called + seen, 1))[occurs].mean()),
-        balanced_accuracy=float(recall[seen > 0].mean()),
+        precision=float((right / np.maximum(called, 1)).mean()),
+        recall=recall,
+        f1=float((2 * right / (called + seen)).mean()),
+        balanced_accuracy=recall,
     )
+
+
+def class_scores(right: int, called: int, seen: int) -> tuple[float | None, float | None, float | None]:
+    """Precision, recall and F1 of a class with `seen` images, of `called` answers, `right` of them true.
+
+    Without images there is no recall and no F1, and without answers too no precision: None. A class that has images and
+    is never called has a precision of 0.
+    """
+    if not seen:
+        return (0.0 if called else None), None, None
+    return right / max(called, 1), right / seen, 2 * right / (called + seen)
 
 
 def area_under_curve(probabilities: np.ndarray, targets: np.ndarray) -> float | None:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from convsmith.base.errors import UsageError
 from convsmith.tasks.classify import wilson_interval
 from convsmith.tasks.losses import weights_of_classes
+from convsmith.tasks.metrics import class_scores
 from convsmith.tasks.options import Loss
 
 THRESHOLD = 0.5
@@ -22,15 +23,15 @@ THRESHOLD = 0.5
 class LabelResult:
     """One class: average precision and area under the ROC curve, and the rest of calling what is above a half.
 
-    `ap` needs an image of the class, `auc` one of another too; they are None without.
+    `ap`, `recall` and `f1` need an image of the class, `auc` one of another too; they are None without.
     """
 
     label: str
     ap: float | None
     auc: float | None
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
     support: int
 
 
@@ -218,14 +219,15 @@ def _per_class(
     rows: list[LabelResult] = []
     for number, label in enumerate(labels):
         given, shares, count = true[:, number].numpy(), probabilities[:, number], there[number]
+        precision, recall, f1 = class_scores(hits[number], said[number], count)
         rows.append(
             LabelResult(
                 label=label,
                 ap=float(average_precision_score(given, shares)) if count and finite else None,
                 auc=float(roc_auc_score(given, shares)) if 0 < count < len(given) and finite else None,
-                precision=hits[number] / said[number] if said[number] else 0.0,
-                recall=hits[number] / count if count else 0.0,
-                f1=2 * hits[number] / (said[number] + count) if said[number] + count else 0.0,
+                precision=precision,
+                recall=recall,
+                f1=f1,
                 support=count,
             )
         )
@@ -233,9 +235,8 @@ def _per_class(
 
 
 def _means(rows: Sequence[LabelResult], called: Tensor, true: Tensor) -> Means:
-    """Macro averages are over the classes that occur among the images or the answers."""
-    occurs = ((called | true).sum(0) > 0).tolist()
-    kept = [row for row, is_so in zip(rows, occurs, strict=True) if is_so]
+    """Macro averages are over the classes that have images."""
+    kept = [row for row in rows if row.support]
     either = int(called.sum() + true.sum())
     return Means(
         precision=_mean([row.precision for row in kept]) or 0.0,

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, TextIO
 
 PLAIN_SECONDS, BAR_SECONDS = 5.0, 0.2
@@ -47,7 +48,8 @@ class Plain:
 
     def line(self, text: str) -> None:
         self.last = time.monotonic()
-        print(text, file=self.stream, flush=True)
+        with suppress(OSError):  # that nobody reads it any more is no reason to stop
+            print(text, file=self.stream, flush=True)
 
     def close(self) -> None: ...
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convsmith.base.errors import BadFile
-from convsmith.base.files import cache_folder, offline, sha256, write_bytes
+from convsmith.base.files import cache_folder, make_folder, offline, sha256, write_files
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ DOWNLOADS: dict[str, tuple[Download, ...]] = {
 def download(name: str) -> Path:
     """The folder of the cache with the files of a known set, fetched where they are not there yet."""
     folder = cache_folder() / "data" / name
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for item in DOWNLOADS[name]:
         _fetch(item, folder)
     return folder
@@ -82,7 +82,7 @@ def unpack(archive: Path, folder: Path, members: Mapping[str, int]) -> None:
                 if member.size > limit:
                     raise BadFile(archive, f"{member.name} has {member.size} bytes; expected at most {limit}")
                 file = tar.extractfile(member)
-                write_bytes(folder / Path(member.name).name, file.read(limit) if file else b"")
+                write_files({folder / Path(member.name).name: file.read(limit) if file else b""})
                 del left[member.name]
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise BadFile(archive, f"the archive is damaged ({error}); delete it to have it fetched again") from None

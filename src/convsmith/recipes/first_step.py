@@ -1,0 +1,106 @@
+"""What a network refuses in training: a batch of one under a norm, before the run begins; all else, in our words."""
+
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from convsmith.base.errors import ConvsmithError, UsageError
+from convsmith.recipes.prepare import Plan, auxiliary_heads
+from convsmith.runs.directory import RunDirectory
+from convsmith.runs.subject import make_module
+from convsmith.training.job import Job, State
+from convsmith.training.rules import grouped, set_training
+
+# What torch's norms say where a channel has a single value, whose deviation is not defined.
+_ONE_VALUE = ("more than 1 value per channel", "more than 1 spatial element")
+_OURS = Path(__file__).parents[1]
+_STEP = ("training/gradient.py", "training/evaluate.py")
+
+
+class StepFailed(ConvsmithError, RuntimeError):
+    """The network, or a task of a user's own, raised an error in a training step."""
+
+
+def check_batch(plan: Plan, processes: int = 1) -> None:
+    """Refuse steps in which a norm would see a single value: UsageError with the mend.
+
+    Found by a pass without numbers (torch's meta device) of the smallest part that a batch is divided into.
+    """
+    recipe = plan.recipe
+    batch = min(recipe.batch, len(plan.dataset.train)) // processes
+    if recipe.solver != "steps" or batch < 1 or smallest_part(batch, recipe.optimiser.accumulate) > 1:
+        return
+    module = make_module(plan.network, recipe.seed)
+    grouped(module, recipe.optimiser.rules, recipe.optimiser.weight_decay)  # frozen norms keep their statistics
+    set_training(module)
+    norm = _norm_of_one_value(module, (1, plan.dataset.preprocess.channels, *plan.dataset.preprocess.size), plan)
+    if norm is not None:
+        raise UsageError(f"batch: {norm} sees a single value of each channel and needs two or more; mend {_mend(plan)}")
+
+
+def smallest_part(batch: int, parts: int) -> int:
+    """How many images the smallest of the parts has that a batch goes through the network in."""
+    return len(torch.arange(batch).chunk(parts)[-1])
+
+
+def _norm_of_one_value(module: nn.Module, shape: tuple[int, ...], plan: Plan) -> str | None:
+    """The norm that refuses one image of this shape; None where none does, or where it cannot be found out so."""
+    entered: list[str] = []
+    for name, layer in module.named_modules():
+        if "Norm" in type(layer).__name__:
+            layer.register_forward_pre_hook(lambda *_, name=name: entered.append(name))
+    try:
+        sample = torch.empty(shape, device="meta")
+        heads = auxiliary_heads(plan.network) if plan.recipe.loss.auxiliary else ()
+        module.to("meta")(sample, **({"at": heads} if heads else {}))
+    except ValueError as error:
+        if any(text in str(error) for text in _ONE_VALUE):
+            return entered[-1] if entered else "a norm"
+    except Exception:
+        return None  # a module of a user's own may do what only numbers allow: its first step says more
+    return None
+
+
+def _mend(plan: Plan) -> str:
+    recipe = plan.recipe
+    images = len(plan.dataset.train)
+    batch, parts = min(recipe.batch, images), recipe.optimiser.accumulate
+    if parts > 1 and batch > 1:
+        fewer = next(n for n in range(min(parts, batch), 0, -1) if smallest_part(batch, n) > 1)
+        return f"with fewer parts of the batch of {batch} (--optimiser.accumulate {fewer}) or a larger --batch"
+    return "with --batch 2 or more" if images > 1 else "with more images for training, of which there is one"
+
+
+@contextmanager
+def explained(job: Job, state: State, run: RunDirectory) -> Generator[None]:
+    """Errors of the network and the task in a step, as one line that names layer or file; the rest is in the log."""
+    try:
+        yield
+    except (ConvsmithError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if not any(frame.filename.endswith(_STEP) for frame in frames):
+            raise
+        with suppress(ConvsmithError, OSError):
+            if job.world.part.leads:
+                run.log("".join(traceback.format_exception(error)))
+        said = " ".join(str(error).split())[:300] or type(error).__name__
+        own = [frame for frame in frames if _is_own(frame.filename)]
+        where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+        size = "x".join(map(str, (job.training.batch, job.preprocess.channels, *job.preprocess.size)))
+        raise StepFailed(
+            f"step {state.step + 1}: the network refused a batch{where}: {type(error).__name__}: {said}. It received "
+            f"images of {size} and is to give an output for each of {len(job.task.labels)} classes; the whole "
+            f"traceback is in {run.path / 'log.txt'}"
+        ) from None
+
+
+def _is_own(file: str) -> bool:
+    """Whether a file is a user's own: neither ours nor a library's."""
+    path = Path(file)
+    return path.is_file() and not path.is_relative_to(_OURS) and "site-packages" not in path.parts

@@ -1,0 +1,346 @@
+"""What was meant by words that a verb does not take: the command as it is written here. The words are in a table."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from convsmith.base.config import options as recipe_options
+from convsmith.base.config import plain
+from convsmith.base.errors import nearest
+from convsmith.recipes.recipe import Recipe
+from convsmith.recipes.shorthand import SHORTHAND
+from convsmith.recipes.words import (
+    FORMATS,
+    NOT_NEEDED,
+    OPTIONS,
+    OTHER_VERB,
+    POLICIES,
+    POLICY_WORDS,
+    SHARES,
+    STEPS,
+    TRAINING,
+    USES,
+    USES_NOT_NEEDED,
+    USUAL_STEPS,
+    VERBS,
+    Word,
+)
+from convsmith.runs.directory import is_run
+from convsmith.runs.listing import list_runs
+from convsmith.runs.trained import is_trained
+
+# Names of files with weights as other programs keep them in the folder of a run.
+_WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".tar")
+_NO = ("false", "no", "off", "0", "none")
+
+
+@dataclass
+class _Command:
+    """The command as it is put together; `answers` say what became of each word that was not one of ours."""
+
+    verb: str
+    places: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    answers: dict[str, str] = field(default_factory=dict)
+    instead: str = ""
+    run: str | None = None
+    changed: bool = False
+
+    def text(self) -> str:
+        """The whole command, quoted for a shell."""
+        if self.instead:
+            return self.instead
+        runs = [self.run] if self.run is not None else []
+        augment = ["--augment", ",".join(dict.fromkeys((*USUAL_STEPS, *self.steps)))] if self.steps else []
+        # What is redirected stands last and is no word to be quoted.
+        redirect = [word for word in self.options if word.startswith("> ")]
+        words = [*runs, *self.places, *(w for w in self.options if w not in redirect), *augment]
+        return " ".join(["convsmith", self.verb, *map(shlex.quote, words), *redirect])
+
+
+@dataclass(frozen=True)
+class Meant:
+    """A command, and for every word of others what it is here."""
+
+    command: str
+    answers: Mapping[str, str]
+
+
+def meant(verb: str, words: Sequence[str], known: Mapping[str, bool]) -> Meant | None:
+    """What the words of a verb mean; None where nothing in them is another program's.
+
+    `known` are the verb's own options, and whether each takes a value.
+    """
+    made = _Command(verb)
+    fields = field_forms() if verb in (*TRAINING, "reproduce") else {}
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        if word in ("-h", "--help") or (not word.startswith("-") and not _is_setting(word, verb, known)) or word == "-":
+            made.places.append(word)
+            continue
+        name, equals, value = word.lstrip("-").partition("=")
+        values = [value] if equals else []
+        own = _own(name, known, fields)
+        if own is not None:
+            _add_own(made, own, word, values, queue, known)
+        else:
+            _translate(made, word.partition("=")[0], values, queue)
+    _put_in_place(made)
+    return Meant(made.text(), made.answers) if made.changed else None
+
+
+def _is_setting(word: str, verb: str, known: Mapping[str, bool]) -> bool:
+    """Whether a word is `key=value`, as Ultralytics and Hydra take options."""
+    name, equals, _ = word.partition("=")
+    key = _key(name)
+    if not equals or not re.fullmatch(r"[a-zA-Z_][\w.-]*", name) or Path(word).exists():
+        return False
+    return bool(_own(name, known, field_forms() if verb in TRAINING else {}) or _row(verb, key) or _reason(verb, key))
+
+
+def _own(name: str, known: Mapping[str, bool], fields: Mapping[str, str]) -> str | None:
+    """Our own option of this name, however its words are joined."""
+    for option in (f"--{name}", f"--{name.replace('_', '-')}"):
+        if option in known:
+            return option
+    path = name.replace("-", "_")
+    return f"--{path}" if path in fields else None
+
+
+def _add_own(
+    made: _Command, own: str, word: str, values: list[str], queue: list[str], known: Mapping[str, bool]
+) -> None:
+    if not word.startswith("--") or (own != word.partition("=")[0] and "." not in own):
+        made.changed = True
+        made.answers[word.partition("=")[0]] = own
+    if own == "--resume" and values and values[0].lower() in ("true", "1", "yes"):
+        # A run that goes on takes no other options.
+        made.instead, made.changed = f"convsmith train --resume {shlex.quote(newest_run(False) or 'RUN')}", True
+        return
+    if not known.get(own, True):  # a flag
+        if not values or values[0].lower() not in _NO:
+            made.options.append(own)
+        return
+    made.options += [own, *(values or _taken(queue, 1))]
+
+
+def _translate(made: _Command, typed: str, values: list[str], queue: list[str]) -> None:
+    """Put another program's option into the command."""
+    key = _key(typed.lstrip("-"))
+    reason = _reason(made.verb, key)
+    if reason:
+        values = values or _taken(queue, 1)
+        made.answers[typed], made.changed = f"not needed: {reason}", True
+        return
+    row = _row(made.verb, key)
+    if row is None:
+        made.options += [typed, *values]
+        return
+    made.changed = True
+    values = (values or _taken(queue, row.values)) if row.values else values
+    if not row.values and values and values[0].lower() in _NO:
+        made.answers[typed] = "off by itself, leave it out"
+        return
+    _place(made, typed, key, row, values)
+
+
+def _place(made: _Command, typed: str, key: str, row: Word, values: list[str]) -> None:
+    if made.verb in TRAINING and (key in STEPS or key in POLICY_WORDS):
+        steps = _written(row, values)
+        made.steps.append(steps)
+        made.answers[typed] = f"--augment {shlex.quote(','.join((*USUAL_STEPS, steps)))}"
+    elif made.verb in TRAINING and key in OTHER_VERB:
+        data = next(
+            (made.options[i + 1] for i, w in enumerate(made.options[:-1]) if w == "--data"),
+            made.places[0] if made.places else "photos/",
+        )
+        made.instead = row.here.format(data=shlex.quote(data))
+        made.answers[typed] = "done by another verb"
+    elif row.here == "RUN":
+        made.run = values[0] if values else "RUN"
+        made.answers[typed] = "said by its place: the run comes first"
+    elif row.here == "IMAGE":
+        made.places += values or ["IMAGE"]
+        made.answers[typed] = "said by its place: images come after the run"
+    else:
+        text = _written(row, values)
+        made.answers[typed] = text
+        before, arrow, after = text.partition(" > ")
+        made.options += [*shlex.split(before), *([f"> {shlex.quote(after)}"] if arrow else [])]
+
+
+def _written(row: Word, values: Sequence[str]) -> str:
+    """An answer with the values that were typed, or its example."""
+    given = list(values) or shlex.split(row.example)
+    if row.here == "--data.split SHARES":
+        return f"--data.split {_shares(given[0])}"
+    if row.here == "POLICY":
+        name = re.split(r"[-_]m?\d", given[0])[0].lower()
+        return POLICIES.get(name, "randaugment")
+    if row.here.startswith("--to "):
+        return row.here.format(FORMATS.get(given[0].lower().lstrip("."), "onnx")) if given else row.here
+    text = row.here.format(*map(shlex.quote, given)) if given else row.here
+    # A number of epochs that has its unit already.
+    return re.sub(r"(\d)(ep|%|st)ep\b", r"\1\2", text)
+
+
+def _shares(value: str) -> str:
+    """`0.2` or `20` for validation as shares of train, val and test."""
+    try:
+        share = float(value.rstrip("%"))
+    except ValueError:
+        return "80/20/0"
+    share = share * 100 if share < 1 else share
+    return f"{100 - share:g}/{share:g}/0" if 0 < share < 100 else "80/20/0"
+
+
+def _put_in_place(made: _Command) -> None:
+    """Give what is said by its place its place: the run first, a format as `--to`."""
+    if made.verb not in USES and made.verb not in ("show", "compare", "finetune"):
+        return
+    for number, place in enumerate(made.places):
+        run = run_around(place)
+        if run is not None and (number == 0 or made.verb == "eval"):
+            made.places[number], made.changed = run, True
+    if made.verb == "export" and len(made.places) == 2 and made.places[1].lower().lstrip(".") in FORMATS:
+        made.options[:0] = ["--to", FORMATS[made.places.pop().lower().lstrip(".")]]
+        made.changed = True
+    if made.verb == "predict" and made.run is None and made.places and not is_trained(made.places[0]):
+        _find_run(made)
+
+
+def _find_run(made: _Command) -> None:
+    """The run that `predict photo.png` is to ask: one that is named later, else the newest."""
+    later = next((place for place in made.places[1:] if is_trained(place)), None)
+    if later is not None:
+        made.places.remove(later)
+        made.run, made.changed = later, True
+    elif Path(made.places[0]).exists() or Path(made.places[0]).suffix or any(set(made.places[0]) & set("*?")):
+        made.run, made.changed = newest_run(finished=True) or "RUN", True
+
+
+def run_around(path: str) -> str | None:
+    """The run in whose folder a file with weights lies, or would lie: `RUN/best.pt`; None for a run or a bundle."""
+    place = Path(path)
+    if place.suffix not in _WEIGHTS or is_trained(place):
+        return None
+    return next((str(parent) for parent in place.parents if is_run(parent)), None)
+
+
+def newest_run(finished: bool) -> str | None:
+    """The newest run in `runs/` or beside it that is finished, or that is not; None where there is none."""
+    found = [run for folder in (Path("runs"), Path()) if folder.is_dir() for run in list_runs(folder)]
+    known = [run for run in found if run.state != "unreadable" and (run.state == "finished") == finished]
+    return str(max(known, key=lambda run: run.created).path) if known else None
+
+
+def misplaced(verb: str, words: Sequence[str], known: Mapping[str, bool]) -> Meant | None:
+    """The command where every option is ours, and the first place of all holds something else than a run."""
+    found = meant(verb, words, known) if verb in USES else None
+    return found if found and not found.answers else None
+
+
+def python_meant(options: Mapping[str, object]) -> str | None:
+    """What keyword arguments that are no options here are called: `network='resnet18', batch=8`; None where all are.
+
+    Fields with `__` are left to the recipe, which says what it has.
+    """
+    fields = [path for path, *_ in recipe_options(Recipe())]
+    odd = [name for name in options if name not in (*SHORTHAND, *fields) and "__" not in name and "." not in name]
+    if not odd:
+        return None
+    answers = [_keyword(name, options[name], fields) for name in odd]
+    known = [answer for answer in answers if answer]
+    hint = f"here: {', '.join(known)}" if known else f"known: {', '.join(SHORTHAND)}, and fields such as optimiser__lr"
+    return f"unknown option{'s' if len(odd) > 1 else ''} {', '.join(odd)}; {hint}"
+
+
+def _keyword(name: str, value: object, fields: Sequence[str]) -> str | None:
+    """A keyword argument as it is written here; None for one that nothing is known of."""
+    key = _key(name)
+    reason = NOT_NEEDED.get(key)
+    if reason:
+        return f"no {name} ({reason})"
+    if key in STEPS or key in POLICY_WORDS:
+        row = _row("train", key)
+        return f"augment={','.join((*USUAL_STEPS, _written(row, [str(value)])))!r}" if row else None
+    if key in OTHER_VERB:
+        return f"cs.finetune(...) for {name}" if "finetune" in OTHER_VERB[key].here else f"run.evaluate() for {name}"
+    row = _row("train", key)
+    if row is None:
+        ends = [path for path in fields if path.rpartition(".")[2] == key] or nearest(key, [*SHORTHAND, *fields], 1)
+        return f"{ends[0].replace('.', '__')}={value!r}" if ends else None
+    words = shlex.split(_written(row, list(map(str, value)) if isinstance(value, list | tuple) else [str(value)]))
+    pairs = zip(words[::2], words[1::2], strict=False)
+    said = {option.lstrip("-").replace("-", "_").replace(".", "__"): text for option, text in pairs}
+    if len(words) == 1:
+        said = {words[0].lstrip("-").replace("-", "_"): "True"}
+    return ", ".join(f"{option}={_literal(text, value)}" for option, text in said.items())
+
+
+def _literal(text: str, value: object) -> str:
+    """The value as Python writes it: the one that was given where it is taken as it is."""
+    return repr(value) if str(value) == text else text if text == "True" else repr(text)
+
+
+def verb_meant(word: str, rest: Sequence[str]) -> str | None:
+    """The command for a verb that there is not; None where it is not known either."""
+    row = VERBS.get(word.lower().lstrip("-"))
+    if row is None:
+        return None
+    first = next((one for one in rest if not one.startswith("-")), row.example)
+    return row.here.format(shlex.quote(first) if first in rest else first)
+
+
+def field_forms() -> dict[str, str]:
+    """Every dotted option of a recipe with the form of its value."""
+    short = {row.path: name for name, row in SHORTHAND.items() if row.form == "value"}
+    forms: dict[str, str] = {}
+    for path, kind, value, _ in recipe_options(Recipe()):
+        example = plain(value)
+        form = kind if len(kind) < 60 and "list" not in kind else f"such as {example}" if example else "VALUE"
+        forms[path] = form if path not in short else (SHORTHAND[short[path]].metavar or form)
+    return forms
+
+
+def last_words(name: str, fields: Mapping[str, str]) -> list[str]:
+    """The dotted options that end in a name: `momentum` is `optimiser.momentum`."""
+    key = _key(name)
+    return [path for path in fields if path.rpartition(".")[2] == key and path != key]
+
+
+def _row(verb: str, key: str) -> Word | None:
+    if verb in USES:
+        return USES[verb].get(key)
+    if verb not in TRAINING:
+        return None
+    if key in SHARES:
+        return Word("--data.split SHARES", "0.2")
+    if key in POLICY_WORDS:
+        return Word("POLICY", "randaugment")
+    return OTHER_VERB.get(key) or STEPS.get(key) or OPTIONS.get(key)
+
+
+def _reason(verb: str, key: str) -> str | None:
+    if verb in USES_NOT_NEEDED:
+        return USES_NOT_NEEDED[verb].get(key)
+    return NOT_NEEDED.get(key) if verb in TRAINING else None
+
+
+def _key(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace("-", "_").lower()
+
+
+def _taken(queue: list[str], count: int) -> list[str]:
+    """The next words that are values, taken from the queue."""
+    return list(_values(queue, count))
+
+
+def _values(queue: list[str], count: int) -> Iterator[str]:
+    while count and queue and (not queue[0].startswith("-") or re.fullmatch(r"-(\d.*)?", queue[0])):
+        count -= 1
+        yield queue.pop(0)
