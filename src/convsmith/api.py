@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from convsmith.base.errors import UsageError, unknown
+from convsmith.base.user_code import give
 from convsmith.data.examples import Examples
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.views import read_views
@@ -26,6 +27,7 @@ from convsmith.recipes.run import train as train_recipe
 from convsmith.recipes.shorthand import set_fields
 from convsmith.recipes.transfer import finetune as run_finetuning
 from convsmith.report.curves import curves_svg
+from convsmith.runs.code import trust
 from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.pretrained import Pretrained as PretrainedSubject
 from convsmith.runs.pretrained import load_pretrained
@@ -152,13 +154,15 @@ def pretrained(
 
 
 def train(
-    subject: str | Recipe | None = None, *, out: str | Path | None = None, quiet: bool = False, **options: Any
-) -> Run:
+    subject: str | Recipe | None = None, *, out: str | Path | None = None, quiet: bool = False,
+    trust_code: bool | str = False, **options: Any,
+) -> Run:  # fmt: skip
     """Train by a recipe, a network, data or a run, as `convsmith train` does: `train("digits", epochs=3)`.
 
     `options` are the command's short options (`data`, `epochs`, `batch`, `lr`, ...) and any field of a recipe, its dots
-    written as double underscores: `optimiser__weight_decay=0`.
+    written as double underscores: `optimiser__weight_decay=0`. `trust_code` as in `load`, for a run's or file's recipe.
     """
+    _consent(trust_code, subject, options.get("network"), options.get("task"))
     recipe = subject if isinstance(subject, Recipe) else choose(subject, options.pop("data", None))
     recipe = set_fields(recipe, [(name.replace("__", "."), value) for name, value in options.items()])
     tuning = None if isinstance(subject, Recipe) else tuning_of(subject, recipe)
@@ -181,13 +185,15 @@ def finetune(
     classifier: Literal["linear", "logistic"] | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
+    trust_code: bool | str = False,
     **options: Any,
 ) -> Run:
     """Learn the images of `data` from trained weights, as `convsmith finetune` does: `finetune(run, data="photos/")`.
 
     `start` is a run, or a network with `weights=` or `pretrained=True`. Without a `mode` ("probe", "partial", "full")
-    the images choose what learns. `options` are those of `train`.
+    the images choose what learns. `options` and `trust_code` are those of `train`.
     """
+    _consent(trust_code, start, options.get("network"), options.get("task"))
     tuning = FineTuning(mode, at, unfreeze, decay, classifier)
     weights = options.get("weights") or ("DEFAULT" if options.get("pretrained") else None)
     recipe = finetuning_recipe(str(start), str(data), tuning, weights and str(weights))
@@ -196,9 +202,20 @@ def finetune(
     return Run(outcome.run)
 
 
-def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False) -> Run:
-    """Continue an interrupted run in place."""
+def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False, trust_code: bool | str = False) -> Run:
+    """Continue an interrupted run in place; `trust_code` as in `load`."""
+    _consent(trust_code, path)
     return Run(resume_run(path, quiet=quiet, allow_drift=allow_drift, say=_say(quiet)).run)
+
+
+def load(path: str | Path, *, trust_code: bool | str = False) -> Run:
+    """The run at `path`.
+
+    Files name no code that is run: a run whose network or task is a user's own file raises `NotTrusted` when that is
+    needed, unless `trust_code` is true, or names the file once more: `trust_code="my_net.py:make"`.
+    """
+    _consent(trust_code, path)
+    return Run(open_run(path))
 
 
 def _say(quiet: bool) -> Callable[[str], None]:
@@ -222,6 +239,11 @@ def _predicted(
         return list(predict(subject, files, engine, top, looks, runner=runner))
 
 
-def load(path: str | Path) -> Run:
-    """The run at `path`."""
-    return Run(open_run(path))
+def _consent(trust_code: bool | str, subject: str | Path | Recipe | None, *named: object) -> None:
+    """What a call names in its own words, or by a `Recipe` of its own, is the user's; all else needs `trust_code`."""
+    own = (subject.network, subject.task) if isinstance(subject, Recipe) else (subject,)
+    for text in (*own, *named, trust_code):
+        if isinstance(text, str):
+            give(text)
+    if trust_code is True and isinstance(subject, str | Path):
+        trust(subject)

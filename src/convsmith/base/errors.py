@@ -45,6 +45,12 @@ class BadFile(ConvsmithError, ValueError):
         return type(self), (self.path, self.problem)
 
 
+class NotTrusted(ConvsmithError, PermissionError):
+    """A file names code that the user has not given in this command; the message says how to give it."""
+
+    exit_code = 2
+
+
 class CheckFailed(ConvsmithError, ValueError):
     """A check of our own that did not hold, such as an export whose outputs differ from the network's."""
 

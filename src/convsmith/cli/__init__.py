@@ -14,6 +14,7 @@ from importlib import import_module
 from convsmith.base.errors import ConvsmithError, NoChange, ProcessFailed, Told, unknown
 from convsmith.base.processes import end_at_once, part
 from convsmith.base.table import Table
+from convsmith.cli.trust import TRUSTING, consent
 from convsmith.report.text import clean
 
 # Verb to its line of help; the file of a verb has its name.
@@ -79,7 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             warnings.simplefilter("always", NoChange)
-            return import_module(f"convsmith.cli.{verb}").run(words[1:])
+            if verb not in TRUSTING:
+                return import_module(f"convsmith.cli.{verb}").run(words[1:])
+            with consent(verb, words[1:]) as said:
+                for line in said if part().leads else ():
+                    print(line, file=sys.stderr)
+                return import_module(f"convsmith.cli.{verb}").run(words[1:])
     except ConvsmithError as error:
         if not isinstance(error, Told) and (_speaks() or isinstance(error, ProcessFailed)):
             print(f"convsmith: {_line(error)}", file=sys.stderr)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from convsmith.base.errors import UsageError, nearest
+from convsmith.base.user_code import TRUST
+from convsmith.cli.trust import HELP, TRUSTING, without_trust
 from convsmith.recipes.shorthand import SHORTHAND
 
 
@@ -21,13 +23,15 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         self.verb = verb
+        if verb in TRUSTING:  # the words are read in trust.py
+            self.add_argument(TRUST, nargs="?", metavar="FILE.py:FUNCTION", help=HELP)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.verb}: {message}")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """The values of the words; a word that is no option of the verb is an error."""
-        values, rest = self.parse_known_args(list(words))
+        values, rest = self.parse_known_args(without_trust(words)[0] if self.verb in TRUSTING else list(words))
         for word in rest:
             self.unknown(word)
         return values

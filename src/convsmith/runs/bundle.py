@@ -9,7 +9,6 @@ from convsmith.base.errors import BadFile, UsageError
 from convsmith.data.card import Card
 from convsmith.data.preprocess import Preprocess
 from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign
 from convsmith.runs.trained import bundle_fields, bundle_network
 
 
@@ -17,7 +16,7 @@ from convsmith.runs.trained import bundle_fields, bundle_network
 class Bundle:
     """A trained network without its weights: how it sees images, its classes, and the run and step that it is of."""
 
-    network: Network | Foreign
+    network: Network
     preprocess: Preprocess
     card: Card
     temperature: float

@@ -16,7 +16,7 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.nets.build import build
 from convsmith.nets.carry import carry
 from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign, check_unchanged, make
+from convsmith.nets.source import Foreign, make
 from convsmith.nets.tree import MAIN
 from convsmith.runs.bundle import read_bundle
 from convsmith.runs.calibration import stored_temperature
@@ -155,13 +155,9 @@ def make_module(network: Network | Foreign, seed: int) -> nn.Module:
     """The module with fresh weights, a function of the seed; torch's global generator does not move."""
     if isinstance(network, Network):
         return build(network, seed=seed)
-    check_unchanged(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = make(network)
-    if not isinstance(module, nn.Module):
-        raise UsageError(f"{network.source}: expected a torch.nn.Module, received a {type(module).__name__}")
-    return module
+        return make(network)
 
 
 def data_options_of(run: RunDirectory) -> DataOptions:

@@ -48,14 +48,21 @@ def bundle_fields(path: str | Path) -> dict[str, Any]:
     return unsealed(path, text)
 
 
-def bundle_network(path: Path, fields: dict[str, Any]) -> Network | Foreign:
-    """The network that the fields of a bundle describe."""
+def bundle_network(path: Path, fields: dict[str, Any]) -> Network:
+    """The network that the fields of a bundle describe: a tree, since a bundle names no code."""
+    if "network" not in fields:
+        raise BadFile(path, "the bundle does not say its network; export it again")
     try:
-        return network_from_record(fields["network"])
-    except KeyError as error:
-        raise BadFile(path, f"the bundle does not say its {error.args[0]}; export it again") from None
-    except (UsageError, TypeError) as error:
+        network = network_from_record(fields["network"])
+    except UsageError as error:
         raise BadFile(path, f"{error}; export the bundle again") from None
+    if isinstance(network, Foreign):
+        raise BadFile(
+            path,
+            f"the bundle's network is no tree: {network.source} is to make it (SHA-256 {network.fingerprint or 'none'})"
+            "; a bundle names no code that is run, so ask for the run's directory instead",
+        )
+    return network
 
 
 def unsealed(path: Path, text: str) -> dict[str, Any]:
