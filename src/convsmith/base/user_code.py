@@ -47,6 +47,14 @@ def is_fingerprint(value: object) -> bool:
     return isinstance(value, str) and len(value) == 64 and set(value) <= _HEXADECIMAL
 
 
+def is_installed(path: Path) -> bool:
+    """Whether a file belongs to Python or to a package: what its functions do, they do with anyone's arguments."""
+    resolved, paths = path.resolve(), sysconfig.get_paths()
+    places = [Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    places.append(Path(__file__).parents[1])  # ours, where it is installed by a link
+    return bool(_INSTALLED.search(str(resolved))) or any(resolved.is_relative_to(place.resolve()) for place in places)
+
+
 def give(text: str) -> None:
     """The user names `file.py:function`: its content, as it is now, may be run. Other text gives nothing."""
     own = split_source(text)
@@ -187,13 +195,7 @@ def _mend(value: str) -> str:
 
 
 def _refuse_installed(path: Path, what: str) -> None:
-    """A function of Python or of a package would do whatever it is for, with arguments that a file states."""
-    resolved = path.resolve()
-    paths = sysconfig.get_paths()
-    places = [Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")] + [
-        Path(__file__).parents[1]
-    ]
-    if _INSTALLED.search(str(resolved)) or any(resolved.is_relative_to(place.resolve()) for place in places):
+    if is_installed(path):
         raise NotTrusted(
             f"{path}: is a file of Python or of an installed package, which makes no {what.removeprefix('a ')}; write "
             "a file of your own that imports it"

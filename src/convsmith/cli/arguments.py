@@ -23,8 +23,6 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         self.verb = verb
-        if verb in TRUSTING:  # the words are read in trust.py
-            self.add_argument(TRUST, nargs="?", metavar="FILE.py:FUNCTION", help=HELP)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.verb}: {message}")
@@ -73,8 +71,10 @@ def add_views(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--views", default="", metavar="VIEWS", help=help)
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """`--json`, which every verb has."""
+def add_output(parser: Parser) -> None:
+    """`--json`, which every verb has, and `--trust-code`, whose words are read in trust.py."""
+    if parser.verb in TRUSTING:
+        parser.add_argument(TRUST, nargs="?", metavar="FILE.py:FUNCTION", help=HELP)
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")
 
 

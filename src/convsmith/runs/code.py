@@ -22,9 +22,9 @@ class Code:
 
     @property
     def unchanged(self) -> bool:
-        """Whether the file is still there with this content."""
-        path, _ = user_code.split_source(self.source) or (None, "")
-        return path is not None and path.is_file() and user_code.fingerprint(path) == self.fingerprint
+        """Whether the file, one of a user's own, is still there with this content."""
+        path, _ = user_code.split_source(self.source) or (Path(), "")
+        return path.is_file() and not user_code.is_installed(path) and user_code.fingerprint(path) == self.fingerprint
 
 
 def named_code(subject: str | Path) -> tuple[Code, ...]:
