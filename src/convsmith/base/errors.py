@@ -89,7 +89,7 @@ def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:
     """The error for a `name` that is not among `names`; `kind` says what was looked for."""
-    names = sorted(names)
+    names, name = sorted(names), name[:200]
     close = nearest(name, names)
     if close:
         hint = f"nearest: {', '.join(close)}"

@@ -38,6 +38,7 @@ VERBS: Table[str] = Table(
         "doctor": "this machine and installation",
     },
 )
+LONGEST = 4000  # characters of a message
 SYNONYMS = {
     "val": "eval", "test": "eval", "evaluate": "eval", "validate": "eval",
     "summary": "show", "info": "show", "describe": "show",
@@ -112,7 +113,10 @@ def _speaks() -> bool:
 
 def _line(message: object) -> str:
     """A message on one line: those of other people's code may have several, names of files anything at all."""
-    return clean(" ".join(line.strip() for line in str(message).splitlines()))
+    text = " ".join(line.strip() for line in str(message).splitlines())
+    if len(text) > LONGEST:  # what a hostile file holds may be longer than any screen; the mend is at the end
+        text = f"{text[: LONGEST - 300]} ... ({len(text) - LONGEST:,} characters left out) ... {text[-300:]}"
+    return clean(text)
 
 
 def _show_warning(message: Warning | str, *place: object) -> None:

@@ -21,6 +21,8 @@ _DRAFT = 2
 # The share of the picture that the final crop keeps, 224 of 256, as in the evaluation of AlexNet and its successors.
 _MARGIN = 256 / 224
 _DEFAULT_SIZE = 224
+# What a record from a file may ask for: an image of that side is 200 MB of numbers.
+MOST_SIDE, MOST_MEAN, LEAST_STD = 4096, 1000.0, 1e-6
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -77,8 +79,17 @@ class Preprocess:
 
     @staticmethod
     def from_json(data: Any) -> "Preprocess":
-        """The record that `to_json` wrote; unknown keys and wrong types are errors that name the field."""
-        return config.read(Preprocess, data, "preprocessing")
+        """The record that `to_json` wrote; unknown keys, wrong types and numbers out of range name the field."""
+        record = config.read(Preprocess, data, "preprocessing")
+        for name, side in (("size", max(record.size)), ("resize", record.resize or 1)):
+            if side > MOST_SIDE:
+                raise UsageError(f"preprocessing: {name}: expected at most {MOST_SIDE:,} pixels, received {side:,}")
+        if max(map(abs, record.mean)) > MOST_MEAN or not all(LEAST_STD <= value <= MOST_MEAN for value in record.std):
+            raise UsageError(
+                f"preprocessing: expected means of at most {MOST_MEAN:g} either way and deviations from "
+                f"{LEAST_STD:g} to {MOST_MEAN:g}, on a scale of 0 to 1, received {record.mean} and {record.std}"
+            )
+        return record
 
 
 def preprocess_for(

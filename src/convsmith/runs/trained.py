@@ -32,9 +32,13 @@ def trained_network(path: str | Path) -> Network | Foreign:
     return network_of(open_run(path)) if is_run(path) else bundle_network(Path(path), bundle_fields(path))
 
 
-def trained_record(path: str | Path) -> dict[str, Any]:
-    """The record of how a run or a bundle sees images."""
-    return open_run(path).record("preprocess") if is_run(path) else bundle_fields(path)["preprocess"]
+def trained_shape(path: str | Path) -> tuple[int, int, int]:
+    """Channels, height and width of the images that a run or a bundle sees."""
+    from convsmith.data.preprocess import Preprocess  # with NumPy and Pillow
+    from convsmith.runs.bundle import open_bundle
+
+    record = Preprocess.from_json(open_run(path).record("preprocess")) if is_run(path) else open_bundle(path).preprocess
+    return (record.channels, *record.size)
 
 
 def bundle_fields(path: str | Path) -> dict[str, Any]:
@@ -74,7 +78,7 @@ def unsealed(path: Path, text: str) -> dict[str, Any]:
     if fields.get("format") != BUNDLE_FORMAT:
         raise BadFile(
             path,
-            f"is a bundle of format {fields.get('format')!r}, this Convsmith reads format {BUNDLE_FORMAT}; "
+            f"is a bundle of format {fields.get('format')!r:.40}, this Convsmith reads format {BUNDLE_FORMAT}; "
             "update Convsmith or export the bundle again",
         )
     return fields
