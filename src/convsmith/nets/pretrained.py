@@ -24,6 +24,9 @@ from convsmith.nets.zoo import FAMILIES, NETWORKS, network
 NEW_LAYER = "with a new last layer"  # what is said where the weights' last layer was for other classes
 _SHOWN = 3  # names of each kind in an error
 
+# How many more tensors weights may hold than the network: auxiliary heads, averages, counters.
+SPARE, MANY = 4, 1000
+
 
 def load_weights(
     module: nn.Module,
@@ -42,6 +45,8 @@ def load_weights(
     copies nothing.
     """
     own = module.state_dict()
+    if len(weights) > SPARE * len(own) + MANY:  # whatever they are called; ways to read them are tried name by name
+        raise UsageError(f"{source}: holds {len(weights):,} tensors, and the network has {len(own):,}")
     reading = _best_reading(module, own, weights)
     tensors, changes = reading.tensors, list(reading.remarks)
     if adapt and reading.fits:
