@@ -90,7 +90,7 @@ def test_card_goes_to_json_and_back() -> None:
 def test_wrong_cards_are_refused() -> None:
     with pytest.raises(UsageError, match="data card: expected the fields name, kind"):
         Card.from_json({"name": "x"})
-    with pytest.raises(UsageError, match="a field has the wrong type"):
+    with pytest.raises(UsageError, match="data card: size: expected height and width of at least 1, received"):
         Card.from_json({**CARD.to_json(), "size": [1, 2, 3]})
 
 

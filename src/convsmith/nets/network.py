@@ -193,7 +193,7 @@ def _network_from_json(data: Any) -> Network:
             raise WrongType(f"{name}: expected a JSON {_JSON_NAMES[kind]}, received {fields[name]!r:.80}")
     input, edits = fields["input"], fields["edits"]
     if not 1 <= len(input) <= 4 or not all(type(n) is int and 0 < n <= LARGEST_NUMBER for n in input):
-        raise WrongType(f"input: expected channels and up to 3 sizes of at least 1, received {input!r:.80}")
+        raise WrongType(f"input: expected channels and sizes of at least 1, received {input!r:.80}")
     if not 0 <= fields.get("recompute", 0) <= LARGEST_NUMBER:
         raise UsageError(f"recompute: expected 0 or more, received {fields['recompute']!r:.80}")
     if not all(isinstance(text, str) for text in edits):
