@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from convsmith.base.errors import UnknownName, UsageError, unknown
+from convsmith.base.user_code import give
 from convsmith.data.examples import Examples
 from convsmith.data.options import check_megapixels
 from convsmith.data.preprocess import Preprocess
@@ -33,6 +34,7 @@ from convsmith.recipes.shorthand import set_fields
 from convsmith.recipes.transfer import finetune as run_finetuning
 from convsmith.report.curves import curves_svg
 from convsmith.report.text import clean
+from convsmith.runs.code import trust
 from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.pretrained import Pretrained as PretrainedSubject
 from convsmith.runs.pretrained import load_pretrained
@@ -167,14 +169,16 @@ def pretrained(
 
 def train(
     subject: str | Recipe | None = None, *, out: str | Path | None = None, quiet: bool = False,
-    within: str | None = None, **options: Any,
+    within: str | None = None, trust_code: bool | str = False, **options: Any,
 ) -> Run:  # fmt: skip
     """Train by a recipe, a network, data or a run, as `convsmith train` does: `train("digits", epochs=3)`.
 
     `options` are the command's short options (`data`, `epochs`, `batch`, `lr`, ...) and any field of a recipe, its dots
     written as double underscores: `optimiser__weight_decay=0`. `within="10min"` makes it fit into that time.
+    `trust_code` as in `load`, for a run's or file's recipe.
     """
     _check_options("train", options)
+    _consent(trust_code, subject, options.get("network"), options.get("task"))
     source, given = options.pop("data", None), [(name.replace("__", "."), value) for name, value in options.items()]
     recipe = set_fields(subject if isinstance(subject, Recipe) else choose(subject, source), given)
     tuning = None if isinstance(subject, Recipe) else tuning_of(subject, recipe)
@@ -203,14 +207,16 @@ def finetune(
     out: str | Path | None = None,
     quiet: bool = False,
     within: str | None = None,
+    trust_code: bool | str = False,
     **options: Any,
 ) -> Run:
     """Learn the images of `data` from trained weights, as `convsmith finetune` does: `finetune(run, data="photos/")`.
 
     `start` is a run, or a network with `weights=` or `pretrained=True`. Without a `mode` ("probe", "partial", "full")
-    the images choose what learns. `options` are those of `train`.
+    the images choose what learns. `options` and `trust_code` are those of `train`.
     """
     _check_options("finetune", options)
+    _consent(trust_code, start, options.get("network"), options.get("task"))
     given = [(name.replace("__", "."), value) for name, value in options.items()]
     tuning = FineTuning(mode, at, unfreeze, decay, classifier, asks_steps(given))
     weights = options.get("weights") or ("DEFAULT" if options.get("pretrained") else None)
@@ -222,9 +228,20 @@ def finetune(
     return Run(outcome.run)
 
 
-def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False) -> Run:
-    """Continue an interrupted run in place."""
+def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False, trust_code: bool | str = False) -> Run:
+    """Continue an interrupted run in place; `trust_code` as in `load`."""
+    _consent(trust_code, path)
     return Run(resume_run(path, quiet=quiet, allow_drift=allow_drift, say=_say(quiet)).run)
+
+
+def load(path: str | Path, *, trust_code: bool | str = False) -> Run:
+    """The run at `path`.
+
+    Files name no code that is run: a run whose network or task is a user's own file raises `NotTrusted` when that is
+    needed, unless `trust_code` is true, or names the file once more: `trust_code="my_net.py:make"`.
+    """
+    _consent(trust_code, path)
+    return Run(open_run(path))
 
 
 def _check_options(call: str, options: Mapping[str, Any]) -> None:
@@ -253,6 +270,11 @@ def _predicted(
         return list(predict(subject, files, engine, top, looks, runner=runner, most=most))
 
 
-def load(path: str | Path) -> Run:
-    """The run at `path`."""
-    return Run(open_run(path))
+def _consent(trust_code: bool | str, subject: str | Path | Recipe | None, *named: object) -> None:
+    """What a call names in its own words, or by a `Recipe` of its own, is the user's; all else needs `trust_code`."""
+    own = (subject.network, subject.task) if isinstance(subject, Recipe) else (subject,)
+    for text in (*own, *named, trust_code):
+        if isinstance(text, str):
+            give(text)
+    if trust_code is True and isinstance(subject, str | Path):
+        trust(subject)

@@ -246,7 +246,7 @@ def test_the_record_goes_to_json_and_back() -> None:
         ({"resize": (9, 3)}, "resize (9, 3) is smaller than the crop (4, 4)"),
         ({"resize": (9, 9, 9)}, "expected resize to be a number or (height, width), received (9, 9, 9)"),
         ({"resize": 10**9}, "at most 65535 pixels a side"),
-        ({"size": (65_535, 65_535)}, "and 67,108,864 in all"),
+        ({"size": (65_535, 65_535)}, "and 16,777,216 in all"),
     ],
 )
 def test_wrong_records_are_refused(change: dict, says: str) -> None:

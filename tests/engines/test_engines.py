@@ -15,6 +15,7 @@ from convsmith.base import compiler
 from convsmith.base.errors import CheckFailed, UsageError
 from convsmith.base.remembered import recall, remember
 from convsmith.base.speed import ratio
+from convsmith.base.user_code import give
 from convsmith.engines import choose, names, start
 from convsmith.engines.check import agreement
 from convsmith.engines.choose import Measured, automatic, named, quickest
@@ -332,9 +333,11 @@ def test_what_did_not_fit_into_memory_is_tried_again(always, model, images, engi
 
 def test_a_trial_is_of_one_network_of_a_users_own(model, engine, modules):
     """The file, and what its function was given."""
+    give(f"{modules}:make")
     one = replace(model, network=open_network(f"{modules}:make", classes=10, channels=3))
     nine = replace(model, network=open_network(f"{modules}:make", classes=9, channels=3))
     modules.write_text(modules.read_text() + "# another\n")
+    give(f"{modules}:make")
     other = replace(model, network=open_network(f"{modules}:make", classes=10, channels=3))
     assert len({choose._key(each, engine, 2) for each in (one, nine, other)}) == 3
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 import torchvision
 
+from convsmith.base import user_code
 from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
 from convsmith.base.files import write_json
 from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign, check_unchanged, is_network_name, make, open_network
+from convsmith.nets.source import Foreign, found, is_network_name, make, open_network
 from convsmith.nets.zoo import network
 
 
@@ -22,6 +23,12 @@ def user_file(tmp_path):
         return path
 
     return write
+
+
+def given(text, **numbers):
+    """What `text` names, as for a user who typed it."""
+    user_code.give(text)
+    return open_network(text, **numbers)
 
 
 MODULE = """
@@ -57,7 +64,7 @@ def test_a_name_of_the_zoo():
 
 def test_a_users_module(user_file):
     path = user_file(MODULE)
-    opened = open_network(f"{path}:make", classes=7, channels=1, size=28)
+    opened = given(f"{path}:make", classes=7, channels=1, size=28)
     assert isinstance(opened, Foreign)
     assert opened.arguments == {"classes": 7, "channels": 1}
     assert opened.source == f"{path}:make"
@@ -70,11 +77,11 @@ def test_a_users_module(user_file):
         "arguments": opened.arguments,
         "fingerprint": opened.fingerprint,
     }
-    assert Foreign(**json.loads(json.dumps(opened.to_json()))) == opened
+    assert Foreign.from_json(json.loads(json.dumps(opened.to_json()))) == opened
 
 
 def test_a_maker_that_takes_anything_gets_all_numbers(user_file):
-    opened = open_network(f"{user_file(MODULE)}:everything", classes=7, channels=1, size=28)
+    opened = given(f"{user_file(MODULE)}:everything", classes=7, channels=1, size=28)
     assert opened.arguments == {"classes": 7, "channels": 1, "size": 28}
 
 
@@ -85,7 +92,7 @@ def test_a_users_tree_is_a_network(user_file):
         def make(classes=10):
             return edit(network("resnet20_cifar", classes=classes), "plain")
     """)
-    opened = open_network(f"{path}:make", classes=3)
+    opened = given(f"{path}:make", classes=3)
     assert isinstance(opened, Network)
     assert opened.classes == 3
 
@@ -105,13 +112,13 @@ def test_a_users_file_may_import_its_neighbours_and_define_classes(user_file):
         def make():
             return nn.Linear(Options().width, 2)
     """)
-    assert make(open_network(f"{path}:make")).in_features == 5
+    assert make(given(f"{path}:make")).in_features == 5
 
 
 def test_a_path_relative_to_the_working_directory_is_made_absolute(user_file, monkeypatch):
     path = user_file(MODULE)
     monkeypatch.chdir(path.parent)
-    assert open_network("my_net.py:make").source == f"{path}:make"
+    assert given("my_net.py:make").source == f"{path}:make"
 
 
 @pytest.mark.parametrize(
@@ -127,13 +134,13 @@ def test_a_path_relative_to_the_working_directory_is_made_absolute(user_file, mo
 def test_a_users_function_that_does_not_serve(function, text, user_file):
     path = user_file(MODULE)
     with pytest.raises(UsageError) as error:
-        open_network(f"{path}:{function}", classes=2, size=8)
+        given(f"{path}:{function}", classes=2, size=8)
     assert str(error.value).startswith(text.format(path=path))
 
 
 def test_what_a_users_function_raises_names_its_file_and_stays_the_cause(user_file):
     with pytest.raises(BadFile, match=r"failing failed: RuntimeError: .*of its own") as error:
-        open_network(f"{user_file(MODULE)}:failing")
+        given(f"{user_file(MODULE)}:failing")
     assert isinstance(error.value.__cause__, RuntimeError)
 
 
@@ -148,7 +155,7 @@ def test_what_a_users_function_raises_names_its_file_and_stays_the_cause(user_fi
 def test_a_users_file_that_does_not_run_is_named(source, text, user_file):
     path = user_file(source)
     with pytest.raises(BadFile) as error:
-        open_network(f"{path}:make")
+        given(f"{path}:make")
     assert str(error.value).startswith(f"{path}: {text}")
 
 
@@ -165,18 +172,36 @@ def test_files_that_are_missing_or_say_no_function(tmp_path):
 
 def test_a_changed_file_is_noticed(user_file):
     path = user_file(MODULE)
-    opened = open_network(f"{path}:make")
-    check_unchanged(opened)
+    opened = given(f"{path}:make")
+    assert found(opened) == opened
+    stated = opened.fingerprint
     path.write_text(path.read_text() + "\n")
-    with pytest.raises(
-        BadFile, match=r"has changed since the run was made with it; put that version back to use the run$"
-    ):
-        check_unchanged(opened)
+    foreign = Foreign(opened.source, opened.arguments, "0" * 64)
+    with pytest.raises(BadFile) as error:
+        found(foreign)
+    now = user_code.fingerprint(path)
+    assert str(error.value) == (
+        f"{path}: has changed since the run was made with it (SHA-256 {now}, was {'0' * 64}); put that version back to "
+        "use the run"
+    )
     path.unlink()
-    with pytest.raises(
-        MissingPath, match=r"the file that made this run's network is gone; put it back to use the run$"
-    ):
-        check_unchanged(opened)
+    with pytest.raises(MissingPath) as error:
+        found(foreign)
+    assert str(error.value) == (
+        f"{path}: the file that makes a network is gone (SHA-256 {'0' * 64}); put it back, or say where it is now: "
+        "trust_code='PATH.py:make'"
+    )
+    assert stated != now
+
+
+def test_a_file_that_lies_elsewhere_is_found_by_its_content(user_file, tmp_path):
+    path = user_file(MODULE)
+    opened = given(f"{path}:make", classes=3)
+    moved = tmp_path / "elsewhere.py"
+    path.rename(moved)
+    user_code.give(f"{moved}:make")
+    assert found(opened).source == f"{moved}:make"
+    assert make(opened)[0].out_channels == 4
 
 
 def test_a_tree_in_json(tmp_path):
@@ -207,7 +232,7 @@ def test_torchvisions_networks():
     opened = open_network("torchvision:squeezenet1_1", classes=7, channels=3, size=64)
     assert opened == Foreign("torchvision:squeezenet1_1", {"num_classes": 7})
     assert opened.name == "torchvision:squeezenet1_1"
-    check_unchanged(opened)
+    assert found(opened) == opened
     module = make(opened)
     assert isinstance(module, torchvision.models.SqueezeNet)
     assert module(torch.ones(1, 3, 64, 64)).shape == (1, 7)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.base.user_code import give
 from convsmith.nets.source import Foreign
 from convsmith.recipes.estimate import estimate, evaluated_images, is_long
 from convsmith.recipes.prepare import make_job, make_model, prepare, records
@@ -15,6 +16,7 @@ from convsmith.recipes.run import train
 
 
 def plan(network, source, **fields):
+    give(network)
     return prepare(Recipe(network=network).edit(data__source=str(source), engine__precision="fp32", **fields))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from convsmith.base.user_code import give
 from convsmith.recipes.evaluate import evaluate_run
 
 # A loss and numbers that Convsmith does not have.
@@ -76,22 +77,33 @@ def test_a_run_with_a_task_of_ones_own(task: Path, here: Path, command) -> None:
     page = (here / "run" / "report.html").read_text()
     assert f'<div class="value">{result["score"]:.4g}</div>' in page
     assert "twice" in page
-    shown = command("eval", "run")
+    asked = command("eval", "run")
+    assert (asked.code, asked.out) == (2, "")
+    assert f"{task}:make is to make a task, says a file" in asked.err
+    assert asked.err.endswith("read it, and where you trust it: convsmith eval run --trust-code\n")
+    shown = command("eval", "run", "--trust-code")
+    assert shown.err.startswith(f"runs {task}:make (SHA-256 {record['task']['fingerprint']}), as --trust-code says\n")
     assert f"twice     {2 * result['loss']:.6g}" in shown.out
-    assert command("eval", "run", "--json").json["twice"] == pytest.approx(2 * result["loss"])
+    assert command("eval", "run", "--json", "--trust-code", "my_task.py:make").json["twice"] == pytest.approx(
+        2 * result["loss"]
+    )
     assert command("eval", "run", "--calibrate").code == 2
-    assert command("train", "run", "--seed", "1", "--quiet", "--out", "run2").code == 0
+    assert command("train", "run", "--trust-code", "--seed", "1", "--quiet", "--out", "run2").code == 0
     listed = command("runs", ".")
     assert f"score {result['score']:.4g}" in listed.out
     assert listed.out.count("accuracy") == 0, "that of the training images is no score"
-    compared = command("compare", "run", "run2")
+    compared = command("compare", "run", "run2", "--trust-code")
     assert "no paired test: a task of one's own does not say which images are right" in compared.out
     assert "twice" in compared.out
     task.write_text(TASK + "\n# changed\n")
-    changed = command("eval", "run")
+    changed = command("eval", "run", "--trust-code")
     assert (changed.code, "has changed since the run was made with it" in changed.err) == (1, True)
     task.unlink()
-    assert "the file that made this run's task is gone" in command("eval", "run").err
+    gone = command("eval", "run").err
+    assert f"{task}: the file that makes a task is gone" in gone
+    (here / "elsewhere.py").write_text(TASK)
+    assert "say where it is now: convsmith eval run --trust-code PATH.py:make" in gone
+    assert command("eval", "run", "--trust-code", "elsewhere.py:make").code == 0
 
 
 def test_several_runs_of_it_show_its_score(task: Path, here: Path, command) -> None:
@@ -112,6 +124,7 @@ def test_only_the_loss_is_ones_own(here: Path, command) -> None:
         "def make(classes, label_smoothing):\n    return Twice(classes, label_smoothing)\n"
     )
     assert command(*DIGITS, "--task", "my_task.py:make", "--out", "run").code == 0
+    give("my_task.py:make")
     result = evaluate_run("run").result
     assert result.accuracy == pytest.approx(sum(result.right) / result.count)
     assert "Confusion" in (here / "run" / "report.html").read_text()

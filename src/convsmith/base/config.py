@@ -171,11 +171,11 @@ def _read_scalar(kind: type, value: Any, where: str) -> Any:
         try:
             value = kind(value)
         except ValueError:
-            raise WrongType(f"{where}: expected a {type_name(kind)}, received {value!r}") from None
+            raise WrongType(f"{where}: expected a {type_name(kind)}, received {value!r:.200}") from None
     if kind is float and type(value) is int:
-        value = float(value)
+        value = float(value) if abs(value) < 10**300 else float("inf")
     if type(value) is not kind:
-        raise WrongType(f"{where}: expected {type_name(kind)}, received {value!r}")
+        raise WrongType(f"{where}: expected {type_name(kind)}, received {value!r:.200}")
     if (kind is float and value in (float("inf"), float("-inf"))) or value != value:
         raise UsageError(f"{where}: expected a finite number, received {value!r}")
     return value
@@ -192,7 +192,7 @@ def _read_tuple(item: Any, value: Any, where: str) -> tuple[Any, ...]:
     if isinstance(value, str):
         value = [] if value.strip().lower() in ("", "none") else split_list(value)
     if not isinstance(value, list | tuple):
-        raise WrongType(f"{where}: expected a list of {type_name(item)}, received {value!r}")
+        raise WrongType(f"{where}: expected a list of {type_name(item)}, received {value!r:.200}")
     items = cast("list[Any]", value)
     return tuple(_read(item, v, f"{where}[{i}]") for i, v in enumerate(items))
 
@@ -211,7 +211,7 @@ def _read_union(kind: Any, value: Any, where: str) -> Any:
             return _read(member, value, where)
         except UsageError:
             continue
-    raise WrongType(f"{where}: expected {type_name(kind)}, received {value!r}")
+    raise WrongType(f"{where}: expected {type_name(kind)}, received {value!r:.200}")
 
 
 def _gathered(record: type, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -236,7 +236,7 @@ def _read_record(kinds: type | tuple[type, ...], value: Any, where: str) -> Any:
             raise UsageError(f"{where}: {call.name} takes at most {len(names)} arguments, received {len(args)}")
         value = {"kind": call.name, **dict(zip(names, args, strict=False)), **dict(call.kwargs)}
     if not isinstance(value, dict):
-        raise WrongType(f"{where}: expected {' or '.join(union)}, received {value!r}")
+        raise WrongType(f"{where}: expected {' or '.join(union)}, received {value!r:.200}")
     data = dict(cast("dict[str, Any]", value))
     # A record with a field called kind, such as a schedule, is no member of a union and carries no tag.
     own = len(union) == 1 and "kind" in _hints(next(iter(union.values())))

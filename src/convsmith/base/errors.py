@@ -45,6 +45,12 @@ class BadFile(ConvsmithError, ValueError):
         return type(self), (self.path, self.problem)
 
 
+class NotTrusted(ConvsmithError, PermissionError):
+    """A file names code that the user has not given in this command; the message says how to give it."""
+
+    exit_code = 2
+
+
 class CheckFailed(ConvsmithError, ValueError):
     """A check of our own that did not hold, such as an export whose outputs differ from the network's."""
 
@@ -83,7 +89,7 @@ def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:
     """The error for a `name` that is not among `names`; `kind` says what was looked for."""
-    names = sorted(names)
+    names, name = sorted(names), name[:200]
     close = nearest(name, names)
     if close:
         hint = f"nearest: {', '.join(close)}"

@@ -16,6 +16,8 @@ from convsmith.base.errors import ConvsmithError, NoChange, ProcessFailed, Told,
 from convsmith.base.processes import end_at_once, part
 from convsmith.base.table import Table
 from convsmith.cli import output  # the package's own names are those of verbs: `show` is one
+from convsmith.cli.trust import TRUSTING, consent
+from convsmith.report.text import clean
 
 # Verb to its line of help; the file of a verb has its name.
 VERBS: Table[str] = Table(
@@ -38,6 +40,7 @@ VERBS: Table[str] = Table(
         "doctor": "this machine and installation",
     },
 )
+LONGEST = 4000  # characters of a message
 SYNONYMS = {
     "val": "eval", "test": "eval", "evaluate": "eval", "validate": "eval",
     "summary": "show", "info": "show", "describe": "show",
@@ -107,7 +110,12 @@ def _run(words: list[str]) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", NoChange)
-        return import_module(f"convsmith.cli.{verb}").run(words[1:])
+        if verb not in TRUSTING:
+            return import_module(f"convsmith.cli.{verb}").run(words[1:])
+        with consent(verb, words[1:]) as said:
+            for line in said if part().leads else ():
+                output.say(line)
+            return import_module(f"convsmith.cli.{verb}").run(words[1:])
 
 
 def _unknown_verb(words: list[str]) -> NoReturn:
@@ -126,8 +134,11 @@ def _speaks() -> bool:
 
 
 def _line(message: object) -> str:
-    """A message on one line: those of other people's code may have several."""
-    return " ".join(line.strip() for line in str(message).splitlines())
+    """A message on one line: those of other people's code may have several, names of files anything at all."""
+    text = " ".join(line.strip() for line in str(message).splitlines())
+    if len(text) > LONGEST:  # what a hostile file holds may be longer than any screen; the mend is at the end
+        text = f"{text[: LONGEST - 300]} ... ({len(text) - LONGEST:,} characters left out) ... {text[-300:]}"
+    return clean(text)
 
 
 def _complain(message: object) -> None:

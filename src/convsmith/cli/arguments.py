@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from convsmith.base.config import edit
 from convsmith.base.errors import UsageError, nearest
+from convsmith.base.user_code import TRUST
 from convsmith.cli.output import print_json as print_json
 from convsmith.cli.output import say as say
+from convsmith.cli.trust import HELP, TRUSTING, without_trust
 from convsmith.data.options import DataOptions
 from convsmith.recipes.shorthand import SHORTHAND
 from convsmith.recipes.words import TRAINING, USES
@@ -44,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         found = self._meant() if settings else None
         if found and found.answers.keys() & {word.partition("=")[0] for word in settings}:
             raise UsageError(f"{self.verb}: options begin with --{_try(found)}")
-        values, rest = self.parse_known_args(list(words))
+        values, rest = self.parse_known_args(without_trust(words)[0] if self.verb in TRUSTING else list(words))
         for word in rest:
             self.unknown(word)
         if self.verb in USES:
@@ -122,6 +124,8 @@ def add_views(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--views", default="", metavar="VIEWS", help=help)
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """`--json`, which every verb has."""
+def add_output(parser: Parser) -> None:
+    """`--json`, which every verb has, and `--trust-code`, whose words are read in trust.py."""
+    if parser.verb in TRUSTING:
+        parser.add_argument(TRUST, nargs="?", metavar="FILE.py:FUNCTION", help=HELP)
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")

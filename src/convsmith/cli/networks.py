@@ -12,7 +12,7 @@ from convsmith.nets.cost import Cost, as_shape, cost
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign, open_network
 from convsmith.nets.zoo import EDITS, edit, small_images, suit_images
-from convsmith.runs.trained import is_trained, trained_network, trained_record
+from convsmith.runs.trained import is_trained, trained_network, trained_shape
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
@@ -89,9 +89,8 @@ def priced(name: str, network: Network | Foreign, values: argparse.Namespace) ->
     """What the network costs; a module that is no tree is built and run once, on images like its run's."""
     if isinstance(network, Network):
         return cost(network)
-    preprocess = trained_record(name) if is_trained(name) else {"mode": "RGB", "size": [224, 224]}
-    sizes = values.size or preprocess["size"]
-    shape = values.input or (values.channels or (1 if preprocess["mode"] == "L" else 3), *sizes)
+    channels, *seen = trained_shape(name) if is_trained(name) else (3, 224, 224)
+    shape = values.input or (values.channels or channels, *(values.size or seen))
     # Only here torch is needed.
     making, measuring = import_module("convsmith.nets.source"), import_module("convsmith.nets.measure")
     return measuring.measure_module(making.make(network), shape)

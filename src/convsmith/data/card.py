@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from convsmith.base.config import read_value
 from convsmith.base.errors import UsageError
+
+_MOST = 2**53  # the largest whole number that every reader of JSON keeps
 
 
 @dataclass(frozen=True)
@@ -54,30 +57,34 @@ class Card:
         if isinstance(data, dict):
             data = {"multilabel": False, "layout": "", **data}  # cards of before do not say so
         if not isinstance(data, dict) or set(data) != set(names):
-            given = sorted(data) if isinstance(data, dict) else repr(data)
+            given = sorted(data) if isinstance(data, dict) else f"{data!r:.80}"
             raise UsageError(f"data card: expected the fields {', '.join(names)}, received {given}")
-        try:
-            return Card(
-                name=str(data["name"]),
-                kind=str(data["kind"]),
-                classes=tuple(str(name) for name in data["classes"]),
-                channels=int(data["channels"]),
-                size=_pair(data["size"]),
-                counts={str(split): int(count) for split, count in data["counts"].items()},
-                class_counts={str(s): tuple(int(c) for c in counts) for s, counts in data["class_counts"].items()},
-                licence=str(data["licence"]),
-                source=str(data["source"]),
-                fingerprint=str(data["fingerprint"]),
-                notes=tuple(str(note) for note in data["notes"]),
-                multilabel=bool(data["multilabel"]),
-                layout=str(data["layout"]),
-            )
-        except (TypeError, ValueError, AttributeError) as error:
-            raise UsageError(f"data card: a field has the wrong type ({error})") from None
+        fields = {name: read_value(kind, data[name], f"data card: {name}") for name, kind in _KINDS.items()}
+        for name in ("counts", "class_counts"):
+            if not isinstance(data[name], dict):
+                raise UsageError(f"data card: {name}: expected numbers by split, received {data[name]!r:.80}")
+            kind = int if name == "counts" else tuple[int, ...]
+            fields[name] = {s: read_value(kind, value, f"data card: {name}.{s}") for s, value in data[name].items()}
+        size = fields["size"] = read_value(tuple[int, ...] | None, data["size"], "data card: size")
+        if size is not None and (len(size) != 2 or not all(0 < n < _MOST for n in size)):
+            raise UsageError(f"data card: size: expected height and width of at least 1, received {size!r:.80}")
+        numbers = [*fields["counts"].values(), *(n for counts in fields["class_counts"].values() for n in counts)]
+        if not all(0 <= n < _MOST for n in numbers):
+            raise UsageError("data card: counts: expected numbers of images, 0 or more")
+        if not 1 <= fields["channels"] <= 4:
+            raise UsageError(f"data card: channels: expected 1 to 4, received {fields['channels']!r:.40}")
+        return Card(**fields)
 
 
-def _pair(value: Any) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    height, width = value
-    return int(height), int(width)
+_KINDS: dict[str, Any] = {
+    "name": str,
+    "kind": str,
+    "classes": tuple[str, ...],
+    "channels": int,
+    "licence": str,
+    "source": str,
+    "fingerprint": str,
+    "notes": tuple[str, ...],
+    "multilabel": bool,
+    "layout": str,
+}

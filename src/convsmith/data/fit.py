@@ -16,7 +16,7 @@ Size = tuple[int, int]
 Fit = Literal["crop", "pad", "squash"]
 FITS = ("crop", "pad", "squash")
 # The longest side that is read, and the most pixels that a network gets: a square of 8192.
-LONGEST, MOST_PIXELS = 65_535, 2**26
+LONGEST, MOST_PIXELS = 65_535, 2**24
 
 
 @dataclass(frozen=True)

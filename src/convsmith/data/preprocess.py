@@ -30,6 +30,8 @@ BORDER = 128
 _WHOLE_PIXELS, _WHOLE_TIMES = 2**24, 4
 _STRIP_PIXELS = 2**20
 UNFIT = "cannot be decoded and scaled"
+# What a record from a file may ask for.
+MOST_MEAN, LEAST_STD = 1000.0, 1e-6
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -95,8 +97,14 @@ class Preprocess:
 
     @staticmethod
     def from_json(data: Any) -> "Preprocess":
-        """The record that `to_json` wrote; unknown keys and wrong types are errors that name the field."""
-        return config.read(Preprocess, data, "preprocessing")
+        """The record that `to_json` wrote; unknown keys, wrong types and numbers out of range name the field."""
+        record = config.read(Preprocess, data, "preprocessing")
+        if max(map(abs, record.mean)) > MOST_MEAN or not all(LEAST_STD <= value <= MOST_MEAN for value in record.std):
+            raise UsageError(
+                f"preprocessing: expected means of at most {MOST_MEAN:g} either way and deviations from "
+                f"{LEAST_STD:g} to {MOST_MEAN:g}, on a scale of 0 to 1, received {record.mean} and {record.std}"
+            )
+        return record
 
 
 def _check_frame(record: Preprocess) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from convsmith.base.errors import WrongType, unknown
 from convsmith.nets.init import initialise
 from convsmith.nets.layers import Concatenation, Keeping, Kept, Scale, Sequence, Sum, Unpooling, Using, Wiring
+from convsmith.nets.limits import check_memory
 from convsmith.nets.network import Network
 from convsmith.nets.recompute import Recomputed
 from convsmith.nets.shape import Shape
@@ -94,9 +95,12 @@ def build(network: Network, *, seed: int | None = None, device: str | torch.devi
     """
     if not isinstance(network, Network):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise WrongType(f"expected a network, such as network('resnet18'), received {network!r:.60}")
-    shapes = {step.path: step.x.shape for step in network.trace().steps}
+    steps = network.trace().steps
+    shapes = {step.path: step.x.shape for step in steps}
     last_uses = _last_uses(network)
     meta = torch.device(device).type == "meta"
+    if not meta:
+        check_memory(network.name, steps)
     # Drawn on the CPU, whatever the device: there a seed means the same weights everywhere.
     with _random(seed), torch.device("meta" if meta else "cpu"):
         parts = {name: _module(node, name, shapes, last_uses) for name, node in network.stages + network.heads}

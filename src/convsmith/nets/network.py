@@ -6,6 +6,7 @@ from typing import Any, cast
 from convsmith.base.config import read
 from convsmith.base.errors import UsageError, WrongType, unknown
 from convsmith.nets.drawing import draw
+from convsmith.nets.limits import LARGEST_NUMBER, MOST_NODES, check_numbers
 from convsmith.nets.ops import OPERATORS
 from convsmith.nets.shape import Field, Shape, Signal
 from convsmith.nets.trace import Step, follow
@@ -82,7 +83,10 @@ class Network:
     @staticmethod
     def from_json(data: Any) -> "Network":
         """The network that JSON data holds; operators come from the table alone, never from a class path."""
-        return _network_from_json(data)
+        try:
+            return _network_from_json(data)
+        except RecursionError:
+            raise UsageError("the network's numbers are nested too deep to be read") from None
 
 
 @dc.dataclass(frozen=True)
@@ -141,11 +145,11 @@ def node_from_json(data: Any, where: str = "tree", depth: int = 0) -> Node:
             raise UsageError(f"{where}: {op} takes an object of children and nothing else")
         named = cast("dict[str, Any]", children)
         return COMBINATORS[op](tuple((k, node_from_json(v, f"{where}.{k}", depth + 1)) for k, v in named.items()))
-    if op in WIRES:
-        return read(WIRES[op], fields, where)
-    if op not in OPERATORS:
+    if op not in OPERATORS and op not in WIRES:
         raise unknown(f"operator in {where}:", op, [*OPERATORS, *COMBINATORS, *WIRES])
-    return read(OPERATORS[op], fields, where)
+    node = read(OPERATORS[op] if op in OPERATORS else WIRES[op], fields, where)
+    check_numbers(node, where)
+    return node
 
 
 def _listed(value: Any) -> Any:
@@ -176,7 +180,9 @@ def _network_from_json(data: Any) -> Network:
         raise WrongType(f"expected a network as a JSON object, received {data!r:.80}")
     fields = cast("dict[str, Any]", data)
     if fields.get("format") != FORMAT:
-        raise UsageError(f"the network's format is {fields.get('format')!r}; this version of convsmith reads {FORMAT}")
+        raise UsageError(
+            f"the network's format is {fields.get('format')!r:.40}; this version of convsmith reads {FORMAT}"
+        )
     for name in fields:
         if name not in _FIELDS | _OPTIONAL:
             raise unknown("field of a network", name, _FIELDS | _OPTIONAL)
@@ -186,13 +192,13 @@ def _network_from_json(data: Any) -> Network:
         if name in fields and not isinstance(fields[name], kind):
             raise WrongType(f"{name}: expected a JSON {_JSON_NAMES[kind]}, received {fields[name]!r:.80}")
     input, edits = fields["input"], fields["edits"]
-    if not input or not all(type(n) is int and n > 0 for n in input):
+    if not 1 <= len(input) <= 4 or not all(type(n) is int and 0 < n <= LARGEST_NUMBER for n in input):
         raise WrongType(f"input: expected channels and sizes of at least 1, received {input!r:.80}")
-    if fields.get("recompute", 0) < 0:
+    if not 0 <= fields.get("recompute", 0) <= LARGEST_NUMBER:
         raise UsageError(f"recompute: expected 0 or more, received {fields['recompute']!r:.80}")
     if not all(isinstance(text, str) for text in edits):
         raise WrongType(f"edits: expected texts, received {edits!r:.80}")
-    return Network(
+    network = Network(
         name=fields["name"],
         family=fields["family"],
         numbers={name: _tupled(value) for name, value in fields["numbers"].items()},
@@ -203,3 +209,7 @@ def _network_from_json(data: Any) -> Network:
         stages=tuple((name, node_from_json(node, name)) for name, node in fields["stages"].items()),
         heads=tuple((name, node_from_json(node, name)) for name, node in fields["heads"].items()),
     )
+    nodes = sum(1 for _, part in network.stages + network.heads for _ in walk(part))
+    if nodes > MOST_NODES:
+        raise UsageError(f"{network.name:.80}: has {nodes:,} nodes; expected at most {MOST_NODES:,}")
+    return network

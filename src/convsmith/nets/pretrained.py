@@ -31,6 +31,9 @@ WRAPPERS = (
 _MOST_WRAPPERS = 4
 _SHOWN = 3  # names of each kind in an error
 
+# How many more tensors weights may hold than the network: auxiliary heads, averages, counters.
+SPARE, MANY = 4, 1000
+
 
 def load_weights(
     module: nn.Module,
@@ -50,6 +53,8 @@ def load_weights(
     `UsageError`, and then copies nothing.
     """
     own = module.state_dict()
+    if len(weights) > SPARE * len(own) + MANY:  # whatever they are called; ways to read them are tried name by name
+        raise UsageError(f"{source}: holds {len(weights):,} tensors, and the network has {len(own):,}")
     reading = _best_reading(module, own, weights, adapt)
     tensors, changes = reading.tensors, list(reading.remarks)
     if adapt and reading.fits:

@@ -2,17 +2,20 @@
 
 import contextlib
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from convsmith.base import user_code
-from convsmith.base.errors import BadFile, MissingPath, UsageError, unknown
+from convsmith.base.errors import BadFile, MissingPath, UsageError, WrongType, unknown
 from convsmith.base.files import read_json
 from convsmith.nets.network import Network
 from convsmith.nets.zoo import NETWORKS, network
 
 TORCHVISION = "torchvision:"
+# What a function that makes a network is offered, with the largest that a record may state: a module is made at once.
+ARGUMENTS = {"classes": 100_000, "channels": 10_000, "size": 10_000}
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,24 @@ class Foreign:
     source: str
     arguments: dict[str, Any]
     fingerprint: str | None = None
+
+    @staticmethod
+    def from_json(data: Any) -> "Foreign":
+        """The record that `to_json` wrote; UsageError for a source or an argument that we never write."""
+        if not isinstance(data, dict) or set(cast("dict[str, Any]", data)) != {"source", "arguments", "fingerprint"}:
+            raise WrongType(f"expected source, arguments and fingerprint of a module, received {data!r:.200}")
+        fields = cast("dict[str, Any]", data)
+        source, given, stated = fields["source"], fields["arguments"], fields["fingerprint"]
+        if not isinstance(source, str) or not isinstance(given, dict):
+            raise WrongType(f"expected a source and its arguments, received {source!r:.80} and {given!r:.80}")
+        published = source.startswith(TORCHVISION)
+        if not published and user_code.split_source(source) is None:
+            raise UsageError(f"source: expected torchvision:NAME or file.py:function, received {source!r:.200}")
+        if stated is not None and (published or not isinstance(stated, str)):
+            raise WrongType(f"fingerprint: expected the SHA-256 of a file, received {stated!r:.80}")
+        known = {"num_classes": ARGUMENTS["classes"]} if published else ARGUMENTS
+        arguments = {name: _checked_argument(name, v, known) for name, v in cast("dict[str, Any]", given).items()}
+        return Foreign(source, arguments, stated)
 
     @property
     def name(self) -> str:
@@ -63,15 +84,19 @@ def make(foreign: Foreign) -> Any:
         if name not in names:
             raise unknown("torchvision network", name, names)
         return models.get_model(name, weights=None, **foreign.arguments)
-    file, _, function = foreign.source.rpartition(":")
-    return user_code.function_of(Path(file), function, "a network")(**foreign.arguments)
+    path, function = user_code.located(foreign.source, foreign.fingerprint, "a network")
+    made = user_code.call(user_code.function_of(path, function, "a network"), foreign.arguments, path, function)
+    if not _is_module(made):
+        raise UsageError(f"{path}:{function} gave a {type(made).__name__}; expected a torch.nn.Module")
+    return made
 
 
-def check_unchanged(foreign: Foreign) -> None:
-    """Refuse a user's file that is no longer the one a run was made with."""
-    if foreign.fingerprint is None:
-        return
-    user_code.check_unchanged(Path(foreign.source.rpartition(":")[0]), foreign.fingerprint, "network")
+def found(foreign: Foreign) -> Foreign:
+    """The same network by the file that the user gave, where it is one's own; raises what `user_code.located` does."""
+    if foreign.source.startswith(TORCHVISION):
+        return foreign
+    path, function = user_code.located(foreign.source, foreign.fingerprint, "a network")
+    return replace(foreign, source=f"{path}:{function}")
 
 
 def _from_file(path: Path, function: str, numbers: dict[str, Any]) -> Network | Foreign:
@@ -83,10 +108,23 @@ def _from_file(path: Path, function: str, numbers: dict[str, Any]) -> Network | 
         made = user_code.call(maker, arguments, path, function)
     if isinstance(made, Network):
         return made
-    torch_module = sys.modules.get("torch.nn")
-    if torch_module is None or not isinstance(made, torch_module.Module):
+    if not _is_module(made):
         raise UsageError(f"{path}:{function} gave a {type(made).__name__}; expected a torch.nn.Module or a Network")
     return Foreign(f"{path.resolve()}:{function}", arguments, user_code.fingerprint(path))
+
+
+def _is_module(made: object) -> bool:
+    """Whether a function gave a `torch.nn.Module`; one that did has imported torch."""
+    torch_nn = sys.modules.get("torch.nn")
+    return torch_nn is not None and isinstance(made, torch_nn.Module)
+
+
+def _checked_argument(name: str, value: Any, known: Mapping[str, int]) -> int:
+    if name not in known:
+        raise unknown("argument of a module", name, known)
+    if type(value) is not int or not 1 <= value <= known[name]:
+        raise UsageError(f"{name}: expected a whole number from 1 to {known[name]:,}, received {value!r:.80}")
+    return value
 
 
 def _from_json(path: Path) -> Network:

@@ -18,7 +18,7 @@ from convsmith.data.sources.opening import KNOWN, open_path, open_source
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, Linear, Rbf
-from convsmith.nets.source import TORCHVISION, Foreign, is_network_name, open_network
+from convsmith.nets.source import TORCHVISION, Foreign, found, is_network_name, open_network
 from convsmith.nets.tree import MAIN, Leaf, walk
 from convsmith.nets.zoo import NETWORKS, edit
 from convsmith.recipes.choose import OWN_IMAGES, for_data, for_network, run_recipe, unmirrored
@@ -232,7 +232,7 @@ def _from_run(subject: str, source: str) -> Recipe:
     preprocess = Preprocess.from_json(run.record("preprocess"))
     recipe = replace(
         recipe,
-        network=network.source if isinstance(network, Foreign) else subject,
+        network=found(network).source if isinstance(network, Foreign) else subject,
         data=replace(
             recipe.data,
             size=size_word(preprocess.size),
@@ -250,9 +250,8 @@ def _from_bundle(subject: str, source: str) -> Recipe:
     """The recipe that suits the images, on the bundle's tree at its size; how it learned is not in it."""
     bundle = open_bundle(subject)
     recipe, seen = for_data(source), bundle.preprocess
-    network = bundle.network.source if isinstance(bundle.network, Foreign) else subject
     data = replace(recipe.data, size=size_word(seen.size), fit=seen.fit)
-    recipe = replace(recipe, network=network, data=data, engine=EngineOptions())
+    recipe = replace(recipe, network=subject, data=data, engine=EngineOptions())
     return _gentle(recipe, source, subject, _rate(bundle.network))
 
 

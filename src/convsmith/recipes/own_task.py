@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from convsmith.base import user_code
-from convsmith.base.errors import UsageError
+from convsmith.base.config import read_value
+from convsmith.base.errors import UsageError, WrongType
 from convsmith.training.job import Task
 
 # What a task has (see `Task` in training/job.py), with what each is for.
@@ -22,6 +22,13 @@ PARTS = {
     "loss": "loss(outputs, targets): the mean training loss of a batch",
     "correct": "correct(outputs, targets): how many of the batch are right",
     "tally": "tally(device): an empty tally with update(outputs, targets) and result()",
+}
+# What a function that makes a task is offered.
+VALUES = {
+    "classes": tuple[str, ...],
+    "counts": tuple[int, ...],
+    "label_smoothing": float,
+    "class_weights": tuple[float, ...],
 }
 SUMMARY = ("score", "loss", "count")
 TRIED = 4
@@ -41,10 +48,16 @@ class Maker:
         return {"source": self.source, "fingerprint": self.fingerprint, "values": values}
 
     @staticmethod
-    def from_json(data: dict[str, Any]) -> "Maker":
-        """The maker that `to_json` wrote."""
-        values = {name: tuple(v) if isinstance(v, list) else v for name, v in data["values"].items()}
-        return Maker(data["source"], data["fingerprint"], values)
+    def from_json(data: Any) -> "Maker":
+        """The maker that `to_json` wrote; UsageError for what we never write."""
+        if not isinstance(data, dict) or set(data) != {"source", "fingerprint", "values"}:
+            raise WrongType(f"task: expected source, fingerprint and values, received {data!r:.200}")
+        given = data["values"]
+        if not isinstance(given, dict) or set(given) != set(VALUES):
+            raise WrongType(f"task.values: expected {', '.join(VALUES)}, received {given!r:.200}")
+        values = {name: read_value(kind, given[name], f"task.values.{name}") for name, kind in VALUES.items()}
+        source = read_value(str, data["source"], "task.source")
+        return Maker(source, read_value(str, data["fingerprint"], "task.fingerprint"), values)
 
 
 def open_maker(text: str, values: dict[str, Any]) -> Maker:
@@ -64,9 +77,8 @@ def make_own(maker: Maker) -> tuple[Task, tuple[str, ...]]:
 
     Raises UsageError that names what is missing of a task, BadFile for a file that is another than it was.
     """
-    file, _, function = maker.source.rpartition(":")
-    path, values = Path(file), maker.values
-    user_code.check_unchanged(path, maker.fingerprint, "task")
+    path, function = user_code.located(maker.source, maker.fingerprint, "a task")
+    values = maker.values
     made = user_code.function_of(path, function, "a task")
     arguments = user_code.taken(made, values, maker.source)
     task = user_code.call(made, arguments, path, function)

@@ -12,6 +12,7 @@ import PIL
 import torch
 from torch import nn
 
+from convsmith.base import user_code
 from convsmith.base.calls import parse_call
 from convsmith.base.config import plain
 from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
@@ -28,7 +29,7 @@ from convsmith.data.sources.opening import KNOWN
 from convsmith.data.suit import suit_augments
 from convsmith.nets import edits
 from convsmith.nets.network import Network
-from convsmith.nets.source import TORCHVISION, Foreign, open_network
+from convsmith.nets.source import TORCHVISION, Foreign, found, open_network
 from convsmith.nets.tree import MAIN
 from convsmith.nets.whitening import whiten
 from convsmith.nets.zoo import edit, suit_images
@@ -39,6 +40,7 @@ from convsmith.recipes.recipe import QUICK_IMAGES, Recipe, quickened
 from convsmith.recipes.resize import check_resize
 from convsmith.recipes.start import CARRIED, Start, load_start, normalised_as, open_start, renew
 from convsmith.recipes.work import training_flops
+from convsmith.runs.code import TREE_FILE
 from convsmith.runs.directory import open_run
 from convsmith.runs.network import network_record
 from convsmith.runs.publishers import is_entry
@@ -130,7 +132,7 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
     numbers = {"classes": len(dataset.card.classes), "channels": channels}
     network = trained_network(recipe.network) if is_trained(recipe.network) else None
     if not isinstance(network, Network):
-        name = recipe.network if network is None else network.source
+        name = recipe.network if network is None else found(network).source
         network = open_network(name, **numbers, **({"size": _for_function(size)} if ".py:" in name else {}))
     if isinstance(network, Foreign):
         if recipe.edits:
@@ -227,6 +229,7 @@ def records(plan: Plan) -> dict[str, Any]:
             "recipe": plan.recipe.to_json(),
             "engine": asdict(plan.engine),
             **_start_record(plan),
+            **_code_record(plan),
             **plan.learned.to_json(plan.dataset.card.classes),
         },
         "network": network_record(plan.network),
@@ -239,6 +242,12 @@ def records(plan: Plan) -> dict[str, Any]:
 
 def _start_record(plan: Plan) -> dict[str, Any]:
     return {} if plan.start is None else {"start": plan.start.to_json()}
+
+
+def _code_record(plan: Plan) -> dict[str, Any]:
+    """The SHA-256 of the user's file that made a tree; that of a module is in the network's own record."""
+    own = user_code.split_source(plan.recipe.network)
+    return {TREE_FILE: user_code.fingerprint(own[0])} if own and isinstance(plan.network, Network) else {}
 
 
 def environment() -> dict[str, Any]:

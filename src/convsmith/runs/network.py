@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from convsmith.base.errors import BadFile, UsageError
+from convsmith.base.errors import BadFile, UsageError, WrongType
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
 from convsmith.runs.directory import RunDirectory
@@ -19,12 +19,13 @@ def network_of(run: RunDirectory) -> Network | Foreign:
     """The network that a run was made with."""
     try:
         return network_from_record(run.record("network"))
-    except (UsageError, TypeError) as error:
+    except UsageError as error:
         raise BadFile(run.path / "network.json", str(error)) from None
 
 
 def network_from_record(record: Mapping[str, Any]) -> Network | Foreign:
-    """The network that `network_record` wrote; UsageError or TypeError where the record is none."""
-    fields = dict(record)
-    kind = fields.pop("kind", None)
-    return Network.from_json(fields) if kind == "tree" else Foreign(**fields)
+    """The network that `network_record` wrote; UsageError where the record is none."""
+    if not isinstance(record, dict) or record.get("kind") not in ("tree", "module"):
+        raise WrongType(f"expected a network of kind 'tree' or 'module', received {record!r:.80}")
+    fields = {name: value for name, value in record.items() if name != "kind"}
+    return Network.from_json(fields) if record["kind"] == "tree" else Foreign.from_json(fields)

@@ -16,12 +16,13 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.nets.build import build
 from convsmith.nets.carry import carry
 from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign, check_unchanged, make
+from convsmith.nets.source import Foreign, make
 from convsmith.nets.tree import MAIN
 from convsmith.runs.bundle import read_bundle
 from convsmith.runs.calibration import stored_temperature
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory, is_run, open_run
+from convsmith.runs.fit import check_fit
 from convsmith.runs.network import network_of
 from convsmith.runs.trained import is_bundle
 from convsmith.runs.weights import load_bundle
@@ -96,13 +97,18 @@ def _of_run(run: RunDirectory, checkpoint: Literal["selected", "last", "best"], 
     saved = load_checkpoint(run, recipe["recipe"]["select"] if checkpoint == "selected" else checkpoint)
     network = network_of(run)
     temperature, notes = stored_temperature(run, saved.step, edited)
+    preprocess, card = Preprocess.from_json(run.record("preprocess")), Card.from_json(run.record("data")["card"])
+    try:
+        check_fit(network, preprocess, card)
+    except UsageError as error:
+        raise BadFile(run.path, f"its records do not fit each other: {error}") from None
     return Subject(
         origin=run,
         weights=run.path / "checkpoints" / f"{saved.step:08d}" / "model.safetensors",
         module=_filled(network, saved.model, run.path / "checkpoints"),
         network=network,
-        preprocess=Preprocess.from_json(run.record("preprocess")),
-        card=Card.from_json(run.record("data")["card"]),
+        preprocess=preprocess,
+        card=card,
         step=saved.step,
         channels_last=bool(recipe["engine"]["channels_last"]),
         warnings=(*saved.warnings, *notes),
@@ -128,7 +134,10 @@ def _of_bundle(path: Path) -> Subject:
 
 def _filled(network: Network | Foreign, weights: Mapping[str, Tensor], place: Path) -> nn.Module:
     """The network's module with these weights, in evaluation mode; `place` is what an error calls them."""
-    module = make_module(network, seed=0)
+    try:
+        module = make_module(network, seed=0)
+    except UsageError as error:
+        raise BadFile(place, str(error)) from None
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
@@ -155,13 +164,9 @@ def make_module(network: Network | Foreign, seed: int) -> nn.Module:
     """The module with fresh weights, a function of the seed; torch's global generator does not move."""
     if isinstance(network, Network):
         return build(network, seed=seed)
-    check_unchanged(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = make(network)
-    if not isinstance(module, nn.Module):
-        raise UsageError(f"{network.source}: expected a torch.nn.Module, received a {type(module).__name__}")
-    return module
+        return make(network)
 
 
 def data_options_of(run: RunDirectory) -> DataOptions:

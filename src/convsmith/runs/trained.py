@@ -13,7 +13,8 @@ from convsmith.runs.sealed import unseal
 
 BUNDLE_FORMAT = 1
 BUNDLE_KEY = "convsmith"  # of the metadata in the safetensors header
-_LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself has it
+# Bytes and names of a safetensors header. The largest network of ours has 7,226 tensors; optimisers keep two for each.
+LONGEST_HEADER, MOST_TENSORS = 10_000_000, 30_000
 
 
 def is_bundle(path: str | Path) -> bool:
@@ -32,9 +33,13 @@ def trained_network(path: str | Path) -> Network | Foreign:
     return network_of(open_run(path)) if is_run(path) else bundle_network(Path(path), bundle_fields(path))
 
 
-def trained_record(path: str | Path) -> dict[str, Any]:
-    """The record of how a run or a bundle sees images."""
-    return open_run(path).record("preprocess") if is_run(path) else bundle_fields(path)["preprocess"]
+def trained_shape(path: str | Path) -> tuple[int, int, int]:
+    """Channels, height and width of the images that a run or a bundle sees."""
+    from convsmith.data.preprocess import Preprocess  # with NumPy and Pillow
+    from convsmith.runs.bundle import open_bundle
+
+    record = Preprocess.from_json(open_run(path).record("preprocess")) if is_run(path) else open_bundle(path).preprocess
+    return (record.channels, *record.size)
 
 
 def bundle_fields(path: str | Path) -> dict[str, Any]:
@@ -48,14 +53,21 @@ def bundle_fields(path: str | Path) -> dict[str, Any]:
     return unsealed(path, text)
 
 
-def bundle_network(path: Path, fields: dict[str, Any]) -> Network | Foreign:
-    """The network that the fields of a bundle describe."""
+def bundle_network(path: Path, fields: dict[str, Any]) -> Network:
+    """The network that the fields of a bundle describe: a tree, since a bundle names no code."""
+    if "network" not in fields:
+        raise BadFile(path, "the bundle does not say its network; export it again")
     try:
-        return network_from_record(fields["network"])
-    except KeyError as error:
-        raise BadFile(path, f"the bundle does not say its {error.args[0]}; export it again") from None
-    except (UsageError, TypeError) as error:
+        network = network_from_record(fields["network"])
+    except UsageError as error:
         raise BadFile(path, f"{error}; export the bundle again") from None
+    if isinstance(network, Foreign):
+        raise BadFile(
+            path,
+            f"the bundle's network is no tree: {network.source} is to make it (SHA-256 {network.fingerprint or 'none'})"
+            "; a bundle names no code that is run, so ask for the run's directory instead",
+        )
+    return network
 
 
 def unsealed(path: Path, text: str) -> dict[str, Any]:
@@ -67,7 +79,7 @@ def unsealed(path: Path, text: str) -> dict[str, Any]:
     if fields.get("format") != BUNDLE_FORMAT:
         raise BadFile(
             path,
-            f"is a bundle of format {fields.get('format')!r}, this Convsmith reads format {BUNDLE_FORMAT}; "
+            f"is a bundle of format {fields.get('format')!r:.40}, this Convsmith reads format {BUNDLE_FORMAT}; "
             "update Convsmith or export the bundle again",
         )
     return fields
@@ -78,7 +90,7 @@ def _metadata(path: Path) -> dict[str, str]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length < _LONGEST_HEADER else {}
+            header = json.loads(file.read(length)) if length <= LONGEST_HEADER else {}
         found = header.get("__metadata__") if isinstance(header, dict) else None
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError, RecursionError):

@@ -14,7 +14,7 @@ from torch import Tensor
 from convsmith.base.errors import BadFile, MissingPath, UsageError, WrongType
 from convsmith.base.files import write_bytes
 from convsmith.runs.sealed import seal
-from convsmith.runs.trained import BUNDLE_FORMAT, BUNDLE_KEY, unsealed
+from convsmith.runs.trained import BUNDLE_FORMAT, BUNDLE_KEY, LONGEST_HEADER, MOST_TENSORS, unsealed
 from convsmith.runs.writing import writing
 
 
@@ -34,6 +34,7 @@ def encode(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 
 def decode(data: bytes) -> dict[str, Tensor]:
     """The tensors of safetensors bytes on the CPU, sorted by name; ValueError where the bytes are none."""
+    _check_header(data)
     try:
         tensors = safetensors.torch.load(data)
     except Exception as error:
@@ -104,6 +105,16 @@ def read_file(path: Path) -> bytes:
 
 def _header(data: bytes) -> dict[str, Any]:
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+
+
+def _check_header(data: bytes) -> None:
+    """ValueError for a header that no weights need: it is looked at before a tensor is made for each of its names."""
+    length = int.from_bytes(data[:8], "little")
+    if LONGEST_HEADER < length <= len(data):
+        raise ValueError(f"expected a header of at most {LONGEST_HEADER:,} bytes, received {length:,}")
+    names = data[8 : 8 + length].count(b'"data_offsets"')
+    if names > MOST_TENSORS:
+        raise ValueError(f"expected at most {MOST_TENSORS:,} tensors, received {names:,}")
 
 
 def _body(data: bytes) -> bytes:

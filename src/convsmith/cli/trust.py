@@ -1,0 +1,53 @@
+"""`--trust-code`: a file's word is no command, so what it names as code is run only where the user says so."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+
+from convsmith.base import user_code
+from convsmith.base.errors import NotTrusted
+from convsmith.base.user_code import TRUST
+from convsmith.runs.code import named_code, trust
+
+# The verbs that use what is in a run or a recipe; those that also take file.py:function as a network.
+TRUSTING = ("show", "compare", "review", "train", "finetune", "eval", "predict", "export", "bench")
+NAMING = ("show", "compare", "review", "train", "finetune", "bench")
+HELP = "run the user's code that a run or recipe names; with a file: this one, for what a run calls by its SHA-256"
+
+
+@contextmanager
+def consent(verb: str, words: Sequence[str]) -> Generator[tuple[str, ...]]:
+    """While a command runs, what its words give may be run; gives lines that say what a bare `--trust-code` allows.
+
+    A refusal within names all that the command's subjects would run, so that nothing is said yes to unseen.
+    """
+    rest, given = without_trust(words)
+    subjects = [value for word in rest for value in (word, word.partition("=")[2]) if value]
+    with user_code.command([verb, *words]):
+        for text in (*(subjects if verb in NAMING else ()), *(given or ())):
+            user_code.give(text)
+        codes = [code for subject in subjects for code in trust(subject)] if given == [] else []
+        try:
+            yield tuple(f"runs {code.source} (SHA-256 {code.fingerprint}), as {TRUST} says" for code in codes)
+        except NotTrusted as error:
+            others = {
+                code for subject in subjects for code in named_code(subject) if code.fingerprint not in str(error)
+            }
+            more = "; ".join(sorted(f"{code.source} (SHA-256 {code.fingerprint})" for code in others))
+            raise NotTrusted(f"{error}. That would also run {more}" if more else str(error)) from None
+
+
+def without_trust(words: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """The other words, and the files that `--trust-code` names: none for the bare option, None where it is absent."""
+    rest: list[str] = []
+    given: list[str] | None = None
+    before = ""
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name == TRUST:
+            given = [*(given or ()), *([value] if equals else [])]
+        elif before == TRUST and user_code.split_source(word) is not None:
+            given = [*(given or ()), word]
+        else:
+            rest.append(word)
+        before = word
+    return rest, given

@@ -1,0 +1,56 @@
+"""What a network takes at the least, and what this machine has: asked before anything of it is made. No torch here."""
+
+import dataclasses as dc
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from convsmith.base.errors import UsageError
+from convsmith.nets.trace import Step
+from convsmith.nets.tree import Leaf, Node
+from convsmith.report.text import count, size
+
+# The largest of ours, a ResNet with 1,202 layers, has 6,015 nodes; torch's sizes end at the number.
+MOST_NODES, LARGEST_NUMBER, LARGEST_FLOAT = 20_000, 2**31 - 1, 1e38
+_CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+def memory() -> int:
+    """The bytes of this machine's memory, or of what this process may have of it."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([whole, *(int(text) for path in _CGROUPS if (text := _text(path)).isdecimal())])
+
+
+def check_memory(name: str, steps: Sequence[Step]) -> None:
+    """UsageError where a network's parameters, or one image's largest value, are more than the memory that there is.
+
+    `steps` are those of its trace. 4 bytes a number; what it takes besides is not counted, so this is the least.
+    """
+    have = memory()
+    params = sum(step.node.params(step.x.shape) for step in steps if isinstance(step.node, Leaf))
+    outputs = [(step.y.shape.channels * step.y.shape.positions, step.path) for step in steps]
+    largest, path = max(outputs, default=(0, ""))
+    for what, numbers in (
+        (f"its {count(params)} parameters take", params),
+        (f"the {count(largest)} numbers that {path} gives for one image take", largest),
+    ):
+        if 4 * numbers > have:
+            raise UsageError(f"{name}: {what} {size(4 * numbers)}, and this machine has {size(have)} of memory")
+
+
+def check_numbers(node: Node, where: str) -> None:
+    """UsageError for a number of an operator that torch has no room for."""
+    for field in dc.fields(node):
+        value = getattr(node, field.name)
+        for number in cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,):
+            most = LARGEST_NUMBER if isinstance(number, int) else LARGEST_FLOAT
+            if isinstance(number, int | float) and abs(number) > most:
+                raise UsageError(f"{where}.{field.name}: expected at most {most:,}, received {number!r:.40}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,141 @@
+"""Every field of a bundle and of a run's records with hostile values: an error of ours or a right answer."""
+
+import copy
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convsmith.cli import main
+from convsmith.runs.subject import open_subject
+from convsmith.runs.weights import load_bundle, save_bundle
+
+NUMBERS = (-1, 0, 0.5, 1, 10**9, 2**70, 10**400, 1e300)
+VALUES = (*NUMBERS, None, True, "", "x" * 1_000_000, "../../etc/passwd", [], [1], [2**70, 2**70], [[]], {}, {"a": 1})
+MOST_MEMORY = 512 * 2**20
+
+
+def paths(data: Any, at: tuple = ()) -> Iterator[tuple]:
+    """The places of every value in JSON data; of a list the first and the last."""
+    if at:
+        yield at
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from paths(value, (*at, key))
+    elif isinstance(data, list) and data:
+        for place in {0, len(data) - 1}:
+            yield from paths(data[place], (*at, place))
+
+
+def changed(data: Any, at: tuple, value: Any) -> Any:
+    """A copy of JSON data with another value at a place."""
+    data = copy.deepcopy(data)
+    inner = data
+    for key in at[:-1]:
+        inner = inner[key]
+    inner[at[-1]] = value
+    return data
+
+
+@pytest.fixture(scope="module")
+def exported(photo_run: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole bundle."""
+    path = tmp_path_factory.mktemp("bundle") / "whole.safetensors"
+    assert main(["export", str(photo_run[0]), "--to", "bundle", "--out", str(path)]) == 0
+    return path
+
+
+def _peak() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+@pytest.fixture
+def memory() -> Iterator[None]:
+    """The process may not take more than 512 MB more."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _peak()
+    except OSError:
+        before = None
+    yield
+    assert before is None or _peak() - before < MOST_MEMORY
+
+
+BUNDLE_FIELDS = ("network", "preprocess", "card", "temperature", "channels_last", "run", "step", "format")
+
+
+@pytest.mark.parametrize("name", BUNDLE_FIELDS)
+def test_hostile_fields_of_a_bundle(name: str, exported: Path, tmp_path: Path, photo_run, memory, capfd) -> None:
+    tensors, fields = load_bundle(exported)
+    image = next(photo_run[1].rglob("*.png"))
+    fields = {key: value for key, value in fields.items() if key != "format"} | {"format": 1}
+    places = [at for at in paths({name: fields[name]}) if name != "network" or len(at) < 4]
+    path = tmp_path / "hostile.safetensors"
+    for at in places:
+        for value in VALUES:
+            save_bundle(path, tensors, changed(fields, at, value))
+            capfd.readouterr()
+            code = main(["predict", str(path), str(image), "--json"])
+            out, err = capfd.readouterr()
+            assert code in (0, 1), (at, str(value)[:80], err[:300])
+            assert len(err) < 4200, (at, str(value)[:80])
+            if code:
+                assert err.startswith("convsmith: "), (at, str(value)[:80], err[:300])
+                assert err.count("\n") == 1
+            else:
+                top = json.loads(out)[0]["top"]
+                total = sum(guess["probability"] for guess in top)
+                # Of several labels each is probable by itself.
+                assert at == ("card", "multilabel") or abs(total - 1) < 1e-5, (at, str(value)[:80])
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "says"),
+    [
+        (("temperature",), 0, "temperature: expected from 0.0001 to 10000, received 0"),
+        (("temperature",), -1.0, "temperature: expected from 0.0001 to 10000, received -1"),
+        (("temperature",), True, "temperature: expected number, received True"),
+        (("card", "classes"), ["a"], "the network gives outputs of shape (3,), and the data has 1 classes"),
+        (("card", "classes"), list("abcd"), "the network gives outputs of shape (3,), and the data has 4 classes"),
+        (("preprocess", "resize"), 10**9, "preprocessing: resize: expected at most 4,096 pixels, received 1,0"),
+        (("preprocess", "size"), [2**70, 2**70], "preprocessing: size: expected at most 4,096 pixels, received 1,18"),
+        (("preprocess", "mean"), [1e9] * 3, "preprocessing: expected means of at most 1000 either way"),
+        (("preprocess", "std"), [1e-30] * 3, "preprocessing: expected means of at most 1000 either way"),
+        (("preprocess", "mode"), "L", "preprocessing: mode L needs 1 means and as many positive deviations"),
+        (("step",), -1, "step: expected 0 or more, received -1"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_bundle_is_said(at, value, says, exported: Path, tmp_path: Path, refused) -> None:
+    tensors, fields = load_bundle(exported)
+    path = tmp_path / "hostile.safetensors"
+    save_bundle(path, tensors, changed({k: v for k, v in fields.items() if k != "format"}, at, value))
+    for verb in (["predict", path, path], ["finetune", path, "--data", "digits", "--mode", "probe"]):
+        said = refused(*verb, code=1)
+        assert said.startswith(f"{path}: {says}"), said
+        assert said.endswith("export the bundle again")
+
+
+@pytest.mark.parametrize("record", ["network", "preprocess", "data"])
+def test_hostile_fields_of_a_runs_records(record: str, photo_run, tmp_path: Path, memory, capfd) -> None:
+    run = Path(shutil.copytree(photo_run[0], tmp_path / "run"))
+    image = next(photo_run[1].rglob("*.png"))
+    path = run / f"{record}.json"
+    data = json.loads(path.read_text())
+    whole = data["card"] if record == "data" else data
+    for at in paths(whole):
+        if record == "network" and len(at) > 2:
+            continue
+        for value in VALUES:
+            hostile = changed(whole, at, value)
+            path.write_text(json.dumps(data | {"card": hostile} if record == "data" else hostile))
+            capfd.readouterr()
+            code = main(["predict", str(run), str(image), "--quiet"])
+            _, err = capfd.readouterr()
+            assert code in (0, 1, 2), (at, str(value)[:80], err[:300])
+            assert len(err) < 4200, (at, str(value)[:80])
+    path.write_text(json.dumps(data))
+    assert open_subject(run).step
