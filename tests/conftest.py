@@ -88,6 +88,25 @@ class Answer:
         return json.loads(self.out)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--all`: also the tests marked `all`, and others at their full numbers."""
+    parser.addoption("--all", action="store_true", help="also tests marked `all`, and trials at their full numbers")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is marked `all` unless it is asked for."""
+    if not config.getoption("--all"):
+        for item in items:
+            if item.get_closest_marker("all"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; run with --all"))
+
+
+@pytest.fixture(scope="session")
+def many(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
+    """`many(few, all)`: how often to try something, few times unless --all is given."""
+    return lambda few, all: all if pytestconfig.getoption("--all") else few
+
+
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """`command("train", "digits")` runs it in this process."""

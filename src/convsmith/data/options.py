@@ -25,6 +25,7 @@ class DataOptions:
     )
     loader: Literal["auto", "resident", "streaming"] = option("auto", "whole set in memory, or read while training")
     workers: int = option(2, "processes of the streaming loader, threads that decode for the resident one")
+    timeout: float = option(60.0, "seconds in which a process of the streaming loader must decode an image")
     on_bad: Literal["error", "skip"] = option("error", "what to do with a file that cannot be decoded")
     cache: Literal["auto", "on", "off"] = option("auto", "keep decoded images on the disk for later epochs and runs")
     decoding: Literal["exact", "draft"] = option(
@@ -44,6 +45,8 @@ class DataOptions:
             raise UsageError(f"images: expected at least 2 training images, received {self.images}")
         if self.workers < 0:
             raise UsageError(f"workers: expected 0 or more, received {self.workers}")
+        if not 1 <= self.timeout <= 86400:
+            raise UsageError(f"timeout: expected 1 to 86400 seconds, received {self.timeout}")
         for name, value, known in (
             ("loader", self.loader, ("auto", "resident", "streaming")),
             ("sampling", self.sampling, ("natural", "balanced", "square_root")),

@@ -15,6 +15,7 @@ from convsmith.base.processes import command, launch, may_restart, part, restart
 from convsmith.data.loaders import evaluation_loader, steps_in_epoch
 from convsmith.data.sources.opening import describe
 from convsmith.data.views import price, views_text
+from convsmith.data.workers import LoaderFailed
 from convsmith.recipes.autotune import tune
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.estimate import estimate, is_long
@@ -250,6 +251,10 @@ def _go_on(begun: _Begun, quiet: bool, say: Say, restore: bool = False) -> Outco
             if leads:
                 _write_unfinished(run, plan, "failed")
             raise Exploded(f"{error}. The last good state is in {run.path / 'checkpoints'}") from None
+        except LoaderFailed as error:
+            raise LoaderFailed(
+                f"{error}. The last checkpoint is good; go on with: convsmith train --resume {run.path}"
+            ) from error
         except KeyboardInterrupt:
             progress.close()
             if leads:
