@@ -8,6 +8,7 @@ import mmap
 import os
 import re
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -61,7 +62,7 @@ class _Decoding(Dataset[Any]):
 
     def __getitem__(self, task: tuple[int, list[int]]) -> BadFile | str | None:
         (number, indices), info = task, get_worker_info()
-        note = self.notes[info.id]
+        note = self.notes[info.id if info else 0]
         try:
             for place, index in enumerate(indices):
                 note[IMAGE] = index
@@ -94,10 +95,11 @@ def decode_in_workers(
             with _signals_kept():
                 answers = iter(_loader(decoding, batches, workers))
         except OSError as error:
+            _forget(error)
             raise LoaderFailed(
                 f"data.workers: {workers} loader processes could not be started ({error.strerror or error}); mend with "
                 "a smaller --workers, or with more open files and memory for a process (ulimit -n, ulimit -v)"
-            ) from error
+            ) from None
         finally:
             new = [process for process in active_children() if process not in before]
             # In the order of their start, which their names count: `Process-12`.
@@ -194,6 +196,15 @@ def _is_stopped(pid: int | None) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("T", "t")
     except OSError:
         return False
+
+
+def _forget(error: OSError) -> None:
+    """Remove what the error has stopped half way: torch's loader, half made, complains of it when it goes."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = hook
 
 
 @contextmanager
