@@ -9,12 +9,14 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 
 from convsmith.base.errors import ConvsmithError, NoChange, ProcessFailed, Told, unknown
 from convsmith.base.processes import end_at_once, part
 from convsmith.base.table import Table
 from convsmith.report.text import clean
+from convsmith.runs.seals import DamagedRecord, accepting
 
 # Verb to its line of help; the file of a verb has its name.
 VERBS: Table[str] = Table(
@@ -76,9 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"({words[0]} is convsmith {verb})", file=sys.stderr)
         if words[0] == "resume" and "--resume" not in words:
             words.insert(1, "--resume")
-        with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+        with warnings.catch_warnings(), accepting(()):
+            warnings.showwarning = partial(_show_warning, set[str]())
             warnings.simplefilter("always", NoChange)
+            warnings.simplefilter("always", DamagedRecord)
             return import_module(f"convsmith.cli.{verb}").run(words[1:])
     except ConvsmithError as error:
         if not isinstance(error, Told) and (_speaks() or isinstance(error, ProcessFailed)):
@@ -109,10 +112,11 @@ def _line(message: object) -> str:
     return clean(" ".join(line.strip() for line in str(message).splitlines()))
 
 
-def _show_warning(message: Warning | str, *place: object) -> None:
-    """A warning is for whoever gave the command, to whom the place in the source says nothing."""
-    if not _speaks():
+def _show_warning(said: set[str], message: Warning | str, *place: object) -> None:
+    """A warning is for whoever gave the command, to whom the place in the source says nothing, and once is enough."""
+    if not _speaks() or str(message) in said:
         return
+    said.add(str(message))
     print(f"warning: {_line(message)}", file=sys.stderr)
 
 

@@ -6,8 +6,21 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from convsmith.base.errors import UsageError, nearest
+from convsmith.base.errors import UsageError, nearest, unknown
 from convsmith.recipes.shorthand import SHORTHAND
+from convsmith.runs.directory import SEALED
+from convsmith.runs.seals import OPTION, accept
+
+
+class _Accept(argparse.Action):
+    """Take these records of runs as they are, although they were edited."""
+
+    def __call__(self, parser: argparse.ArgumentParser, values: Any, text: Any, option: str | None = None) -> None:
+        names = [name.removesuffix(".json") for name in str(text).split(",")]
+        for name in names:
+            if name not in SEALED:
+                raise unknown(f"record for {OPTION}", name, SEALED)
+        accept(names)
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,6 +34,8 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         self.verb = verb
+        # On every verb: nearly all of them take a run. Its errors name it.
+        self.add_argument(OPTION, action=_Accept, metavar="RECORD,...", help=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.verb}: {message}")

@@ -23,6 +23,7 @@ from convsmith.recipes.recipe import Recipe
 from convsmith.runs.bundle import open_bundle
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of
+from convsmith.runs.records import preprocess_of
 from convsmith.runs.trained import is_trained, trained_network
 from convsmith.training.options import EngineOptions, Optimiser, Rule, Schedule
 
@@ -207,7 +208,7 @@ def _from_run(subject: str, source: str) -> Recipe:
     """The run's own way to see images, on its tree as it stands, which has the edits in it."""
     run, recipe = open_run(subject), run_recipe(subject)
     network = network_of(run)
-    height, width = run.record("preprocess")["size"]
+    height, width = preprocess_of(run).size
     size = height if height == width else recipe.data.size
     recipe = replace(
         recipe,

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from convsmith.base.calls import parse_call
-from convsmith.base.config import plain
+from convsmith.base.config import plain, read
 from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
 from convsmith.base.processes import command, launch
 from convsmith.data.advice import mirror_note
@@ -22,7 +22,6 @@ from convsmith.data.cache import cache_note
 from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all, evaluation_loader, training_loader
-from convsmith.data.preprocess import Preprocess
 from convsmith.data.sources.opening import KNOWN
 from convsmith.data.suit import suit_augments
 from convsmith.nets import edits
@@ -38,9 +37,10 @@ from convsmith.recipes.recipe import QUICK_IMAGES, Recipe, quickened
 from convsmith.recipes.resize import check_resize
 from convsmith.recipes.start import CARRIED, Start, load_start, normalised_as, open_start, renew
 from convsmith.recipes.work import training_flops
-from convsmith.runs.directory import open_run
+from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.network import network_record
 from convsmith.runs.published import is_entry
+from convsmith.runs.records import card_of, preprocess_of, reading, recipe_of, split_of
 from convsmith.runs.subject import make_module
 from convsmith.runs.trained import is_trained, trained_network
 from convsmith.tasks.options import is_weights_file
@@ -250,9 +250,9 @@ def environment() -> dict[str, Any]:
 def stored_plan(path: str | Path, recipe: Recipe, network: Network | Foreign) -> Plan:
     """The plan of an existing run, its data opened again and compared with what the run was made with."""
     run = open_run(path)
-    from_run = {"split": run.record("split"), "preprocess": run.record("preprocess")}
-    dataset = reopen_data(run.path, recipe, run.record("data")["card"]["fingerprint"], **from_run)
-    engine = Engine(**run.record("recipe")["engine"])
+    dataset = reopen_data(run, recipe)
+    with reading(run.path / "recipe.json"):
+        engine = read(Engine, recipe_of(run)["engine"], "engine")
     dataset = _few(dataset) if recipe.quick else dataset
     return Plan(recipe, dataset, network, engine, (), learned=learned_of(run, recipe, dataset))
 
@@ -264,12 +264,12 @@ def with_start(plan: Plan) -> Plan:
     return replace(plan, start=start, whole=whole_network(recipe, plan.dataset))
 
 
-def reopen_data(
-    path: Path, recipe: Recipe, fingerprint: str, *, split: dict[str, Any], preprocess: dict[str, Any]
-) -> Dataset:
+def reopen_data(run: RunDirectory, recipe: Recipe) -> Dataset:
     """A run's data as it was divided; another content than then is an error."""
+    path, fingerprint = run.path, card_of(run).fingerprint
+    split, preprocess = split_of(run), preprocess_of(run)
     try:
-        dataset = open_data(recipe.data, split=split, preprocess=Preprocess.from_json(preprocess))
+        dataset = open_data(recipe.data, split=split, preprocess=preprocess)
     except MissingPath:
         raise MissingPath(
             f"{recipe.data.source}: the data of the run {path} is not there any more; put it back, or say where it is "

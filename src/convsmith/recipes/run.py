@@ -39,6 +39,7 @@ from convsmith.runs.directory import RunDirectory, create_run, is_run, open_run
 from convsmith.runs.generations import generations, tidy
 from convsmith.runs.lock import TAKEOVER_PATIENCE, hold
 from convsmith.runs.network import network_of
+from convsmith.runs.records import reading, result_of
 from convsmith.runs.subject import make_module
 from convsmith.training.distributed import World
 from convsmith.training.engine import drift, resolve_here, suited, using
@@ -109,7 +110,7 @@ def made_before(out: Path) -> bool:
     """Whether `out` is the run of this very command of the same job."""
     if launch() is None or not is_run(out):
         return False
-    env = RunDirectory(out).record("env")
+    env = RunDirectory(out).environment()
     return (env.get("launch"), env.get("command")) == (launch(), command())
 
 
@@ -161,7 +162,7 @@ def _resume(run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, 
     course = world.lead(lambda: _course(run, stored))
     if course == "finished":  # on whatever machine
         speak(f"{run.path} is finished; train on with a larger --epochs")
-        return Outcome(run, run.record("result"))
+        return Outcome(run, result_of(run))
     plan = _here(stored, allow_drift, run, speak)
     if course == "new":
         return _go_on(_begin(run, plan, make_model(with_start(plan), []), world), quiet, say)
@@ -228,7 +229,7 @@ def _go_on(begun: _Begun, quiet: bool, say: Say, restore: bool = False) -> Outco
         skipped = plan.dataset.split["skipped"]
         say(f"left out {len(skipped)} files that cannot be read, first {skipped[0]['file']} (all in split.json)")
     with using(plan.engine), _held(run, job) as beat, world.requests() as request, world.watch():
-        extended = world.lead(lambda: _extend(run, plan.recipe, say))
+        extended = world.lead(lambda: _settle(run, plan.recipe, say))
         if restore:
             _restore(run, state, world, say)
             if extended:
@@ -328,12 +329,16 @@ def _restore(run: RunDirectory, state: State, world: World, say: Say) -> None:
         saved = load_checkpoint(run)
         for warning in saved.warnings:
             say(f"warning: {warning}")
-        run.cut_metrics(saved.meta["metrics_length"])
+        with reading(run.path / "checkpoints"):
+            if lost := run.cut_metrics(int(saved.meta["metrics_length"]), saved.step):
+                say(f"warning: {lost}")
+                run.log(lost)
         return saved
 
     found = world.lead(newest, lambda saved: saved.step)
     saved = found if world.part.leads else load_checkpoint(run, found)
-    unpack(state, saved.model, saved.state, saved.meta["state"])
+    with reading(run.path / "checkpoints"):
+        unpack(state, saved.model, saved.state, saved.meta["state"])
 
 
 def _extended(run: RunDirectory, length: Duration | None) -> Recipe:
@@ -344,6 +349,14 @@ def _extended(run: RunDirectory, length: Duration | None) -> Recipe:
     if recipe.length.unit != length.unit or length.amount < recipe.length.amount:
         raise UsageError(f"{run.path} is {recipe.length} long; it can be made longer, not {length}")
     return recipe.edit(length=length)
+
+
+def _settle(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
+    """Write down what the user changes of a run: edited records that are accepted, and a new length."""
+    for name in run.keep_accepted():
+        say(f"{run.path / name}.json was edited; the run goes on by it as it is now")
+        run.log(f"{name}.json was edited, and accepted")
+    return _extend(run, recipe, say)
 
 
 def _extend(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
@@ -367,6 +380,6 @@ def _extend(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
 def _is_finished(run: RunDirectory, plan: Plan) -> bool:
     if run.status().state != "finished" or not run.has("result"):
         return False
-    result, extended = run.record("result"), plan.recipe.length != run_recipe(run.path).length
+    result, extended = result_of(run), plan.recipe.length != run_recipe(run.path).length
     wanted = plan.recipe.length.steps(steps_in_epoch(len(plan.dataset.train), plan.recipe.batch))
     return result["steps"] >= wanted or (result["ended"] == "stopped early" and not extended)

@@ -20,7 +20,9 @@ from convsmith.base.files import write_bytes, write_text
 from convsmith.runs import generations as disk
 from convsmith.runs.directory import FORMAT, RunDirectory
 from convsmith.runs.sealed import seal
+from convsmith.runs.seals import edited, is_accepted
 from convsmith.runs.weights import decode, encode
+from convsmith.runs.writing import missing_folder
 
 
 class CheckpointError(ConvsmithError, OSError):
@@ -56,7 +58,9 @@ def save_checkpoint(
     if step < 0 or keep < 1:
         raise UsageError(f"expected step >= 0 and keep >= 1, received step={step} and keep={keep}")
     files = dict(zip(disk.FILES, (encode(model), encode(state)), strict=True))
-    text = _meta_text(step, files, meta)
+    # Hashes from run.json, not of the files as they lie there now: an edit during the run must not be sealed.
+    seals = {name: known[-1] for name, known in run.seals().items()}
+    text = _meta_text(step, files, seals, meta)
     folder = run.path / "checkpoints"
     final, temporary = folder / f"{step:08d}", folder / f".tmp-{step}-{os.getpid()}"
     try:
@@ -93,9 +97,18 @@ def load_checkpoint(run: RunDirectory, which: Literal["last", "best"] | int = "l
         except ValueError as error:
             problems.append(str(error))
             continue
+        _check_records(run, meta)
         used = tuple(f"{problem}; used the checkpoint of step {meta['step']} instead" for problem in problems)
         return Checkpoint(meta["step"], model, state, meta, used)
     raise BadFile(folder, f"holds no intact checkpoint; tried: {'; '.join(problems)}; put a copy back, or start anew")
+
+
+def _check_records(run: RunDirectory, meta: Mapping[str, Any]) -> None:
+    """Refuse a run whose records are others than those that the checkpoint was made with; runs of before say none."""
+    seals, path = run.seals(), run.path / "run.json"
+    for name, sha256 in meta.get("records", {}).items():
+        if sha256 not in seals.get(name, ()) and not is_accepted("run") and not is_accepted(name):
+            raise edited(path, "run", f"the checkpoint of step {meta['step']} was made with another {name}.json")
 
 
 def _numbered(folder: Path, step: int) -> tuple[list[Path], list[str]]:
@@ -140,9 +153,9 @@ def _read_tensors(file: Path, expected: dict[str, Any]) -> dict[str, Tensor]:
     return decode(data)
 
 
-def _meta_text(step: int, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> str:
+def _meta_text(step: int, files: Mapping[str, bytes], seals: Mapping[str, str], meta: Mapping[str, Any]) -> str:
     hashes = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
-    own: dict[str, Any] = {"format": FORMAT, "step": step, "files": hashes}
+    own: dict[str, Any] = {"format": FORMAT, "step": step, "files": hashes, "records": dict(seals)}
     for key in meta.keys() & own.keys():
         if meta[key] != own[key]:
             raise UsageError(
@@ -157,7 +170,10 @@ def _meta_text(step: int, files: Mapping[str, bytes], meta: Mapping[str, Any]) -
 def _failure(folder: Path, step: int, size: int, error: OSError) -> CheckpointError:
     whole = [path for _, path in disk.generations(folder) if disk.looks_whole(path)]
     remains = f"the last good one that remains is {whole[0]}" if whole else "there is no earlier one"
+    how = f"give it {max(1, round(size * 2 / 1e6))} MB of space and a writable folder"
+    if missing_folder(folder / "meta.json") is not None:
+        remains, how = "the run was deleted or moved while it was in use", "put it back"
     return CheckpointError(
         f"{folder}: could not save the checkpoint of step {step} ({error.strerror or error}); {remains}; "
-        f"mend: give it {max(1, round(size * 2 / 1e6))} MB of space and a writable folder, then continue with --resume"
+        f"mend: {how}, then continue with --resume"
     )
