@@ -121,11 +121,14 @@ def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 
 
 @pytest.fixture
-def refused(command: Callable[..., Answer]) -> Callable[..., str]:
-    """A command that must fail: its single line on stderr. What lies in `watched` must be the same afterwards."""
+def refused(command: Callable[..., Answer], here: Path) -> Callable[..., str]:
+    """A command that must fail: its single line on stderr. What lies in `watched` must be the same afterwards.
+
+    It runs in an empty folder: in the checkout others may write while it runs.
+    """
 
     def run(*words: object, code: int = 2, watched: Path | None = None) -> str:
-        watched = Path.cwd() if watched is None else watched
+        watched = here if watched is None else watched
         before = listing(watched)
         answer = command(*words)
         assert (answer.code, answer.out) == (code, ""), answer

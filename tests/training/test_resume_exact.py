@@ -198,7 +198,7 @@ def test_the_command_itself_is_killed_and_resumed(words, tmp_path):
 
 
 @pytest.mark.parametrize("group", [False, True], ids=["to the process", "to its group"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interrupted_run_writes_a_checkpoint_stops_and_goes_on(number, group, words, forks, tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     rare = ("--checkpoint_every", "100steps")

@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+HANGUP = getattr(signal, "SIGHUP", None)
+
 
 class Interrupted(KeyboardInterrupt):
     """The loop was asked to stop and did, with a checkpoint written."""
@@ -20,15 +23,15 @@ class Request:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         # A terminal that closes sends SIGHUP twice and more: from the shell, and from the system.
-        if self.made and number != signal.SIGHUP:
+        if self.made and number != HANGUP:
             raise KeyboardInterrupt
-        if number == signal.SIGHUP:
+        first, self.made = not self.made, True
+        if number == HANGUP:
             _leave_terminal()
-        if not self.made and not self.silent:
+        if first and not self.silent:
             # Not by sys.stderr: the loop may be in the middle of a line there, and a stream cannot be entered twice.
             with contextlib.suppress(OSError):
                 os.write(2, b"\nstopping after this step; once more stops at once, without a checkpoint\n")
-        self.made = True
 
 
 def _leave_terminal() -> None:
@@ -36,9 +39,10 @@ def _leave_terminal() -> None:
     for descriptor in (1, 2):
         try:
             os.write(descriptor, b"")
-            closed = os.isatty(descriptor) and not _is_open(descriptor)
         except OSError:
-            closed = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 @contextlib.contextmanager
@@ -52,7 +56,7 @@ def stop_requests(silent: bool = False) -> Iterator[Request]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    heard = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    heard = [number for number in SIGNALS if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, request._handle) for number in heard}
     try:
         yield request
