@@ -28,6 +28,9 @@ _OWNER = os.getpid()  # a forked process ends before this one, which still needs
 atexit.register(lambda: os.getpid() == _OWNER and shutil.rmtree(_CACHE, ignore_errors=True))
 os.environ["CONVSMITH_CACHE"] = _CACHE
 
+# Tests that import ONNX Runtime themselves must not have it report home either.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LABELS = ("bent", "flat", "round")
 

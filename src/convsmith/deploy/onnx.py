@@ -19,6 +19,7 @@ from convsmith.data.augment import normalise
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
 from convsmith.data.preprocess import Preprocess
+from convsmith.deploy.silent import import_silent
 from convsmith.nets.network import Network
 from convsmith.runs.subject import Subject
 
@@ -94,7 +95,8 @@ def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: flo
 def _libraries() -> tuple[Any, Any]:
     try:
         import onnx
-        import onnxruntime
+
+        onnxruntime = import_silent("onnxruntime")
         import onnxscript  # noqa: F401 - torch's exporter needs it
     except ImportError as error:
         raise MissingExtra(error.name or "onnx", "deploy") from None
