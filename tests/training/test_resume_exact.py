@@ -320,7 +320,7 @@ def test_another_machine_or_torch_is_refused_unless_allowed(stopped_run, refused
     path = stopped_run / "recipe.json"
     recipe = json.loads(path.read_text())
     recipe["engine"] |= {"torch_version": "1.0", "threads": 999}
-    path.write_text(json.dumps(recipe))
+    open_run(stopped_run).write_record("recipe", recipe)
     message = refused("train", "--resume", stopped_run, "--quiet", watched=stopped_run)
     assert message.startswith(f"{stopped_run}: resumed here the result would differ from an uninterrupted run's: ")
     assert f"was '1.0', is '{torch.__version__}'; threads were 999" in message
@@ -333,11 +333,10 @@ def test_another_machine_or_torch_is_refused_unless_allowed(stopped_run, refused
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 @pytest.mark.parametrize("named", [("auto", "auto"), ("cuda", "fp16")])
 def test_a_run_of_a_gpu_goes_on_without_one_where_that_is_allowed(named, stopped_run, refused, command):
-    path = stopped_run / "recipe.json"
-    recipe = json.loads(path.read_text())
+    recipe = open_run(stopped_run).record("recipe")
     recipe["engine"] |= {"device": "cuda", "precision": "fp16"}
     recipe["recipe"]["engine"] |= {"device": named[0], "precision": named[1]}
-    path.write_text(json.dumps(recipe))
+    open_run(stopped_run).write_record("recipe", recipe)
     message = refused("train", "--resume", stopped_run, "--quiet", watched=stopped_run)
     assert "device was 'cuda', is 'cpu'; go on all the same with --allow-drift" in message
     answer = command("train", "--resume", stopped_run, "--allow-drift", "--json")

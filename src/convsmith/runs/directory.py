@@ -137,7 +137,7 @@ class RunDirectory:
         path = self.path / f"{name}.json"
         data = _read(path)
         if name not in RECORDS:
-            return _unsealed(path, name, data)
+            return _unsealed(path, name, data, needed=name in ("result", "calibration") and bool(self.seals()))
         known = self.seals().get(name)
         if known is not None and digest(data) not in known and not is_accepted(name):
             raise edited(path, name, "its SHA-256 is not the one in run.json")
@@ -311,12 +311,12 @@ def _move_contents(source: Path, target: Path) -> None:
         raise
 
 
-def _unsealed(path: Path, name: str, data: Any) -> Any:
+def _unsealed(path: Path, name: str, data: Any, needed: bool) -> Any:
     """What was written later than the first records carries its own hash; runs of before have none in theirs."""
-    if not isinstance(data, dict) or SEAL not in data:
+    if not needed and not (isinstance(data, dict) and SEAL in data):
         return data
     if is_accepted(name):
-        return {key: value for key, value in data.items() if key != SEAL}
+        return {key: value for key, value in data.items() if key != SEAL} if isinstance(data, dict) else data
     try:
         return unseal(path.read_bytes())
     except ValueError as error:
