@@ -1,5 +1,6 @@
 """Hostile and damaged files for `faults.py`: images, weights and archives, each with a name that says what it is."""
 
+import hashlib
 import io
 import itertools
 import json
@@ -198,7 +199,8 @@ def _module_bundle() -> str:
     }  # fmt: skip
     record = {"mode": "RGB", "size": [32, 32], "mean": [0.5] * 3, "std": [0.5] * 3}
     fields = {"format": 1, "network": network, "card": card, "preprocess": record, "temperature": 1.0}
-    return seal(fields | {"channels_last": True, "run": "x", "step": 1})
+    weights = {"weights_sha256": hashlib.sha256(b"\0" * 8).hexdigest()}
+    return seal(fields | {"channels_last": True, "run": "x", "step": 1} | weights)
 
 
 ESCAPES = (

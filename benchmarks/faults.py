@@ -273,14 +273,17 @@ def bad_weights(count: int) -> Found:
     """R13: weights that run code where they are unpickled, broken safetensors, and a bundle that names a function."""
     found = Found()
     with scratch() as folder:
+        (folder / "x.png").write_bytes(encoded(photo(0), "PNG"))
         for path in write_all(folder / "weights", hostile_weights(count)):
             words = ["train", "lenet5", "--data", "digits", "--quick", "--weights", str(path), *COMMON]
-            ended = run([*words, "--out", str(folder / "run")], folder)
+            verbs = [[*words, "--out", str(folder / "run")], ["show", str(path)], ["predict", str(path), "x.png"]]
+            ended, *others = (run(words, folder) for words in verbs)
+            wrong = [problem for other in others if (problem := proper(other, 1, 2))]
             ran = [str(p) for p in (*folder.rglob(CANARY), *Path.cwd().glob(CANARY))]
             for canary in ran:
                 Path(canary).unlink()
             large = "" if ended.megabytes <= WEIGHTS_MB else f"took {ended.megabytes:.0f} MB"
-            found.case(path.name, proper(ended, 1, 2), "it ran" if ran else "", large)
+            found.case(path.name, proper(ended, 1, 2), *wrong, "it ran" if ran else "", large)
             shutil.rmtree(folder / "run", ignore_errors=True)
     return found
 

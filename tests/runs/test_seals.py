@@ -219,6 +219,26 @@ def test_a_damaged_env_is_said_and_passed_over(
         assert open_run(own_run).environment() == {}
 
 
+@pytest.mark.parametrize(
+    "content", [None, b"", b'{"state": "fin', b"\x00\xff" * 40, b"[]", b'{"epoch": 1, "step": 6}\n{']
+)
+@pytest.mark.parametrize("name", ["status.json", "metrics.jsonl"])
+def test_a_resume_goes_on_without_what_lies_beside_the_weights(
+    name: str, content: bytes | None, own_run: Path, command: Callable[..., Any]
+) -> None:
+    path, before = own_run / name, (own_run / "checkpoints").exists()
+    path.unlink() if content is None else path.write_bytes(content)
+    answer = command("train", "--resume", own_run, "--epochs", "4")
+    assert answer.code == 0, answer
+    quiet = name == "status.json" and content is None
+    assert answer.err.count(f"warning: {path}: ") == (0 if quiet else 1), answer.err
+    run = open_run(own_run)
+    assert (run.status().state, run.status().epoch, before) == ("finished", 4, True)
+    rows = [row["epoch"] for row in run.metrics()]
+    assert rows == ([1, 2, 3, 4] if name == "status.json" else [4])
+    assert command("eval", own_run).code == 0
+
+
 ODD: list[Any] = [None, True, -1, 10**30, 1e308, "", "x", [], {}, [None], {"x": None}]
 
 

@@ -317,8 +317,7 @@ def test_data_that_is_gone_is_refused(stopped_run, pictures, refused):
 
 
 def test_another_machine_or_torch_is_refused_unless_allowed(stopped_run, refused):
-    path = stopped_run / "recipe.json"
-    recipe = json.loads(path.read_text())
+    recipe = open_run(stopped_run).record("recipe")
     recipe["engine"] |= {"torch_version": "1.0", "threads": 999}
     open_run(stopped_run).write_record("recipe", recipe)
     message = refused("train", "--resume", stopped_run, "--quiet", watched=stopped_run)
@@ -326,7 +325,7 @@ def test_another_machine_or_torch_is_refused_unless_allowed(stopped_run, refused
     assert f"was '1.0', is '{torch.__version__}'; threads were 999" in message
     assert message.endswith("go on all the same with --allow-drift")
     recipe["engine"]["threads"] = 1
-    path.write_text(json.dumps(recipe))
+    open_run(stopped_run).write_record("recipe", recipe)
     assert main(["train", "--resume", str(stopped_run), "--quiet", "--json", "--allow-drift"]) == 0
 
 

@@ -55,6 +55,10 @@ from convsmith.training.together import together
 from convsmith.training.track import check_track, open_tracker
 
 Say = Callable[[str], None]
+# What each row of the log has: a row without it would stop the report.
+LOGGED = (
+    "epoch", "step", "lr", "train_loss", "train_accuracy", "seconds", "images_per_second", "data_wait",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -330,7 +334,7 @@ def _restore(run: RunDirectory, state: State, world: World, say: Say) -> None:
         for warning in saved.warnings:
             say(f"warning: {warning}")
         with reading(run.path / "checkpoints"):
-            if lost := run.cut_metrics(int(saved.meta["metrics_length"]), saved.step):
+            if lost := run.cut_metrics(int(saved.meta["metrics_length"]), saved.step, LOGGED):
                 say(f"warning: {lost}")
                 run.log(lost)
         return saved

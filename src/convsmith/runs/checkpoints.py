@@ -18,11 +18,10 @@ from torch import Tensor
 from convsmith.base.errors import BadFile, ConvsmithError, UsageError, WrongType
 from convsmith.base.files import write_bytes, write_text
 from convsmith.runs import generations as disk
-from convsmith.runs.directory import FORMAT, RunDirectory
+from convsmith.runs.directory import FORMAT, RunDirectory, is_run
 from convsmith.runs.sealed import seal
 from convsmith.runs.seals import edited, is_accepted
 from convsmith.runs.weights import decode, encode
-from convsmith.runs.writing import missing_folder
 
 
 class CheckpointError(ConvsmithError, OSError):
@@ -55,6 +54,11 @@ def save_checkpoint(
     Generations of later steps belong to a course that a resume has cut back; they go, except the best one. Raises
     CheckpointError when the disk refuses: the generations before are then untouched.
     """
+    if not is_run(run.path):
+        raise CheckpointError(
+            f"{run.path}: could not save the checkpoint of step {step}: run.json is gone, so the run was deleted or "
+            "moved while it was in use; mend: put it back, then continue with --resume, or start anew"
+        )
     if step < 0 or keep < 1:
         raise UsageError(f"expected step >= 0 and keep >= 1, received step={step} and keep={keep}")
     files = dict(zip(disk.FILES, (encode(model), encode(state)), strict=True))
@@ -170,10 +174,7 @@ def _meta_text(step: int, files: Mapping[str, bytes], seals: Mapping[str, str], 
 def _failure(folder: Path, step: int, size: int, error: OSError) -> CheckpointError:
     whole = [path for _, path in disk.generations(folder) if disk.looks_whole(path)]
     remains = f"the last good one that remains is {whole[0]}" if whole else "there is no earlier one"
-    how = f"give it {max(1, round(size * 2 / 1e6))} MB of space and a writable folder"
-    if missing_folder(folder / "meta.json") is not None:
-        remains, how = "the run was deleted or moved while it was in use", "put it back"
     return CheckpointError(
         f"{folder}: could not save the checkpoint of step {step} ({error.strerror or error}); {remains}; "
-        f"mend: {how}, then continue with --resume"
+        f"mend: give it {max(1, round(size * 2 / 1e6))} MB of space and a writable folder, then continue with --resume"
     )

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -214,9 +214,9 @@ class RunDirectory:
         """The bytes of all complete rows: what a checkpoint keeps for `cut_metrics`."""
         return metrics.complete_length(self.path / "metrics.jsonl")
 
-    def cut_metrics(self, length: int, step: int) -> str:
+    def cut_metrics(self, length: int, step: int, needed: Sequence[str] = ()) -> str:
         """Drop the rows written after a checkpoint of `step` that kept `length`; says what was lost before it."""
-        return metrics.cut_rows(self.path / "metrics.jsonl", length, step)
+        return metrics.cut_rows(self.path / "metrics.jsonl", length, step, needed)
 
     def log(self, text: str) -> None:
         """Append lines to `log.txt`, each with the time in UTC."""

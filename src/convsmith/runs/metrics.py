@@ -4,7 +4,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,11 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def cut_rows(path: Path, length: int, step: int) -> str:
+def cut_rows(path: Path, length: int, step: int, needed: Sequence[str] = ()) -> str:
     """Drop what follows the first `length` bytes, the rows up to `step`; says what is missing of them.
 
-    Where these are not whole rows, the log was changed: the readable rows up to `step` are what stays.
+    Where these are not whole rows, the log was changed: what stays are the readable rows up to `step` that have the
+    keys `needed`.
     """
     size = complete_length(path)
     if size >= length and (length == 0 or _ends_row(path, length)):
@@ -66,7 +67,7 @@ def cut_rows(path: Path, length: int, step: int) -> str:
                 os.fsync(file.fileno())
         return ""
     lines = path.read_bytes().split(b"\n") if path.exists() else []
-    kept = [line for line in lines if _step(line) <= step]
+    kept = [line for line in lines if _step(line, needed) <= step]
     with writing(path):
         write_bytes(path, b"".join(line + b"\n" for line in kept))
     return (
@@ -75,10 +76,11 @@ def cut_rows(path: Path, length: int, step: int) -> str:
     )
 
 
-def _step(line: bytes) -> float:
-    """The step of a row, infinite where it has none."""
-    step = (parse_row(line) or {}).get("step")
-    return step if type(step) is int else math.inf
+def _step(line: bytes, needed: Sequence[str]) -> float:
+    """The step of a row, infinite where it has none or lacks a key."""
+    row = parse_row(line) or {}
+    step = row.get("step")
+    return step if type(step) is int and row.keys() >= set(needed) else math.inf
 
 
 def complete_length(path: Path) -> int:
