@@ -294,18 +294,17 @@ def bad_archives(count: int) -> Found:
     with scratch() as folder:
         os.environ["CONVSMITH_CACHE"] = str(folder / "deep" / "cache")
         for path in write_all(folder / "deep" / "archives", archives(count)):
-            before = _tree(folder)
+            before, problems = _tree(folder), list[str]()
             for words in (["data", "check", str(path)], ["train", "lenet5", "--data", str(path), "--quick", *COMMON]):
                 ended = run(words, folder / "deep", limit=60)
                 outside = [p for p in _tree(folder) - before if not p.startswith(str(folder / "deep"))]
                 outside += [str(p) for p in Path("/tmp").glob("*escaped*")]
                 large = sum(p.stat().st_size for p in (folder / "deep" / "cache").rglob("*") if p.is_file()) > 1 << 28
-                found.case(
-                    f"{words[0]} {path.name}", proper(ended, 0, 1, 2), f"wrote {outside}" if outside else "",
-                    "filled the cache" if large else "",
-                )  # fmt: skip
+                problems += [proper(ended, 0, 1, 2), f"wrote {outside}" if outside else ""]
+                problems += ["filled the cache"] if large else []
                 shutil.rmtree(folder / "deep" / "cache", ignore_errors=True)
                 shutil.rmtree(folder / "deep" / "runs", ignore_errors=True)
+            found.case(path.name, *problems)
     return found
 
 

@@ -246,7 +246,7 @@ def test_whatever_records_hold_there_is_one_message(
     own_run: Path, many: Callable[[int, int], int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     cases = []
-    for name in ("recipe", "data", "split", "preprocess", "network", "env", "run", "result", "status", "last", "best"):
+    for name in ("recipe", "data", "split", "preprocess", "env", "run", "result", "status", "last", "best"):
         data = json.loads((own_run / f"{name}.json").read_text())
         cases += [(name, data, way, odd) for way in [(), *nodes(data)] for odd in ODD]
     random.Random(0).shuffle(cases)

@@ -266,7 +266,8 @@ def with_start(plan: Plan) -> Plan:
 
 def reopen_data(run: RunDirectory, recipe: Recipe) -> Dataset:
     """A run's data as it was divided; another content than then is an error."""
-    path, fingerprint = run.path, card_of(run).fingerprint
+    path, card = run.path, card_of(run)
+    fingerprint = card.fingerprint
     split, preprocess = split_of(run), preprocess_of(run)
     try:
         dataset = open_data(recipe.data, split=split, preprocess=preprocess)
@@ -282,6 +283,10 @@ def reopen_data(run: RunDirectory, recipe: Recipe) -> Dataset:
             recipe.data.source,
             f"the data has changed since the run {path} began (its fingerprint is {dataset.card.fingerprint[:12]}, was "
             f"{fingerprint[:12]}); put the old data back, or start a new run with: convsmith train {path} --out NEW",
+        )
+    if (len(dataset.card.classes), dataset.card.multilabel) != (len(card.classes), card.multilabel):
+        raise BadFile(
+            path / "data.json", f"its card has other classes than {recipe.data.source}, whose data is the same"
         )
     return dataset
 

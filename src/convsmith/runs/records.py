@@ -24,6 +24,9 @@ SPLIT = {"counts": dict, "parts": dict, "skipped": list}
 SKIPPED = {"split": str, "index": int, "file": str, "problem": str}
 RESULT = {"ended": str, "epochs": int, "steps": int, "seconds": float, "metrics": dict}
 
+# Of an image in training, and of a mean or deviation on the scale of 0 to 1: beyond it, a file is damaged.
+LARGEST_SIDE, LARGEST_VALUE = 16_384, 1e6
+
 
 def fields_of(run: RunDirectory, name: str, needed: Mapping[str, type]) -> dict[str, Any]:
     """The record `name`, an object with the keys `needed` of these kinds; BadFile names the key at fault."""
@@ -66,9 +69,17 @@ def recipe_of(run: RunDirectory) -> dict[str, Any]:
 
 
 def preprocess_of(run: RunDirectory) -> Preprocess:
-    """How the run sees images."""
-    with reading(run.path / "preprocess.json"):
-        return Preprocess.from_json(run.record("preprocess"))
+    """How the run sees images; sides and constants that no image could have are refused."""
+    path = run.path / "preprocess.json"
+    with reading(path):
+        record = Preprocess.from_json(run.record("preprocess"))
+    largest = max(*record.size, record.resize or 0)
+    if not 1 <= min(record.size) <= largest <= LARGEST_SIDE:
+        raise BadFile(path, f"expected sides from 1 to {LARGEST_SIDE}, received {record.size} and {record.resize}")
+    for name, values, low in (("mean", record.mean, -LARGEST_VALUE), ("std", record.std, 1 / LARGEST_VALUE)):
+        if not all(low <= value <= LARGEST_VALUE for value in values):
+            raise BadFile(path, f"expected {name} from {low:g} to {LARGEST_VALUE:g}, received {values}")
+    return record
 
 
 def card_of(run: RunDirectory) -> Card:
