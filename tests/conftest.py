@@ -28,6 +28,9 @@ _OWNER = os.getpid()  # a forked process ends before this one, which still needs
 atexit.register(lambda: os.getpid() == _OWNER and shutil.rmtree(_CACHE, ignore_errors=True))
 os.environ["CONVSMITH_CACHE"] = _CACHE
 
+# Tests that import ONNX Runtime themselves must not have it report home either.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LABELS = ("bent", "flat", "round")
 
@@ -88,6 +91,25 @@ class Answer:
         return json.loads(self.out)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--all`: also the tests marked `all`, and others at their full numbers."""
+    parser.addoption("--all", action="store_true", help="also tests marked `all`, and trials at their full numbers")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is marked `all` unless it is asked for."""
+    if not config.getoption("--all"):
+        for item in items:
+            if item.get_closest_marker("all"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; run with --all"))
+
+
+@pytest.fixture(scope="session")
+def many(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
+    """`many(few, all)`: how often to try something, few times unless --all is given."""
+    return lambda few, all: all if pytestconfig.getoption("--all") else few
+
+
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """`command("train", "digits")` runs it in this process."""
@@ -102,11 +124,14 @@ def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 
 
 @pytest.fixture
-def refused(command: Callable[..., Answer]) -> Callable[..., str]:
-    """A command that must fail: its single line on stderr. What lies in `watched` must be the same afterwards."""
+def refused(command: Callable[..., Answer], here: Path) -> Callable[..., str]:
+    """A command that must fail: its single line on stderr. What lies in `watched` must be the same afterwards.
+
+    It runs in an empty folder: in the checkout others may write while it runs.
+    """
 
     def run(*words: object, code: int = 2, watched: Path | None = None) -> str:
-        watched = Path.cwd() if watched is None else watched
+        watched = here if watched is None else watched
         before = listing(watched)
         answer = command(*words)
         assert (answer.code, answer.out) == (code, ""), answer

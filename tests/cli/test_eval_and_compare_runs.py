@@ -1,10 +1,11 @@
 """`eval` of several runs, `--ensemble`, `--calibrate`, `--plot`; `compare` of runs."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
+
+from convsmith.runs.directory import open_run
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_reliability_diagram(command, digit_runs, here):
 
 def test_calibrate(command, slow_run):
     answer = command("eval", slow_run, "--calibrate")
-    record = json.loads((slow_run / "calibration.json").read_text())
+    record = open_run(slow_run).record("calibration")
     assert answer.out.startswith(f"{slow_run}: outputs divided by {record['temperature']:.4g}, fitted on val; kept in")
     before, after = record["splits"]["test"]["ece"]
     assert f"{before:.2%} to {after:.2%}" in answer.out

@@ -6,6 +6,8 @@ import json
 import onnx
 import pytest
 
+from convsmith.runs.directory import RunDirectory
+
 
 def test_eval_json(command, photo_run):
     answer = command("eval", photo_run[0], "--json")
@@ -185,7 +187,7 @@ def test_damaged_runs(refused, own_run, photo_run):
 def test_a_run_whose_data_changed_still_predicts_but_does_not_evaluate(command, refused, own_run, photo_run, pictures):
     recipe = json.loads((own_run / "recipe.json").read_text())
     recipe["recipe"]["data"]["source"] = str(pictures)
-    (own_run / "recipe.json").write_text(json.dumps(recipe))
+    RunDirectory(own_run).write_record("recipe", recipe)
     assert command("eval", own_run, "--json").code == 0  # the same images elsewhere
     changed = pictures / "bent" / "000.png"
     changed.write_bytes((pictures / "flat" / "001.png").read_bytes())

@@ -27,6 +27,7 @@ from convsmith.engines.start import PLAIN, launch, plain, reference
 from convsmith.nets.build import build
 from convsmith.nets.source import Foreign, open_network
 from convsmith.nets.zoo import edit, network
+from convsmith.runs.directory import RunDirectory
 from convsmith.training.engine import resolve
 from convsmith.training.options import EngineOptions
 
@@ -374,7 +375,7 @@ def test_without_the_validation_images_the_pictures_are_compared(command, photo_
     shutil.copytree(photo_run[1], pictures)
     recipe = json.loads((copy / "recipe.json").read_text())
     recipe["recipe"]["data"]["source"] = str(tmp_path / "gone")
-    (copy / "recipe.json").write_text(json.dumps(recipe))
+    RunDirectory(copy).write_record("recipe", recipe)
     answer = command("predict", copy, pictures, "--engine", "eager")
     assert answer.code == 0
     assert "the validation images are not to be had (" in answer.err

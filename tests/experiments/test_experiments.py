@@ -280,7 +280,7 @@ def test_an_interrupted_run_of_another_machine_goes_on_where_that_is_allowed(qui
     run = folder / "se-16-seed0"
     record = json.loads((run / "recipe.json").read_text())
     record["engine"] |= {"torch_version": "1.0"}
-    (run / "recipe.json").write_text(json.dumps(record))
+    open_run(run).write_record("recipe", record)
     (run / "result.json").unlink()
     open_run(run).set_status("stopped")
     message = refused("reproduce", "se", *ON_DIGITS)

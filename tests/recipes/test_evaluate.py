@@ -1,6 +1,5 @@
 """Runs evaluated: alone, as an ensemble, calibrated, compared."""
 
-import json
 import os
 import shutil
 import statistics
@@ -109,19 +108,18 @@ def test_a_temperature_is_fitted_to_the_validation_images_and_used_from_then_on(
 
 def test_a_temperature_is_for_the_weights_and_the_network_it_was_fitted_to(slow_run):
     calibrate_run(slow_run)
-    path = slow_run / "calibration.json"
-    record = json.loads(path.read_text())
+    record = open_run(slow_run).record("calibration")
     edited = evaluate_run(slow_run, edits=["low_rank=0.5"])
     assert edited.subject.temperature == 1
     assert edited.subject.warnings[-1].endswith(f"step {record['step']}; this network is edited: not used")
-    path.write_text(json.dumps(record | {"step": 3}))
+    open_run(slow_run).write_record("calibration", record | {"step": 3})
     stale = evaluate_run(slow_run)
     assert stale.subject.temperature == 1
     assert stale.subject.warnings == (
         f"the temperature in {slow_run} is for its weights of step 3; these are of step {record['step']}: not used",
     )
-    for broken in ({"temperature": -1.0, "step": 3}, {"temperature": "1"}, [], {"step": 3}):
-        path.write_text(json.dumps(broken))
+    for broken in ({"temperature": -1.0, "step": 3}, {"temperature": "1"}, {"step": 3}):
+        open_run(slow_run).write_record("calibration", broken)
         with pytest.raises(BadFile, match=r"calibration.json: expected a temperature above 0 and a step, received"):
             evaluate_run(slow_run)
 

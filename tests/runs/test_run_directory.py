@@ -12,6 +12,7 @@ from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError,
 from convsmith.runs import status as status_module
 from convsmith.runs.directory import FORMAT, RECORDS, create_run, is_run, open_run
 from convsmith.runs.listing import list_runs
+from convsmith.runs.seals import DamagedRecord
 from convsmith.runs.status import Status, effective_state, process_lives, process_start
 
 RECORD_DATA = {name: {"kind": name, "value": [1, 2.5, None, "é"]} for name in RECORDS}
@@ -187,22 +188,44 @@ def test_metrics_are_cut_back_to_a_checkpoint(run):
     run.append_metrics({"step": 1})
     length = run.metrics_length()
     run.append_metrics({"step": 2})
-    with pytest.raises(BadFile, match=r"metrics.jsonl: expected at least \d+ bytes that end with a row, as when"):
-        run.cut_metrics(length + 3)
-    with pytest.raises(BadFile, match=r"received 24: rows were lost or changed; put the file back"):
-        run.cut_metrics(1000)
-    run.cut_metrics(length)
+    assert run.cut_metrics(length, 1) == ""
     assert run.metrics() == [{"step": 1}]
-    run.cut_metrics(0)
+    assert run.cut_metrics(0, 0) == ""
     assert run.metrics() == []
+
+
+@pytest.mark.parametrize(
+    ("damaged", "left"),
+    [
+        (None, []),
+        (b"", []),
+        (b'{"step": 1}\n', [1]),
+        (b'{"step": 1}\n{"ste', [1]),
+        (b'{"step": 1}\n{"st\x00\xff\n{"step": 3}\n{"step": 4}\n', [1, 3]),
+        (b'{"step": "1"}\n[]\nnull\n{"step": 2, "more": "' + b"x" * 40 + b'"}\n', [2]),
+        (os.urandom(300), []),
+    ],
+)
+def test_a_log_that_lost_rows_goes_on_with_what_can_be_read(run, damaged, left):
+    for step in (1, 2, 3):
+        run.append_metrics({"step": step})
+    length, path = run.metrics_length(), run.path / "metrics.jsonl"
+    run.append_metrics({"step": 4})
+    path.unlink() if damaged is None else path.write_bytes(damaged)
+    said = run.cut_metrics(length, 3)
+    assert re.search(r"metrics.jsonl: expected 36 bytes of rows up to step 3, received \d+: rows were lost or", said)
+    assert f"goes on after the {len(left)} that can be read" in said
+    assert [row["step"] for row in run.metrics()] == left
+    run.append_metrics({"step": 4})
+    assert [row["step"] for row in run.metrics()] == [*left, 4]
 
 
 def test_damaged_and_impossible_rows_are_refused(run):
     with pytest.raises(WrongType, match=r"metrics: expected a row that JSON can hold .* received \{'loss': nan\}"):
         run.append_metrics({"loss": float("nan")})
     (run.path / "metrics.jsonl").write_bytes(b'{"step": 1}\n{"st\n{"step": 3}\n')
-    with pytest.raises(BadFile, match=r"metrics.jsonl: line 2: expected a JSON object, received .*; mend or delete"):
-        run.metrics()
+    with pytest.warns(DamagedRecord, match=r"metrics.jsonl: line 2: expected a JSON object.*; left out 1 of 3 lines"):
+        assert run.metrics() == [{"step": 1}, {"step": 3}]
 
 
 def test_log_lines_carry_the_time(run):
@@ -219,7 +242,9 @@ def test_writing_into_a_run_that_went_is_one_clear_error(tmp_path, run):
         lambda: run.append_metrics({}),
         lambda: run.set_status("running"),
     ):
-        with pytest.raises(BadFile, match=r"could not be written \(No such file or directory\); mend: free space"):
+        with pytest.raises(
+            BadFile, match=r"could not be written \(No such file or directory\); mend: there is no folder"
+        ):
             write()
 
 
@@ -232,10 +257,23 @@ def test_status_keeps_the_fields_not_given(run):
     with pytest.raises(UnknownName, match=r"unknown value for status.state: 'done'"):
         run.set_status("done")
     (run.path / "status.json").write_text('{"state": "running", "step": "three"}')
-    with pytest.raises(BadFile, match=r"status.json: status.step: expected .* mend: delete the file"):
+    with pytest.warns(DamagedRecord, match=r"status.json: status.step: expected .*taken from the other files"):
         run.status()
     (run.path / "status.json").unlink()
     assert run.status() == Status("stopped", message="status.json is missing")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"state": "run', b"\x00\xff\xfe" * 50, b"[]", b"null", b'{"state": "x"}'])
+def test_a_damaged_state_is_made_up_for(run, content):
+    (run.path / "last.json").write_text('{"step": 40, "path": "checkpoints/00000040"}')
+    (run.path / "status.json").write_bytes(content)
+    with pytest.warns(DamagedRecord, match=r"status.json: .* \(state and progress are taken from the other files\)"):
+        assert run.status() == Status("stopped", step=40, message="status.json was damaged")
+    run.write_record("result", {"steps": 40})
+    assert run.status(quiet=True).state == "finished"
+    with pytest.warns(DamagedRecord):
+        assert run.set_status("running", step=41).step == 41
+    assert run.status() == Status("running", step=41, message="status.json was damaged")
 
 
 def test_a_process_is_told_from_a_later_one_of_the_same_number():

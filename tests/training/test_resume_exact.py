@@ -198,7 +198,7 @@ def test_the_command_itself_is_killed_and_resumed(words, tmp_path):
 
 
 @pytest.mark.parametrize("group", [False, True], ids=["to the process", "to its group"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interrupted_run_writes_a_checkpoint_stops_and_goes_on(number, group, words, forks, tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     rare = ("--checkpoint_every", "100steps")
@@ -317,27 +317,25 @@ def test_data_that_is_gone_is_refused(stopped_run, pictures, refused):
 
 
 def test_another_machine_or_torch_is_refused_unless_allowed(stopped_run, refused):
-    path = stopped_run / "recipe.json"
-    recipe = json.loads(path.read_text())
+    recipe = open_run(stopped_run).record("recipe")
     recipe["engine"] |= {"torch_version": "1.0", "threads": 999}
-    path.write_text(json.dumps(recipe))
+    open_run(stopped_run).write_record("recipe", recipe)
     message = refused("train", "--resume", stopped_run, "--quiet", watched=stopped_run)
     assert message.startswith(f"{stopped_run}: resumed here the result would differ from an uninterrupted run's: ")
     assert f"was '1.0', is '{torch.__version__}'; threads were 999" in message
     assert message.endswith("go on all the same with --allow-drift")
     recipe["engine"]["threads"] = 1
-    path.write_text(json.dumps(recipe))
+    open_run(stopped_run).write_record("recipe", recipe)
     assert main(["train", "--resume", str(stopped_run), "--quiet", "--json", "--allow-drift"]) == 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 @pytest.mark.parametrize("named", [("auto", "auto"), ("cuda", "fp16")])
 def test_a_run_of_a_gpu_goes_on_without_one_where_that_is_allowed(named, stopped_run, refused, command):
-    path = stopped_run / "recipe.json"
-    recipe = json.loads(path.read_text())
+    recipe = open_run(stopped_run).record("recipe")
     recipe["engine"] |= {"device": "cuda", "precision": "fp16"}
     recipe["recipe"]["engine"] |= {"device": named[0], "precision": named[1]}
-    path.write_text(json.dumps(recipe))
+    open_run(stopped_run).write_record("recipe", recipe)
     message = refused("train", "--resume", stopped_run, "--quiet", watched=stopped_run)
     assert "device was 'cuda', is 'cpu'; go on all the same with --allow-drift" in message
     answer = command("train", "--resume", stopped_run, "--allow-drift", "--json")

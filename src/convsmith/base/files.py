@@ -18,11 +18,23 @@ def writing(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise BadFile(
-            path,
-            f"could not be written ({error.strerror or error}); mend: free space on the disk, or its permissions, or "
-            "choose another place",
-        ) from error
+        raise BadFile(path, f"could not be written ({error.strerror or error}); mend: {_mend(path, error)}") from error
+
+
+def missing_folder(path: Path) -> Path | None:
+    """The outermost of the folders around `path` that is not there."""
+    return next((folder for folder in reversed(path.absolute().parents) if not folder.exists()), None)
+
+
+def _mend(path: Path, error: OSError) -> str:
+    """What the user can do about an error while the file at `path` was written."""
+    if error.errno == errno.ENOENT and (gone := missing_folder(path)) is not None:
+        return f"there is no folder {gone} (any more): make it, or put back what was deleted or moved"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "free space on the disk, or raise its quota, or choose another place"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "make the folder writable, or choose another place"
+    return "free space on the disk, or its permissions, or choose another place"
 
 
 def write_files(files: Mapping[Path, bytes]) -> None:

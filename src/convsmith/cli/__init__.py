@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ from convsmith.base.table import Table
 from convsmith.cli import output  # the package's own names are those of verbs: `show` is one
 from convsmith.cli.trust import TRUSTING, consent
 from convsmith.report.text import clean
+from convsmith.runs.seals import DamagedRecord, accepting
 
 # Verb to its line of help; the file of a verb has its name.
 VERBS: Table[str] = Table(
@@ -107,9 +109,10 @@ def _run(words: list[str]) -> int:
         output.say(f"({words[0]} is convsmith {verb})")
     if words[0] == "resume" and "--resume" not in words:
         words.insert(1, "--resume")
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+    with warnings.catch_warnings(), accepting(()):
+        warnings.showwarning = partial(_show_warning, set[str]())
         warnings.simplefilter("always", NoChange)
+        warnings.simplefilter("always", DamagedRecord)
         if verb not in TRUSTING:
             return import_module(f"convsmith.cli.{verb}").run(words[1:])
         with consent(verb, words[1:]) as said:
@@ -145,10 +148,11 @@ def _complain(message: object) -> None:
     output.say(f"convsmith: {_line(message)}")
 
 
-def _show_warning(message: Warning | str, *place: object) -> None:
-    """A warning is for whoever gave the command, to whom the place in the source says nothing."""
-    if not _speaks():
+def _show_warning(said: set[str], message: Warning | str, *place: object) -> None:
+    """A warning is for whoever gave the command, to whom the place in the source says nothing, and once is enough."""
+    if not _speaks() or str(message) in said:
         return
+    said.add(str(message))
     output.say(f"warning: {_line(message)}")
 
 

@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from convsmith.base.config import edit
-from convsmith.base.errors import UsageError, nearest
+from convsmith.base.errors import UsageError, nearest, unknown
 from convsmith.base.user_code import TRUST
 from convsmith.cli.output import print_json as print_json
 from convsmith.cli.output import say as say
@@ -14,9 +14,22 @@ from convsmith.cli.trust import HELP, TRUSTING, without_trust
 from convsmith.data.options import DataOptions
 from convsmith.recipes.shorthand import SHORTHAND
 from convsmith.recipes.words import TRAINING, USES
+from convsmith.runs.directory import SEALED
+from convsmith.runs.seals import OPTION, accept
 
 if TYPE_CHECKING:
     from convsmith.recipes.meant import Meant  # which reads a recipe's fields, that most commands do not need
+
+
+class _Accept(argparse.Action):
+    """Take these records of runs as they are, although they were edited."""
+
+    def __call__(self, parser: argparse.ArgumentParser, values: Any, text: Any, option: str | None = None) -> None:
+        names = [name.removesuffix(".json") for name in str(text).split(",")]
+        for name in names:
+            if name not in SEALED:
+                raise unknown(f"record for {OPTION}", name, SEALED)
+        accept(names)
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +44,8 @@ class Parser(argparse.ArgumentParser):
         )
         self.verb = verb
         self.words: Sequence[str] = ()
+        # On every verb: nearly all of them take a run. Its errors name it.
+        self.add_argument(OPTION, action=_Accept, metavar="RECORD,...", help=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
         found = self._meant()

@@ -1,21 +1,15 @@
 """Loaders: batches whose order is a function of (seed, epoch), from memory or streamed; no generator to save."""
 
-import os
-import signal
-import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from convsmith.base.errors import BadFile, UsageError
+from convsmith.base.errors import UsageError
 from convsmith.base.processes import WHOLE, Part, check_script_may_be_imported
 from convsmith.data.cache import KEPT, open_cache
 from convsmith.data.decoding import ahead, decode_stack
@@ -25,6 +19,7 @@ from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, final_size
 from convsmith.data.slots import Slots
 from convsmith.data.split import apportion
+from convsmith.data.workers import decode_in_workers
 
 # 'auto' keeps sets of up to this many decoded bytes in memory.
 RESIDENT_BYTES = 2_000_000_000
@@ -164,6 +159,7 @@ class _Plan:
     order: Callable[[int, torch.device], Tensor]
     part: Part = WHOLE
     cache: Slots | None = None
+    timeout: float = DataOptions.timeout
 
     @property
     def examples(self) -> int:
@@ -200,7 +196,7 @@ class _Streaming:
 
     def __init__(self, plan: _Plan, workers: int):
         self.examples, self.steps, self.batch, self._plan = plan.examples, plan.steps, plan.batch, plan
-        self._workers, self._kept = workers, False
+        self._workers, self._timeout, self._kept = workers, plan.timeout, False
         if workers:
             check_script_may_be_imported()
         self._targets = torch.from_numpy(plan.source.labels)
@@ -229,22 +225,11 @@ class _Streaming:
         return ahead(read, batches, self._workers)
 
     def _decode(self, batches: list[list[int]]) -> Iterator[Tensor]:
-        plan = self._plan
-        loader = DataLoader(
-            _Decoding(plan.source, plan.preprocess, plan.margin, plan.cache),
-            batch_size=None,
-            sampler=batches,
-            num_workers=min(self._workers, len(batches)),
-            collate_fn=_as_it_is,
-            worker_init_fn=partial(_begin_worker, os.getpid()),
-            pin_memory=plan.device.type == "cuda",
-            # Without one of its own it would draw from, and so move, the generator of the whole process.
-            generator=torch.Generator(),
-        )
-        for images in loader:
-            if isinstance(images, tuple):
-                raise BadFile(*images)
-            yield images
+        plan, pinned = self._plan, self._plan.device.type == "cuda"
+        how = (plan.source, plan.preprocess, plan.margin, plan.cache)
+        if self._workers:
+            return decode_in_workers(*how, batches, workers=self._workers, timeout=self._timeout, pinned=pinned)
+        return self._read(batches)
 
 
 class _Filling:
@@ -264,42 +249,6 @@ class _Filling:
         return self._loader.epoch(epoch, start)
 
 
-class _Decoding(Dataset[Any]):
-    """Batches of indices to images; runs in the worker processes."""
-
-    def __init__(self, examples: Examples, preprocess: Preprocess, margin: bool, cache: Slots | None):
-        self._examples, self._preprocess, self._margin, self._cache = examples, preprocess, margin, cache
-
-    def __getitem__(self, indices: list[int]) -> Tensor | tuple[str, str]:
-        try:
-            stack = decode_stack(self._examples, indices, self._preprocess, 1, self._margin, self._cache)
-        except BadFile as error:
-            # An exception would arrive rewritten by the DataLoader, without the type that names the file.
-            return error.path, str(error).removeprefix(f"{error.path}: ")
-        return torch.from_numpy(stack)
-
-
-def _begin_worker(parent: int, worker: int) -> None:
-    """Leave signals to the parent, and end with it.
-
-    Batch systems send SIGTERM to a whole group: a worker that dies of it would fail the run that is being saved.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """torch watches for whoever is the parent when a worker begins: that may be another if it was killed just then."""
-    while os.getppid() == parent:
-        time.sleep(2)
-    os._exit(1)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
 def _is_kept(plan: _Plan) -> bool:
     """Whether the cache holds what the plan needs, but for less than a batch, as epochs of whole batches leave it."""
     source = plan.source
@@ -313,7 +262,7 @@ def _choose(plan: _Plan, options: DataOptions) -> Loader:
     needed = len(plan.source) * plan.preprocess.channels * height * width
     resident = options.loader == "resident" or (options.loader == "auto" and needed <= RESIDENT_BYTES)
     cache, _ = open_cache(plan.source, plan.preprocess, plan.margin, options.cache)
-    plan = replace(plan, cache=cache)
+    plan = replace(plan, cache=cache, timeout=options.timeout)
     if options.loader == "auto" and resident and cache is not None:
         return _Filling(plan, options.workers)
     return (_Resident if resident else _Streaming)(plan, options.workers)

@@ -37,6 +37,7 @@ class DataOptions:
     labels: Literal["auto", "one", "several"] = option(
         "auto", "labels of an image in a table: one, several (or none), or what the table shows"
     )
+    timeout: float = option(60.0, "seconds in which a process of the streaming loader must decode an image")
     on_bad: Literal["error", "skip"] = option("error", "what to do with a file that cannot be decoded or is not there")
     max_megapixels: int | None = option(
         None, "read images of up to so many million pixels, whatever that takes; none: what takes 512 MB and 5 s"
@@ -61,6 +62,8 @@ class DataOptions:
             raise UsageError(f"images: expected at least 2 training images, received {self.images}")
         if self.workers < 0:
             raise UsageError(f"workers: expected 0 or more, received {self.workers}")
+        if not 1 <= self.timeout <= 86400:
+            raise UsageError(f"timeout: expected 1 to 86400 seconds, received {self.timeout}")
         for name, value, known in (
             ("loader", self.loader, ("auto", "resident", "streaming")),
             ("sampling", self.sampling, ("natural", "balanced", "square_root")),

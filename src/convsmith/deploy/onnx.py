@@ -16,6 +16,7 @@ from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
 from convsmith.data.preprocess import Preprocess
 from convsmith.engines.graph import INPUT, OPSET, onnx_program
+from convsmith.engines.silent import import_silent
 from convsmith.nets.network import Network
 from convsmith.runs.subject import Subject
 
@@ -87,7 +88,8 @@ def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: flo
 def _libraries() -> tuple[Any, Any]:
     try:
         import onnx
-        import onnxruntime
+
+        onnxruntime = import_silent("onnxruntime")
         import onnxscript  # noqa: F401 - torch's exporter needs it
     except ImportError as error:
         raise MissingExtra(error.name or "onnx", "deploy") from None

@@ -1,6 +1,5 @@
 """ONNX Runtime on the processor."""
 
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -9,12 +8,13 @@ from torch import Tensor
 from convsmith.engines.graph import INPUT, onnx_program
 from convsmith.engines.inference import Inference
 from convsmith.engines.runner import Compute
+from convsmith.engines.silent import import_silent
 from convsmith.training.engine import Engine
 
 
 def onnxruntime(model: Inference, engine: Engine, batch: int) -> Compute:
     """The exported network with all of ONNX Runtime's optimisations, in fp32."""
-    runtime: Any = import_module("onnxruntime")
+    runtime: Any = import_silent("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = engine.threads
     options.log_severity_level = 3  # errors

@@ -1,14 +1,12 @@
 """OpenVINO on the processor."""
 
-from importlib import import_module
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from convsmith.engines.graph import onnx_program
 from convsmith.engines.inference import Inference
 from convsmith.engines.runner import Compute
+from convsmith.engines.silent import import_silent
 from convsmith.training.engine import Engine
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -16,9 +14,8 @@ HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 def openvino(model: Inference, engine: Engine, batch: int) -> Compute:
     """The exported network, made for `batch` images and all threads together; bf16 where the engine has it."""
-    library: Any = import_module("openvino")
-    core = library.Core()
-    # Read as ONNX: OpenVINO's own conversion from torch asks the network, and reports each use to its makers.
+    core = import_silent("openvino").Core()
+    # Read as ONNX: OpenVINO's own conversion from torch asks the network.
     network = core.read_model(model=onnx_program(model.merged(), model.shape).model_proto.SerializeToString())
     network.reshape([batch, *model.shape])
     settings = {

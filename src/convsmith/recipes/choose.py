@@ -17,6 +17,7 @@ from convsmith.nets.zoo import NETWORKS, network
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.recipe import Recipe, recipe_from_file, recipe_from_json
 from convsmith.runs.directory import is_run, open_run
+from convsmith.runs.records import reading, recipe_of
 from convsmith.runs.trained import is_bundle
 from convsmith.training.options import EngineOptions, Optimiser, Schedule
 
@@ -117,7 +118,8 @@ def is_tree_without_normalisation(name: str) -> bool:
 def run_recipe(path: str | Path) -> Recipe:
     """The recipe that a run was made with."""
     run = open_run(path)
-    return recipe_from_json(run.record("recipe")["recipe"], str(run.path / "recipe.json"))
+    with reading(run.path / "recipe.json"):
+        return recipe_from_json(recipe_of(run)["recipe"])
 
 
 def _by_images(path: Path) -> Recipe:

@@ -287,10 +287,8 @@ def own_split(subject: Subject, split: Split | None, source: str | None = None) 
 
 
 def _own_data(subject: Subject, source: str | None) -> Dataset:
-    run, recipe = subject.run, run_recipe(subject.run.path)
-    stored = {"split": run.record("split"), "preprocess": run.record("preprocess")}
-    recipe = recipe if source is None else recipe.edit(data__source=source)
-    return reopen_data(run.path, recipe, subject.card.fingerprint, **stored)
+    recipe = run_recipe(subject.run.path)
+    return reopen_data(subject.run, recipe if source is None else recipe.edit(data__source=source))
 
 
 def _other_images(subject: Subject, options: DataOptions, split: Split | None) -> Examples:

@@ -13,7 +13,6 @@ from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile, NoChange, UsageError, unknown
 from convsmith.data.fit import size_word
 from convsmith.data.options import DataOptions, split_shares
-from convsmith.data.preprocess import Preprocess
 from convsmith.data.sources.opening import KNOWN, open_path, open_source
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
@@ -27,6 +26,7 @@ from convsmith.recipes.shorthand import SHORTHAND
 from convsmith.runs.bundle import open_bundle
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of
+from convsmith.runs.records import preprocess_of
 from convsmith.runs.trained import is_trained, trained_network
 from convsmith.training.options import EngineOptions, Optimiser, Rule, Schedule
 
@@ -229,7 +229,7 @@ def _from_run(subject: str, source: str) -> Recipe:
     """The run's own way to see images, on its tree as it stands, which has the edits in it."""
     run, recipe = open_run(subject), run_recipe(subject)
     network = network_of(run)
-    preprocess = Preprocess.from_json(run.record("preprocess"))
+    preprocess = preprocess_of(run)
     recipe = replace(
         recipe,
         network=found(network).source if isinstance(network, Foreign) else subject,

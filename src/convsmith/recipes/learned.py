@@ -13,6 +13,7 @@ from convsmith.recipes.own_task import Maker, open_maker, try_task
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.task_choice import own_task, suited_loss, weights_of
 from convsmith.runs.directory import RunDirectory
+from convsmith.runs.records import card_of, reading, recipe_of
 from convsmith.tasks.classify import Classify
 from convsmith.tasks.multilabel import Multilabel
 from convsmith.training.job import Task
@@ -62,11 +63,16 @@ def learn(recipe: Recipe, data: Dataset, notes: list[str]) -> Learned:
 
 def learned_of(run: RunDirectory, recipe: Recipe, data: Dataset | None = None) -> Learned:
     """The task of a run that there is. Without its `data` it is for evaluations, where no image counts by its class."""
-    record = run.record("recipe")
+    record = recipe_of(run)
+    with reading(run.path / "recipe.json"):
+        return _of_record(record, card_of(run), recipe, data)
+
+
+def _of_record(record: dict[str, Any], card: Card, recipe: Recipe, data: Dataset | None) -> Learned:
     if "task" in record:
         maker = Maker.from_json(record["task"])
         return Learned(own_task(maker)[0], maker.values["class_weights"], maker)
-    card, weights = Card.from_json(run.record("data")["card"]), ()
+    weights: tuple[float, ...] = ()
     if "class_weights" in record:
         weights = tuple(float(record["class_weights"][name]) for name in card.classes)
     elif data is not None:  # runs of before did not write them down

@@ -42,7 +42,7 @@ def write_report(run: RunDirectory, plan: Plan, evaluations: Mapping[str, Evalua
         split=split,
         labels=plan.dataset.card.classes,
         recipe=run.record("recipe"),
-        environment=run.record("env"),
+        environment=run.environment(),
         notes=tuple(dict.fromkeys((*plan.notes, *plan.dataset.card.notes))),
     )
     if result is not None and examples is not None:

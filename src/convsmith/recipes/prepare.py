@@ -14,7 +14,7 @@ from torch import nn
 
 from convsmith.base import user_code
 from convsmith.base.calls import parse_call
-from convsmith.base.config import plain
+from convsmith.base.config import plain, read
 from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
 from convsmith.base.processes import command, launch
 from convsmith.data.advice import mirror_note
@@ -23,7 +23,6 @@ from convsmith.data.cache import cache_note
 from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all, evaluation_loader, training_loader
-from convsmith.data.preprocess import Preprocess
 from convsmith.data.shapes import losses, shapes_of
 from convsmith.data.sources.opening import KNOWN
 from convsmith.data.suit import suit_augments
@@ -41,9 +40,10 @@ from convsmith.recipes.resize import check_resize
 from convsmith.recipes.start import CARRIED, Start, load_start, normalised_as, open_start, renew
 from convsmith.recipes.work import training_flops
 from convsmith.runs.code import TREE_FILE
-from convsmith.runs.directory import open_run
+from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.network import network_record
 from convsmith.runs.publishers import is_entry
+from convsmith.runs.records import card_of, preprocess_of, reading, recipe_of, split_of
 from convsmith.runs.subject import make_module
 from convsmith.runs.trained import is_trained, trained_network
 from convsmith.runs.weight_files import file_and_part
@@ -269,9 +269,9 @@ def environment() -> dict[str, Any]:
 def stored_plan(path: str | Path, recipe: Recipe, network: Network | Foreign) -> Plan:
     """The plan of an existing run, its data opened again and compared with what the run was made with."""
     run = open_run(path)
-    from_run = {"split": run.record("split"), "preprocess": run.record("preprocess")}
-    dataset = reopen_data(run.path, recipe, run.record("data")["card"]["fingerprint"], **from_run)
-    engine = Engine(**run.record("recipe")["engine"])
+    dataset = reopen_data(run, recipe)
+    with reading(run.path / "recipe.json"):
+        engine = read(Engine, recipe_of(run)["engine"], "engine")
     dataset = _few(dataset) if recipe.quick else dataset
     return Plan(recipe, dataset, network, engine, (), learned=learned_of(run, recipe, dataset))
 
@@ -283,12 +283,13 @@ def with_start(plan: Plan) -> Plan:
     return replace(plan, start=start, whole=whole_network(recipe, plan.dataset))
 
 
-def reopen_data(
-    path: Path, recipe: Recipe, fingerprint: str, *, split: dict[str, Any], preprocess: dict[str, Any]
-) -> Dataset:
+def reopen_data(run: RunDirectory, recipe: Recipe) -> Dataset:
     """A run's data as it was divided; another content than then is an error."""
+    path, card = run.path, card_of(run)
+    fingerprint = card.fingerprint
+    split, preprocess = split_of(run), preprocess_of(run)
     try:
-        dataset = open_data(recipe.data, split=split, preprocess=Preprocess.from_json(preprocess))
+        dataset = open_data(recipe.data, split=split, preprocess=preprocess)
     except MissingPath:
         raise MissingPath(
             f"{recipe.data.source}: the data of the run {path} is not there any more; put it back, or link to where "
@@ -301,6 +302,10 @@ def reopen_data(
             recipe.data.source,
             f"the data has changed since the run {path} began (its fingerprint is {dataset.card.fingerprint[:12]}, was "
             f"{fingerprint[:12]}); put the old data back, or start a new run with: convsmith train {path} --out NEW",
+        )
+    if (len(dataset.card.classes), dataset.card.multilabel) != (len(card.classes), card.multilabel):
+        raise BadFile(
+            path / "data.json", f"its card has other classes than {recipe.data.source}, whose data is the same"
         )
     return dataset
 

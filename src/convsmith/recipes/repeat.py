@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
-from convsmith.base.files import read_json, write_json
+from convsmith.base.files import read_json, write_json, writing
 from convsmith.base.processes import part
 from convsmith.recipes.compare import compared, spreads
 from convsmith.recipes.recipe import Recipe, recipe_from_json
 from convsmith.recipes.run import Outcome, resume, train
 from convsmith.runs.claim import claimed
 from convsmith.runs.directory import is_run
-from convsmith.runs.writing import writing
 
 SUMMARY = "summary.json"
 # What a summary calls the number of folds, where the runs are of folds.

@@ -15,6 +15,7 @@ from convsmith.base.processes import command, launch, may_restart, part, restart
 from convsmith.data.loaders import steps_in_epoch
 from convsmith.data.sources.opening import describe
 from convsmith.data.views import price, views_text
+from convsmith.data.workers import LoaderFailed
 from convsmith.recipes.autotune import tune
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.estimate import estimate, is_long
@@ -39,6 +40,7 @@ from convsmith.runs.directory import RunDirectory, create_run, is_run, open_run
 from convsmith.runs.generations import generations, tidy
 from convsmith.runs.lock import TAKEOVER_PATIENCE, hold
 from convsmith.runs.network import network_of
+from convsmith.runs.records import reading, result_of
 from convsmith.runs.subject import make_module
 from convsmith.training.distributed import World
 from convsmith.training.engine import drift, resolve_here, suited, using
@@ -54,6 +56,10 @@ from convsmith.training.together import together
 from convsmith.training.track import check_track, open_tracker
 
 Say = Callable[[str], None]
+# What each row of the log has: a row without it would stop the report.
+LOGGED = (
+    "epoch", "step", "lr", "train_loss", "train_accuracy", "seconds", "images_per_second", "data_wait",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ def made_before(out: Path) -> bool:
     """Whether `out` is the run of this very command of the same job."""
     if launch() is None or not is_run(out):
         return False
-    env = RunDirectory(out).record("env")
+    env = RunDirectory(out).environment()
     return (env.get("launch"), env.get("command")) == (launch(), command())
 
 
@@ -171,7 +177,7 @@ def _resume(run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, 
     course = world.lead(lambda: _course(run, stored))
     if course == "finished":  # on whatever machine
         speak(f"{run.path} is finished; train on with a larger --epochs")
-        return Outcome(run, run.record("result"))
+        return Outcome(run, result_of(run))
     plan = _here(stored, allow_drift, run, speak)
     if course == "new":
         return _go_on(_begin(run, plan, first_model(with_start(plan), [], speak, quiet), world), quiet, say)
@@ -238,7 +244,7 @@ def _go_on(begun: _Begun, quiet: bool, say: Say, restore: bool = False) -> Outco
         skipped = plan.dataset.split["skipped"]
         say(f"left out {len(skipped)} files that cannot be read, first {skipped[0]['file']} (all in split.json)")
     with using(plan.engine), _held(run, job) as beat, world.requests() as request, world.watch():
-        extended = world.lead(lambda: _extend(run, plan.recipe, say))
+        extended = world.lead(lambda: _settle(run, plan.recipe, say))
         if restore:
             _restore(run, state, world, say)
             if extended:
@@ -261,6 +267,10 @@ def _go_on(begun: _Begun, quiet: bool, say: Say, restore: bool = False) -> Outco
             if leads:
                 _write_unfinished(run, plan, "failed")
             raise Exploded(f"{error}. The last good state is in {run.path / 'checkpoints'}") from None
+        except LoaderFailed as error:
+            raise LoaderFailed(
+                f"{error}. The last checkpoint is good; go on with: convsmith train --resume {run.path}"
+            ) from error
         except KeyboardInterrupt:
             progress.close()
             if leads:
@@ -333,12 +343,16 @@ def _restore(run: RunDirectory, state: State, world: World, say: Say) -> None:
         saved = load_checkpoint(run)
         for warning in saved.warnings:
             say(f"warning: {warning}")
-        run.cut_metrics(saved.meta["metrics_length"])
+        with reading(run.path / "checkpoints"):
+            if lost := run.cut_metrics(int(saved.meta["metrics_length"]), saved.step, LOGGED):
+                say(f"warning: {lost}")
+                run.log(lost)
         return saved
 
     found = world.lead(newest, lambda saved: saved.step)
     saved = found if world.part.leads else load_checkpoint(run, found)
-    unpack(state, saved.model, saved.state, saved.meta["state"])
+    with reading(run.path / "checkpoints"):
+        unpack(state, saved.model, saved.state, saved.meta["state"])
 
 
 def _extended(run: RunDirectory, length: Duration | None) -> Recipe:
@@ -349,6 +363,14 @@ def _extended(run: RunDirectory, length: Duration | None) -> Recipe:
     if recipe.length.unit != length.unit or length.amount < recipe.length.amount:
         raise UsageError(f"{run.path} is {recipe.length} long; it can be made longer, not {length}")
     return recipe.edit(length=length)
+
+
+def _settle(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
+    """Write down what the user changes of a run: edited records that are accepted, and a new length."""
+    for name in run.keep_accepted():
+        say(f"{run.path / name}.json was edited; the run goes on by it as it is now")
+        run.log(f"{name}.json was edited, and accepted")
+    return _extend(run, recipe, say)
 
 
 def _extend(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
@@ -372,6 +394,6 @@ def _extend(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
 def _is_finished(run: RunDirectory, plan: Plan) -> bool:
     if run.status().state != "finished" or not run.has("result"):
         return False
-    result, extended = run.record("result"), plan.recipe.length != run_recipe(run.path).length
+    result, extended = result_of(run), plan.recipe.length != run_recipe(run.path).length
     wanted = plan.recipe.length.steps(steps_in_epoch(len(plan.dataset.train), plan.recipe.batch))
     return result["steps"] >= wanted or (result["ended"] == "stopped early" and not extended)

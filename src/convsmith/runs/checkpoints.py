@@ -18,8 +18,9 @@ from torch import Tensor
 from convsmith.base.errors import BadFile, ConvsmithError, UsageError, WrongType
 from convsmith.base.files import write_bytes, write_text
 from convsmith.runs import generations as disk
-from convsmith.runs.directory import FORMAT, RunDirectory
+from convsmith.runs.directory import FORMAT, RunDirectory, is_run
 from convsmith.runs.sealed import seal
+from convsmith.runs.seals import edited, is_accepted
 from convsmith.runs.weights import decode, encode
 
 
@@ -53,10 +54,17 @@ def save_checkpoint(
     Generations of later steps belong to a course that a resume has cut back; they go, except the best one. Raises
     CheckpointError when the disk refuses: the generations before are then untouched.
     """
+    if not is_run(run.path):
+        raise CheckpointError(
+            f"{run.path}: could not save the checkpoint of step {step}: run.json is gone, so the run was deleted or "
+            "moved while it was in use; mend: put it back, then continue with --resume, or start anew"
+        )
     if step < 0 or keep < 1:
         raise UsageError(f"expected step >= 0 and keep >= 1, received step={step} and keep={keep}")
     files = dict(zip(disk.FILES, (encode(model), encode(state)), strict=True))
-    text = _meta_text(step, files, meta)
+    # Hashes from run.json, not of the files as they lie there now: an edit during the run must not be sealed.
+    seals = {name: known[-1] for name, known in run.seals().items()}
+    text = _meta_text(step, files, seals, meta)
     folder = run.path / "checkpoints"
     final, temporary = folder / f"{step:08d}", folder / f".tmp-{step}-{os.getpid()}"
     try:
@@ -93,9 +101,18 @@ def load_checkpoint(run: RunDirectory, which: Literal["last", "best"] | int = "l
         except ValueError as error:
             problems.append(str(error))
             continue
+        _check_records(run, meta)
         used = tuple(f"{problem}; used the checkpoint of step {meta['step']} instead" for problem in problems)
         return Checkpoint(meta["step"], model, state, meta, used)
     raise BadFile(folder, f"holds no intact checkpoint; tried: {'; '.join(problems)}; put a copy back, or start anew")
+
+
+def _check_records(run: RunDirectory, meta: Mapping[str, Any]) -> None:
+    """Refuse a run whose records are others than those that the checkpoint was made with; runs of before say none."""
+    seals, path = run.seals(), run.path / "run.json"
+    for name, sha256 in meta.get("records", {}).items():
+        if sha256 not in seals.get(name, ()) and not is_accepted("run") and not is_accepted(name):
+            raise edited(path, "run", f"the checkpoint of step {meta['step']} was made with another {name}.json")
 
 
 def _numbered(folder: Path, step: int) -> tuple[list[Path], list[str]]:
@@ -140,9 +157,9 @@ def _read_tensors(file: Path, expected: dict[str, Any]) -> dict[str, Tensor]:
     return decode(data)
 
 
-def _meta_text(step: int, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> str:
+def _meta_text(step: int, files: Mapping[str, bytes], seals: Mapping[str, str], meta: Mapping[str, Any]) -> str:
     hashes = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
-    own: dict[str, Any] = {"format": FORMAT, "step": step, "files": hashes}
+    own: dict[str, Any] = {"format": FORMAT, "step": step, "files": hashes, "records": dict(seals)}
     for key in meta.keys() & own.keys():
         if meta[key] != own[key]:
             raise UsageError(

@@ -1,8 +1,8 @@
 """The run directory: one folder that holds all that is known of a training run. No torch here.
 
-`run.json` says the format and which records were written; `<record>.json` are those records; `status.json` is the
-state; `metrics.jsonl` and `log.txt` only grow; `result.json` holds the final metrics; `checkpoints/` is the
-checkpoints'.
+`run.json` says the format, which records were written and their hashes; `<record>.json` are those records;
+`status.json` is the state; `metrics.jsonl` and `log.txt` only grow; `result.json` holds the final metrics;
+`checkpoints/` is the checkpoints'.
 """
 
 import os
@@ -10,7 +10,8 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +19,17 @@ from typing import Any
 
 from convsmith.base.config import plain, read
 from convsmith.base.errors import BadFile, MissingPath, UsageError, WrongType, unknown
-from convsmith.base.files import read_json, sync_folder, write_json
+from convsmith.base.files import read_json, sync_folder, write_json, write_text, writing
 from convsmith.report.text import clean
 from convsmith.runs import metrics
+from convsmith.runs.sealed import SEAL, seal, unseal
+from convsmith.runs.seals import DamagedRecord, digest, edited, is_accepted
 from convsmith.runs.status import State, Status
-from convsmith.runs.writing import writing
 
 FORMAT = 1
 RECORDS = ("recipe", "network", "data", "split", "preprocess", "env")
+# What carries a hash: these, the file that holds theirs, and what is written at the end.
+SEALED = (*RECORDS, "run", "result", "calibration")
 _RESERVED = ("run", "status", "last", "best")
 # Says whose it is: old ones are removed from whatever folder the user put a run in.
 _TEMPORARY = ".tmp-convsmith-"
@@ -53,9 +57,9 @@ def create_run(out: Path | None, name: str, records: Mapping[str, Any], root: Pa
             run.write_record(record, data)
         run.set_status("created")
         (temporary / "checkpoints").mkdir()
-        write_json(
-            temporary / "run.json", {"format": FORMAT, "name": name, "created": time.time(), "records": list(records)}
-        )
+        head = {"format": FORMAT, "name": name, "created": time.time(), "records": list(records)}
+        seals = {record: [digest(run.record(record))] for record in records}
+        write_text(temporary / "run.json", seal(head | {"seals": seals}))
         if inside:
             _move_contents(temporary, path)
         else:
@@ -87,18 +91,30 @@ def open_run(path: str | Path) -> "RunDirectory":
         inner = sorted(p.parent.name for p in path.glob("*/run.json"))
         hint = f"it holds runs, such as {path / inner[-1]}" if inner else "give a folder that `convsmith train` made"
         raise BadFile(path, f"is no run directory: run.json is missing; {hint}")
-    head = _read(path / "run.json")
-    if not isinstance(head, dict) or not isinstance(head.get("format"), int):
-        raise BadFile(path / "run.json", f"expected the field 'format' with the number {FORMAT}, received {head!r:.80}")
+    run = RunDirectory(path)
+    for record in _checked_head(run)["records"]:
+        if record == "env":
+            run.environment()  # warns where it is damaged: the weights do not need it
+        else:
+            run.record(record)
+    return run
+
+
+def _checked_head(run: "RunDirectory") -> dict[str, Any]:
+    path = run.path / "run.json"
+    head = _read(path)
+    if not isinstance(head, dict) or type(head.get("format")) is not int:
+        raise BadFile(path, f"expected the field 'format' with the number {FORMAT}, received {head!r:.80}")
     if head["format"] != FORMAT:
         mend = (
             "update Convsmith" if head["format"] > FORMAT else "use the version of Convsmith that wrote it (env.json)"
         )
-        raise BadFile(path, f"is a run of format {head['format']}, this Convsmith reads format {FORMAT}; {mend}")
-    run = RunDirectory(path)
-    for record in head.get("records", ()):
-        run.record(record)
-    return run
+        raise BadFile(run.path, f"is a run of format {head['format']}, this Convsmith reads format {FORMAT}; {mend}")
+    head = run.record("run")
+    records = head.setdefault("records", [])
+    if not isinstance(records, list) or not all(record in RECORDS for record in records):
+        raise BadFile(path, f"expected 'records' with names among {', '.join(RECORDS)}, received {records!r:.80}")
+    return head
 
 
 def is_run(path: str | Path) -> bool:
@@ -117,8 +133,39 @@ class RunDirectory:
         return (self.path / f"{name}.json").is_file()
 
     def record(self, name: str) -> Any:
-        """The JSON data of `<name>.json`; BadFile where it is missing or damaged."""
-        return _read(self.path / f"{name}.json")
+        """The JSON data of `<name>.json`; BadFile where it is missing or damaged, EditedRecord where it was edited."""
+        path = self.path / f"{name}.json"
+        data = _read(path)
+        if name not in RECORDS:
+            return _unsealed(path, name, data, needed=name in ("result", "calibration") and bool(self.seals()))
+        known = self.seals().get(name)
+        if known is not None and digest(data) not in known and not is_accepted(name):
+            raise edited(path, name, "its SHA-256 is not the one in run.json")
+        return data
+
+    def environment(self) -> dict[str, Any]:
+        """The record `env`, which nothing but the report needs; empty, with a warning, where it is damaged."""
+        try:
+            found = self.record("env")
+            if isinstance(found, dict):
+                return found
+            problem = f"{self.path / 'env.json'}: expected an object, received {found!r:.40}"
+        except BadFile as error:
+            problem = str(error)
+        told = DamagedRecord(f"{problem} (goes on without it: it tells only what the run was made on)")
+        warnings.warn(told, stacklevel=2)
+        return {}
+
+    def seals(self) -> dict[str, list[str]]:
+        """The hashes that each record may have, the newest last; empty for a run of a version without them."""
+        path = self.path / "run.json"
+        if not path.is_file():
+            return {}
+        head = self.record("run")
+        seals = head.get("seals", {}) if isinstance(head, dict) else {}
+        if not isinstance(seals, dict) or not all(isinstance(known, list) for known in seals.values()):
+            raise BadFile(path, f"expected 'seals' with a list of hashes for each record, received {seals!r:.60}")
+        return seals
 
     def write_record(self, name: str, data: Any) -> None:
         """Write `<name>.json` whole or not at all."""
@@ -130,9 +177,30 @@ class RunDirectory:
         path = self.path / f"{name}.json"
         with writing(path):
             try:
-                write_json(path, data)
+                if name in RECORDS:
+                    self._reseal(name, data)
+                    write_json(path, data)
+                else:
+                    write_text(path, seal(data))
             except (TypeError, ValueError) as error:
+                if isinstance(error, BadFile):
+                    raise
                 raise WrongType(f"record {name}: expected data that JSON can hold ({error})") from None
+
+    def keep_accepted(self) -> list[str]:
+        """Seal the edited records that the user has accepted as they are now; gives their names."""
+        found = [name for name in RECORDS if name in self.seals() and is_accepted(name) and self.has(name)]
+        return [name for name in found if self._reseal(name, self.record(name))]
+
+    def _reseal(self, name: str, data: Any) -> bool:
+        """Add a hash to those of a record, before it is written: a crash in between leaves the old one valid."""
+        seals, new = self.seals(), digest(data)
+        if name not in seals or new in seals[name]:
+            return False
+        seals[name] = [*seals[name], new]
+        with writing(self.path / "run.json"):
+            write_text(self.path / "run.json", seal(self.record("run") | {"seals": seals}))
+        return True
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows written so far, the oldest first; a last line that a crash cut is left out."""
@@ -146,9 +214,9 @@ class RunDirectory:
         """The bytes of all complete rows: what a checkpoint keeps for `cut_metrics`."""
         return metrics.complete_length(self.path / "metrics.jsonl")
 
-    def cut_metrics(self, length: int) -> None:
-        """Drop the rows written after a checkpoint that kept `length`; BadFile where rows before it are lost."""
-        metrics.cut_rows(self.path / "metrics.jsonl", length)
+    def cut_metrics(self, length: int, step: int, needed: Sequence[str] = ()) -> str:
+        """Drop the rows written after a checkpoint of `step` that kept `length`; says what was lost before it."""
+        return metrics.cut_rows(self.path / "metrics.jsonl", length, step, needed)
 
     def log(self, text: str) -> None:
         """Append lines to `log.txt`, each with the time in UTC."""
@@ -157,15 +225,33 @@ class RunDirectory:
         with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(f"{stamp} {clean(line)}\n" for line in text.splitlines() or [""])
 
-    def status(self) -> Status:
-        """The state as last written; see `effective_state` for a run whose process was killed."""
+    def status(self, quiet: bool = False) -> Status:
+        """The state as last written; see `effective_state` for a run whose process was killed.
+
+        A file that is damaged (which is said, but for `quiet`) or missing is made up for: it holds nothing but state
+        and progress.
+        """
         path = self.path / "status.json"
         if not path.exists():
-            return Status("stopped", message="status.json is missing")
+            return self._status_without("status.json is missing")
         try:
             return read(Status, _read(path), "status")
-        except UsageError as error:
-            raise BadFile(path, f"{error}; mend: delete the file, it holds only state and progress") from None
+        except (UsageError, BadFile) as error:
+            problem = error.problem if isinstance(error, BadFile) else error
+            if not quiet:
+                warnings.warn(
+                    DamagedRecord(f"{path}: {problem} (state and progress are taken from the other files)"),
+                    stacklevel=2,
+                )
+            return self._status_without("status.json was damaged")
+
+    def _status_without(self, why: str) -> Status:
+        try:
+            step = _read(self.path / "last.json")["step"]
+        except (BadFile, KeyError, TypeError):
+            step = 0
+        done = self.has("result")
+        return Status("finished" if done else "stopped", step=step if type(step) is int else 0, message=why)
 
     def set_status(self, state: State, **fields: Any) -> Status:
         """Write the state and the given fields of `Status`; the other fields stay."""
@@ -223,6 +309,18 @@ def _move_contents(source: Path, target: Path) -> None:
             (target / name).unlink(missing_ok=True)
         (target / "checkpoints").rmdir()
         raise
+
+
+def _unsealed(path: Path, name: str, data: Any, needed: bool) -> Any:
+    """What was written later than the first records carries its own hash; runs of before have none in theirs."""
+    if not needed and not (isinstance(data, dict) and SEAL in data):
+        return data
+    if is_accepted(name):
+        return {key: value for key, value in data.items() if key != SEAL} if isinstance(data, dict) else data
+    try:
+        return unseal(path.read_bytes())
+    except ValueError as error:
+        raise edited(path, name, str(error)) from None
 
 
 def _read(path: Path) -> Any:

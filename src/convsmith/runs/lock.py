@@ -58,10 +58,7 @@ class Holder:
 
     def _mine(self) -> bool:
         mine = self._status
-        try:
-            now = self.run.status()
-        except BadFile:
-            return True  # damaged from outside; the next write mends it
+        now = self.run.status(quiet=True)  # where it was damaged from outside, the next write mends it
         return now.pid is None or (now.pid, now.host, now.process_start) == (mine.pid, mine.host, mine.process_start)
 
     def _write(self, state: State, message: str = "") -> None:

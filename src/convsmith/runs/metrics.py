@@ -1,35 +1,42 @@
 """The numbers of a run as it goes: `metrics.jsonl`, one JSON object a line, appended to or cut back. No torch here."""
 
 import json
+import math
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import BadFile, WrongType
-from convsmith.runs.writing import writing
+from convsmith.base.files import write_bytes, writing
+from convsmith.runs.seals import DamagedRecord
 
 _BLOCK = 1 << 16
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows, the oldest first; a last line that a crash cut is left out, none where there is no file."""
+    """The rows, the oldest first; a last line that a crash cut is left out, none where there is no file.
+
+    Lines that are no rows are left out with a warning.
+    """
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise BadFile(path, f"could not be read ({error.strerror or error})") from error
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, 1):
-        row = parse_row(line)
-        if row is not None:
-            rows.append(row)
-        elif number < len(lines):
-            raise BadFile(
-                path, f"line {number}: expected a JSON object, received {line[:60]!r}; mend or delete the line"
-            )
-    return rows
+    rows = [parse_row(line) for line in lines]
+    bad = [number for number, row in enumerate(rows[:-1], 1) if row is None]
+    if bad:
+        warnings.warn(
+            DamagedRecord(
+                f"{path}: line {bad[0]}: expected a JSON object, received {lines[bad[0] - 1][:60]!r}; left out "
+                f"{len(bad)} of {len(lines)} lines"
+            ),
+            stacklevel=2,
+        )
+    return [row for row in rows if row is not None]
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
@@ -45,19 +52,34 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def cut_rows(path: Path, length: int) -> None:
-    """Drop what follows the first `length` bytes, which must be whole rows."""
+def cut_rows(path: Path, length: int, step: int, needed: Sequence[str] = ()) -> str:
+    """Drop what follows the first `length` bytes, the rows up to `step`; says what is missing of them.
+
+    Where these are not whole rows, the log was changed: what stays are the readable rows up to `step` that have the
+    keys `needed`.
+    """
     size = complete_length(path)
-    if size < length or (length > 0 and not _ends_row(path, length)):
-        raise BadFile(
-            path,
-            f"expected at least {length} bytes that end with a row, as when the checkpoint was written; received "
-            f"{size}: rows were lost or changed; put the file back, or start anew from the weights with --from",
-        )
-    if path.exists():
-        with writing(path), open(path, "r+b") as file:
-            file.truncate(length)
-            os.fsync(file.fileno())
+    if size >= length and (length == 0 or _ends_row(path, length)):
+        if path.exists():
+            with writing(path), open(path, "r+b") as file:
+                file.truncate(length)
+                os.fsync(file.fileno())
+        return ""
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    kept = [line for line in lines if _step(line, needed) <= step]
+    with writing(path):
+        write_bytes(path, b"".join(line + b"\n" for line in kept))
+    return (
+        f"{path}: expected {length} bytes of rows up to step {step}, received {size}: rows were lost or changed; the "
+        f"log goes on after the {len(kept)} that can be read (the weights are not concerned)"
+    )
+
+
+def _step(line: bytes, needed: Sequence[str]) -> float:
+    """The step of a row, infinite where it has none or lacks a key."""
+    row = parse_row(line) or {}
+    step = row.get("step")
+    return step if type(step) is int and row.keys() >= set(needed) else math.inf
 
 
 def complete_length(path: Path) -> int:

@@ -4,26 +4,26 @@ import hashlib
 import json
 from typing import Any
 
-_SEAL = "sha256"
+SEAL = "sha256"
 
 
 def seal(data: dict[str, Any]) -> str:
     """The text of `data` with its hash; TypeError or ValueError for what JSON cannot hold, NaN included."""
-    if _SEAL in data:
-        raise ValueError(f"the key {_SEAL!r} is kept for the hash")
+    if SEAL in data:
+        raise ValueError(f"the key {SEAL!r} is kept for the hash")
     # Through text once, so that tuples and keys that are numbers are hashed as they will be read.
     plain = json.loads(_render(data))
-    return _render(plain | {_SEAL: _digest(plain)})
+    return _render(plain | {SEAL: _digest(plain)})
 
 
 def unseal(text: str | bytes) -> dict[str, Any]:
     """The data of `seal`; ValueError says in what way the text is not as it was written."""
     try:
         data = json.loads(text)
-        if not isinstance(data, dict) or _SEAL not in data:
-            raise ValueError(f"expected a JSON object with the key {_SEAL!r}")
-        plain = {key: value for key, value in data.items() if key != _SEAL}
-        intact = data[_SEAL] == _digest(plain) and _render(data).encode() == (
+        if not isinstance(data, dict) or SEAL not in data:
+            raise ValueError(f"expected a JSON object with the key {SEAL!r}")
+        plain = {key: value for key, value in data.items() if key != SEAL}
+        intact = data[SEAL] == _digest(plain) and _render(data).encode() == (
             text if isinstance(text, bytes) else text.encode()
         )
     except RecursionError:

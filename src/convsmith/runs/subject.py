@@ -24,6 +24,7 @@ from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory, is_run, open_run
 from convsmith.runs.fit import check_fit
 from convsmith.runs.network import network_of
+from convsmith.runs.records import card_of, preprocess_of, reading, recipe_of
 from convsmith.runs.trained import is_bundle
 from convsmith.runs.weights import load_bundle
 
@@ -93,11 +94,16 @@ def open_subject(
 
 
 def _of_run(run: RunDirectory, checkpoint: Literal["selected", "last", "best"], edited: bool) -> Subject:
-    recipe = run.record("recipe")
-    saved = load_checkpoint(run, recipe["recipe"]["select"] if checkpoint == "selected" else checkpoint)
+    recipe = recipe_of(run)
+    chosen = recipe["recipe"].get("select") if checkpoint == "selected" else checkpoint
+    if chosen not in ("last", "best"):
+        raise BadFile(
+            run.path / "recipe.json", f"expected the key recipe.select with last or best, received {chosen!r}"
+        )
+    saved = load_checkpoint(run, chosen)
     network = network_of(run)
     temperature, notes = stored_temperature(run, saved.step, edited)
-    preprocess, card = Preprocess.from_json(run.record("preprocess")), Card.from_json(run.record("data")["card"])
+    preprocess, card = preprocess_of(run), card_of(run)
     try:
         check_fit(network, preprocess, card)
     except UsageError as error:
@@ -110,7 +116,7 @@ def _of_run(run: RunDirectory, checkpoint: Literal["selected", "last", "best"], 
         preprocess=preprocess,
         card=card,
         step=saved.step,
-        channels_last=bool(recipe["engine"]["channels_last"]),
+        channels_last=bool(recipe["engine"].get("channels_last")),
         warnings=(*saved.warnings, *notes),
         temperature=temperature,
     )
@@ -171,4 +177,5 @@ def make_module(network: Network | Foreign, seed: int) -> nn.Module:
 
 def data_options_of(run: RunDirectory) -> DataOptions:
     """The data options that a run was made with."""
-    return read(DataOptions, run.record("recipe")["recipe"]["data"], str(run.path / "recipe.json"))
+    with reading(run.path / "recipe.json"):
+        return read(DataOptions, recipe_of(run)["recipe"]["data"], "recipe.data")

@@ -12,10 +12,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError, WrongType
-from convsmith.base.files import write_bytes
+from convsmith.base.files import write_bytes, writing
 from convsmith.runs.sealed import seal
 from convsmith.runs.trained import BUNDLE_FORMAT, BUNDLE_KEY, LONGEST_HEADER, MOST_TENSORS, unsealed
-from convsmith.runs.writing import writing
 
 
 def encode(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""Ctrl-C (or SIGTERM) once asks a loop to finish its step; twice ends it at once."""
+"""Ctrl-C, SIGTERM or the end of the terminal once asks a loop to finish its step; twice ends it at once."""
 
 import contextlib
 import os
@@ -6,6 +6,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+HANGUP = getattr(signal, "SIGHUP", None)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -19,24 +22,42 @@ class Request:
         self.made, self.silent = False, silent
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.made:
+        # A terminal that closes sends SIGHUP twice and more: from the shell, and from the system.
+        if self.made and number != HANGUP:
             raise KeyboardInterrupt
-        self.made = True
-        if self.silent:
-            return
-        # Not by sys.stderr: the loop may be in the middle of a line there, and a stream cannot be entered twice.
-        with contextlib.suppress(OSError):
-            os.write(2, b"\nstopping after this step; once more stops at once, without a checkpoint\n")
+        first, self.made = not self.made, True
+        if number == HANGUP:
+            _leave_terminal()
+        if first and not self.silent:
+            # Not by sys.stderr: the loop may be in the middle of a line there, and a stream cannot be entered twice.
+            with contextlib.suppress(OSError):
+                os.write(2, b"\nstopping after this step; once more stops at once, without a checkpoint\n")
+
+
+def _leave_terminal() -> None:
+    """Write to nowhere what would go to a terminal that has closed: each line would be an error of its own."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 @contextlib.contextmanager
 def stop_requests(silent: bool = False) -> Iterator[Request]:
-    """Catch the first SIGINT or SIGTERM as a request, in the main thread (elsewhere signals cannot be caught)."""
+    """Catch the first signal as a request, in the main thread (elsewhere signals cannot be caught).
+
+    SIGINT is heard even where the shell that started this had it ignored, as scripts do for what they put into the
+    background: whoever sends it means it. SIGHUP stays ignored where it is: that is what nohup is for.
+    """
     request = Request(silent)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in SIGNALS if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, request._handle) for number in heard}
     try:
         yield request
     finally:

@@ -1,0 +1,238 @@
+"""Worker processes of the streaming loader, watched: one that dies or hangs is an error that names it and its file.
+
+Images lie in memory that all processes share, and only a word about each batch goes through a pipe. So a worker that
+stops in the middle leaves nothing half sent, and the size of /dev/shm plays no part.
+"""
+
+import mmap
+import os
+import re
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from convsmith.base.errors import BadFile, ConvsmithError
+from convsmith.data.decoding import decode_stack
+from convsmith.data.examples import Examples
+from convsmith.data.preprocess import Preprocess, final_size
+from convsmith.data.slots import Slots
+
+# How often the workers are looked at while nothing comes.
+LOOK_SECONDS = 1.0
+# Batches that each worker has ahead.
+AHEAD = 2
+# What a worker notes: the image that it decodes, and how many it has decoded.
+IMAGE, COUNT = range(2)
+
+
+class LoaderFailed(ConvsmithError, RuntimeError):
+    """A worker process of the loader died, hangs or could not be started."""
+
+
+class _Decoding(Dataset[Any]):
+    """Batches of indices into shared memory; runs in the workers. Says what went wrong, or nothing."""
+
+    def __init__(
+        self, examples: Examples, preprocess: Preprocess, margin: bool, cache: Slots | None, largest: int,
+        workers: int,
+    ):  # fmt: skip
+        self.examples, self._record, self._margin, self._cache = examples, preprocess, margin, cache
+        shape = (largest, preprocess.channels, *final_size(preprocess, margin))
+        # One more than can be on their way: the one that is being used.
+        count = AHEAD * workers + 1
+        # Anonymous: forked workers inherit it, and no limit of /dev/shm holds for it.
+        images, notes = mmap.mmap(-1, count * max(1, int(np.prod(shape)))), mmap.mmap(-1, workers * 2 * 8)
+        self.slots = np.frombuffer(images, np.uint8).reshape(count, *shape)
+        self.notes = np.frombuffer(notes, np.int64).reshape(workers, 2)
+        self.notes[:, IMAGE] = -1
+
+    def __getitem__(self, task: tuple[int, list[int]]) -> BadFile | str | None:
+        (number, indices), info = task, get_worker_info()
+        note = self.notes[info.id if info else 0]
+        try:
+            for place, index in enumerate(indices):
+                note[IMAGE] = index
+                found = decode_stack(self.examples, [index], self._record, 1, self._margin, self._cache)
+                self.slots[number % len(self.slots), place] = found[0]
+                note[COUNT] += 1
+        except BadFile as error:
+            return error
+        except Exception:  # the loader would send it with its own words around it
+            return traceback.format_exc()
+        note[IMAGE] = -1
+        return None
+
+
+def decode_in_workers(
+    examples: Examples, preprocess: Preprocess, margin: bool, cache: Slots | None, batches: Sequence[list[int]],
+    *, workers: int, timeout: float, pinned: bool,
+) -> Iterator[Tensor]:  # fmt: skip
+    """The images of each batch of indices, uint8 (N, C, H, W), decoded by `workers` processes.
+
+    Raises LoaderFailed where a worker dies, or has decoded no image for `timeout` seconds while it is waited for.
+    """
+    if not batches:
+        return
+    workers, before = min(workers, len(batches)), active_children()
+    processes: list[BaseProcess] = []
+    try:
+        try:
+            decoding = _Decoding(examples, preprocess, margin, cache, max(map(len, batches)), workers)
+            with _signals_kept():
+                answers = iter(_loader(decoding, batches, workers))
+        except OSError as error:
+            _forget(error)
+            raise LoaderFailed(
+                f"data.workers: {workers} loader processes could not be started ({error.strerror or error}); mend with "
+                "a smaller --workers, or with more open files and memory for a process (ulimit -n, ulimit -v)"
+            ) from None
+        finally:
+            new = [process for process in active_children() if process not in before]
+            # In the order of their start, which their names count: `Process-12`.
+            processes += sorted(new, key=lambda process: int(re.sub(r"\D", "", process.name)))
+        for number, batch in enumerate(batches):
+            problem = _await(answers, decoding, processes, number, timeout)
+            if isinstance(problem, BadFile):
+                raise problem
+            if problem is not None:
+                raise RuntimeError(f"loader worker {number % workers} failed:\n{problem}")
+            images = torch.from_numpy(decoding.slots[number % len(decoding.slots), : len(batch)])
+            yield images.pin_memory() if pinned else images.clone()
+    finally:
+        # At once and by force: one that is stopped would neither end by itself nor by SIGTERM.
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join(5)
+
+
+def _loader(decoding: _Decoding, batches: Sequence[list[int]], workers: int) -> DataLoader[Any]:
+    return DataLoader(
+        decoding,
+        batch_size=None,
+        sampler=list(enumerate(batches)),  # pyright: ignore[reportArgumentType] - any sequence will do
+        num_workers=workers,
+        prefetch_factor=AHEAD,
+        timeout=LOOK_SECONDS,
+        multiprocessing_context="fork",
+        collate_fn=_as_it_is,
+        worker_init_fn=partial(_begin_worker, os.getpid()),
+        # Without one of its own it would draw from, and so move, the generator of the whole process.
+        generator=torch.Generator(),
+    )
+
+
+def _as_it_is(answer: Any) -> Any:
+    return answer
+
+
+def _await(
+    answers: Iterator[Any], decoding: _Decoding, processes: Sequence[BaseProcess], number: int, timeout: float
+) -> BadFile | str | None:
+    """What the workers say of batch `number`."""
+    awaited = number % len(decoding.notes)  # the loader deals batches out in turn
+    seen, since = int(decoding.notes[awaited, COUNT]), time.monotonic()
+    while True:
+        try:
+            return next(answers)
+        except (RuntimeError, OSError, EOFError) as error:
+            # Nothing has come for a while, or a worker is gone: the loader has no classes of its own for them.
+            for worker, process in enumerate(processes):
+                if process.exitcode is not None:
+                    raise LoaderFailed(f"{_named(worker, process)} {_ended(process)}{_at(decoding, worker)}") from error
+            now = int(decoding.notes[awaited, COUNT])
+            if now != seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since >= timeout:
+                raise LoaderFailed(_hangs(decoding, processes, awaited, timeout)) from error
+
+
+def _ended(process: BaseProcess) -> str:
+    code = process.exitcode or 0
+    if code >= 0:
+        return f"ended with exit status {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    why = " (for lack of memory? a smaller --workers or --batch takes less)" if code == -signal.SIGKILL else ""
+    return f"was killed by {names.get(-code, f'signal {-code}')}{why}"
+
+
+def _hangs(decoding: _Decoding, processes: Sequence[BaseProcess], awaited: int, timeout: float) -> str:
+    """Of a worker that is stopped others may have to wait too: it is the one to name."""
+    stopped = [worker for worker, process in enumerate(processes) if _is_stopped(process.pid)]
+    worker = stopped[0] if stopped else awaited
+    why = "is stopped (SIGSTOP) and" if stopped else "hangs: it"
+    return (
+        f"{_named(worker, processes[worker])} {why} has decoded nothing for {timeout:g} s (--data.timeout)"
+        f"{_at(decoding, worker)}; a slow disk may need a larger one"
+    )
+
+
+def _named(worker: int, process: BaseProcess) -> str:
+    return f"loader worker {worker} (process {process.pid})"
+
+
+def _at(decoding: _Decoding, worker: int) -> str:
+    """The file that a worker was at, as far as it has said so."""
+    index = int(decoding.notes[worker, IMAGE])
+    return f" at {decoding.examples.name(index)}" if index >= 0 else ""
+
+
+def _is_stopped(pid: int | None) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("T", "t")
+    except OSError:
+        return False
+
+
+def _forget(error: OSError) -> None:
+    """Remove what the error has stopped half way: torch's loader, half made, complains of it when it goes."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = hook
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep what is done at the death of a child: torch's way is an exception in the middle of whatever is running."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def _begin_worker(parent: int, worker: int) -> None:
+    """Leave signals to the parent, and end with it.
+
+    Batch systems send SIGTERM to a whole group, terminals SIGINT and SIGHUP: a worker that dies of it would fail the
+    run that is being saved.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """torch watches for whoever is the parent when a worker begins: that may be another if it was killed just then."""
+    while os.getppid() == parent:
+        time.sleep(2)
+    os._exit(1)

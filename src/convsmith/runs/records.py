@@ -1,0 +1,118 @@
+"""The records of a run as what they mean: read through their types, with errors that name file and key. No torch."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from convsmith.base.errors import BadFile, UsageError
+from convsmith.data.card import Card
+from convsmith.data.preprocess import Preprocess
+from convsmith.runs.directory import RunDirectory
+
+KINDS = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+# What a split record is made of; the rest of it is for people.
+SPLIT = {"counts": dict, "parts": dict, "skipped": list}
+SKIPPED = {"split": str, "index": int, "file": str, "problem": str}
+RESULT = {"ended": str, "epochs": int, "steps": int, "seconds": float, "metrics": dict}
+
+
+def fields_of(run: RunDirectory, name: str, needed: Mapping[str, type]) -> dict[str, Any]:
+    """The record `name`, an object with the keys `needed` of these kinds; BadFile names the key at fault."""
+    return checked(run.path / f"{name}.json", run.record(name), needed)
+
+
+def checked(path: Path, data: Any, needed: Mapping[str, type], where: str = "") -> dict[str, Any]:
+    """`data` of the file at `path`, an object with the keys `needed`; `where` says in which part of it."""
+    if not isinstance(data, dict):
+        raise BadFile(
+            path, f"expected {where or 'a JSON'}{' to be an' if where else ''} object, received {_shown(data)}"
+        )
+    for key, kind in needed.items():
+        value = data.get(key)
+        right = type(value) in (int, float) if kind is float else type(value) is kind
+        if not right:
+            received = _shown(value) if key in data else "none"
+            raise BadFile(path, f"expected the key {_key(where, key)} with {KINDS[kind]}, received {received}")
+    return data
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while the content of the file at `path` is made sense of into BadFile."""
+    try:
+        yield
+    except BadFile:
+        raise
+    except UsageError as error:
+        raise BadFile(path, str(error).removeprefix(f"{path}: ")) from None
+    except KeyError as error:
+        raise BadFile(path, f"the key {error} is missing") from None
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise BadFile(path, f"a value has the wrong type ({error})") from None
+
+
+def recipe_of(run: RunDirectory) -> dict[str, Any]:
+    """The record `recipe`: the recipe's own fields, the engine's, and what else was resolved."""
+    return fields_of(run, "recipe", {"recipe": dict, "engine": dict})
+
+
+def preprocess_of(run: RunDirectory) -> Preprocess:
+    """How the run sees images."""
+    with reading(run.path / "preprocess.json"):
+        return Preprocess.from_json(run.record("preprocess"))
+
+
+def card_of(run: RunDirectory) -> Card:
+    """The card of the data that the run was made with."""
+    with reading(run.path / "data.json"):
+        return Card.from_json(fields_of(run, "data", {"card": dict})["card"])
+
+
+def result_of(run: RunDirectory) -> dict[str, Any]:
+    """The record `result` of a run that has ended."""
+    return fields_of(run, "result", RESULT)
+
+
+def split_of(run: RunDirectory) -> dict[str, Any]:
+    """The record `split`, whose indices are within the counts that it states."""
+    path, record = run.path / "split.json", fields_of(run, "split", SPLIT)
+    checked(path, record["counts"], dict.fromkeys(record["counts"], int), "counts")
+    for number, skipped in enumerate(record["skipped"]):
+        checked(path, skipped, SKIPPED, f"skipped[{number}]")
+    for name, part in record["parts"].items():
+        if part is not None:
+            _check_part(path, f"parts.{name}", part, record["counts"])
+    return record
+
+
+def _check_part(path: Path, where: str, part: Any, counts: Mapping[str, int]) -> None:
+    checked(path, part, {"from": str}, where)
+    names = part["from"].split("+")
+    if not all(name in counts for name in names):
+        raise BadFile(path, f"expected the key {where}.from with one of {', '.join(counts)}, received {part['from']!r}")
+    indices, total = part.get("indices"), sum(counts[name] for name in names)
+    if indices == "all":
+        return
+    if not isinstance(indices, list):
+        raise BadFile(path, f'expected the key {where}.indices with a list or "all", received {_shown(indices)}')
+    wrong = [i for i in indices if type(i) is not int or not 0 <= i < total]
+    if wrong:
+        raise BadFile(path, f"expected the key {where}.indices from 0 to {total - 1}, received {_shown(wrong[0])}")
+
+
+def _key(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else repr(key)
+
+
+def _shown(value: Any) -> str:
+    """A value as JSON has it, cut short."""
+    return f"{json.dumps(value):.40}"
