@@ -14,7 +14,7 @@ from convsmith.base.errors import BadFile
 
 @contextmanager
 def writing(path: Path) -> Generator[None]:
-    """Turn what the system says while `path` is written into BadFile, which names it."""
+    """Turn an OSError while `path` is written into BadFile, which names the path."""
     try:
         yield
     except OSError as error:
@@ -22,12 +22,12 @@ def writing(path: Path) -> Generator[None]:
 
 
 def missing_folder(path: Path) -> Path | None:
-    """The outermost of the folders around `path` that is not there."""
+    """The outermost folder on the way to `path` that does not exist."""
     return next((folder for folder in reversed(path.absolute().parents) if not folder.exists()), None)
 
 
 def _mend(path: Path, error: OSError) -> str:
-    """What the user can do about an error while the file at `path` was written."""
+    """The mend for an error while `path` was written, for the end of a message."""
     if error.errno == errno.ENOENT and (gone := missing_folder(path)) is not None:
         return f"there is no folder {gone} (any more): make it, or put back what was deleted or moved"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -38,7 +38,7 @@ def _mend(path: Path, error: OSError) -> str:
 
 
 def write_files(files: Mapping[Path, bytes]) -> None:
-    """Write files that belong together, all of them or none; folders that are not there are made. Raises BadFile."""
+    """Write files that belong together, all of them or none. Missing folders are made. Raises BadFile."""
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
     made: list[Path] = []
     try:
@@ -64,13 +64,13 @@ def write_files(files: Mapping[Path, bytes]) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those that it lies in, where they are not there; BadFile where that cannot be."""
+    """Make a folder and its missing parents. Raises BadFile."""
     with writing(folder):
         _make_folder(folder)
 
 
 def _make_folder(folder: Path) -> list[Path]:
-    """The folders that were made, the outermost first."""
+    """Make the missing folders; gives them, the outermost first."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing[::-1]
@@ -106,7 +106,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def json_bytes(data: Any) -> bytes:
-    """What `write_json` writes."""
+    """The text that `write_json` writes."""
     return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode()
 
 
@@ -138,7 +138,7 @@ def sha256(path: Path) -> str:
 
 
 def offline() -> bool:
-    """Whether `CONVSMITH_OFFLINE` forbids downloads: any value but 0 does."""
+    """Whether `CONVSMITH_OFFLINE` forbids downloads: any value but 0 and the empty one does."""
     return os.environ.get("CONVSMITH_OFFLINE", "") not in ("", "0")
 
 

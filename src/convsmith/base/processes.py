@@ -94,7 +94,7 @@ def _number(name: str, default: int) -> int:
 
 
 def check_script_may_be_imported() -> None:
-    """Refuse processes that would import the user's script, and so run all of it again: UsageError with the mend.
+    """Raise UsageError, with the mend, if new processes would import the user's script and so run it again.
 
     That is how processes start everywhere but where they are forked: on macOS, on Windows, and where a script asks
     for it (`set_start_method("spawn")`).

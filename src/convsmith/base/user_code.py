@@ -1,7 +1,7 @@
 """Functions of a user's own Python file, named `file.py:function`, and the consent without which none is run.
 
-The text of a command or of a Python call is the user's; the text of a file is not. A file is run where the user named
-it in this process (`give`), by its content: whatever else names it must mean the very bytes that were given.
+A command or a Python call is the user's word; a record or a recipe's file is not. A Python file is run only if the user
+named it in this process (`give`). Consent is for its content: a record that names it must state the same SHA-256.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _INSTALLED = re.compile(r"/lib(64)?/python3[.\d]*/|/(site|dist)-packages/")
 
 @dataclass(frozen=True)
 class _Given:
-    """What the user gave in this process: files by SHA-256 and function, and the command that a refusal repeats."""
+    """The consent of this process: paths by SHA-256 and function, and the command that a refusal repeats."""
 
     files: dict[tuple[str, str], Path]
     command: str | None = None
@@ -37,7 +37,7 @@ _given = _Given({})
 
 
 def split_source(text: str) -> tuple[Path, str] | None:
-    """The file and the function that `file.py:function` names; None where it does not name any."""
+    """The path and the function in `file.py:function`; None for other texts."""
     file, colon, function = text.rpartition(":")
     return (Path(file), function) if colon and file.endswith(".py") else None
 
@@ -48,15 +48,15 @@ def is_fingerprint(value: object) -> bool:
 
 
 def is_installed(path: Path) -> bool:
-    """Whether a file belongs to Python or to a package: what its functions do, they do with anyone's arguments."""
+    """Whether a file belongs to Python or to an installed package, whose functions a record must not call."""
     resolved, paths = path.resolve(), sysconfig.get_paths()
     places = [Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    places.append(Path(__file__).parents[1])  # ours, where it is installed by a link
+    places.append(Path(__file__).parents[1])  # Convsmith itself, which may be installed in editable mode
     return bool(_INSTALLED.search(str(resolved))) or any(resolved.is_relative_to(place.resolve()) for place in places)
 
 
 def give(text: str) -> None:
-    """The user names `file.py:function`: its content, as it is now, may be run. Other text gives nothing."""
+    """Record the user's consent to `file.py:function` with the file's content of now. Other texts do nothing."""
     own = split_source(text)
     if own is not None and own[0].is_file():
         path, function = own
@@ -65,7 +65,7 @@ def give(text: str) -> None:
 
 @contextmanager
 def command(words: list[str]) -> Generator[None]:
-    """Within it what is given counts for this command alone, which a refusal says how to type again."""
+    """Within it consent counts for this command alone, and a refusal repeats the command with `--trust-code`."""
     global _given
     before, _given = _given, _Given(dict(_given.files), shlex.join(["convsmith", *words]))
     try:
@@ -75,9 +75,10 @@ def command(words: list[str]) -> Generator[None]:
 
 
 def located(source: str, stated: object, what: str) -> tuple[Path, str]:
-    """The file, with its function, that a record means: the one that the user gave, wherever it lies.
+    """The path and the function that a record means: those of the file that the user gave, wherever it is.
 
-    `stated` is the record's SHA-256. Raises NotTrusted where the user gave no such file; `what` is what it is to make.
+    `stated` is the record's SHA-256; `what` is the object that the function makes, for errors. Raises NotTrusted if the
+    user gave no file with this SHA-256, MissingPath or BadFile if the record's file is gone or has changed.
     """
     own = split_source(source)
     if own is None or not own[1].isidentifier():
@@ -107,9 +108,9 @@ def located(source: str, stated: object, what: str) -> tuple[Path, str]:
 
 
 def function_of(path: Path, name: str, what: str) -> Callable[..., Any]:
-    """The function called `name` of a file, which is run for it; `what` says what it is to make, for errors.
+    """The function `name` of a Python file, which is run; `what` is the object that the function makes, for errors.
 
-    Raises NotTrusted, before anything of it is run, where the user has not given the file in this process.
+    Raises NotTrusted, before any of it is run, if the user has not given the file in this process.
     """
     if not path.exists():
         raise MissingPath(f"{path}: no such file; {what} of your own is given as file.py:function")
@@ -125,7 +126,7 @@ def function_of(path: Path, name: str, what: str) -> Callable[..., Any]:
     sys.modules[spec.name] = module  # dataclasses look there for the names in their annotations
     sys.path.insert(0, str(path.resolve().parent))
     try:
-        # The very bytes whose hash was given: the loader would read again, and take a compiled file beside it.
+        # Run the bytes whose hash was compared: the import system would read the file again, or a .pyc beside it.
         exec(compile(source, str(path), "exec"), vars(module))
     except Exception as error:
         raise BadFile(path, f"could not be run: {type(error).__name__}: {error}") from error
@@ -138,7 +139,7 @@ def function_of(path: Path, name: str, what: str) -> Callable[..., Any]:
 
 
 def taken(function: Callable[..., Any], values: dict[str, Any], name: str) -> dict[str, Any]:
-    """Those of `values` that the function takes; UsageError where it needs others. `name` is for errors."""
+    """Those of `values` that the function takes; UsageError if it needs others. `name` is for errors."""
     parameters = inspect.signature(function).parameters
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     arguments = {k: v for k, v in values.items() if k in parameters or open_ended}
@@ -154,7 +155,7 @@ def taken(function: Callable[..., Any], values: dict[str, Any], name: str) -> di
 
 
 def call(function: Callable[..., Any], arguments: dict[str, Any], path: Path, name: str) -> Any:
-    """What the function gives; whatever goes wrong in it is BadFile."""
+    """What the function returns; its errors become BadFile."""
     try:
         return function(**arguments)
     except ConvsmithError:
@@ -164,7 +165,7 @@ def call(function: Callable[..., Any], arguments: dict[str, Any], path: Path, na
 
 
 def fingerprint(path: Path) -> str:
-    """The SHA-256 of a user's file, so that a run can tell whether it is still the same."""
+    """The SHA-256 of a user's file, which tells a run whether the file has changed."""
     return hashlib.sha256(_read(path)).hexdigest()
 
 
@@ -179,7 +180,7 @@ def _read(path: Path) -> bytes:
 
 def _refusal(path: Path, function: str, digest: str, what: str) -> NotTrusted:
     own = f"{path}:{function}"
-    # With the option given already, the subjects of the command do not name this file.
+    # If the command has the option already, it does not cover this file, so the mend names the file.
     given = _given.command is not None and TRUST in _given.command
     return NotTrusted(
         f"{own} is to make {what}, says a file, and what a file names is not run unasked (SHA-256 {digest}); "
@@ -188,7 +189,7 @@ def _refusal(path: Path, function: str, digest: str, what: str) -> NotTrusted:
 
 
 def _mend(value: str) -> str:
-    """The same command with consent; a Python call has an argument for it."""
+    """The command again with `--trust-code`; in Python the argument `trust_code`."""
     if _given.command is None:
         return f"trust_code={value!r}" if value else "trust_code=True"
     return f"{_given.command} {TRUST} {value}".rstrip()

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0  # the reader of our output (such as `head`) has gone
     except OSError as error:
-        # What no other place has explained: a disk that is full, a folder that is only read.
+        # An OSError that no other function has explained: a full disk, a read-only folder.
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         _complain(f"{where}the system refused ({error.strerror or error}); mend: space, permissions or the path")
         return 1
@@ -96,7 +96,7 @@ def _run(words: list[str]) -> int:
         output.show(import_module("convsmith").__version__)
         return 0
     if part().size > 1:
-        # DistributedDataParallel has a warning for each process about a choice that was made on purpose.
+        # DistributedDataParallel warns in each process about a choice that is made on purpose.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if not part().leads:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - of several processes the first one speaks
@@ -149,7 +149,7 @@ def _complain(message: object) -> None:
 
 
 def _show_warning(said: set[str], message: Warning | str, *place: object) -> None:
-    """A warning is for whoever gave the command, to whom the place in the source says nothing, and once is enough."""
+    """Print each warning once and without its place in the source, which means nothing to the user of a command."""
     if not _speaks() or str(message) in said:
         return
     said.add(str(message))

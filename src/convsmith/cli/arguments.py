@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Accept(argparse.Action):
-    """Take these records of runs as they are, although they were edited."""
+    """The action of `--accept-edited`: the named records are read although they were edited."""
 
     def __call__(self, parser: argparse.ArgumentParser, values: Any, text: Any, option: str | None = None) -> None:
         names = [name.removesuffix(".json") for name in str(text).split(",")]
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         )
         self.verb = verb
         self.words: Sequence[str] = ()
-        # On every verb: nearly all of them take a run. Its errors name it.
+        # Every verb has the option, since nearly every verb takes a run; errors of edited records name it.
         self.add_argument(OPTION, action=_Accept, metavar="RECORD,...", help=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
@@ -71,7 +71,7 @@ class Parser(argparse.ArgumentParser):
         return values
 
     def unknown(self, word: str) -> NoReturn:
-        """Refuse an option (or one argument too many) with what it is here, else the nearest that there are."""
+        """Refuse an unknown option or a surplus argument: with its translation, else with the nearest options."""
         found = self._meant()
         if not word.startswith("-"):
             raise UsageError(f"{self.verb}: one argument too many: {word!r}{_try(found)}")
@@ -91,7 +91,7 @@ class Parser(argparse.ArgumentParser):
         return import_module("convsmith.recipes.meant").meant(self.verb, self.words, self._known())
 
     def _nearest(self, name: str) -> str:
-        """The options most like a name, by their whole name or by its last part."""
+        """The options most like a name, compared by their whole name or its last part."""
         meant = import_module("convsmith.recipes.meant")
         fields: dict[str, str] = meant.field_forms() if self.verb in (*TRAINING, "reproduce") else {}
         same = meant.last_words(name.lstrip("-"), fields)
@@ -123,7 +123,7 @@ def add_short(parser: argparse.ArgumentParser, *names: str) -> None:
 
 
 def megapixels(value: str | None) -> int | None:
-    """The number that `--max-megapixels` gives to a verb without a recipe."""
+    """The value of `--max-megapixels` for a verb without a recipe."""
     return edit(DataOptions(), "max_megapixels", value).max_megapixels
 
 
@@ -140,7 +140,7 @@ def add_views(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output(parser: Parser) -> None:
-    """`--json`, which every verb has, and `--trust-code`, whose words are read in trust.py."""
+    """Add `--json`, which every verb has, and `--trust-code`, which trust.py reads."""
     if parser.verb in TRUSTING:
         parser.add_argument(TRUST, nargs="?", metavar="FILE.py:FUNCTION", help=HELP)
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")

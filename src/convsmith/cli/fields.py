@@ -33,13 +33,13 @@ def recipe_words(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]
 
 
 def given(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> list[tuple[str, Any]]:
-    """What was given on the command line, short options and dotted ones in any order."""
+    """The options on the command line with their values, short and dotted."""
     short = [(name, getattr(values, name, None)) for name in SHORTHAND]
     return [*((name, value) for name, value in short if value is not None), *fields]
 
 
 def edited(recipe: Recipe, values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> Recipe:
-    """The recipe with what was given on the command line."""
+    """The recipe with the options of the command line."""
     return set_fields(recipe, given(values, fields))
 
 

@@ -1,7 +1,7 @@
-"""What the command prints: results on standard output, notes on standard error.
+"""Prints the results of the command on standard output and its notes on standard error.
 
-Every line of every verb goes through here, so that a name from a file (a class, a folder, a run) reaches no terminal
-and no spreadsheet as it is: control characters are made visible. `--json` has names exactly, escaped by JSON.
+Every verb prints through these functions. They escape control characters in names from files (a class, a folder, a
+run), so that no name controls a terminal or a spreadsheet. `--json` has the exact names, escaped by JSON.
 """
 
 import csv
@@ -16,43 +16,43 @@ from typing import Any, TextIO
 from convsmith.base.errors import ConvsmithError
 from convsmith.report.text import clean
 
-# Characters with which a spreadsheet begins a formula, also in their wide form.
+# The characters that begin a formula in a spreadsheet, also in their full-width form.
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
 def show(text: object = "", *, flush: bool = False) -> None:
-    """Print one line of a result; what would end the line is made visible. `flush` hands it on at once."""
+    """Print one line of a result, with control characters and line ends escaped. `flush` writes it at once."""
     _write(clean(str(text)) + "\n")
     if flush:
         flush_output()
 
 
 def show_text(text: str) -> None:
-    """Print lines that are made already, such as a table; names in them have been cleaned where the lines were made."""
+    """Print finished lines, such as those of a table. A line end in a name must be escaped before."""
     for line in text.split("\n"):
         show(line)
 
 
 def print_json(data: Any) -> None:
-    """Print the result of a verb for programs."""
+    """Print the result of a verb as JSON."""
     _write(json.dumps(data, allow_nan=False) + "\n")
 
 
 def print_csv(rows: Iterable[Sequence[object]]) -> None:
-    """Print rows for a spreadsheet, each as soon as it is there."""
+    """Print rows as CSV, each as soon as `rows` yields it."""
     writer = csv.writer(_Lines())
     for row in rows:
         writer.writerow([cell(value) if isinstance(value, str) else value for value in row])
 
 
 def cell(text: str) -> str:
-    """Text as a cell of CSV: control characters visible, and a quote before what a spreadsheet takes for a formula."""
+    """Text as a cell of CSV: control characters are escaped, and a formula gets a `'` before it."""
     safe = clean(text)
     return f"'{safe}" if text.startswith((*_FORMULA, "\t", "\r", "\n")) else safe
 
 
 def say(text: str) -> None:
-    """Print a note for people, one line on standard error; that nobody can read it is no reason to stop."""
+    """Print a note, one line on standard error. If standard error is closed, the note is dropped."""
     if sys.stderr is None:
         return
     try:
@@ -63,12 +63,12 @@ def say(text: str) -> None:
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """Streams that take every character, and whose end is looked at.
+    """Within it both streams take every character, and errors of writing are handled.
 
-    A console of another encoding gets escapes for what it lacks. Where a reader such as `head` has gone, the rest is
-    dropped without a word; where a full disk takes no more, that is an error.
+    A console gets escapes for characters that its encoding lacks. If a reader such as `head` has closed the pipe, the
+    rest is dropped silently; a full disk is an error.
     """
-    closed = [name for name in ("stdout", "stderr") if getattr(sys, name) is None]  # by the shell: `>&-`
+    closed = [name for name in ("stdout", "stderr") if getattr(sys, name) is None]  # the shell closed it: `>&-`
     for name in closed:
         setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - closed below
     texts = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, TextIOWrapper)]
@@ -96,12 +96,12 @@ def printing() -> Iterator[None]:
 
 
 def flush_output() -> None:
-    """Write out what standard output still holds, as an error of ours where that fails."""
+    """Flush standard output; ConvsmithError if that fails."""
     _guarded(sys.stdout.flush)
 
 
 class _Lines:
-    """Standard output as `csv` writes to it, whichever stream that is by then."""
+    """A file for `csv` that writes to the standard output of the moment."""
 
     def write(self, text: str) -> None:
         _write(text)
@@ -125,7 +125,7 @@ def _guarded(act: Callable[[], object]) -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """Send what the stream still holds, and all that follows, nowhere: Python would complain of it at exit."""
+    """Redirect the stream to the null device, with what it still holds: Python would report an error at exit."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -73,7 +73,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _files(name, predicting, speak):
-    """The images that a word stands for; `-` is one on standard input."""
+    """The images that a word stands for; `-` is the image on standard input."""
     if name != "-":
         return predicting.expand([name], speak)
     if sys.stdin is None or sys.stdin.isatty():

@@ -74,7 +74,7 @@ def train_repeatedly(
 
 
 def _decided(recipe: Recipe, tuning: FineTuning | None, limit: Limit | None, say: Callable[[str], None]) -> Recipe:
-    """The recipe with what its data and this machine's speed decide."""
+    """The recipe with the values that its data and the speed of this machine decide."""
     if tuning is not None:
         plan = import_module("convsmith.recipes.transfer").prepare_finetuning(recipe, tuning, say=say, limit=limit).plan
     else:

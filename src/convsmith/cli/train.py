@@ -70,7 +70,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace, limit: Limit | None) -> int:
-    """Train what the mode or the images choose of a network with weights, or say what that would take."""
+    """Fine-tune a network with weights, or with `--dry-run` say what that would take."""
     transfer, how = import_module("convsmith.recipes.transfer"), _how(values)
     if values.dry_run:
         plan = transfer.prepare_finetuning(recipe, tuning, say=how["say"], quiet=values.quiet, limit=limit).plan
@@ -81,12 +81,12 @@ def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace, li
 
 def add_within(parser: Parser) -> None:
     """The option that sets a limit of time."""
-    help = "size, length and what learns are chosen so that the command ends in this time: 90s, 10min, 2h"
+    help = "image size and length are chosen so that the command ends in about this time: 90s, 10min, 2h"
     parser.add_argument("--within", metavar="TIME", help=help)
 
 
 def limit_of(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> Limit | None:
-    """The limit that `--within` sets; the images' size stays where that is set too."""
+    """The limit that `--within` sets, None without the option. It keeps the image size if the user sets that."""
     if values.within is None:
         return None
     return read_limit(values.within, sizes=values.size is None and not any(path == "data.size" for path, _ in fields))
@@ -204,7 +204,7 @@ def finish(outcome: Any, as_json: bool, **more: Any) -> int:
 
 
 def _learned(run: Any, result: Any) -> str:
-    """What was done."""
+    """What was learned, in words: the last layer by regression, or a number of epochs."""
     if run.record("recipe")["recipe"]["solver"] == "logistic":
         return "learned the last layer by logistic regression"
     what = "stopped early after" if result["ended"] == "stopped early" else "trained"

@@ -1,4 +1,4 @@
-"""`--trust-code`: a file's word is no command, so what it names as code is run only where the user says so."""
+"""`--trust-code`: code that a run or a recipe's file names is run only with the user's consent."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from convsmith.base.errors import NotTrusted
 from convsmith.base.user_code import TRUST
 from convsmith.runs.code import named_code, trust
 
-# The verbs that use what is in a run or a recipe; those that also take file.py:function as a network.
+# The verbs that read a run or a recipe; the verbs that also take file.py:function as a network.
 TRUSTING = ("show", "compare", "review", "train", "finetune", "eval", "predict", "export", "bench")
 NAMING = ("show", "compare", "review", "train", "finetune", "bench")
 HELP = "run the user's code that a run or recipe names; with a file: this one, for what a run calls by its SHA-256"
@@ -16,9 +16,9 @@ HELP = "run the user's code that a run or recipe names; with a file: this one, f
 
 @contextmanager
 def consent(verb: str, words: Sequence[str]) -> Generator[tuple[str, ...]]:
-    """While a command runs, what its words give may be run; gives lines that say what a bare `--trust-code` allows.
+    """Within it the code that the command's words name may be run; gives a line for each file that a record names.
 
-    A refusal within names all that the command's subjects would run, so that nothing is said yes to unseen.
+    A refusal names all code that the command's subjects would run, so that the user consents to nothing unseen.
     """
     rest, given = without_trust(words)
     subjects = [value for word in rest for value in (word, word.partition("=")[2]) if value]
@@ -37,7 +37,7 @@ def consent(verb: str, words: Sequence[str]) -> Generator[tuple[str, ...]]:
 
 
 def without_trust(words: Sequence[str]) -> tuple[list[str], list[str] | None]:
-    """The other words, and the files that `--trust-code` names: none for the bare option, None where it is absent."""
+    """The other words, and the files that `--trust-code` names: empty for the bare option, None if it is absent."""
     rest: list[str] = []
     given: list[str] | None = None
     before = ""

@@ -23,7 +23,7 @@ WORTH_BYTES = 16_000_000
 
 
 def open_cache(examples: Examples, record: Preprocess, margin: bool, use: Use) -> tuple[Slots | None, str]:
-    """Where the examples' decoded images are kept, if they are; else what the user should know of why, or nothing."""
+    """The slots for the examples' decoded images; or None and the reason for the user, empty if it is no surprise."""
     if use == "off" or not isinstance(examples, KEPT) or examples.stored is None:
         return None, ""
     if use == "auto" and not _is_worth(examples):
@@ -36,7 +36,7 @@ def open_cache(examples: Examples, record: Preprocess, margin: bool, use: Use) -
 
 
 def cache_note(examples: Examples, record: Preprocess, use: Use) -> str:
-    """What to say before training: that decoded images will be kept, or why not; nothing where all are there."""
+    """The note before training: what the decoded images will take, or why they are not kept; empty if all are kept."""
     cache, problem = open_cache(examples, record, True, use)
     if cache is None or not isinstance(examples, KEPT):
         return problem
@@ -71,7 +71,7 @@ def _is_worth(examples: FileExamples | EncodedExamples) -> bool:
 
 
 def decoders() -> list[str]:
-    """The libraries that decode images here, by name and version: others may make other pixels."""
+    """The names and versions of the libraries that decode images. Other versions may give other pixels."""
     codecs = [f"{name} {features.version(name)}" for name in ("jpg", "libjpeg_turbo", "zlib", "libtiff", "webp")]
     return [f"pillow {pillow_version}", *codecs]
 
@@ -79,8 +79,8 @@ def decoders() -> list[str]:
 def _about(
     stored: StoredSplit, record: Preprocess, shape: tuple[int, int, int], margin: bool, most: int | None
 ) -> dict[str, Any]:
-    """What a file holds: other decoders, or other fields of the record, make other pixels and so another file."""
-    # What most runs leave as it is does not stand in the header, so that older files keep their names.
+    """All that the pixels in a file depend on. Other decoders or other fields of the record make another file."""
+    # Fields with their defaults are left out, so that the files of older versions keep their names.
     fit: dict[str, Any] = {} if record.fit == "crop" else {"fit": record.fit, "border": BORDER}
     limit: dict[str, Any] = {} if most is None else {"most": most}
     return {

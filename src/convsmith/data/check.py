@@ -24,7 +24,7 @@ from convsmith.data.sources.source import Source
 from convsmith.data.split import Skipped, split_source
 from convsmith.data.usable import check_usable
 
-# Colour, upright, of its own size: what two copies of an image have in common.
+# The preprocessing before images are compared: in colour, upright, of their own size.
 _RECORD = Preprocess(mode="RGB", size=(1, 1), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
@@ -47,7 +47,7 @@ class CheckReport:
 
     @property
     def verdict(self) -> str:
-        """What follows for training, in words."""
+        """A sentence on what the findings mean for training."""
         stops, skipped = of_kinds(self.findings, STOPS), of_kinds(self.findings, SKIPPED)
         if self.ok:
             return "fit for training"
@@ -120,9 +120,9 @@ def _others(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _refusals(source: Source, options: DataOptions, skipped: Sequence[Skipped] | None = None) -> list[Finding]:
-    """Why training would refuse the source before it looks at an image, unless a finding of the source says so.
+    """The reason why training would refuse the source before it reads an image, unless a finding states it already.
 
-    With `skipped`: what it would refuse although it leaves these out.
+    With `skipped`, the reason why training would refuse it even with `--on-bad skip`.
     """
     if skipped is None and of_kinds(source.findings, STOPS):
         return []
@@ -138,7 +138,7 @@ def _refusals(source: Source, options: DataOptions, skipped: Sequence[Skipped] |
 
 @dataclass(frozen=True)
 class _Seen:
-    """Where an image was seen first."""
+    """The place and the label of an image when it was first seen."""
 
     name: str
     split: str

@@ -12,13 +12,13 @@ from convsmith.data.joined import JoinedExamples, join
 from convsmith.data.sources.source import Source
 from convsmith.data.sources.split_names import SPLITS
 
-# Of files of equal size this many bytes at their ends are compared first: most that differ do so there.
+# Files of equal size are compared first by this many bytes at both ends, where most different files differ.
 _ENDS = 1024
 
 
 @dataclass(frozen=True)
 class Copies:
-    """For each example the number of the first that is the same image, int64 (N,): its own where it is the first."""
+    """For each example the index of the first example with the same image (its own if it is the first), int64 (N,)."""
 
     first: np.ndarray
 
@@ -28,16 +28,16 @@ class Copies:
         return bool((self.first != np.arange(len(self.first))).any())
 
     def heads(self, allowed: np.ndarray) -> np.ndarray:
-        """The first of each image's copies among `allowed`, ascending."""
+        """The first copy of each image among the indices `allowed`, ascending."""
         _, places = np.unique(self.first[allowed], return_index=True)
         return allowed[np.sort(places)]
 
     def with_copies(self, heads: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-        """All of `allowed` that are copies of `heads`, and these, ascending."""
+        """The indices among `allowed` whose image is that of one of `heads`, ascending."""
         return allowed[np.isin(self.first[allowed], self.first[heads])]
 
     def merged(self, names: list[str]) -> list[str]:
-        """The names of groups, where groups that share an image are one: they get the first one's name."""
+        """The group of each example, where groups that share an image are merged under the first one's name."""
         owner: dict[str, str] = {}
 
         def top(name: str) -> str:
@@ -53,7 +53,7 @@ class Copies:
         return [top(name) for name in names] if owner else names
 
     def groups(self) -> list[np.ndarray]:
-        """The images that occur more than once: the numbers of each one's copies, ascending."""
+        """For each image that occurs more than once the indices of its copies, ascending."""
         again = np.flatnonzero(self.first != np.arange(len(self.first)))
         found: dict[int, list[int]] = {}
         for i in again.tolist():
@@ -62,9 +62,9 @@ class Copies:
 
 
 def find_copies(examples: Examples) -> Copies:
-    """The copies among the examples. Sizes are compared first, then both ends, then all bytes; nothing is decoded.
+    """The copies among the examples. Sizes are compared first, then both ends, then all bytes; no image is decoded.
 
-    A file that cannot be read is a copy of none.
+    A file that cannot be read is no copy.
     """
     first = np.arange(len(examples))
     contents = _contents(examples)
@@ -76,12 +76,12 @@ def find_copies(examples: Examples) -> Copies:
 
 
 def copies_of(source: Source) -> Copies:
-    """The copies among all images of a source: train first, then val, then test, one after the other."""
+    """The copies among all images of a source; indices count through train, then val, then test."""
     return find_copies(join([source.splits[split] for split in SPLITS if split in source.splits]))
 
 
 def copy_notes(source: Source, copies: Copies) -> tuple[str, ...]:
-    """What is said before training of images that occur more than once: in a split, in two, with two labels."""
+    """Notes for the user on images that occur more than once: in one split, in two splits, with two labels."""
     if not copies.any:
         return ()
     parts = [(split, source.splits[split]) for split in SPLITS if split in source.splits]
@@ -112,12 +112,12 @@ def copy_notes(source: Source, copies: Copies) -> tuple[str, ...]:
 
 
 def contradictions(labels: np.ndarray, copies: Copies) -> list[np.ndarray]:
-    """The groups of copies that do not all have the same label, or labels."""
+    """The groups of copies whose labels differ."""
     return [group for group in copies.groups() if (labels[group] != labels[group[0]]).any()]
 
 
 def _by(numbers: Sequence[int] | range, key: Callable[[int], object]) -> list[list[int]]:
-    """The numbers in lists of equal keys, only those of two or more; None is equal to nothing."""
+    """Groups of two or more numbers with an equal key. A number whose key is None is in no group."""
     found: dict[object, list[int]] = {}
     for i in numbers:
         value = key(i)
@@ -128,7 +128,7 @@ def _by(numbers: Sequence[int] | range, key: Callable[[int], object]) -> list[li
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """The bytes of a file; what cannot be read is None."""
+    """The bytes of a file; each method gives None if the file cannot be read."""
 
     path: str
 

@@ -33,7 +33,7 @@ class Dataset:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """What is left out of what lies there, or done to it, as notes: by the source and by the options."""
+        """Notes on what the source and the options leave out of the data, or change in it."""
         classes, images = self.split.get("classes"), self.split.get("images")
         notes = [f"only the classes {', '.join(classes)}"] if classes else []
         if images:
@@ -59,14 +59,14 @@ def open_data(
         preprocess = _neutral(source.card, options)
         measured = measure(division.train, preprocess, options.workers, options.cache)
         preprocess, warnings = replace(preprocess, mean=measured.mean, std=measured.std), measured.warnings
-    # What the known sets are like is no news.
+    # The known sets need no notes on their sizes and modes.
     notes = division.notes if options.source in SETS else (*source.card.notes, *division.notes)
     notes = (*notes, *warnings)
     return Dataset(source.card, preprocess, division.train, division.val, division.test, division.record, notes)
 
 
 def open_usable(options: DataOptions) -> Source:
-    """The source, or the classes of it that are chosen, as training can use it; BadFile where it cannot."""
+    """The source with the chosen classes, checked for training; BadFile if training cannot use it."""
     source = open_source(options)
     if options.classes:
         source = of_classes(source, options.classes)

@@ -127,7 +127,7 @@ def measure(examples: Examples, record: Preprocess, workers: int, use: Use = "of
 
 
 def _odd(count: int, alike: bool, flat: np.ndarray, mean: np.ndarray) -> tuple[str, ...]:
-    """What to say of images without a difference to learn from."""
+    """Notes on images that do not differ, so that nothing can be learned from them."""
     if flat.all():
         value = ", ".join(f"{255 * m:.0f}" for m in mean)
         return (f"every pixel of the {count:,} training images looked at has one value, {value} of 255: {NOTHING}",)

@@ -194,13 +194,13 @@ class EncodedExamples:
 
 
 def allow(examples: Examples, most: int | None) -> Examples:
-    """The examples with images of up to `most` pixels decoded whatever they take."""
+    """The examples, whose images of up to `most` pixels are decoded without limits of memory and time."""
     return replace(examples, most=most) if isinstance(examples, FileExamples | EncodedExamples) else examples
 
 
 @contextmanager
 def _listed(name: str) -> Iterator[None]:
-    """A file that was listed and is gone, or a link that leads nowhere, is a bad file like another."""
+    """Turn MissingPath into BadFile: a file that is gone since it was listed, or a link to nothing, is a bad file."""
     try:
         yield
     except MissingPath:

@@ -1,4 +1,4 @@
-"""Findings: what is wrong or odd about a data set, of its layout as of its files. No torch here."""
+"""Findings: what is wrong or odd about the layout or the files of a data set. No torch here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Kind = Literal[
     "left_out",
     "odd",
 ]
-# What training stops at; what `--on-bad skip` leaves out of it; and what spoils a set, if only its numbers.
+# Training stops at these; `--on-bad skip` leaves out these; `data check` ends with status 1 for these.
 STOPS = ("refused", "broken", "not_an_image", "missing", "table")
 SKIPPED = ("broken", "not_an_image", "missing")
 SPOILS = (*STOPS, "leak")

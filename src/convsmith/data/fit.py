@@ -1,4 +1,4 @@
-"""How an image of any height and width becomes the network's: the geometry of a record, and what it costs an image.
+"""The geometry by which an image of any size gets the size of the network's input: scale, crop, pad.
 
 Sizes are (height, width) everywhere. No torch here.
 """
@@ -12,23 +12,24 @@ if TYPE_CHECKING:
     from convsmith.data.preprocess import Preprocess  # which imports this
 
 Size = tuple[int, int]
-# crop: scaled to cover the size, its centre cut; pad: scaled to fit into it, with borders; squash: to exactly it.
+# crop: scale to cover the size, then cut the centre; pad: scale to fit into the size, then add borders; squash: scale
+# to exactly the size, whatever the image's shape.
 Fit = Literal["crop", "pad", "squash"]
 FITS = ("crop", "pad", "squash")
-# The longest side that is read, and the most pixels that a network gets: a square of 8192.
+# The longest side of a network's input, and its most pixels: those of a square of 4096.
 LONGEST, MOST_PIXELS = 65_535, 2**24
 
 
 @dataclass(frozen=True)
 class Placement:
-    """An image is scaled to `scaled`, of which `goal` is cut, or which is laid on a canvas of it."""
+    """An image is scaled to `scaled`; then its centre is cut to `goal`, or it is laid on a canvas of size `goal`."""
 
     scaled: Size
     goal: Size
 
     @property
     def share(self) -> float:
-        """The part of the scaled image that is in the goal."""
+        """The share of the scaled image's area that lies in the goal."""
         height, width = (min(1, goal / have) for have, goal in zip(self.scaled, self.goal, strict=True))
         return height * width
 
@@ -59,20 +60,20 @@ def size_text(size: tuple[float, float]) -> str:
 
 
 def shaped(size: Size, short: int) -> Size:
-    """The size of the same shape whose shorter side has `short` pixels."""
+    """The size with the aspect ratio of `size` whose shorter side has `short` pixels."""
     height, width = size
     return (short, round(short * width / height)) if height <= width else (round(short * height / width), short)
 
 
 def frame(record: "Preprocess") -> Size | None:
-    """What a crop is cut from, larger than `size` where the record keeps a margin; None where it does not say."""
+    """The frame that a crop is cut from: larger than `size` if the record has a margin; None if `resize` is None."""
     return (record.resize, record.resize) if isinstance(record.resize, int) else record.resize
 
 
 def placed(size: Size, record: "Preprocess", margin: bool = False) -> Placement:
-    """Where an image of `size` comes to lie; `margin` keeps the frame that training cuts from at random.
+    """The placement of an image of `size`. With `margin` the goal is the frame, from which training crops at random.
 
-    The rounding is torchvision's `Resize(resize)` where `resize` is a number.
+    If `resize` is a number, lengths are rounded as by torchvision's `Resize(resize)`.
     """
     height, width = size
     goal, frame_size = record.size, frame(record)
@@ -92,7 +93,7 @@ def placed(size: Size, record: "Preprocess", margin: bool = False) -> Placement:
 
 
 def enlargement(size: Size, record: "Preprocess") -> float:
-    """How many times an image of `size` is enlarged, along the side where that is more; below 1 it is made smaller."""
+    """The larger of the two factors by which the sides of an image of `size` are scaled; below 1 it is shrunk."""
     scaled = placed(size, record).scaled
     return max(scaled[0] / size[0], scaled[1] / size[1])
 

@@ -1,4 +1,4 @@
-"""The image formats that are read: their extensions, and what decoding one takes. No torch here."""
+"""The image formats that are read: their extensions, and how much memory and time decoding takes. No torch here."""
 
 import os
 from collections.abc import Iterable
@@ -9,10 +9,10 @@ from PIL import features
 
 @dataclass(frozen=True)
 class Format:
-    """A format of Pillow, the extensions of its files, and what its decoder takes, measured with Pillow 13.
+    """A format of Pillow, the extensions of its files, and the speed and memory of its decoder (measured, Pillow 13).
 
-    `working` is the memory, bytes a pixel, that it needs besides the image. It decodes `pixels` millions a second of
-    an image of one colour, and reads `content` million bytes a second of one that is full of detail.
+    `working` is the memory in bytes a pixel that the decoder needs besides the image. `pixels` is its speed on an image
+    of one colour, in million pixels a second; `content` its speed on noise, in million bytes of the file a second.
     """
 
     name: str
@@ -22,7 +22,7 @@ class Format:
     content: float
 
 
-# Two cores of a cloud machine with other work on them: a quiet machine takes half the time.
+# Measured on two cores of a busy cloud machine; an idle machine takes half the time.
 _KNOWN = (
     Format("JPEG", ("jpg", "jpeg", "jpe", "jfif"), 0, 60, 40),
     Format("PNG", ("png", "apng"), 0, 80, 12),
@@ -33,16 +33,16 @@ _KNOWN = (
     Format("PPM", ("ppm", "pgm", "pbm", "pnm"), 0, 60, 200),
     Format("AVIF", ("avif",), 10, 20, 1.5),
 )
-# Pillow is built with or without these.
+# Pillow may be built without these formats: the name of each in `PIL.features`.
 _OPTIONAL = {"AVIF": "avif", "WEBP": "webp"}
-# What Pillow here opens, by its name.
+# The formats that the installed Pillow opens, by name.
 OPENED = {f.name: f for f in _KNOWN if f.name not in _OPTIONAL or features.check(_OPTIONAL[f.name])}
-# The extensions, without the dot, of files that every verb takes for images.
+# The extensions, without the dot, of the files that every verb reads as images.
 EXTENSIONS = tuple(extension for f in OPENED.values() for extension in f.extensions)
 
 _CONVERT = "convert it to PNG or JPEG"
 _HEIC = "convert it to JPEG: with the package pillow-heif, or save it so in the program that shows it"
-# Images of other kinds that people have, and what to do about them.
+# The extensions of pictures and films that are not read, and what to do about them.
 UNREAD = {
     **dict.fromkeys(("heic", "heif", "hif"), _HEIC),
     **dict.fromkeys(("jp2", "j2k", "jpf", "jpx", "jxl", "exr", "hdr", "tga", "dds", "pfm", "ico", "icns"), _CONVERT),
@@ -54,17 +54,17 @@ UNREAD = {
         "develop the raw photograph to JPEG",
     ),
 }
-# Brands of the boxes that HEIC files begin with.
+# The brands in the `ftyp` box that a HEIC file begins with.
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 
 def extension_of(name: str) -> str:
-    """The extension of a file's name in lower case, without its dot: `jpg`; empty where there is none."""
+    """The extension of a file's name in lower case, without its dot: `jpg`; empty if the name has none."""
     return os.path.splitext(name)[1].lower().removeprefix(".")
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file is taken for an image, by its extension."""
+    """Whether a file is read as an image, by its extension."""
     return extension_of(name) in EXTENSIONS
 
 
@@ -74,13 +74,13 @@ def is_unread_picture(name: str) -> bool:
 
 
 def mends(names: Iterable[str]) -> str:
-    """What to do about pictures that are not read: `; .heic: convert it ...`."""
+    """What to do about pictures that are not read, for the end of a message: `; .heic: convert it ...`."""
     kinds = dict.fromkeys(map(extension_of, names))
     return "".join(f"; .{kind}: {UNREAD[kind]}" for kind in [k for k in kinds if k in UNREAD][:3])
 
 
 def not_read(head: bytes, name: str) -> str:
-    """What to say of a file that is none of the formats, by its first bytes and its name."""
+    """The message for a file in none of the formats, by its first bytes and its name."""
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
         return f"a HEIC photograph, which Pillow does not read; {_HEIC}"
     mend = UNREAD.get(extension_of(name))

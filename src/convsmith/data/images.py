@@ -16,7 +16,7 @@ from convsmith.base.errors import BadFile, ConvsmithError, MissingPath
 from convsmith.data.formats import OPENED, not_read
 from convsmith.data.price import MOST_BYTES, OPTION, kind_of, pixels_of, price_of, too_dear
 
-# Pillow knows the other formats from the start; these when their plugins are imported.
+# `Image.preinit` registers the other formats; these are registered when their plugins are imported.
 _PLUGINS = (TiffImagePlugin, WebPImagePlugin, AvifImagePlugin)
 
 # What a damaged file makes Pillow's parsers and decoders raise; MemoryError comes from absurd sizes in a header.
@@ -43,7 +43,7 @@ _SETTINGS = threading.Lock()
 # Reading the EXIF orientation takes longer than decoding a small image; below this size it changes no decision.
 _SMALL_PIXELS = 8_000_000
 
-# What is no regular file, by the type that its status states.
+# The words for what is not a regular file, by the type in its status.
 _OTHER_FILES = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe (FIFO)",
@@ -81,7 +81,7 @@ def open_image(content: Path | bytes, name: str, least: int | None = None, most:
 
 
 def _shrunk(image: Image.Image, content: int, name: str, most: int | None) -> int:
-    """By how much each side of an image must be decoded smaller to keep to the limits, mostly 1; else BadFile."""
+    """The divisor of the sides with which decoding is within the limits: 1, or 2, 4, 8 for a JPEG; else BadFile."""
     pixels = pixels_of(image)
     turned = pixels > _SMALL_PIXELS and image.format != "PNG" and orientation(image) != 1
     price = price_of(image, content, turned)
@@ -124,7 +124,7 @@ def check_regular(path: Path, name: str) -> int:
 
 @contextmanager
 def blamed(name: str, problem: str, mend: str = "") -> Iterator[None]:
-    """Whatever decoding and scaling raise becomes a BadFile of this name, so that one file never ends a folder."""
+    """Turn whatever decoding and scaling raise into BadFile with this name, so that one file never stops a folder."""
     try:
         yield
     except ConvsmithError:
@@ -135,7 +135,7 @@ def blamed(name: str, problem: str, mend: str = "") -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Pillow's warnings about odd metadata, and without its limit on pixels, in whose place ours stands."""
+    """Silence Pillow's warnings about odd metadata, and lift its limit on pixels: `price` has limits of its own."""
     with _SETTINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -146,7 +146,7 @@ def quiet() -> Iterator[None]:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation: 1 is upright, 5 to 8 swap width and height; 1 too where the entry cannot be read."""
+    """The EXIF orientation: 1 is upright, 5 to 8 swap width and height. An entry that cannot be read counts as 1."""
     try:
         with quiet():
             found = image.getexif().get(0x0112, 1)
@@ -156,8 +156,8 @@ def orientation(image: Image.Image) -> int:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Height and width as they are once the image is turned upright."""
-    # Of a PNG the entry may follow the pixels, and reading it would decode them all.
+    """The height and width that the image has once it is turned upright."""
+    # In a PNG the EXIF entry may follow the pixels, so reading it would decode them all.
     turned = image.format != "PNG" and orientation(image) >= 5
     return (image.width, image.height) if turned else (image.height, image.width)
 

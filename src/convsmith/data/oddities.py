@@ -23,7 +23,7 @@ _ODD_MODES = {
 
 
 def oddities(name: str, image: Image.Image) -> list[str]:
-    """Everything odd about an image that was decoded; `name` is its file's."""
+    """A phrase for each thing that is odd about a decoded image; `name` is the name of its file."""
     width, height = image.size
     extension = extension_of(name)
     stated, found = _FORMAT_OF.get(extension), kind_of(image)
@@ -52,7 +52,7 @@ def pixels_digest(image: Image.Image | np.ndarray) -> bytes:
 
 
 def _frames(image: Image.Image) -> int:
-    """How many frames an image has; 1 too where those after the first are damaged."""
+    """How many frames an image has; 1 if the frames after the first are damaged."""
     try:
         with quiet():
             return int(getattr(image, "n_frames", 1))

@@ -81,12 +81,12 @@ class DataOptions:
 
     @property
     def shape(self) -> Size | None:
-        """The size that is asked for, as height and width."""
+        """The size that the user sets, as (height, width)."""
         return None if self.size is None else read_size(self.size)
 
 
 def check_megapixels(value: int | None) -> None:
-    """UsageError where a number of million pixels is none."""
+    """Raise UsageError for a number of million pixels that is out of range."""
     if value is not None and not 1 <= value <= MOST_MEGAPIXELS:
         raise UsageError(
             f"max_megapixels: expected a whole number from 1 to {MOST_MEGAPIXELS} (million pixels), received {value}"

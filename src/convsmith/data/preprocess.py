@@ -24,7 +24,7 @@ _DRAFT = 2
 # The share of the picture that the final crop keeps, 224 of 256, as in the evaluation of AlexNet and its successors.
 _MARGIN = 256 / 224
 _DEFAULT_SIZE = 224
-# The grey of borders: neither black nor white, which may mean something.
+# The grey of borders: black or white may carry meaning.
 BORDER = 128
 # Above so many pixels, and times the part that is cut, an image is not scaled whole: 64 MB in colour.
 _WHOLE_PIXELS, _WHOLE_TIMES = 2**24, 4
@@ -88,7 +88,7 @@ class Preprocess:
 
     @property
     def least(self) -> int | None:
-        """The shorter side below which a JPEG is not decoded smaller; none: never smaller than it is."""
+        """The shorter side below which a JPEG is not decoded smaller; None: it is decoded at its full size."""
         return None if self.decoding == "exact" else _DRAFT * max(frame(self) or self.size)
 
     def to_json(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Preprocess:
 
 
 def _check_frame(record: Preprocess) -> None:
-    """UsageError where the sizes of a record cannot be."""
+    """Raise UsageError if the sizes of a record contradict each other or are out of range."""
     size, resize = record.size, record.resize
     if resize is not None and record.fit != "crop":
         raise UsageError(f"preprocessing: resize is for fit crop, received {resize} with fit {record.fit}")
@@ -155,7 +155,7 @@ def load(
     image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None,
     most: int | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """The whole way from a file or an image to float32 (C, H, W); images of up to `most` pixels whatever they take."""
+    """The network's input for a file or an image, float32 (C, H, W). Up to `most` pixels no limit of `price` holds."""
     name = name or _name(image)
     with blamed(name, UNFIT):
         return normalise(to_size(read_picture(image, record, name, most), record), record)
@@ -179,7 +179,7 @@ def read_picture(
     image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None,
     most: int | None = None,
 ) -> Image.Image | np.ndarray:  # fmt: skip
-    """What `decode` gives, as Pillow's image where it was no array: scaled as it is, it is copied once, not thrice."""
+    """The result of `decode`, but as Pillow's image if the input is no array: scaling that saves two copies."""
     name = name or _name(image)
     if isinstance(image, str):
         image = Path(image)
@@ -224,7 +224,7 @@ def to_size(image: Image.Image | np.ndarray, record: Preprocess, margin: bool = 
 
 
 def _scaled(image: Image.Image, place: Placement, filter: Image.Resampling) -> Image.Image:
-    """The image scaled; of one that would be scaled to far more pixels than are cut from it, only the part that is cut.
+    """The image scaled; or only the part that the crop needs, if the whole would have far more pixels than the crop.
 
     The two agree but for the last bit of a weight, so that what fits is scaled whole, as torchvision does.
     """
@@ -243,7 +243,7 @@ def _scaled(image: Image.Image, place: Placement, filter: Image.Resampling) -> I
 
 
 def _bordered(image: np.ndarray, size: Size) -> np.ndarray:
-    """The image in the middle of a grey one."""
+    """The image in the middle of a grey canvas."""
     top, left = _corner(size, (image.shape[0], image.shape[1]))
     canvas = np.full((*size, image.shape[2]), BORDER, np.uint8)
     canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
@@ -263,7 +263,7 @@ def centre(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _corner(outer: Size, inner: Size) -> Size:
-    """Top and left of what lies in the middle, rounded half to even as torchvision does."""
+    """The top and the left of a centred box, rounded half to even as by torchvision."""
     return round((outer[0] - inner[0]) / 2), round((outer[1] - inner[1]) / 2)
 
 
@@ -276,7 +276,7 @@ def normalise(image: np.ndarray, record: Preprocess) -> np.ndarray:
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:
-    """The image in mode L or RGB, with nothing transparent left in it.
+    """The image in mode L or RGB, without transparency.
 
     A large one is converted strip by strip, so that only one copy of it is made.
     """

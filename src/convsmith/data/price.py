@@ -1,4 +1,4 @@
-"""What decoding one image takes, told by its header: memory and time, and the limit on both. No torch here."""
+"""The memory and the time that decoding one image takes, estimated from its header, and their limits. No torch here."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -8,41 +8,42 @@ from PIL import Image
 from convsmith.data.formats import OPENED
 from convsmith.report.text import size as size_text
 
-# What one image may take unless a user allows more. Seconds are those of the table in `formats`.
+# The limits for one image, unless a user allows more. The seconds are estimated from the table in `formats`.
 MOST_BYTES, MOST_SECONDS = 2**29, 5.0
 OPTION = "--max-megapixels"
 
-# Bytes a pixel as Pillow stores a mode, four for all others.
+# The bytes that Pillow stores for a pixel of a mode; all other modes take four.
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
-# A progressive JPEG keeps three planes of 16-bit coefficients, also where it is decoded smaller.
+# Bytes a pixel: a progressive JPEG keeps three planes of 16-bit coefficients, even if it is decoded smaller.
 _COEFFICIENTS = 6
-# For strips that are converted one by one, and for the rows of a picture that is scaled.
+# Bytes for the strips that are converted one after the other, and for the rows of a picture that is scaled.
 _BUFFERS = 2**25
-# Pillow's decoder of run lengths in BMP keeps two copies.
+# Bytes a pixel: Pillow's decoder of run lengths in BMP keeps two copies.
 _RUNS = 2
-# Decoded smaller, a JPEG takes this many million pixels of its full size a second.
+# Million pixels of the full size a second, for a JPEG that is decoded smaller.
 _DRAFT_PIXELS = 250
-# Pillow's decoder of PPM written in digits is Python: million bytes a second.
+# Million bytes a second: Pillow's decoder of plain (ASCII) PPM is written in Python.
 _DIGITS = 1.5
 
 
 @dataclass(frozen=True)
 class Price:
-    """Bytes and seconds that an image takes."""
+    """The bytes of memory and the seconds that decoding an image takes."""
 
     bytes: int
     seconds: float
 
     @property
     def fits(self) -> bool:
-        """Whether an image may take so much."""
+        """Whether the price is within the limits."""
         return self.bytes <= MOST_BYTES and self.seconds <= MOST_SECONDS
 
 
 def price_of(image: Image.Image, content: int, turned: bool = False, shrunk: int = 1) -> Price:
-    """What decoding an image of which only the header is read takes, from a file of `content` bytes, and converting it.
+    """The price of decoding and converting `image`, of which only the header is read, from a file of `content` bytes.
 
-    `turned`: it is turned upright afterwards. `shrunk`: a JPEG is decoded at 1/2, 1/4 or 1/8 of its sides.
+    `turned` says that the image is turned upright afterwards. `shrunk` is 2, 4 or 8 for a JPEG that is decoded at 1/2,
+    1/4 or 1/8 of its sides.
     """
     decoder = OPENED[kind_of(image)]
     pixels, stored = pixels_of(image), _STORED.get(image.mode, 4)
@@ -58,7 +59,7 @@ def price_of(image: Image.Image, content: int, turned: bool = False, shrunk: int
 
 
 def too_dear(image: Image.Image, price: Price) -> str:
-    """Why an image of this price is not decoded, and the option with the value that would."""
+    """The message for an image of this price that is refused, with the value of the option that accepts it."""
     over = f"{size_text(price.bytes)} of memory, more than {size_text(MOST_BYTES)}"
     if price.bytes <= MOST_BYTES:
         over = f"{price.seconds:.0f} s, more than {MOST_SECONDS:g} s"
@@ -69,13 +70,13 @@ def too_dear(image: Image.Image, price: Price) -> str:
 
 
 def pixels_of(image: Image.Image) -> int:
-    """How many pixels the decoder makes: those of the tile where a TIFF is cut out of a larger one."""
+    """How many pixels the decoder makes. A TIFF whose tile is larger than the image makes those of the tile."""
     width, height = (max(pair) for pair in zip(image.size, getattr(image, "_tile_size", image.size), strict=True))
     return width * height
 
 
 def kind_of(image: Image.Image) -> str:
-    """The format of an image; MPO is JPEG with a second picture, as many cameras write it."""
+    """Pillow's name of an image's format. MPO, a JPEG with further pictures that many cameras write, is JPEG."""
     return "JPEG" if image.format == "MPO" else image.format or ""
 
 

@@ -1,4 +1,4 @@
-"""What images are like before they are decoded, and what a record takes away from them. No torch here."""
+"""The sizes and modes of images, read from their headers, and what preprocessing takes from them. No torch here."""
 
 import statistics
 from collections.abc import Sequence
@@ -13,20 +13,21 @@ from convsmith.data.images import FAILURES, quiet, upright_size
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.price import is_deep
 
-# How many headers are read, spread over a split.
+# The number of headers that are read, spread over a split.
 SAMPLE = 2_000
-# A picture enlarged so many times is mostly made of interpolated pixels.
+# Pictures that are enlarged more than so many times, of whose pixels 15 in 16 are interpolated, get a sentence.
 _MUCH = 4
-# Of a picture that keeps so much nothing is said.
+# Pictures that keep at least this share of their area get no sentence.
 _WHOLE = 0.995
 _GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 @dataclass
 class Shapes:
-    """Sizes (height, width) and Pillow's modes of images; `deep` have more than 8 bits, `clear` transparent pixels.
+    """The size (height, width) of each image, and the number of images in each of Pillow's modes.
 
-    `unread` are those whose header cannot be read.
+    `deep` counts the images with more than 8 bits a channel, `clear` those with transparency, `unread` those whose
+    header cannot be read.
     """
 
     sizes: list[Size] = field(default_factory=list)
@@ -37,7 +38,7 @@ class Shapes:
 
 
 def shapes_of(examples: Examples, most: int = SAMPLE) -> Shapes:
-    """The shapes of at most `most` images from all over the examples; pixels are not decoded."""
+    """The shapes of at most `most` images, spread evenly over the examples. No pixel is decoded."""
     shapes = Shapes()
     if isinstance(examples, ArrayExamples):
         height, width, channels = examples.images.shape[1:]
@@ -58,7 +59,7 @@ def _look(examples: Examples, i: int, shapes: Shapes) -> None:
             try:
                 with quiet():
                     clear = image.has_transparency_data
-            except FAILURES:  # of a damaged file, which is told of where it is decoded
+            except FAILURES:  # the file is damaged, which is reported when it is decoded
                 pass
     else:
         pixels = np.asarray(examples.read(i))
@@ -70,7 +71,7 @@ def _look(examples: Examples, i: int, shapes: Shapes) -> None:
 
 
 def losses(shapes: Shapes, record: Preprocess) -> list[str]:
-    """A sentence for each thing that the record takes away from the images, or makes up; none where they stay whole."""
+    """A sentence for each thing that `record` cuts from the images or makes up; empty if they stay as they are."""
     if not shapes.sizes:
         return []
     return [*_cut(shapes.sizes, record), *_enlarged(shapes.sizes, record), *_values(shapes, record)]
@@ -108,7 +109,7 @@ def _enlarged(sizes: Sequence[Size], record: Preprocess) -> list[str]:
 
 
 def _values(shapes: Shapes, record: Preprocess) -> list[str]:
-    """What becomes of the values of pixels."""
+    """A sentence for each change of the pixels' values."""
     total = len(shapes.sizes)
     grey = sum(count for mode, count in shapes.modes.items() if mode in _GREY)
     colour = record.mode == "RGB"

@@ -1,8 +1,8 @@
 """Files of numbered slots that are filled in any order by any number of processes: decoded images, and features.
 
-A slot is filled by whoever needs it first and says itself whether it holds: by a checksum over its content and what the
-image's file was. So nothing has to be locked, committed or finished. Several processes fill one file side by
-side (they write the same bytes), and after a crash, a full disk or damage a slot that does not hold is filled again.
+The first process that needs a slot fills it. A slot is valid if its checksum fits its content and the image's file has
+not changed. So nothing has to be locked, committed or finished: several processes may fill one file at the same time,
+since they write the same bytes, and after a crash, a full disk or damage an invalid slot is filled again.
 No torch here.
 """
 
@@ -24,26 +24,26 @@ import numpy as np
 from convsmith.base.files import cache_folder
 from convsmith.report.text import size as size_text
 
-# What is always left free on the disk.
+# So many bytes of the disk always stay free.
 RESERVE_BYTES = 2_000_000_000
 
 _MAGIC = b"convsmith decoded images 1\n"
 _HEADER = 4096
-# What the files of each kind end in.
+# The suffix of the files of each kind.
 PIXELS, FEATURES = ".pixels", ".features"
 FEATURE_BYTES = 4  # float32
-# Of each slot: a mark, the CRC-32 of the rest and the content, and size and time of change of the image's file.
+# A slot begins with a mark, the CRC-32 of the rest and the content, and the size and mtime of the image's file.
 _ENTRY = struct.Struct("<4sIqq")
 _MARK = b"full"
-# How many slots are written between two looks at the free disk.
+# The number of slots that are written between two checks of the free disk.
 _LOOK_EVERY = 64
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What a file of the cache holds, as its header says it: `bytes` are those that it takes on the disk.
+    """What the header of a file of the cache states. `bytes` is the space that the file takes on the disk.
 
-    `content` is `pixels` or `features`; the size of features is (1, how many an image has).
+    `content` is `pixels` or `features`. The size of features is (1, features of an image).
     """
 
     path: Path
@@ -61,9 +61,9 @@ class Entry:
 
 
 class Slots:
-    """A file's slots, of as many bytes as `shape` has places; `about` says what they hold, and how many there are.
+    """The slots of a file. `about` says what they hold, their number (`count`) and the shape of one, uint8 (`shape`).
 
-    Give it to other processes freely: pickled it takes its path along, and forked its descriptor.
+    It may be given to other processes: a pickled one opens the path again, a forked one shares the descriptor.
     """
 
     def __init__(self, path: Path, about: dict[str, Any]):
@@ -75,7 +75,7 @@ class Slots:
         self._written, self._full = 0, False
         try:
             self._file = os.open(path, os.O_RDWR)
-        except OSError:  # of another user, or on a disk that is only read
+        except OSError:  # the file is another user's, or the disk is read-only
             self._file, self._full = os.open(path, os.O_RDONLY), True
         self.writable = not self._full
         weakref.finalize(self, os.close, self._file)
@@ -84,9 +84,9 @@ class Slots:
         return Slots, (self.path, self.about)
 
     def read(self, number: int, stamp: tuple[int, int], out: np.ndarray) -> bool:
-        """Fill `out`, uint8 of `shape` in one piece, with slot `number`; False where the slot does not hold.
+        """Fill `out`, a contiguous uint8 array of `shape`, with slot `number`; False if the slot is empty or invalid.
 
-        `stamp` is size and time of change of the image's file now: a slot made of another does not hold.
+        `stamp` is the size and the mtime that the image's file has now. A slot with another stamp is invalid.
         """
         head = bytearray(_ENTRY.size)
         try:
@@ -96,13 +96,13 @@ class Slots:
         mark, checksum, *made_of = _ENTRY.unpack(head)
         if mark != _MARK or tuple(made_of) != stamp or got != self._stride:
             return False
-        # Once is enough for a process: what it checked lies in the system's memory, or on a disk with its own checks.
+        # A process checks a slot once: later its bytes come from the page cache, or from a disk with its own checks.
         if not self._checked[number]:
             self._checked[number] = checksum == _checksum(stamp, out)
         return bool(self._checked[number])
 
     def write(self, number: int, stamp: tuple[int, int], content: np.ndarray) -> None:
-        """Keep the content of image `number`, uint8 in one piece; where the disk has no room left nothing is kept."""
+        """Keep the content of image `number`, a contiguous uint8 array. A full disk keeps nothing, without an error."""
         if self._full:
             return
         head = _ENTRY.pack(_MARK, _checksum(stamp, content), *stamp)
@@ -117,7 +117,7 @@ class Slots:
         self._written += 1
 
     def missing(self, numbers: Sequence[int] | np.ndarray) -> int:
-        """How many of the images `numbers` have an empty slot; whether the others hold is seen when they are read."""
+        """How many of the images `numbers` have an empty slot. Invalid slots are not counted: reading finds them."""
         return sum(os.pread(self._file, 4, self._place(int(number))) != _MARK for number in numbers)
 
     def _place(self, number: int) -> int:
@@ -128,9 +128,10 @@ _open: "weakref.WeakValueDictionary[Path, Slots]" = weakref.WeakValueDictionary(
 
 
 def open_slots(about: dict[str, Any], suffix: str, expected: int) -> tuple[Slots | None, str]:
-    """The file of what `about` says, made where it is not there; else None, and what the user should know of why.
+    """The slots that `about` describes, whose file is made if it is missing; or None and the reason, for the user.
 
-    `about` has `source`, `count` and `shape` besides all that the content depends on; `expected` slots will be filled.
+    `about` has `source`, `count` and `shape` besides all that the content depends on. `expected` is the number of slots
+    that will be filled.
     """
     path = decoded_folder() / f"{_key(about)}{suffix}"
     if path in _open and path.exists():
@@ -146,7 +147,7 @@ def open_slots(about: dict[str, Any], suffix: str, expected: int) -> tuple[Slots
         slots = Slots(path, about)
     except OSError as error:
         slots = None
-        with suppress(OSError):  # what was kept there can be read all the same
+        with suppress(OSError):  # the slots that are filled can be read even so
             slots = Slots(path, about) if _is_whole(path, about) else None
         if slots is None:
             return None, (
@@ -158,27 +159,27 @@ def open_slots(about: dict[str, Any], suffix: str, expected: int) -> tuple[Slots
 
 
 def decoded_folder() -> Path:
-    """Where the files lie."""
+    """The folder of the files."""
     return cache_folder() / "decoded"
 
 
 def list_stored() -> list[Entry]:
-    """Every file of the cache, the last used first; what is damaged counts too, without a source."""
-    found: list[Entry] = []
+    """Every file of the cache, the last used first. A damaged file has the source `damaged`."""
+    entries: list[Entry] = []
     for path in (p for suffix in (PIXELS, FEATURES) for p in decoded_folder().glob(f"*{suffix}")):
         with suppress(OSError):
             status = path.stat()
             about = _read_header(path)
             shape = about.get("shape", (0, 0, 0))
-            told = about.get("source", "damaged"), about.get("split", ""), about.get("count", 0)
+            origin = about.get("source", "damaged"), about.get("split", ""), about.get("count", 0)
             of_features = path.suffix == FEATURES
             each = (1, shape[2] // FEATURE_BYTES) if of_features else (shape[1], shape[2])
-            found.append(Entry(path, path.suffix[1:], *told, each, status.st_blocks * 512, status.st_mtime))
-    return sorted(found, key=lambda entry: entry.used, reverse=True)
+            entries.append(Entry(path, path.suffix[1:], *origin, each, status.st_blocks * 512, status.st_mtime))
+    return sorted(entries, key=lambda entry: entry.used, reverse=True)
 
 
 def clear_stored() -> int:
-    """Remove every file; runs that use one keep what they have open. Gives the bytes that were freed."""
+    """Remove every file; gives the number of bytes that this frees. A run that has a file open keeps it."""
     freed = sum(entry.bytes for entry in list_stored())
     for path in decoded_folder().glob("*"):
         path.unlink(missing_ok=True)
@@ -186,7 +187,7 @@ def clear_stored() -> int:
 
 
 def stride(shape: tuple[int, int, int]) -> int:
-    """The bytes of a slot."""
+    """The number of bytes of a slot."""
     return _ENTRY.size + shape[0] * shape[1] * shape[2]
 
 
@@ -205,19 +206,19 @@ def _length(about: dict[str, Any]) -> int:
 
 
 def _is_whole(path: Path, about: dict[str, Any]) -> bool:
-    """Whether the file is there with its header and its length; one that is not is removed."""
+    """Whether the file is there with the right header and length; a file with another header or length is removed."""
     if not path.exists():
         return False
-    found = _read_header(path)
-    if found and _key(found) == _key(about) and path.stat().st_size == _length(about):
+    header = _read_header(path)
+    if header and _key(header) == _key(about) and path.stat().st_size == _length(about):
         return True
     path.unlink(missing_ok=True)
     return False
 
 
 def _create(path: Path, about: dict[str, Any]) -> None:
-    """A file with its header and empty slots, which take no room yet; another process may be first."""
-    # The name of a source may be long: what is cut off is told by nobody.
+    """Make a sparse file with its header and empty slots. If another process makes it first, its file stays."""
+    # The name of a source may be longer than the header; `_key` leaves it out, so cutting it changes nothing.
     header = _MAGIC + json.dumps(about | {"source": about["source"][:200]}).encode()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -232,7 +233,7 @@ def _create(path: Path, about: dict[str, Any]) -> None:
 
 
 def _read_header(path: Path) -> dict[str, Any]:
-    """What a file says that it holds; nothing where it is damaged."""
+    """The `about` in a file's header; empty if the header is damaged."""
     with open(path, "rb") as file:
         header = file.read(_HEADER)
     try:
@@ -243,9 +244,10 @@ def _read_header(path: Path) -> dict[str, Any]:
 
 
 def _make_room(path: Path, needed: int) -> str:
-    """Remove files that were not used for longest until `needed` bytes fit; else say why they do not.
+    """Remove the least recently used files until `needed` bytes fit; gives the reason if they cannot fit, else nothing.
 
-    The cache may take half of what would be free without it, and leaves the reserve. What this process has open stays.
+    The cache may take half of the space that would be free without it, and leaves RESERVE_BYTES free. Files that this
+    process has open stay.
     """
     entries = [entry for entry in list_stored() if entry.path != path]
     others = [entry for entry in entries if entry.path not in _open]

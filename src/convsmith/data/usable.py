@@ -1,4 +1,4 @@
-"""What training asks of a source. `data check`, `data stats` and `train` all ask here. No torch here."""
+"""What training asks of a source. `data check`, `data stats` and `train` all call this. No torch here."""
 
 import re
 
@@ -8,14 +8,14 @@ from convsmith.data.findings import STOPS, of_kinds
 from convsmith.data.sources.same_names import twin
 from convsmith.data.sources.source import Source
 
-# How each kind of source calls a class and a split.
+# The words of each kind of source for a class and a split.
 _WORDS = {"folder": ("class folder", "a folder {}"), "table": ("class", "rows of the split {}")}
 _ROW = re.compile(r"(.*), (line \d+)", re.DOTALL)
 _OTHER = ("class", "a split {}")
 
 
 def check_usable(source: Source, skip: bool = False) -> None:
-    """BadFile with the first reason why training cannot use the source; `skip` passes over what can be left out."""
+    """Raise BadFile with the first reason why training cannot use the source. `skip` allows missing files."""
     check_whole(source, skip, "--on-bad skip leaves out what is not there")
     path, card = source.path or source.card.name, source.card
     noun, split_noun = _WORDS.get(card.kind, _OTHER)
@@ -36,9 +36,9 @@ def check_usable(source: Source, skip: bool = False) -> None:
 
 
 def check_whole(source: Source, skip: bool = False, mend: str = "") -> None:
-    """BadFile with the first finding for which nothing can use the source; `skip` as in `check_usable`.
+    """Raise BadFile with the first finding for which no verb can use the source; `skip` as in `check_usable`.
 
-    `mend` is said where `skip` would help.
+    `mend` ends the message if `skip` would help.
     """
     stops = of_kinds(source.findings, STOPS)
     missing = of_kinds(stops, ("missing",))
@@ -54,7 +54,7 @@ def check_whole(source: Source, skip: bool = False, mend: str = "") -> None:
 
 
 def _check_learned(source: Source, path: str) -> None:
-    """BadFile where val or test has a class of which there is nothing to learn from."""
+    """Raise BadFile if val or test has images of a class that has none in train."""
     card = source.card
     trained = {name for name, n in zip(card.classes, card.class_counts["train"], strict=True) if n}
     for split, examples in source.splits.items():

@@ -220,7 +220,7 @@ def _text(view: View) -> str:
 
 
 def _scaled(preprocess: "Preprocess", short: int) -> "Preprocess":
-    """The record of images whose shorter side has `short` pixels, of the shape that the network gets, uncropped."""
+    """The record for uncropped images with the network's aspect ratio, whose shorter side has `short` pixels."""
     if short > _LARGEST:
         raise UsageError(f"multi_scale: expected lengths of at most {_LARGEST} pixels, received {short}")
     size = shaped(preprocess.size, short)

@@ -1,7 +1,7 @@
-"""Worker processes of the streaming loader, watched: one that dies or hangs is an error that names it and its file.
+"""The worker processes of the streaming loader. If one dies or hangs, the error names the process and its image.
 
-Images lie in memory that all processes share, and only a word about each batch goes through a pipe. So a worker that
-stops in the middle leaves nothing half sent, and the size of /dev/shm plays no part.
+Images lie in memory that all processes share; only an answer for each batch goes through a pipe. So a worker that stops
+in the middle of a batch leaves no half-sent message, and the size of /dev/shm does not matter.
 """
 
 import mmap
@@ -31,11 +31,11 @@ from convsmith.data.examples import Examples
 from convsmith.data.preprocess import Preprocess, final_size
 from convsmith.data.slots import Slots
 
-# How often the workers are looked at while nothing comes.
+# Seconds between two looks at the workers while no batch comes.
 LOOK_SECONDS = 1.0
-# Batches that each worker has ahead.
+# The number of batches that each worker decodes ahead.
 AHEAD = 2
-# What a worker notes: the image that it decodes, and how many it has decoded.
+# The columns of `_Decoding.notes`: the index of the image that a worker decodes (-1: none), and its count so far.
 IMAGE, COUNT = range(2)
 
 
@@ -44,7 +44,7 @@ class LoaderFailed(ConvsmithError, RuntimeError):
 
 
 class _Decoding(Dataset[Any]):
-    """Batches of indices into shared memory; runs in the workers. Says what went wrong, or nothing."""
+    """Decodes batches of indices into shared memory, in the workers. An item is the batch's error, or None."""
 
     def __init__(
         self, examples: Examples, preprocess: Preprocess, margin: bool, cache: Slots | None, largest: int,
@@ -52,9 +52,9 @@ class _Decoding(Dataset[Any]):
     ):  # fmt: skip
         self.examples, self._record, self._margin, self._cache = examples, preprocess, margin, cache
         shape = (largest, preprocess.channels, *final_size(preprocess, margin))
-        # One more than can be on their way: the one that is being used.
+        # One slot more than batches can be decoded ahead: the trainer uses that one.
         count = AHEAD * workers + 1
-        # Anonymous: forked workers inherit it, and no limit of /dev/shm holds for it.
+        # Anonymous memory: forked workers inherit it, and the limit of /dev/shm does not apply to it.
         images, notes = mmap.mmap(-1, count * max(1, int(np.prod(shape)))), mmap.mmap(-1, workers * 2 * 8)
         self.slots = np.frombuffer(images, np.uint8).reshape(count, *shape)
         self.notes = np.frombuffer(notes, np.int64).reshape(workers, 2)
@@ -71,7 +71,7 @@ class _Decoding(Dataset[Any]):
                 note[COUNT] += 1
         except BadFile as error:
             return error
-        except Exception:  # the loader would send it with its own words around it
+        except Exception:  # torch's loader would wrap the message of an exception in its own
             return traceback.format_exc()
         note[IMAGE] = -1
         return None
@@ -83,7 +83,7 @@ def decode_in_workers(
 ) -> Iterator[Tensor]:  # fmt: skip
     """The images of each batch of indices, uint8 (N, C, H, W), decoded by `workers` processes.
 
-    Raises LoaderFailed where a worker dies, or has decoded no image for `timeout` seconds while it is waited for.
+    Raises LoaderFailed if a worker dies, or if it decodes no image for `timeout` seconds while its batch is awaited.
     """
     if not batches:
         return
@@ -102,7 +102,7 @@ def decode_in_workers(
             ) from None
         finally:
             new = [process for process in active_children() if process not in before]
-            # In the order of their start, which their names count: `Process-12`.
+            # In the order of their start, which is the number in their names: `Process-12`.
             processes += sorted(new, key=lambda process: int(re.sub(r"\D", "", process.name)))
         for number, batch in enumerate(batches):
             problem = _await(answers, decoding, processes, number, timeout)
@@ -113,7 +113,7 @@ def decode_in_workers(
             images = torch.from_numpy(decoding.slots[number % len(decoding.slots), : len(batch)])
             yield images.pin_memory() if pinned else images.clone()
     finally:
-        # At once and by force: one that is stopped would neither end by itself nor by SIGTERM.
+        # By SIGKILL: a stopped process (SIGSTOP) neither ends by itself nor by SIGTERM.
         for process in processes:
             process.kill()
         for process in processes:
@@ -131,7 +131,7 @@ def _loader(decoding: _Decoding, batches: Sequence[list[int]], workers: int) -> 
         multiprocessing_context="fork",
         collate_fn=_as_it_is,
         worker_init_fn=partial(_begin_worker, os.getpid()),
-        # Without one of its own it would draw from, and so move, the generator of the whole process.
+        # Without a generator of its own, the loader would draw from the global one and so change its state.
         generator=torch.Generator(),
     )
 
@@ -143,14 +143,14 @@ def _as_it_is(answer: Any) -> Any:
 def _await(
     answers: Iterator[Any], decoding: _Decoding, processes: Sequence[BaseProcess], number: int, timeout: float
 ) -> BadFile | str | None:
-    """What the workers say of batch `number`."""
+    """The error of batch `number`, or None, as soon as a worker has decoded it."""
     awaited = number % len(decoding.notes)  # the loader deals batches out in turn
     seen, since = int(decoding.notes[awaited, COUNT]), time.monotonic()
     while True:
         try:
             return next(answers)
         except (RuntimeError, OSError, EOFError) as error:
-            # Nothing has come for a while, or a worker is gone: the loader has no classes of its own for them.
+            # No answer came for LOOK_SECONDS, or a worker is gone: torch's loader has no error classes for the two.
             for worker, process in enumerate(processes):
                 if process.exitcode is not None:
                     raise LoaderFailed(f"{_named(worker, process)} {_ended(process)}{_at(decoding, worker)}") from error
@@ -171,7 +171,7 @@ def _ended(process: BaseProcess) -> str:
 
 
 def _hangs(decoding: _Decoding, processes: Sequence[BaseProcess], awaited: int, timeout: float) -> str:
-    """Of a worker that is stopped others may have to wait too: it is the one to name."""
+    """The message for a worker that hangs. It names a stopped worker if there is one, since others wait for that."""
     stopped = [worker for worker, process in enumerate(processes) if _is_stopped(process.pid)]
     worker = stopped[0] if stopped else awaited
     why = "is stopped (SIGSTOP) and" if stopped else "hangs: it"
@@ -186,7 +186,7 @@ def _named(worker: int, process: BaseProcess) -> str:
 
 
 def _at(decoding: _Decoding, worker: int) -> str:
-    """The file that a worker was at, as far as it has said so."""
+    """The file that a worker was decoding; empty if it was decoding none."""
     index = int(decoding.notes[worker, IMAGE])
     return f" at {decoding.examples.name(index)}" if index >= 0 else ""
 
@@ -199,7 +199,7 @@ def _is_stopped(pid: int | None) -> bool:
 
 
 def _forget(error: OSError) -> None:
-    """Remove what the error has stopped half way: torch's loader, half made, complains of it when it goes."""
+    """Delete the half-made loader that the error's frames hold; its `__del__` would print an error of its own."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
     try:
         traceback.clear_frames(error.__traceback__)
@@ -209,7 +209,7 @@ def _forget(error: OSError) -> None:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Keep what is done at the death of a child: torch's way is an exception in the middle of whatever is running."""
+    """Keep the handler of SIGCHLD. torch's loader sets one that raises in the middle of whatever is running."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -221,10 +221,10 @@ def _signals_kept() -> Iterator[None]:
 
 
 def _begin_worker(parent: int, worker: int) -> None:
-    """Leave signals to the parent, and end with it.
+    """Ignore signals, which are the parent's, and end when the parent ends.
 
-    Batch systems send SIGTERM to a whole group, terminals SIGINT and SIGHUP: a worker that dies of it would fail the
-    run that is being saved.
+    Batch systems send SIGTERM to the whole process group, terminals send SIGINT and SIGHUP. If they ended a worker, the
+    run would fail while its checkpoint is saved.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -232,7 +232,7 @@ def _begin_worker(parent: int, worker: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """torch watches for whoever is the parent when a worker begins: that may be another if it was killed just then."""
+    """End the process when `parent` ends. torch's own watch misses a parent that is killed before the worker begins."""
     while os.getppid() == parent:
         time.sleep(2)
     os._exit(1)

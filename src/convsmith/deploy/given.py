@@ -1,4 +1,4 @@
-"""Pictures in every form that a program has them in, as those that `predict` reads: paths, bytes, images, arrays."""
+"""Turns pictures in the forms of Python programs (paths, bytes, images, arrays) into those that `predict` reads."""
 
 import base64
 import binascii
@@ -21,10 +21,10 @@ _DATA_URI = "data:image/"
 
 
 def pictures_of(given: Any) -> list[Picture]:
-    """The pictures in `given`, one or many; folders and patterns stand for the files in them.
+    """The pictures in `given`, one or many. A folder or a pattern stands for the files in it.
 
-    Arrays and tensors hold uint8, whole numbers from 0 to 255, or floating-point numbers from 0 to 1; a stack of them
-    (N, H, W, C), of tensors (N, C, H, W), is many. Raises UsageError for what is no picture.
+    Arrays and tensors hold whole numbers from 0 to 255 or floating-point numbers from 0 to 1. An array (N, H, W, C) or
+    a tensor (N, C, H, W) holds N pictures. Raises UsageError for other objects, shapes and values.
     """
     if _is_one(given):
         return _one(given, "the picture")
@@ -40,7 +40,7 @@ def _is_one(given: Any) -> bool:
 
 
 def _one(item: Any, name: str) -> list[Picture]:
-    """A picture, or the files that a path stands for."""
+    """The pictures of one item: a path may be a folder or a pattern. `name` is for errors."""
     if isinstance(item, str) and item.startswith(_DATA_URI):
         return [_from_uri(item, name)]
     if isinstance(item, str | os.PathLike):
@@ -74,7 +74,7 @@ def _from_file(file: Any, name: str) -> bytes:
 
 
 def _last(tensor: torch.Tensor, name: str) -> np.ndarray:
-    """A tensor (C, H, W) or (H, W) as an array with the channels last."""
+    """A tensor (C, H, W) or (H, W) as an array (H, W, C) or (H, W)."""
     if tensor.ndim == 3:
         if tensor.shape[0] not in (1, 3, 4):
             raise UsageError(f"{name}: expected a tensor (C, H, W) of 1, 3 or 4 channels, received {_shape(tensor)}")
@@ -83,7 +83,7 @@ def _last(tensor: torch.Tensor, name: str) -> np.ndarray:
 
 
 def _array(array: np.ndarray, name: str) -> Picture:
-    """uint8 (H, W), (H, W, 1) or (H, W, 3); with transparency an image, which is laid on white."""
+    """An array as uint8 (H, W), (H, W, 1) or (H, W, 3); one with four channels as an RGBA image."""
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or not array.size:
         swapped = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         mend = "; mend with array.transpose(1, 2, 0)" if swapped and array.size else ""

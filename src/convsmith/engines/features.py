@@ -1,4 +1,4 @@
-"""What a frozen network makes of images: computed once by the fastest engine and kept on the disk (feature store)."""
+"""The features that a frozen network computes of images: once, by the fastest engine, kept on the disk (the store)."""
 
 import copy
 import hashlib
@@ -30,18 +30,19 @@ from convsmith.training.progress import make_progress
 Say = Callable[[str], None]
 
 BATCH = 16
-# What the columns of the last layer's inputs are called; no stage has such a name.
+# The key of the last layer's inputs in `Frozen.columns`; no stage has such a name.
 LAST = "inputs of the last layer"
-# The largest difference between the network's outputs and those of its last layer on the features, over the largest.
+# The largest difference between the network's outputs and those of its last layer on the features, relative to the
+# largest output.
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Frozen:
-    """A network whose features are wanted: its module in evaluation mode on the processor, and its last linear layer.
+    """A network whose features are wanted: its module in evaluation mode on the CPU, and the path of its last layer.
 
-    `last` is None where the last layer is another: then the features are those of the stages alone. `preprocess` says
-    how images become its input.
+    `last` is None if the last layer is not linear: then the features are those of the stages alone. `preprocess` says
+    how an image becomes the network's input.
     """
 
     network: Network | Foreign
@@ -52,11 +53,11 @@ class Frozen:
 
     @property
     def columns(self) -> dict[str, slice]:
-        """Where the features of each place stand in a row: the mean of each stage's output, and the last inputs."""
+        """The slice of a row that holds the features of each stage (the mean of its output), and the `LAST` inputs."""
         widths = {}
         if isinstance(self.network, Network):
-            ends = self.network.trace().stages
-            widths = {name: ends[name].shape.channels for name, _ in self.network.stages}
+            traced = self.network.trace().stages
+            widths = {name: traced[name].shape.channels for name, _ in self.network.stages}
         if self.last is not None:
             layer = self.module.get_submodule(self.last)
             widths[LAST] = int(layer.in_features)  # pyright: ignore[reportArgumentType]
@@ -76,10 +77,10 @@ class Frozen:
 def features(
     frozen: Frozen, examples: Examples, options: DataOptions, *, quiet: bool = True, say: Say = lambda text: None
 ) -> np.ndarray:
-    """The features of each example, float32 (N, columns of `Frozen.columns`); those in the store are read from it.
+    """The features of each example, float32 (N, width of `Frozen.columns`), read from the store or computed.
 
-    `say` hears how many are computed and how long that takes, before it begins. CheckFailed where the last layer on
-    the features does not give the network's own outputs.
+    `say` is told beforehand how many are computed and how long that takes. Raises CheckFailed if the last layer does
+    not give the network's own outputs on the features.
     """
     width = max(part.stop for part in frozen.columns.values())
     out = np.empty((len(examples), width), np.float32)
@@ -101,7 +102,7 @@ def features(
 def _computed(
     frozen: Frozen, examples: Examples, options: DataOptions, quiet: bool, say: Say
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Features batch by batch, each with the number of its first example."""
+    """The features of each batch, with the index of its first example."""
     record, engine = frozen.preprocess, replace(frozen.engine, precision="fp32")
     model = Inference(
         copy.deepcopy(frozen.module), frozen.network, (record.channels, *record.size), engine.channels_last,
@@ -140,14 +141,14 @@ def _seconds_each(model: Inference, images: Tensor) -> float:
 
 
 def _check(frozen: Frozen, model: Inference, images: Tensor) -> None:
-    """Hold the last layer on the features against the network's own outputs."""
+    """Compare the last layer's outputs on the features with the network's own. Raises CheckFailed if they differ."""
     if frozen.last is None:
         return
     layer = frozen.module.get_submodule(frozen.last)
     with torch.no_grad():
         own = frozen.module(images)
-        found = layer(model.given()(images)[:, frozen.columns[LAST]])
-    if own.shape != found.shape or (own - found).abs().max() > TOLERANCE * own.abs().max().clamp(min=1e-6):
+        outputs = layer(model.given()(images)[:, frozen.columns[LAST]])
+    if own.shape != outputs.shape or (own - outputs).abs().max() > TOLERANCE * own.abs().max().clamp(min=1e-6):
         raise CheckFailed(
             f"{frozen.network.name}: its outputs are not those of its last linear layer ({frozen.last}), so the layer "
             "cannot be learned on features computed once; take --classifier linear"
@@ -155,7 +156,7 @@ def _check(frozen: Frozen, model: Inference, images: Tensor) -> None:
 
 
 def _open_store(frozen: Frozen, examples: Examples, width: int, options: DataOptions, say: Say) -> Slots | None:
-    """The store of these features, where the images have a place of their own on the disk."""
+    """The store of these features; None if the examples are not stored on the disk, or the store cannot be opened."""
     if options.cache == "off" or not isinstance(examples, KEPT) or examples.stored is None:
         return None
     stored, record = examples.stored, frozen.preprocess.to_json()
@@ -167,7 +168,7 @@ def _open_store(frozen: Frozen, examples: Examples, width: int, options: DataOpt
         "fingerprint": stored.fingerprint,
         "shape": [1, 1, width * FEATURE_BYTES],
         "weights": frozen.weights(),
-        # A header has little room: what is long goes in by its hash.
+        # The header is short, so that these go in by their hash.
         "network": hashlib.sha256(json.dumps(network, sort_keys=True).encode()).hexdigest(),
         "preprocess": hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest(),
         "decoder": decoders(),

@@ -1,4 +1,4 @@
-"""A network as the engines take it, and the form of it that computes fewest operations."""
+"""A network as the engines take it, and its form with the fewest operations."""
 
 import copy
 import warnings
@@ -19,11 +19,11 @@ MERGES = ("reparameterise", "fold_norm")
 
 @dataclass(frozen=True)
 class Inference:
-    """A network that is only run: its module in evaluation mode, on the processor, and the shape of one image.
+    """A network for inference: its module in evaluation mode, on the CPU, and the shape of one image.
 
-    Outputs divided by `temperature` are what probabilities are made of; of several labels each is probable by itself.
-    `channels_last` says how its images lay when it was trained; a module of a user's own may take no other layout.
-    With `features_before`, the path of its last layer or nothing, its features are wanted and no outputs (`Means`).
+    Outputs are divided by `temperature` before the softmax, or the sigmoid if `multilabel`. `channels_last` is the
+    memory format of the images in training; a user's own module may take no other. If `features_before` is a text, the
+    network gives its features (`Means`): those before the layer at this path, or those of the stages if it is empty.
     """
 
     module: nn.Module
@@ -35,26 +35,26 @@ class Inference:
     features_before: str | None = None
 
     def probabilities(self, outputs: Tensor) -> Tensor:
-        """What the outputs (N, classes) say about each class."""
+        """The probability of each class, (N, classes), from the outputs (N, classes)."""
         scaled = outputs / self.temperature
         return scaled.sigmoid() if self.multilabel else scaled.softmax(dim=1)
 
     @property
     def fast_layout(self) -> bool:
-        """Whether images may lie with the channels last, which convolutions prefer; a tree's may lie either way."""
+        """Whether images may be in the memory format channels_last, which is faster. A tree takes either format."""
         return self.channels_last or (isinstance(self.network, Network) and len(self.shape) == 3)
 
     def given(self) -> nn.Module:
-        """The network as it is, giving what is wanted of it."""
+        """The unmerged network. It gives outputs, or features if `features_before` is set."""
         return self._wanted(self.module if self.features_before is None else copy.deepcopy(self.module))
 
     def _wanted(self, module: nn.Module) -> nn.Module:
         return module if self.features_before is None else Means(module, self.features_before)
 
     def merged(self) -> nn.Module:
-        """A module of its own with parallel convolutions and batch norms merged, where the network is a tree.
+        """A copy of the network, in which parallel convolutions and batch norms are merged if the network is a tree.
 
-        The graph of a module that is no tree is known to the engines only; theirs is copied as it is.
+        Only the engines know the graph of another module, so it is copied as it is.
         """
         if not isinstance(self.network, Network):
             return self._wanted(copy.deepcopy(self.module))
@@ -64,7 +64,7 @@ class Inference:
             for text in MERGES:
                 network, state = carry(network, state, text)
         module = build(network, device="meta")
-        # Copied: what an engine does to its weights must not reach the module they came from.
+        # Cloned: an engine that changes its weights must not change those of `self.module`.
         module.load_state_dict({key: value.clone() for key, value in state.items()}, assign=True)
         return self._wanted(module.eval().requires_grad_(False))
 
@@ -89,9 +89,9 @@ class Means(nn.Module):
 
 
 def untrained(network: Network, images: Tensor) -> Inference:
-    """A network without weights, for timing: drawn from a seed, its batch norms with the statistics of `images`.
+    """A network for timing: weights drawn from a seed, batch norms with the statistics of `images` (N, C, H, W).
 
-    Without these, the values of a deep network grow or vanish, and nothing could be compared.
+    Without the statistics, the activations of a deep network explode or vanish, and outputs could not be compared.
     """
     module = build(network, seed=0)
     for layer in module.modules():

@@ -1,4 +1,4 @@
-"""What a network takes at the least, and what this machine has: asked before anything of it is made. No torch here."""
+"""The least memory of a network against that of this machine, checked before a tensor is made. No torch here."""
 
 import dataclasses as dc
 import os
@@ -11,21 +11,21 @@ from convsmith.nets.trace import Step
 from convsmith.nets.tree import Leaf, Node
 from convsmith.report.text import count, size
 
-# The largest of ours, a ResNet with 1,202 layers, has 6,015 nodes; torch's sizes end at the number.
+# The largest network of the zoo, a ResNet with 1,202 layers, has 6,015 nodes. torch takes no larger sizes.
 MOST_NODES, LARGEST_NUMBER, LARGEST_FLOAT = 20_000, 2**31 - 1, 1e38
 _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def memory() -> int:
-    """The bytes of this machine's memory, or of what this process may have of it."""
+    """The bytes of this machine's memory, or the limit of this process's cgroup if that is lower."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([whole, *(int(text) for path in _CGROUPS if (text := _text(path)).isdecimal())])
 
 
 def check_memory(name: str, steps: Sequence[Step]) -> None:
-    """UsageError where a network's parameters, or one image's largest value, are more than the memory that there is.
+    """Raise UsageError if a network's parameters, or its largest activation for one image, exceed the memory.
 
-    `steps` are those of its trace. 4 bytes a number; what it takes besides is not counted, so this is the least.
+    `steps` are those of its trace. A number takes 4 bytes; other memory is not counted, so this is a lower bound.
     """
     have = memory()
     params = sum(step.node.params(step.x.shape) for step in steps if isinstance(step.node, Leaf))
@@ -40,7 +40,7 @@ def check_memory(name: str, steps: Sequence[Step]) -> None:
 
 
 def check_numbers(node: Node, where: str) -> None:
-    """UsageError for a number of an operator that torch has no room for."""
+    """Raise UsageError for a field of an operator with a number that is too large for torch."""
     for field in dc.fields(node):
         value = getattr(node, field.name)
         for number in cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,):

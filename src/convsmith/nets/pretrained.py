@@ -22,7 +22,7 @@ from convsmith.nets.tree import MAIN, Leaf, walk
 from convsmith.nets.zoo import NETWORKS, network, renamings
 
 NEW_LAYER = "with a new last layer"  # what is said where the weights' last layer was for other classes
-# What torch.compile, DataParallel, Lightning and training scripts put before the names of a network's tensors.
+# The prefixes that torch.compile, DataParallel, Lightning and training scripts put before the names of tensors.
 WRAPPERS = (
     "module", "_orig_mod", "model", "net", "network", "backbone", "encoder", "base_model", "_model", "student",
     "teacher", "ema", "ema_model", "online_network", "trunk", "body", "base", "feature_extractor", "features_extractor",
@@ -31,7 +31,7 @@ WRAPPERS = (
 _MOST_WRAPPERS = 4
 _SHOWN = 3  # names of each kind in an error
 
-# How many more tensors weights may hold than the network: auxiliary heads, averages, counters.
+# A file may hold SPARE times the network's tensors, plus MANY: auxiliary heads, averages, counters.
 SPARE, MANY = 4, 1000
 
 
@@ -87,7 +87,7 @@ class _Reading:
 def _best_reading(
     module: nn.Module, own: Mapping[str, Tensor], weights: Mapping[str, Tensor], headless: bool
 ) -> _Reading:
-    """The first reading whose keys fit; else the one that is nearest to it. `headless`: a last layer may be absent."""
+    """The first reading whose keys fit, else the nearest one. With `headless` the last layer may be absent."""
     best: _Reading | None = None
     for prefix, part in unwrapped(weights):
         for names, candidate in _candidates(module, part):
@@ -107,7 +107,7 @@ def _best_reading(
 
 
 def unwrapped(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-    """The weights as they are, and then without what may have been put before their names, the outermost first.
+    """The weights as they are, then without the prefixes of their names, the outermost first.
 
     A word counts that all names begin with, or one that wrappers are known to put there: then the tensors of that name
     are a part of their own, as beside a loss or a second network.
@@ -152,7 +152,7 @@ def _candidates(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[tu
 def _read(
     module: nn.Module, own: Mapping[str, Tensor], names: str, given: Mapping[str, Tensor], headless: bool
 ) -> _Reading:
-    """Compare keys; heads that only training uses may be absent on either side, `headless` also the last layers."""
+    """Compare keys. Auxiliary heads may be absent on either side; with `headless` the last layers too."""
     ours, known = _auxiliary_heads(module)
     extra = {key.partition(".")[0] for key in given if key not in own} & (known - ours)
     absent = {head for head in ours if not any(key.startswith(f"{head}.") for key in given)}
@@ -171,7 +171,7 @@ def _read(
 
 
 def _without_last(module: nn.Module, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> set[str]:
-    """The keys of the last layers of which the file has nothing: it is a backbone, and they are new."""
+    """The keys of the last layers that the file lacks: the file is a backbone, and these layers are new."""
     layers = [f"{layer}." for layer in last_layers(module, own)]
     return {key for key in own for layer in layers if key.startswith(layer) and not _has(given, layer)}
 

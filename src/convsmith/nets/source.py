@@ -14,7 +14,7 @@ from convsmith.nets.network import Network
 from convsmith.nets.zoo import NETWORKS, network
 
 TORCHVISION = "torchvision:"
-# What a function that makes a network is offered, with the largest that a record may state: a module is made at once.
+# The arguments that a function may take, with the largest values in a record, since the module is made at once.
 ARGUMENTS = {"classes": 100_000, "channels": 10_000, "size": 10_000}
 
 
@@ -31,7 +31,7 @@ class Foreign:
 
     @staticmethod
     def from_json(data: Any) -> "Foreign":
-        """The record that `to_json` wrote; UsageError for a source or an argument that we never write."""
+        """The object that `to_json` wrote; UsageError for a source or an argument that it never writes."""
         if not isinstance(data, dict) or set(cast("dict[str, Any]", data)) != {"source", "arguments", "fingerprint"}:
             raise WrongType(f"expected source, arguments and fingerprint of a module, received {data!r:.200}")
         fields = cast("dict[str, Any]", data)
@@ -92,7 +92,7 @@ def make(foreign: Foreign) -> Any:
 
 
 def found(foreign: Foreign) -> Foreign:
-    """The same network by the file that the user gave, where it is one's own; raises what `user_code.located` does."""
+    """The network, with the path of the file that the user gave if it is a user's; errors as in `user_code.located`."""
     if foreign.source.startswith(TORCHVISION):
         return foreign
     path, function = user_code.located(foreign.source, foreign.fingerprint, "a network")
@@ -114,7 +114,7 @@ def _from_file(path: Path, function: str, numbers: dict[str, Any]) -> Network | 
 
 
 def _is_module(made: object) -> bool:
-    """Whether a function gave a `torch.nn.Module`; one that did has imported torch."""
+    """Whether an object is a `torch.nn.Module`, without importing torch: a module exists only if torch is imported."""
     torch_nn = sys.modules.get("torch.nn")
     return torch_nn is not None and isinstance(made, torch_nn.Module)
 

@@ -38,7 +38,7 @@ TOP, MIDDLE = 0.1, 0.01
 EPOCHS, LEAST_STEPS, BATCH, RATE = 10, 300, 32, 0.02
 NORMS = ("batch_norm", "group_norm", "layer_norm")
 ONE_STEP = Duration(1, "steps")
-# The options of taking steps.
+# The fields that matter only for training by steps, and the prefixes of such fields.
 STEPS = ("length", "augment", "resize", "batch", "label_smoothing", "views")
 STEPS_UNDER = ("optimiser.", "schedule.", "early_stopping.", "loss.")
 
@@ -125,12 +125,12 @@ def tuning_of(subject: str | None, recipe: Recipe) -> FineTuning | None:
 
 
 def set_paths(given: Sequence[tuple[str, Any]]) -> set[str]:
-    """The fields that options set, short options by the field that they stand for."""
+    """The paths of the fields that options set; a short option counts as its field."""
     return {SHORTHAND[name].path if name in SHORTHAND else name for name, value in given if value is not None}
 
 
 def asks_steps(given: Sequence[tuple[str, Any]]) -> bool:
-    """Whether options say how steps are taken: who sets one wants steps, and no regression in their place."""
+    """Whether an option is about training by steps; a user who sets one does not want a regression instead."""
     return any(path in STEPS or path.startswith(STEPS_UNDER) for path in set_paths(given))
 
 

@@ -1,6 +1,6 @@
-"""What a user's own images start from where nothing else is named: published weights, if they can be had.
+"""The start of a training on a user's own images if the command names nothing else: published weights.
 
-What starts from them is fine-tuned as `finetune` does it; else the recipe for training from nothing stays.
+With published weights the network is fine-tuned as by `finetune`; without them it learns from nothing.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -25,27 +25,27 @@ from convsmith.runs.trained import is_bundle
 
 Say = Callable[[str], None]
 
-# The networks to start from, in the order of choice: the best that a processor runs at some ten images a second and
-# core. The first comes with the extra `photos`, the second is torchvision's, which is downloaded.
+# The networks to start from, the preferred first. They are small enough for a CPU. The weights of the first come with
+# the extra `photos`; those of the second are torchvision's and are downloaded.
 NETWORKS = ("efficientnet_lite0", "efficientnet_b0")
-# Options that choose another network than those, or another way to learn; and those that choose another start.
+# Options that choose another network or another way to learn; options that choose another start.
 OTHER_NETWORKS = ("network", "edits", "stem", "solver", "task")
 OTHER_STARTS = ("weights", "init", "whiten", "renew")
-# Seconds that a command takes at most where no other time is given.
+# The limit in seconds if the user gives none.
 PATIENCE = 600.0
-# From nothing: how many images training sees in all, and the epochs that this makes of few and of many.
+# From nothing: the number of images that training sees in all, and the least and the most epochs that this may give.
 SEEN, LEAST_EPOCHS, MOST_EPOCHS = 40_000, 20, 200
-# Images with fewer pixels a side show too little for a network that was trained on photographs.
+# Images with fewer pixels a side have too little detail for a network that was trained on photographs.
 LEAST_SIDE = 32
 
 
 def first_start(
     subject: str | None, source: str | None, given: Sequence[tuple[str, Any]], limit: Limit | None, say: Say
 ) -> tuple[Recipe, FineTuning | None, Limit | None] | None:
-    """The recipe for a user's own images, how it learns and in what time; None where something else was asked for.
+    """The recipe for a user's own images, its tuning and its limit; None if the command asks for something else.
 
-    `given` are the options with their values, short and dotted, which the recipe gets as well. Without published
-    weights the recipe learns from nothing, and the tuning is None.
+    `given` are the options with their values, short and dotted; the recipe gets them too. Without published weights
+    the recipe learns from nothing, and the tuning is None.
     """
     named = source if subject is None else subject
     if named is None or named in KNOWN or not Path(named).exists() or (subject is not None and source is not None):
@@ -70,7 +70,7 @@ def first_start(
 
 
 def from_nothing(recipe: Recipe, card: Card, paths: Collection[str]) -> Recipe:
-    """The recipe of photographs, whose epochs are the more the fewer images there are, where they are not set."""
+    """The recipe with more epochs the fewer images there are, if it is that for photographs and no length is set."""
     if recipe.name != OWN_IMAGES or "length" in paths:
         return recipe
     epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, SEEN // max(1, card.counts["train"])))
@@ -78,14 +78,17 @@ def from_nothing(recipe: Recipe, card: Card, paths: Collection[str]) -> Recipe:
 
 
 def _like_photographs(card: Card) -> bool:
-    """Whether the images are like those that the weights know: not tiny, and no large set of small ones."""
+    """Whether the images are like photographs: not tiny, not many small ones, and not small and grey."""
     if card.size is None or max(card.size) > SMALL_SIDE:
         return True
     return card.channels == 3 and min(card.size) >= LEAST_SIDE and sum(card.counts.values()) < MANY_IMAGES
 
 
 def _network_at_hand(say: Say) -> str | None:
-    """The first network whose weights lie here, else one whose weights can be fetched, which is done; says which."""
+    """The first of NETWORKS whose weights are on this machine, else the first whose weights can be fetched; else None.
+
+    The weights are fetched, and `say` is told which they are.
+    """
     for may_fetch in (False, True):
         for network in NETWORKS:
             published = at_hand(network, may_fetch=may_fetch)

@@ -1,4 +1,4 @@
-"""What a network refuses in training: a batch of one under a norm, before the run begins; all else, in our words."""
+"""Errors of a network in training: a norm that would see one value is refused before the run, others are explained."""
 
 import traceback
 from collections.abc import Generator
@@ -15,7 +15,7 @@ from convsmith.runs.subject import make_module
 from convsmith.training.job import Job, State
 from convsmith.training.rules import grouped, set_training
 
-# What torch's norms say where a channel has a single value, whose deviation is not defined.
+# The errors of torch's norms for a channel with a single value, whose deviation is not defined.
 _ONE_VALUE = ("more than 1 value per channel", "more than 1 spatial element")
 _OURS = Path(__file__).parents[1]
 _STEP = ("training/gradient.py", "training/evaluate.py")
@@ -26,9 +26,9 @@ class StepFailed(ConvsmithError, RuntimeError):
 
 
 def check_batch(plan: Plan, processes: int = 1) -> None:
-    """Refuse steps in which a norm would see a single value: UsageError with the mend.
+    """Raise UsageError, with the mend, if a norm would see a single value of a channel in some step.
 
-    Found by a pass without numbers (torch's meta device) of the smallest part that a batch is divided into.
+    The smallest part that a batch is divided into goes through the network on torch's meta device, without numbers.
     """
     recipe = plan.recipe
     batch = min(recipe.batch, len(plan.dataset.train)) // processes
@@ -43,12 +43,12 @@ def check_batch(plan: Plan, processes: int = 1) -> None:
 
 
 def smallest_part(batch: int, parts: int) -> int:
-    """How many images the smallest of the parts has that a batch goes through the network in."""
+    """How many images the smallest part has if a batch goes through the network in so many `parts`."""
     return len(torch.arange(batch).chunk(parts)[-1])
 
 
 def _norm_of_one_value(module: nn.Module, shape: tuple[int, ...], plan: Plan) -> str | None:
-    """The norm that refuses one image of this shape; None where none does, or where it cannot be found out so."""
+    """The norm that refuses one image of this shape; None if no norm does, or if the meta device cannot tell."""
     entered: list[str] = []
     for name, layer in module.named_modules():
         if "Norm" in type(layer).__name__:
@@ -61,7 +61,7 @@ def _norm_of_one_value(module: nn.Module, shape: tuple[int, ...], plan: Plan) ->
         if any(text in str(error) for text in _ONE_VALUE):
             return entered[-1] if entered else "a norm"
     except Exception:
-        return None  # a module of a user's own may do what only numbers allow: its first step says more
+        return None  # a user's own module may need real numbers: an error in its first step is explained then
     return None
 
 
@@ -77,7 +77,7 @@ def _mend(plan: Plan) -> str:
 
 @contextmanager
 def explained(job: Job, state: State, run: RunDirectory) -> Generator[None]:
-    """Errors of the network and the task in a step, as one line that names layer or file; the rest is in the log."""
+    """Turn errors of the network and the task in a step into StepFailed, one line; the traceback goes to the log."""
     try:
         yield
     except (ConvsmithError, KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""What a plan's last layer receives: from the feature store, computed where it is not there."""
+"""The inputs of a plan's last layer: read from the feature store, or computed."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Say = Callable[[str], None]
 
 
 def frozen(plan: Plan, module: nn.Module) -> Frozen:
-    """The plan's network with the weights of `module`, as the feature store takes it."""
+    """The plan's network with the weights of `module`, as `features` takes it."""
     copied = make_module(plan.network, plan.recipe.seed)
     copied.load_state_dict(module.state_dict())
     last = last_linear(copied) if has_linear_last(copied) else None
@@ -23,7 +23,7 @@ def frozen(plan: Plan, module: nn.Module) -> Frozen:
 
 
 def has_linear_last(module: nn.Module) -> bool:
-    """Whether the last layer is one that a regression on features can make."""
+    """Whether the last layer is linear, so that a regression on features can fit it."""
     try:
         last_linear(module)
     except UsageError:
@@ -32,11 +32,14 @@ def has_linear_last(module: nn.Module) -> bool:
 
 
 def last_inputs(plan: Plan, module: nn.Module, say: Say, quiet: bool) -> Inputs:
-    """What the last layer of `module` receives for the training and the validation images."""
+    """The inputs of the last layer of `module` for the training and the validation images.
+
+    Raises UsageError if there are no validation images, or the last layer is not linear.
+    """
     data, began = plan.dataset, time.perf_counter()
     if not len(data.val):
         raise UsageError("a logistic regression is judged on validation images, and there are none")
-    last_linear(module)  # says what the last layer is where it is no linear one
+    last_linear(module)  # raises UsageError with the layer's type if it is not linear
     network = frozen(plan, module)
     parts = [
         (features(network, of, plan.recipe.data, quiet=quiet, say=say)[:, network.columns[LAST]], of.labels)
@@ -46,9 +49,9 @@ def last_inputs(plan: Plan, module: nn.Module, say: Say, quiet: bool) -> Inputs:
 
 
 def first_model(plan: Plan, notes: list[str], say: Say, quiet: bool) -> nn.Module:
-    """The plan's network with its first weights; where the recipe says so, its last layer has learned already."""
+    """The plan's network with its first weights. With `start_head` its last layer is fitted by regression first."""
     module = make_model(plan, notes)
     if plan.recipe.start_head:
-        found = fit_layer(module, last_inputs(plan, module, say, quiet), len(plan.dataset.card.classes))
-        notes.append(f"the last layer starts as a logistic regression: {found.why}")
+        fitted = fit_layer(module, last_inputs(plan, module, say, quiet), len(plan.dataset.card.classes))
+        notes.append(f"the last layer starts as a logistic regression: {fitted.why}")
     return module

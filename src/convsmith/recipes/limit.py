@@ -9,15 +9,15 @@ from convsmith.report.text import duration
 
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|min|m|h)\s*")
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}
-# The share of what is left that steps may take: speed varies, and the last evaluation and the report come after them.
+# The share of the remaining time that steps may take: speed varies, and the last evaluation and the report follow.
 _SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class Limit:
-    """Seconds from now in which a command should end; `given` says that the user set them.
+    """The seconds from now in which a command should end. `given` says that the user set the limit.
 
-    `sizes` says whether images may become smaller for it: not where the user has set their size.
+    `sizes` says whether images may be made smaller for it; they may not if the user set their size.
     """
 
     seconds: float
@@ -26,7 +26,7 @@ class Limit:
     began: float = field(default_factory=time.monotonic)
 
     def left(self) -> float:
-        """Seconds that training may still take; never none, so that something is learned."""
+        """The seconds that training may still take; at least 1, so that a step is taken."""
         return max(1.0, _SHARE * (self.seconds - (time.monotonic() - self.began)))
 
     def __str__(self) -> str:
@@ -34,7 +34,7 @@ class Limit:
 
 
 def read_limit(text: str, sizes: bool = True) -> Limit:
-    """The limit that `10min`, `90s` or `1.5h` states."""
+    """The limit that `10min`, `90s` or `1.5h` states; UsageError for other texts."""
     match = _TEXT.fullmatch(str(text))
     if not match or float(match[1]) <= 0:
         raise UsageError(f"within: expected a time such as 90s, 10min or 2h, received {text!r}")

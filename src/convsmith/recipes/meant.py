@@ -1,4 +1,4 @@
-"""What was meant by words that a verb does not take: the command as it is written here. The words are in a table."""
+"""Translates the options and verbs of other programs into a Convsmith command. The tables are in `words.py`."""
 
 import re
 import shlex
@@ -31,14 +31,17 @@ from convsmith.runs.directory import is_run
 from convsmith.runs.listing import list_runs
 from convsmith.runs.trained import is_trained
 
-# Names of files with weights as other programs keep them in the folder of a run.
+# The suffixes of the weight files that other programs write into the folder of a run.
 _WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".tar")
 _NO = ("false", "no", "off", "0", "none")
 
 
 @dataclass
 class _Command:
-    """The command as it is put together; `answers` say what became of each word that was not one of ours."""
+    """The command while it is put together. `answers` give the translation of each word that is not Convsmith's.
+
+    `instead` replaces the whole command. `changed` says that something was translated.
+    """
 
     verb: str
     places: list[str] = field(default_factory=list)
@@ -55,7 +58,7 @@ class _Command:
             return self.instead
         runs = [self.run] if self.run is not None else []
         augment = ["--augment", ",".join(dict.fromkeys((*USUAL_STEPS, *self.steps)))] if self.steps else []
-        # What is redirected stands last and is no word to be quoted.
+        # A redirection stands last and is not quoted as a whole.
         redirect = [word for word in self.options if word.startswith("> ")]
         words = [*runs, *self.places, *(w for w in self.options if w not in redirect), *augment]
         return " ".join(["convsmith", self.verb, *map(shlex.quote, words), *redirect])
@@ -63,16 +66,16 @@ class _Command:
 
 @dataclass(frozen=True)
 class Meant:
-    """A command, and for every word of others what it is here."""
+    """A command, and the translation of each word of another program."""
 
     command: str
     answers: Mapping[str, str]
 
 
 def meant(verb: str, words: Sequence[str], known: Mapping[str, bool]) -> Meant | None:
-    """What the words of a verb mean; None where nothing in them is another program's.
+    """The command that the words of a verb mean; None if no word is another program's.
 
-    `known` are the verb's own options, and whether each takes a value.
+    `known` holds the verb's own options, and whether each takes a value.
     """
     made = _Command(verb)
     fields = field_forms() if verb in (*TRAINING, "reproduce") else {}
@@ -94,7 +97,7 @@ def meant(verb: str, words: Sequence[str], known: Mapping[str, bool]) -> Meant |
 
 
 def _is_setting(word: str, verb: str, known: Mapping[str, bool]) -> bool:
-    """Whether a word is `key=value`, as Ultralytics and Hydra take options."""
+    """Whether a word is an option in the form `key=value` of Ultralytics and Hydra."""
     name, equals, _ = word.partition("=")
     key = _key(name)
     if not equals or not re.fullmatch(r"[a-zA-Z_][\w.-]*", name) or Path(word).exists():
@@ -103,7 +106,7 @@ def _is_setting(word: str, verb: str, known: Mapping[str, bool]) -> bool:
 
 
 def _own(name: str, known: Mapping[str, bool], fields: Mapping[str, str]) -> str | None:
-    """Our own option of this name, however its words are joined."""
+    """The option of Convsmith with this name, its words joined by `-` or `_`; None if there is none."""
     for option in (f"--{name}", f"--{name.replace('_', '-')}"):
         if option in known:
             return option
@@ -129,7 +132,7 @@ def _add_own(
 
 
 def _translate(made: _Command, typed: str, values: list[str], queue: list[str]) -> None:
-    """Put another program's option into the command."""
+    """Translate another program's option and add it to the command."""
     key = _key(typed.lstrip("-"))
     reason = _reason(made.verb, key)
     if reason:
@@ -174,7 +177,7 @@ def _place(made: _Command, typed: str, key: str, row: Word, values: list[str]) -
 
 
 def _written(row: Word, values: Sequence[str]) -> str:
-    """An answer with the values that were typed, or its example."""
+    """The translation of a word with the values that were typed, or with its example."""
     given = list(values) or shlex.split(row.example)
     if row.here == "--data.split SHARES":
         return f"--data.split {_shares(given[0])}"
@@ -184,12 +187,12 @@ def _written(row: Word, values: Sequence[str]) -> str:
     if row.here.startswith("--to "):
         return row.here.format(FORMATS.get(given[0].lower().lstrip("."), "onnx")) if given else row.here
     text = row.here.format(*map(shlex.quote, given)) if given else row.here
-    # A number of epochs that has its unit already.
+    # A number of epochs may have its unit already: `3ep` must not become `3epep`.
     return re.sub(r"(\d)(ep|%|st)ep\b", r"\1\2", text)
 
 
 def _shares(value: str) -> str:
-    """`0.2` or `20` for validation as shares of train, val and test."""
+    """The shares of train, val and test (`80/20/0`) for a validation share such as `0.2` or `20`."""
     try:
         share = float(value.rstrip("%"))
     except ValueError:
@@ -199,7 +202,7 @@ def _shares(value: str) -> str:
 
 
 def _put_in_place(made: _Command) -> None:
-    """Give what is said by its place its place: the run first, a format as `--to`."""
+    """Turn `RUN/best.pt` into RUN, the second word of `export` into `--to`, and put the run of `predict` first."""
     if made.verb not in USES and made.verb not in ("show", "compare", "finetune"):
         return
     for number, place in enumerate(made.places):
@@ -214,7 +217,7 @@ def _put_in_place(made: _Command) -> None:
 
 
 def _find_run(made: _Command) -> None:
-    """The run that `predict photo.png` is to ask: one that is named later, else the newest."""
+    """Set the run of `predict photo.png`: one that a later word names, else the newest."""
     later = next((place for place in made.places[1:] if is_trained(place)), None)
     if later is not None:
         made.places.remove(later)
@@ -224,7 +227,7 @@ def _find_run(made: _Command) -> None:
 
 
 def run_around(path: str) -> str | None:
-    """The run in whose folder a file with weights lies, or would lie: `RUN/best.pt`; None for a run or a bundle."""
+    """The run around a path to a weight file, which need not exist: RUN for `RUN/best.pt`; None for a run or bundle."""
     place = Path(path)
     if place.suffix not in _WEIGHTS or is_trained(place):
         return None
@@ -232,22 +235,22 @@ def run_around(path: str) -> str | None:
 
 
 def newest_run(finished: bool) -> str | None:
-    """The newest run in `runs/` or beside it that is finished, or that is not; None where there is none."""
+    """The newest run in `runs/` or the working folder that is finished, or unfinished; None if there is none."""
     found = [run for folder in (Path("runs"), Path()) if folder.is_dir() for run in list_runs(folder)]
     known = [run for run in found if run.state != "unreadable" and (run.state == "finished") == finished]
     return str(max(known, key=lambda run: run.created).path) if known else None
 
 
 def misplaced(verb: str, words: Sequence[str], known: Mapping[str, bool]) -> Meant | None:
-    """The command where every option is ours, and the first place of all holds something else than a run."""
+    """The command with a run put first, if every option is Convsmith's and the first word is not a run; else None."""
     found = meant(verb, words, known) if verb in USES else None
     return found if found and not found.answers else None
 
 
 def python_meant(options: Mapping[str, object]) -> str | None:
-    """What keyword arguments that are no options here are called: `network='resnet18', batch=8`; None where all are.
+    """The message for keyword arguments that are not options, with their translation; None if all are options.
 
-    Fields with `__` are left to the recipe, which says what it has.
+    A name with `__` is left out: the recipe reports it.
     """
     fields = [path for path, *_ in recipe_options(Recipe())]
     odd = [name for name in options if name not in (*SHORTHAND, *fields) and "__" not in name and "." not in name]
@@ -260,7 +263,7 @@ def python_meant(options: Mapping[str, object]) -> str | None:
 
 
 def _keyword(name: str, value: object, fields: Sequence[str]) -> str | None:
-    """A keyword argument as it is written here; None for one that nothing is known of."""
+    """The translation of a keyword argument: `batch=8`; None if it is unknown."""
     key = _key(name)
     reason = NOT_NEEDED.get(key)
     if reason:
@@ -283,12 +286,12 @@ def _keyword(name: str, value: object, fields: Sequence[str]) -> str | None:
 
 
 def _literal(text: str, value: object) -> str:
-    """The value as Python writes it: the one that was given where it is taken as it is."""
+    """The value as a Python literal: that of `value` if the text is the same, else the text."""
     return repr(value) if str(value) == text else text if text == "True" else repr(text)
 
 
 def verb_meant(word: str, rest: Sequence[str]) -> str | None:
-    """The command for a verb that there is not; None where it is not known either."""
+    """The command for another program's verb; None if the verb is unknown."""
     row = VERBS.get(word.lower().lstrip("-"))
     if row is None:
         return None

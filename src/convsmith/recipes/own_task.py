@@ -23,7 +23,7 @@ PARTS = {
     "correct": "correct(outputs, targets): how many of the batch are right",
     "tally": "tally(device): an empty tally with update(outputs, targets) and result()",
 }
-# What a function that makes a task is offered.
+# The arguments that a function which makes a task may take, with their types.
 VALUES = {
     "classes": tuple[str, ...],
     "counts": tuple[int, ...],
@@ -49,7 +49,7 @@ class Maker:
 
     @staticmethod
     def from_json(data: Any) -> "Maker":
-        """The maker that `to_json` wrote; UsageError for what we never write."""
+        """The maker that `to_json` wrote; UsageError for keys and types that it never writes."""
         if not isinstance(data, dict) or set(data) != {"source", "fingerprint", "values"}:
             raise WrongType(f"task: expected source, fingerprint and values, received {data!r:.200}")
         given = data["values"]

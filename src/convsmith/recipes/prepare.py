@@ -143,7 +143,7 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
     if network.input.channels != channels:
         network = edits.channels(network, channels)
     published = recipe.weights is not None and is_entry(recipe.weights)
-    # Published weights are of the network's own first layers, whatever the images.
+    # Published weights belong to the network's own first layers, whatever the size of the images.
     network = suit_images(network, size, "large" if recipe.stem == "auto" and published else recipe.stem)
     if "small_images" in network.edits and not is_trained(recipe.network):
         notes.append(f"{network.name} gets its stem for small images ({size[0]}x{size[1]}); --stem large keeps its own")
@@ -153,7 +153,7 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network |
 
 
 def _for_function(size: tuple[int, int]) -> int | tuple[int, int]:
-    """The size as a user's function takes it: the side of a square, else (height, width)."""
+    """The size for a user's function: the side of a square, else (height, width)."""
     return size[0] if size[0] == size[1] else size
 
 
@@ -245,7 +245,7 @@ def _start_record(plan: Plan) -> dict[str, Any]:
 
 
 def _code_record(plan: Plan) -> dict[str, Any]:
-    """The SHA-256 of the user's file that made a tree; that of a module is in the network's own record."""
+    """The SHA-256 of the user's file that made a tree. The network's record holds that of a module."""
     own = user_code.split_source(plan.recipe.network)
     return {TREE_FILE: user_code.fingerprint(own[0])} if own and isinstance(plan.network, Network) else {}
 

@@ -96,9 +96,9 @@ def train_members(
 
 
 def begun(out: str | None, asked: Recipe) -> Recipe | None:
-    """The recipe of the runs that `out` was begun with, where that was for the same as `asked`; else None.
+    """The recipe of the runs in `out`, if its network, weights, seed and data are those of `asked`; else None.
 
-    What a measured speed decided would come out otherwise the next time.
+    A repeated command goes on with this recipe: another measurement of the speed could decide on another one.
     """
     path = Path(out) / SUMMARY if out else None
     if path is None or not path.is_file():

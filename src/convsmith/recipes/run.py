@@ -64,7 +64,7 @@ LOGGED = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: what `train --json` prints, and where it lies."""
+    """A finished run: its directory, and the result that `train --json` prints."""
 
     run: RunDirectory
     result: dict[str, Any]
@@ -76,14 +76,14 @@ def train(
 ) -> Outcome:  # fmt: skip
     """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided.
 
-    A `limit` makes the recipe shorter, and its images smaller, as far as this machine's speed asks it.
+    With a `limit` the recipe gets shorter, and its images smaller, as far as the speed of this machine requires.
     """
     return train_plan(lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say)
 
 
 @dataclass(frozen=True)
 class _Begun:
-    """A run that has its directory and no step yet, or what is needed to go on with one."""
+    """A run before its next step: its directory, plan, job and state."""
 
     run: RunDirectory
     plan: Plan
@@ -95,7 +95,7 @@ def train_plan(
     make: Callable[[], Plan], options: EngineOptions, *, out: Path | None = None, quiet: bool = False,
     say: Say = lambda text: None,
 ) -> Outcome:  # fmt: skip
-    """`train` for what `make` prepares; of several processes the first one does, and the others join its run."""
+    """`train` for the plan that `make` gives. Of several processes only the first calls it; the others join its run."""
     if options.autotune and part().size > 1:
         raise UsageError(
             f"engine.autotune: works in one process, received {part().size}; leave it out, and say what is fast here "
@@ -262,7 +262,7 @@ def _go_on(begun: _Begun, quiet: bool, say: Say, restore: bool = False) -> Outco
             state.wrapped = world.parallel(state.model)
             if not restore and state.slow:
                 state.slow = slow_weights(state.model)  # which only the first process may have had before
-            how = _find_weights(plan, job, state, run, progress, beat, request, say, quiet)
+            how = _find_weights(replace(begun, job=job), progress, beat, request, say, quiet)
         except Exploded as error:
             if leads:
                 _write_unfinished(run, plan, "failed")
@@ -306,10 +306,10 @@ def _conclude(begun: _Begun, how: str, evaluations: dict[str, Evaluation | None]
 
 
 def _find_weights(
-    plan: Plan, job: Job, state: State, run: RunDirectory, progress: Progress, beat: Callable[[int, int], None],
-    request: Request | None, say: Say, quiet: bool,
-) -> str:  # fmt: skip
-    """Fit by the recipe's solver; says how it ended."""
+    begun: _Begun, progress: Progress, beat: Callable[[int, int], None], request: Request | None, say: Say, quiet: bool
+) -> str:
+    """Fit by the recipe's solver; gives how it ended."""
+    run, plan, job, state = begun.run, begun.plan, begun.job, begun.state
     if plan.recipe.solver == "steps":
         with explained(job, state, run):
             return fit(job, state, run, progress, beat, request)

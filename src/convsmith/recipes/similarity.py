@@ -1,4 +1,4 @@
-"""How far the features of trained weights serve other images: a linear probe behind every stage."""
+"""How well the features of trained weights suit other images: the accuracy of a linear probe behind every stage."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from convsmith.nets.network import Network
 from convsmith.recipes.last_layer import Say, frozen
 from convsmith.recipes.prepare import Plan, make_model
 
-# Enough for a probe to tell stages apart, and a few seconds of work.
+# The numbers of images of a probe: enough to tell stages apart, in a few seconds.
 MOST_TRAIN, MOST_VAL = 2000, 1000
-# On fewer validation images the best of some stages is the luckiest one.
+# On fewer validation images, the best of several stages is best by chance.
 LEAST_VAL = 50
 _PENALTIES = tuple(float(f"1e{power}") for power in range(-1, 6))
 
@@ -22,8 +22,8 @@ _PENALTIES = tuple(float(f"1e{power}") for power in range(-1, 6))
 class Similarity:
     """The accuracy of a linear probe behind each stage, by name in the network's order, on `count` validation images.
 
-    A task is like the source's where features only get better to the last stage; where they are best earlier, the rest
-    has become special to the source's own classes (Yosinski et al. 2014, figure 2).
+    A task is similar to the source's if accuracies rise up to the last stage. If an earlier stage is best, the later
+    ones are specific to the source's classes (Yosinski et al. 2014, figure 2).
     """
 
     accuracies: dict[str, float]
@@ -31,12 +31,12 @@ class Similarity:
 
     @property
     def last(self) -> str:
-        """The last stage."""
+        """The name of the last stage."""
         return list(self.accuracies)[-1]
 
     @property
     def best(self) -> str:
-        """The stage with the highest accuracy, the later of equals."""
+        """The name of the stage with the highest accuracy; the later one of equals."""
         return max(reversed(self.accuracies), key=lambda name: self.accuracies[name])
 
     @property
@@ -47,12 +47,12 @@ class Similarity:
 
     @property
     def similar(self) -> bool:
-        """Whether the last stage is as good as the best one, within its standard error, as far as that can be told."""
+        """Whether the last stage is as good as the best one, within its standard error; true for few images."""
         return self.count < LEAST_VAL or self.accuracies[self.last] >= self.accuracies[self.best] - self.margin
 
 
 def measure_similarity(plan: Plan, say: Say = lambda text: None, quiet: bool = True) -> Similarity:
-    """Probe the stages of the plan's network, with the weights that it starts from, before anything is learned."""
+    """The accuracies of probes behind the stages of the plan's network, with the weights that it starts from."""
     if not isinstance(plan.network, Network):
         raise UsageError(f"{plan.network.name} is no tree, so its stages cannot be compared; say --mode probe or full")
     network, data = frozen(plan, make_model(plan, [])), plan.dataset
@@ -71,9 +71,9 @@ def measure_similarity(plan: Plan, say: Say = lambda text: None, quiet: bool = T
 def probe_accuracy(train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, np.ndarray]) -> float:
     """The accuracy on `val` of ridge regression onto the classes of `train`: features (N, features), classes (N,).
 
-    Features have deviation 1; the penalty is chosen by leaving out one training image at a time, in closed form.
+    Features are scaled to deviation 1. The penalty is chosen by leave-one-out on the training images, in closed form.
     """
-    from sklearn.linear_model import RidgeClassifierCV  # a second of imports that other runs do without
+    from sklearn.linear_model import RidgeClassifierCV  # its import takes a second, which other runs save
 
     mean, deviation = train[0].mean(axis=0), train[0].std(axis=0)
     deviation[deviation < 1e-12] = 1.0

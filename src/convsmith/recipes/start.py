@@ -48,7 +48,7 @@ class Start:
 
 
 def open_start(weights: str, network: Network | Foreign) -> Start:
-    """Where the weights that a recipe names lie: a run, published ones (found or fetched), else a file."""
+    """The path of the weights that a recipe names: a run, published weights (found or downloaded), or a file."""
     if is_trained(weights):
         subject = open_subject(weights)
         return Start(weights, subject.weights, sha256(subject.weights), subject.preprocess, subject.labels)

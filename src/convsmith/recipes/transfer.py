@@ -1,4 +1,4 @@
-"""Fine-tuning as it is run: choose what learns by the data, prepare, train."""
+"""Fine-tuning: choose by the data what learns, prepare, train."""
 
 import time
 from dataclasses import asdict, dataclass, replace
@@ -21,16 +21,16 @@ from convsmith.runs.subject import make_module
 from convsmith.training.logistic import fit_layer
 from convsmith.training.options import Rule
 
-# Training images per class from which there are many: a tenth of ImageNet's, whose classes have about 1,300.
+# From this number of training images per class they count as many: about a tenth of ImageNet's 1,300.
 MANY = 100
-# The share of the last layer's errors that deeper layers are taken to mend, to see whether that could be told at all:
-# a rule of thumb of ours.
+# The share of the last layer's errors that deeper layers are assumed to mend. They learn only if so large a gain would
+# show on the validation images. A rule of thumb of ours.
 GAIN = 1 / 3
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A fine-tuning ready to run; `similarity` is None where the mode was given."""
+    """A fine-tuning that is ready to run. `similarity` is None if the mode was given."""
 
     plan: Plan
     tuning: FineTuning
@@ -38,7 +38,7 @@ class Prepared:
     similarity: Similarity | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What `finetune --json` says of the choice."""
+        """What `finetune --json` prints about the choice."""
         measured = None if self.similarity is None else asdict(self.similarity) | {"similar": self.similarity.similar}
         chosen = asdict(self.tuning)
         del chosen["by_steps"]
@@ -54,9 +54,9 @@ def finetune(
     say: Say = lambda text: None,
     limit: Limit | None = None,
 ) -> tuple[Outcome, Prepared | None]:
-    """Train by a recipe of `finetuning_recipe`; the run's own recipe then repeats it without this.
+    """Train by a recipe of `finetuning_recipe`. The run's recipe holds the choice, so that `train` can repeat the run.
 
-    Nothing is prepared in a process that joins another's run, or that takes up its own where torchrun restarted it.
+    A process that joins another's run prepares nothing, nor does one that torchrun restarts: the second item is None.
     """
     prepared: list[Prepared] = []
 
@@ -71,9 +71,9 @@ def finetune(
 def prepare_finetuning(
     recipe: Recipe, tuning: FineTuning, *, say: Say = lambda text: None, quiet: bool = True, limit: Limit | None = None
 ) -> Prepared:
-    """Open data and weights, choose the mode where none is given, and write it into the recipe as rules and edits.
+    """Open data and weights, choose the mode if none is given, and write it into the recipe as rules and edits.
 
-    Within the `limit`, deeper layers learn as long as it allows. `say` hears what takes time before it begins.
+    With a `limit`, deeper layers learn as long as it allows. `say` is told what takes time before it begins.
     """
     check_tuning(recipe, tuning)
     began = time.perf_counter()
@@ -99,7 +99,7 @@ def prepare_finetuning(
 
 
 def _with_tuning(plan: Plan, tuning: FineTuning, notes: list[str], limit: Limit | None) -> Plan:
-    """The plan whose recipe says what learns, as long as the limit allows."""
+    """The plan whose recipe holds the tuning, shortened to the limit."""
     recipe = plan.recipe
     if tuning.classifier == "logistic" and recipe.solver != "logistic":
         recipe = replace(by_regression(recipe), label_smoothing=0.0)
@@ -118,7 +118,7 @@ def _with_tuning(plan: Plan, tuning: FineTuning, notes: list[str], limit: Limit 
 
 
 def choose_mode(per_class: float, similarity: Similarity) -> tuple[FineTuning, str]:
-    """The lectures' table of two by two: few or many images, like or unlike the source's; and a line that says why."""
+    """The tuning by the lectures' 2x2 table (few or many images, like or unlike the source's), and the reason."""
     match per_class >= MANY, similarity.similar:
         case False, True:
             tuning = FineTuning("probe")
@@ -142,7 +142,7 @@ def choose_mode(per_class: float, similarity: Similarity) -> tuple[FineTuning, s
 
 
 def can_regress(plan: Plan) -> bool:
-    """Whether a logistic regression can give the plan's last layer: one class for each image, its loss, linear."""
+    """Whether logistic regression can fit the last layer: one class an image, cross-entropy, a linear layer."""
     recipe = plan.recipe
     if plan.dataset.card.multilabel or recipe.task or recipe.loss.kind not in (None, "cross_entropy"):
         return False
@@ -150,7 +150,7 @@ def can_regress(plan: Plan) -> bool:
 
 
 def where_it_pays(plan: Plan, tuning: FineTuning, why: str, say: Say, quiet: bool) -> tuple[FineTuning, str]:
-    """The tuning, or a probe where what deeper layers could gain would not show on the validation images; and why."""
+    """The tuning, or a probe if the gain of deeper layers would not show on the validation images; and the reason."""
     module = make_model(plan, [])
     inputs = last_inputs(plan, module, say, quiet)
     layer = fit_layer(module, inputs, len(plan.dataset.card.classes))
@@ -178,7 +178,7 @@ def _what_learns(tuning: FineTuning) -> str:
 
 
 def _images_per_class(plan: Plan) -> float:
-    """The mean over the classes; UsageError for a class without one, which nothing could be learned of."""
+    """The mean number of training images over the classes; UsageError for a class without any."""
     classes = plan.dataset.card.classes
     counts = images_of_classes(plan.dataset.train.labels, len(classes))
     # A quick run takes a few images, in which a class may be missing.
@@ -191,7 +191,7 @@ def _images_per_class(plan: Plan) -> float:
 
 
 def _with_rules_of_module(plan: Plan, tuning: FineTuning) -> Recipe:
-    """Rules for a module that is no tree: its last layer is the last one with weights."""
+    """The recipe with rules for a module that is not a tree; its last layer is the last one with weights."""
     module = make_module(plan.network, plan.recipe.seed)
     layers = last_layers(module, module.state_dict())
     if not layers:

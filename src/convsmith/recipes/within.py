@@ -1,4 +1,4 @@
-"""A limit of time: how long, at which size and what learns of a recipe, by this machine's measured speed."""
+"""Recipes that fit into a limit of time: the length and the image size, by the measured speed of this machine."""
 
 import time
 from dataclasses import replace
@@ -17,14 +17,14 @@ from convsmith.report.text import count, duration
 from convsmith.training.engine import using
 from convsmith.training.options import Ema, Swa
 
-# Training from nothing sees so many images, and each so often, before its images become smaller; and the sides that
-# they may get.
+# Images become smaller if training from nothing would see fewer than LEAST_SEEN of them, or each of them fewer than
+# LEAST_EPOCHS times. SIDES are the sides that they may get.
 LEAST_SEEN, LEAST_EPOCHS, SIDES = 25_000, 5, (192, 160, 128, 96)
 _TRIAL = 16  # images
 
 
 def shortened(plan: Plan, limit: Limit) -> Plan:
-    """The plan, with as many of its epochs as the limit allows; a plan that takes less stays, and both is said."""
+    """The plan with as many of its epochs as the limit allows. A note says the length, also if it stays."""
     expected, left = estimate(plan).seconds, limit.left()
     if expected <= left:
         return _noted(plan, f"{_said(plan.recipe.length)}, about {duration(expected)}: {limit}")
@@ -37,7 +37,7 @@ def shortened(plan: Plan, limit: Limit) -> Plan:
 
 
 def planned(recipe: Recipe, limit: Limit | None) -> Plan:
-    """The plan of a recipe that learns from nothing: fewer epochs, and smaller images, where the limit asks it."""
+    """The plan of a recipe that learns from nothing, with fewer epochs and smaller images if the limit needs that."""
     plan = prepare(recipe)
     if limit is None or recipe.solver != "steps":
         return plan
@@ -55,7 +55,7 @@ def planned(recipe: Recipe, limit: Limit | None) -> Plan:
 
 
 def smaller_within(plan: Plan, limit: Limit) -> Plan:
-    """The plan whose images all go through its network once within the limit: smaller, where they would not else."""
+    """The plan, with smaller images if they could not all go through its network once within the limit."""
     data = plan.dataset
     images = len(data.train) + len(data.val) + (0 if data.test is None else len(data.test))
     side, left = max(data.preprocess.size), limit.left()
@@ -73,7 +73,7 @@ def smaller_within(plan: Plan, limit: Limit) -> Plan:
 
 
 def scaled(recipe: Recipe, ratio: float, images: int) -> Recipe:
-    """The recipe `ratio` times as long, and with it all that it states in epochs or steps."""
+    """The recipe `ratio` times as long. All its other durations in epochs or steps are scaled as well."""
     amount = recipe.length.amount * ratio
     if recipe.length.unit == "ep" and amount >= 1:
         length = Duration(float(int(amount)), "ep")
@@ -108,20 +108,20 @@ def scaled(recipe: Recipe, ratio: float, images: int) -> Recipe:
 
 
 def _side(side: int, seconds: float, left: float) -> int:
-    """The largest side at which what takes `seconds` now fits, by the area of the images; else the smallest."""
+    """The largest of SIDES at which work of `seconds` at `side` takes at most `left`, by area; else the smallest."""
     sides = [s for s in SIDES if s < side]
     return next((s for s in sides if seconds * (s / side) ** 2 <= left), sides[-1] if sides else side)
 
 
 def _times(value: Duration, ratio: float) -> Duration:
-    """Shares of the run stay what they are."""
+    """The duration times `ratio`. A share of the run (%) stays, and so does 0."""
     if value.unit == "%" or not value.amount:
         return value
     return Duration(max(0.001, round(value.amount * ratio, 3)), value.unit)
 
 
 def _seconds_each(plan: Plan) -> float:
-    """Seconds of one image through the plan's network, decoding included."""
+    """The measured seconds that one image takes: decoding, and one forward pass of the plan's network."""
     some = plan.dataset.train.subset(spread(len(plan.dataset.train), _TRIAL))
     module = make_model(plan, []).eval()
     with using(plan.engine), torch.no_grad():

@@ -1,7 +1,7 @@
-"""What people type who come from other programs, and what it is called here: data, for commands and Python calls.
+"""The options and verbs of other programs, with their translations: tables for commands and Python calls.
 
-The words are those of Ultralytics, timm, torchvision's reference scripts, Keras, fastai and Lightning, `-` written as
-`_`. In an answer `{}` is the value that was typed, or the example where there was none.
+The words are those of Ultralytics, timm, torchvision's reference scripts, Keras, fastai and Lightning, with `-` written
+as `_`. In a translation, `{}` is the value that was typed, or the example if there was none.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ TRAINING = ("train", "finetune")
 
 @dataclass(frozen=True)
 class Word:
-    """How an option of others is written here. `values` of the words after it are its own (0: a flag)."""
+    """The translation of another program's option. `values` is the number of its values (0: a flag)."""
 
     here: str
     example: str = ""

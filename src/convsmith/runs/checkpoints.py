@@ -108,7 +108,7 @@ def load_checkpoint(run: RunDirectory, which: Literal["last", "best"] | int = "l
 
 
 def _check_records(run: RunDirectory, meta: Mapping[str, Any]) -> None:
-    """Refuse a run whose records are others than those that the checkpoint was made with; runs of before say none."""
+    """Raise EditedRecord if the checkpoint was made with other records than the run has; older ones state no hashes."""
     seals, path = run.seals(), run.path / "run.json"
     for name, sha256 in meta.get("records", {}).items():
         if sha256 not in seals.get(name, ()) and not is_accepted("run") and not is_accepted(name):

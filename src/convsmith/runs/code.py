@@ -1,4 +1,4 @@
-"""The code that a run's records or a recipe's file name: what `--trust-code` says yes to. No torch here."""
+"""The code that the records of a run, or a recipe's file, name: `--trust-code` lets it run. No torch here."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,29 +9,29 @@ from convsmith.base.errors import ConvsmithError
 from convsmith.base.files import read_json
 from convsmith.runs.directory import is_run
 
-# Of the record of a run's recipe: the SHA-256 of the file whose function made its tree.
+# The key in the record `recipe` of the SHA-256 of the file whose function made the tree.
 TREE_FILE = "network_file"
 
 
 @dataclass(frozen=True)
 class Code:
-    """A user's function, `file.py:function`, with the SHA-256 of its file as a record states it, or as it is."""
+    """A user's function, `file.py:function`, with the SHA-256 of its file: that in a run's record, else that of now."""
 
     source: str
     fingerprint: str
 
     @property
     def unchanged(self) -> bool:
-        """Whether the file, one of a user's own, is still there with this content."""
+        """Whether the file is there with this content, and belongs to no installed package."""
         path, _ = user_code.split_source(self.source) or (Path(), "")
         return path.is_file() and not user_code.is_installed(path) and user_code.fingerprint(path) == self.fingerprint
 
 
 def named_code(subject: str | Path) -> tuple[Code, ...]:
-    """What the run directory or the recipe's file at `subject` names itself; nothing for all else.
+    """The code that the run directory or the recipe's file at `subject` names; empty for other subjects.
 
-    A run states each file's SHA-256, and without it a file does not count. A recipe has none: its files count as they
-    are now.
+    A run states the SHA-256 of each file; code without one is left out. A recipe states none, so its files get the
+    SHA-256 that they have now.
     """
     path = Path(subject)
     try:
@@ -40,12 +40,12 @@ def named_code(subject: str | Path) -> tuple[Code, ...]:
         if path.suffix == ".json" and path.is_file():
             return _of_recipe(read_json(path), path.parent)
     except (ConvsmithError, OSError):
-        pass  # whoever reads it next says what is wrong with it
+        pass  # the command reads the records itself, and reports the error then
     return ()
 
 
 def trust(subject: str | Path) -> tuple[Code, ...]:
-    """Say yes to the unchanged files of `named_code` in this process; gives those."""
+    """Allow this process to run the unchanged files of `named_code`; gives the code that is allowed."""
     found = tuple(code for code in named_code(subject) if code.unchanged)
     for code in found:
         user_code.give(code.source)
@@ -66,7 +66,7 @@ def _of_recipe(recipe: Any, folder: Path) -> tuple[Code, ...]:
     found: list[tuple[Any, Any]] = []
     for name in ("network", "task"):
         own = user_code.split_source(text) if isinstance(text := _field(recipe, name), str) else None
-        # A path in a file is relative to it, and one that is not there to the working folder.
+        # A path in a recipe's file is relative to the file; if it is not there, to the working folder.
         path = own and next((p for p in (folder / own[0], own[0]) if p.is_file()), None)
         if own and path:
             found.append((f"{path}:{own[1]}", user_code.fingerprint(path)))

@@ -1,4 +1,4 @@
-"""The run directory: one folder that holds all that is known of a training run. No torch here.
+"""The run directory: one folder that holds everything about a training run. No torch here.
 
 `run.json` says the format, which records were written and their hashes; `<record>.json` are those records;
 `status.json` is the state; `metrics.jsonl` and `log.txt` only grow; `result.json` holds the final metrics;
@@ -28,10 +28,10 @@ from convsmith.runs.status import State, Status
 
 FORMAT = 1
 RECORDS = ("recipe", "network", "data", "split", "preprocess", "env")
-# What carries a hash: these, the file that holds theirs, and what is written at the end.
+# The records with a hash: RECORDS, `run`, which holds their hashes, and those that are written at the end.
 SEALED = (*RECORDS, "run", "result", "calibration")
 _RESERVED = ("run", "status", "last", "best")
-# Says whose it is: old ones are removed from whatever folder the user put a run in.
+# The prefix names the program, since old ones are removed from whatever folder the user chose for a run.
 _TEMPORARY = ".tmp-convsmith-"
 _LEFTOVER_AGE = 3600.0
 
@@ -144,16 +144,16 @@ class RunDirectory:
         return data
 
     def environment(self) -> dict[str, Any]:
-        """The record `env`, which nothing but the report needs; empty, with a warning, where it is damaged."""
+        """The record `env`, which only the report needs; empty, with a warning, if it is damaged."""
         try:
-            found = self.record("env")
-            if isinstance(found, dict):
-                return found
-            problem = f"{self.path / 'env.json'}: expected an object, received {found!r:.40}"
+            record = self.record("env")
+            if isinstance(record, dict):
+                return record
+            problem = f"{self.path / 'env.json'}: expected an object, received {record!r:.40}"
         except BadFile as error:
             problem = str(error)
-        told = DamagedRecord(f"{problem} (goes on without it: it tells only what the run was made on)")
-        warnings.warn(told, stacklevel=2)
+        warning = DamagedRecord(f"{problem} (goes on without it: it tells only what the run was made on)")
+        warnings.warn(warning, stacklevel=2)
         return {}
 
     def seals(self) -> dict[str, list[str]]:
@@ -188,9 +188,9 @@ class RunDirectory:
                 raise WrongType(f"record {name}: expected data that JSON can hold ({error})") from None
 
     def keep_accepted(self) -> list[str]:
-        """Seal the edited records that the user has accepted as they are now; gives their names."""
-        found = [name for name in RECORDS if name in self.seals() and is_accepted(name) and self.has(name)]
-        return [name for name in found if self._reseal(name, self.record(name))]
+        """Add the hashes of the edited records that the user accepts to `run.json`; gives the names of the records."""
+        accepted = [name for name in RECORDS if name in self.seals() and is_accepted(name) and self.has(name)]
+        return [name for name in accepted if self._reseal(name, self.record(name))]
 
     def _reseal(self, name: str, data: Any) -> bool:
         """Add a hash to those of a record, before it is written: a crash in between leaves the old one valid."""

@@ -1,4 +1,4 @@
-"""Whether a network, the way it sees images and its classes belong together. No torch here."""
+"""Whether a network, its preprocessing and its data card belong together. No torch here."""
 
 from convsmith.base.errors import UsageError
 from convsmith.data.card import Card
@@ -10,14 +10,14 @@ from convsmith.nets.shape import Shape
 from convsmith.nets.source import Foreign
 from convsmith.nets.tree import MAIN
 
-# What outputs may be divided by; a fit stays inside.
+# The range of the temperature that outputs are divided by; calibration gives one inside it.
 TEMPERATURES = 1e-4, 1e4
 
 
 def check_fit(network: Network | Foreign, preprocess: Preprocess, card: Card) -> None:
-    """UsageError where a network does not take the images as they are seen, or answers for other classes.
+    """Raise UsageError if the network does not take the preprocessed images, or has another number of classes.
 
-    Of a module that is no tree no more is known than the number of classes that it was made for.
+    For a module that is not a tree only the number of classes is known.
     """
     classes = len(card.classes)
     if isinstance(network, Foreign):

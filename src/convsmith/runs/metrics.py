@@ -16,9 +16,9 @@ _BLOCK = 1 << 16
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows, the oldest first; a last line that a crash cut is left out, none where there is no file.
+    """The rows, the oldest first; empty if there is no file.
 
-    Lines that are no rows are left out with a warning.
+    A last line that a crash cut is left out. Other lines that are not JSON objects are left out with a warning.
     """
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
@@ -53,10 +53,10 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
 
 
 def cut_rows(path: Path, length: int, step: int, needed: Sequence[str] = ()) -> str:
-    """Drop what follows the first `length` bytes, the rows up to `step`; says what is missing of them.
+    """Cut the file to its first `length` bytes, the rows up to `step`; gives a text for the user if rows are missing.
 
-    Where these are not whole rows, the log was changed: what stays are the readable rows up to `step` that have the
-    keys `needed`.
+    If these bytes are not whole rows, the log was changed: then the readable rows up to `step` that have the keys
+    `needed` stay.
     """
     size = complete_length(path)
     if size >= length and (length == 0 or _ends_row(path, length)):
@@ -76,7 +76,7 @@ def cut_rows(path: Path, length: int, step: int, needed: Sequence[str] = ()) -> 
 
 
 def _step(line: bytes, needed: Sequence[str]) -> float:
-    """The step of a row, infinite where it has none or lacks a key."""
+    """The step of a row; infinite if it has no step or lacks a key of `needed`."""
     row = parse_row(line) or {}
     step = row.get("step")
     return step if type(step) is int and row.keys() >= set(needed) else math.inf

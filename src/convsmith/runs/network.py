@@ -24,7 +24,7 @@ def network_of(run: RunDirectory) -> Network | Foreign:
 
 
 def network_from_record(record: Mapping[str, Any]) -> Network | Foreign:
-    """The network that `network_record` wrote; UsageError where the record is none."""
+    """The network that `network_record` wrote; UsageError for other data."""
     if not isinstance(record, dict) or record.get("kind") not in ("tree", "module"):
         raise WrongType(f"expected a network of kind 'tree' or 'module', received {record!r:.80}")
     fields = {name: value for name, value in record.items() if name != "kind"}

@@ -103,7 +103,7 @@ def for_channels(preprocess: Preprocess, channels: int) -> Preprocess | None:
 
 
 def _usual(name: str) -> Published | None:
-    """The best published weights of a network, where there are any."""
+    """The best published weights of a network; None if there are none."""
     try:
         return find_published(name)
     except UsageError:

@@ -1,4 +1,4 @@
-"""The bytes of published weights: found or fetched into the cache, checked by their hash, and never unpickled."""
+"""The files of published weights: found, or downloaded into the cache, and checked by their SHA-256."""
 
 import sys
 from pathlib import Path
@@ -13,10 +13,10 @@ from convsmith.runs.weights import load_weights as read_weights
 
 
 def fetch(published: Published) -> tuple[Path, str]:
-    """The file of published weights and its SHA-256, downloaded into the cache where that may be and must.
+    """The file of published weights and its SHA-256. It is downloaded into the cache if it is missing.
 
-    What is known of its SHA-256 is compared at each call (torchvision publishes its first 8 or 10 hexadecimal digits).
-    A file that is not what it should be never takes its name.
+    The known digits of the SHA-256 are compared at each call (torchvision publishes the first 8 or 10). A download with
+    another SHA-256 never gets the file's name. Raises BadFile.
     """
     path = located(published)
     if path is None:
@@ -32,7 +32,7 @@ def fetch(published: Published) -> tuple[Path, str]:
 
 
 def read_published(published: Published) -> tuple[dict[str, Tensor], str]:
-    """The tensors of published weights, by their publisher's names, and the SHA-256 of their file."""
+    """The tensors of published weights, by the publisher's names, and the SHA-256 of the file."""
     path, found = fetch(published)
     return read_weights(path), found
 
@@ -59,7 +59,7 @@ def _download(published: Published, url: str, path: Path) -> None:
     make_folder(path.parent)
     digits = published.files[0].sha256
     try:
-        # Written beside the goal, compared, renamed.
+        # It writes beside the goal, compares the hash, then renames.
         torch.hub.download_url_to_file(url, str(path), digits or None, progress=sys.stderr.isatty())
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split())

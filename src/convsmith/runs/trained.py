@@ -1,4 +1,4 @@
-"""What was trained, a run or a bundle, as far as its records tell. Quick to import: no torch, no NumPy."""
+"""The network and the image shape of a run or a bundle, from its records. Quick to import: no torch, no NumPy."""
 
 import json
 from pathlib import Path
@@ -13,12 +13,12 @@ from convsmith.runs.sealed import unseal
 
 BUNDLE_FORMAT = 1
 BUNDLE_KEY = "convsmith"  # of the metadata in the safetensors header
-# Bytes and names of a safetensors header. The largest network of ours has 7,226 tensors; optimisers keep two for each.
+# The limits of a safetensors header. The zoo's largest network has 7,226 tensors; optimisers keep two for each.
 LONGEST_HEADER, MOST_TENSORS = 10_000_000, 30_000
 
 
 def is_bundle(path: str | Path) -> bool:
-    """Whether a file with weights and what they are of is at `path`; says nothing about its health."""
+    """Whether `path` is a bundle, by the metadata in its header. The bundle may be damaged."""
     path = Path(path)
     return path.suffix == ".safetensors" and path.is_file() and BUNDLE_KEY in _metadata(path)
 
@@ -34,7 +34,7 @@ def trained_network(path: str | Path) -> Network | Foreign:
 
 
 def trained_shape(path: str | Path) -> tuple[int, int, int]:
-    """Channels, height and width of the images that a run or a bundle sees."""
+    """The channels, height and width of the images that the network of a run or a bundle takes."""
     from convsmith.data.preprocess import Preprocess  # with NumPy and Pillow
     from convsmith.runs.bundle import open_bundle
 
@@ -43,7 +43,7 @@ def trained_shape(path: str | Path) -> tuple[int, int, int]:
 
 
 def bundle_fields(path: str | Path) -> dict[str, Any]:
-    """What the bundle at `path` says of its weights, verified by its hash; MissingPath or BadFile."""
+    """The fields of the bundle at `path`, verified by their hash. Raises MissingPath or BadFile."""
     path = Path(path)
     if not path.exists():
         raise MissingPath(f"{path}: no such file; expected a bundle")
@@ -71,7 +71,7 @@ def bundle_network(path: Path, fields: dict[str, Any]) -> Network:
 
 
 def unsealed(path: Path, text: str) -> dict[str, Any]:
-    """The fields that a bundle's metadata holds, verified by their hash."""
+    """The fields in a bundle's metadata, verified by their hash. Raises BadFile."""
     try:
         fields = unseal(text)
     except ValueError as error:
@@ -86,7 +86,7 @@ def unsealed(path: Path, text: str) -> dict[str, Any]:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """The metadata in the header of a safetensors file; none where it is no such file."""
+    """The metadata in the header of a safetensors file; empty for other files."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

@@ -1,4 +1,4 @@
-"""Someone else's weight file: what it is, and which part holds the weights. Nothing but tensors is ever unpickled."""
+"""Weight files of other programs: their kind, and which part holds the weights. Only tensors are ever unpickled."""
 
 import re
 import tarfile
@@ -15,10 +15,10 @@ from convsmith.base.errors import BadFile, unknown
 from convsmith.runs.weights import decode, read_file
 
 TORCH_FILES = (".pt", ".pth", ".bin", ".th", ".tar", ".ckpt")
-# Parts of a checkpoint by the names that training scripts give them; the weights themselves before their average.
+# The names that training scripts give to the parts of a checkpoint. The weights come before their average.
 PLAIN = ("state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights", "params", "module")
 AVERAGED = ("state_dict_ema", "model_ema", "ema", "ema_state_dict", "model_ema_state_dict", "ema_model", "averaged")
-# What a file is by its first bytes, where it is no weight file, and how it comes that it lies there.
+# The first bytes of files that are not weight files, with the kind of the file and the mend.
 _HEADS = (
     (
         b"version https://git-lfs",
@@ -39,24 +39,24 @@ _MEND = "with its own program: torch.save(model.state_dict(), FILE)"
 
 @dataclass(frozen=True)
 class FileWeights:
-    """The tensors of a file by their names in it, and what was chosen among its parts."""
+    """The tensors of a file, by their names in it; `notes` say which of its parts they are."""
 
     tensors: dict[str, Tensor]
     notes: tuple[str, ...] = ()
 
 
 def file_and_part(weights: str | Path) -> tuple[Path, str | None]:
-    """`w.pth:state_dict_ema` as the file and its part; a path that exists is one, whatever is in its name."""
+    """The file and the part that `w.pth:state_dict_ema` names; a path that exists has no part, even with a colon."""
     path = Path(weights)
     file, colon, part = str(weights).rpartition(":")
     return (Path(file), part) if colon and file and part and not path.exists() else (path, None)
 
 
 def open_weights(weights: str | Path) -> FileWeights:
-    """The weights of a file: safetensors, or `torch.save` as far as it holds plain tensors; `FILE:PART` names the part.
+    """The weights in a file of safetensors, or of `torch.save` if it holds plain tensors; `FILE:PART` names the part.
 
-    Without a name the part that scripts call `state_dict`, `model` and so on is taken, the weights themselves rather
-    than their average. Raises MissingPath, BadFile, and UnknownName for a part that is not there.
+    Without a part, the first of PLAIN that is there is taken, else of AVERAGED, else any. Raises MissingPath, BadFile,
+    and UnknownName for a part that is not there.
     """
     path, part = file_and_part(weights)
     data = _content(path)
@@ -77,7 +77,7 @@ def open_weights(weights: str | Path) -> FileWeights:
 
 
 def _content(path: Path) -> Any:
-    """What a file holds, by its content and not by its name."""
+    """The tensors or the unpickled data of a file, whose format is told by its content."""
     if path.is_dir() or not path.exists():
         read_file(path)
     if path.suffix not in (".safetensors", *TORCH_FILES):
@@ -90,7 +90,7 @@ def _content(path: Path) -> Any:
     problem = _no_weights(path, head)
     if problem:
         raise BadFile(path, f"expected weights, received {problem}")
-    # A torch file that is called safetensors, or the other way about, is read as what it is.
+    # A torch file with the suffix of safetensors, or the reverse, is read by its content.
     if head[8:9] == b"{" or (path.suffix == ".safetensors" and not _is_torch(head)):
         try:
             return decode(read_file(path))
@@ -104,7 +104,7 @@ def _is_torch(head: bytes) -> bool:
 
 
 def _no_weights(path: Path, head: bytes) -> str | None:
-    """What a file is that holds no weights; None where it may hold some."""
+    """The kind of a file that holds no weights; None if it may hold weights."""
     for start, what in _HEADS:
         if head.startswith(start):
             return what
@@ -125,10 +125,10 @@ def _no_weights(path: Path, head: bytes) -> str | None:
 
 def _load_torch(path: Path) -> Any:
     try:
-        with path.open("rb") as file:  # by its name torch would take some files for others
+        with path.open("rb") as file:  # given a path, torch would choose a format by the name
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        # Damaged pickles end in errors of any type; none of them may end in a less careful reader.
+        # Damaged pickles raise errors of any type. None of them may lead to a reader that runs code.
         named = _OBJECT.search(str(error))
         if named:
             raise BadFile(
@@ -144,7 +144,7 @@ def _load_torch(path: Path) -> Any:
 
 
 def _parts(data: Any, name: str = "", depth: int = 3) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Every part of a checkpoint that holds tensors by name and nothing else, with its dotted name."""
+    """Every part of a checkpoint that holds only tensors by name, with its dotted name."""
     if not isinstance(data, Mapping) or not data or depth == 0:
         return
     if all(isinstance(key, str) and isinstance(value, Tensor) for key, value in data.items()):

@@ -43,7 +43,7 @@ def decode(data: bytes) -> dict[str, Tensor]:
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of someone else's weight file, by name, as `weight_files.open_weights` chooses them."""
+    """The tensors of another program's weight file, by name, as `weight_files.open_weights` chooses them."""
     from convsmith.runs.weight_files import open_weights  # which reads safetensors by what is here
 
     return open_weights(path).tensors
@@ -107,7 +107,7 @@ def _header(data: bytes) -> dict[str, Any]:
 
 
 def _check_header(data: bytes) -> None:
-    """ValueError for a header that no weights need: it is looked at before a tensor is made for each of its names."""
+    """Raise ValueError for a header that is larger than any network's, before a tensor is made for each name."""
     length = int.from_bytes(data[:8], "little")
     if LONGEST_HEADER < length <= len(data):
         raise ValueError(f"expected a header of at most {LONGEST_HEADER:,} bytes, received {length:,}")

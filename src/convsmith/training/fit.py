@@ -146,14 +146,14 @@ def _finish_epoch(
 
 
 def _validated(job: Job, state: State, images: Loader, train_loss: float) -> dict[str, Any]:
-    """The numbers of an evaluation of the weights to keep; raises `Exploded` where they hold NaN or inf."""
+    """The numbers of an evaluation of the weights to keep; raises `Exploded` if one is NaN or infinite."""
     world = job.world
     if state.kept is not state.model and isinstance(job.optimiser.average, Swa):
         refresh_statistics(state.kept, _training_inputs(job))
         world.same_statistics(state.kept, mean=True)
     world.same_statistics(state.kept)
     evaluation = evaluate(state.kept, images, job.task, job.preprocess, job.engine, world)
-    # One process's numbers for all: what is decided by them must not differ by a last bit.
+    # All processes take the numbers of one: a decision must not differ between them by a last bit.
     summary = world.lead(evaluation.summary)
     if not math.isfinite(summary["loss"]):
         raise Exploded(_no_validation_loss(job, state, images, train_loss, summary["loss"]))
@@ -166,7 +166,7 @@ def _validated(job: Job, state: State, images: Loader, train_loss: float) -> dic
 
 
 def _no_validation_loss(job: Job, state: State, images: Loader, train_loss: float, loss: float) -> str:
-    """What to say of a validation loss of NaN or inf: where it comes from, as far as that is found."""
+    """The message for a validation loss or score of NaN or inf, with its origin if that is found."""
     what = f"{moment(state.step - 1, job)}: the validation loss is {loss:g}"
     model, size = state.kept, job.preprocess.size
     slower = f"a lower --lr (now {job.optimiser.lr:g}), a longer --schedule.warmup"
@@ -238,7 +238,7 @@ def _note_time(state: State, clock: Clock) -> None:
 
 
 def save_state(job: Job, state: State, run: RunDirectory, best: bool) -> None:
-    """Write a checkpoint of the state; one that holds NaN or inf is refused with `Exploded`."""
+    """Write a checkpoint of the state. Raises `Exploded` if the state holds NaN or inf."""
     job.world.lead(lambda: _write_state(job, state, run, best))
 
 

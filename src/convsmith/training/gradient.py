@@ -67,11 +67,11 @@ def sharpest(model: nn.Module, distance: float) -> Iterator[None]:
 
 
 def limit_length(state: State, longest: float | None) -> Tensor:
-    """Scale the gradient down to `longest` where it is longer; gives the length that it had, on the device.
+    """Clip the norm of the gradient to `longest`; gives the norm before that, on the device.
 
-    The length is that of all parameters' gradients as one vector (Pascanu et al. 2013): NaN or inf where any of them
-    is, and inf where their squares overflow, of which no optimiser can make a step. Where fp16 overflowed, which skips
-    the step, it counts as 0.
+    It is the norm of all parameters' gradients as one vector (Pascanu et al. 2013). It is NaN or inf if a gradient is,
+    and inf if the squares overflow, with which no optimiser can make a step. If fp16's loss scaling overflowed, which
+    skips the step, the norm counts as 0.
     """
     scaled = state.scaler.is_enabled()
     if scaled:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM or the end of the terminal once asks a loop to finish its step; twice ends it at once."""
+"""The first Ctrl-C, SIGTERM or SIGHUP asks a loop to finish its step and stop; the second one ends it at once."""
 
 import contextlib
 import os
@@ -16,26 +16,26 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Request:
-    """Whether a stop was asked for; a silent one does not say that it heard."""
+    """Whether a stop was requested (`made`). A silent request prints no line."""
 
     def __init__(self, silent: bool = False) -> None:
         self.made, self.silent = False, silent
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        # A terminal that closes sends SIGHUP twice and more: from the shell, and from the system.
+        # A terminal that closes sends SIGHUP more than once: the shell sends one, the kernel another.
         if self.made and number != HANGUP:
             raise KeyboardInterrupt
         first, self.made = not self.made, True
         if number == HANGUP:
             _leave_terminal()
         if first and not self.silent:
-            # Not by sys.stderr: the loop may be in the middle of a line there, and a stream cannot be entered twice.
+            # Not by sys.stderr: the loop may be writing to it, and a stream is not reentrant.
             with contextlib.suppress(OSError):
                 os.write(2, b"\nstopping after this step; once more stops at once, without a checkpoint\n")
 
 
 def _leave_terminal() -> None:
-    """Write to nowhere what would go to a terminal that has closed: each line would be an error of its own."""
+    """Redirect the streams of a closed terminal to the null device, since each write would raise an error."""
     for descriptor in (1, 2):
         try:
             os.write(descriptor, b"")
@@ -49,8 +49,8 @@ def _leave_terminal() -> None:
 def stop_requests(silent: bool = False) -> Iterator[Request]:
     """Catch the first signal as a request, in the main thread (elsewhere signals cannot be caught).
 
-    SIGINT is heard even where the shell that started this had it ignored, as scripts do for what they put into the
-    background: whoever sends it means it. SIGHUP stays ignored where it is: that is what nohup is for.
+    SIGINT is caught even if the shell set it to be ignored, as shells do for background jobs of scripts: who sends it
+    means it. SIGHUP stays ignored if it was, since that is the purpose of nohup.
     """
     request = Request(silent)
     if threading.current_thread() is not threading.main_thread():

@@ -75,7 +75,7 @@ class Task(Protocol):
         ...
 
 
-# How a checkpoint calls what is neither the model's nor, with `::` in its name, the optimiser's.
+# The names in a checkpoint of what belongs neither to the model nor to the optimiser (whose names have `::`).
 SUMS = ("loss", "correct", "norm")
 SLOW, LIVE, RECENT = "slow/", "live/", "recent"
 
@@ -119,7 +119,7 @@ class Job:
 
 @dataclass
 class Sums:
-    """Training loss, hits and lengths of gradients since the last log line, in float64 on the device."""
+    """The sums of the training loss, of correct answers and of gradient norms since the last log line, float64."""
 
     loss: Tensor
     correct: Tensor
@@ -135,9 +135,9 @@ class Sums:
 
 @dataclass
 class Recent:
-    """Losses and lengths of the gradient of the last steps, float64 (2, WINDOW) on the device.
+    """The losses and gradient norms of the last steps, float64 (2, WINDOW) on the device.
 
-    Those of a step lie at its number modulo WINDOW; `count` says of how many steps there are.
+    The values of step s are in column s modulo WINDOW. `count` is the number of steps that are noted.
     """
 
     values: Tensor
@@ -149,12 +149,12 @@ class Recent:
         return Recent(torch.zeros((2, WINDOW), dtype=torch.float64, device=device))
 
     def note(self, step: int, loss: Tensor, length: Tensor) -> None:
-        """Take in what step `step` (from 0) computed; nothing leaves the device."""
+        """Note the loss and the gradient norm of step `step` (from 0), without waiting for the device."""
         self.values[0, step % WINDOW], self.values[1, step % WINDOW] = loss, length
         self.count = min(self.count + 1, WINDOW)
 
     def read(self, step: int) -> list[tuple[int, float, float]]:
-        """Number, loss and length of the gradient of each step up to `step`, the oldest first; waits for the device."""
+        """Number, loss and gradient norm of each noted step up to `step`, the oldest first; waits for the device."""
         losses, lengths = self.values.tolist()
         return [(s, losses[s % WINDOW], lengths[s % WINDOW]) for s in range(step - self.count + 1, step + 1)]
 

@@ -1,4 +1,4 @@
-"""The last layer by multinomial logistic regression on features that are computed once; all else stands still."""
+"""Fits the last layer by multinomial logistic regression on features that are computed once; the rest is frozen."""
 
 import math
 import time
@@ -18,11 +18,11 @@ from convsmith.training.fit import epoch_line, save_state
 from convsmith.training.job import Job, State
 from convsmith.training.progress import Progress
 
-# scikit-learn's C, the inverse of the penalty on the squared weights of features of deviation 1: from strong to weak.
+# Values of scikit-learn's C, the inverse strength of the L2 penalty, from the strongest penalty to the weakest.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-# Tight enough that it does not matter from where the search began.
+# Tight enough that the result does not depend on the starting point.
 _ITERATIONS, _TOLERANCE = 2000, 1e-6
-# Training images up to which the penalty is chosen on fifths of them: some seconds of work.
+# Up to FEW training images the penalty is chosen by cross-validation in FOLDS folds, which takes seconds.
 FEW, FOLDS = 2000, 5
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -30,9 +30,9 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the last layer receives, float32 (N, features), and the classes (N,), of training and validation images.
+    """The last layer's inputs, float32 (N, features), and the classes (N,) of training and validation images.
 
-    `class_weights` are those of the classes in the loss; `seconds` is what computing the features took.
+    `class_weights` weight the classes in the loss. `seconds` is the time that the features took.
     """
 
     train: Pair
@@ -43,9 +43,9 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A linear layer: `weight` (classes, features), `bias` (classes,); `strength` is the C that it was fitted with.
+    """A linear layer: `weight` (classes, features) and `bias` (classes,), fitted with the C `strength`.
 
-    `why` says how that was chosen.
+    `why` says how the C was chosen.
     """
 
     weight: np.ndarray
@@ -59,9 +59,9 @@ class Classifier:
 
 
 def solve(job: Job, state: State, run: RunDirectory, inputs: Inputs, progress: Progress) -> str:
-    """Give the model's last layer the regression of its `inputs`; "finished".
+    """Fit the model's last layer to its `inputs`, write the log and a checkpoint; gives "finished".
 
-    It is one step as long as the run: a run that was stopped before begins it again, with the same result.
+    The fit counts as all steps of the run. A run that is stopped before its end starts it again, with the same result.
     """
     if state.step >= job.span.total_steps:
         return "finished"
@@ -93,7 +93,7 @@ def solve(job: Job, state: State, run: RunDirectory, inputs: Inputs, progress: P
 
 
 def fit_layer(model: nn.Module, inputs: Inputs, classes: int) -> Classifier:
-    """Give the last linear layer of `model` the regression of what it receives; says what it was."""
+    """Fit the last linear layer of `model` to its inputs in place; gives the fitted classifier."""
     layer = model.get_submodule(last_linear(model))
     found = regression(inputs, classes)
     with torch.no_grad():
@@ -103,7 +103,7 @@ def fit_layer(model: nn.Module, inputs: Inputs, classes: int) -> Classifier:
 
 
 def last_linear(model: nn.Module) -> str:
-    """The path of the linear layer that gives the outputs; UsageError where the last layer with weights is another."""
+    """The path of the last layer with weights; UsageError if it is not linear, or has no bias."""
     main = _main(model)
     layers = [(name, m) for name, m in main.named_modules() if any(True for _ in m.parameters(recurse=False))]
     name, layer = layers[-1] if layers else ("", None)
@@ -114,12 +114,12 @@ def last_linear(model: nn.Module) -> str:
 
 
 def regression(inputs: Inputs, classes: int) -> Classifier:
-    """The regression of the training features to their classes.
+    """The logistic regression of the training classes on the training features.
 
-    Its penalty has the lowest loss: of few training images on fifths of them, each left out in turn, which leaves the
-    validation images out of the choice; of more than `FEW` on the validation images, since five times the work would
-    take minutes. Features get mean 0 and deviation 1 first, so that the penalty means the same to each; the layer has
-    that inside. UsageError where a class has no training image, or a feature is not finite.
+    The penalty is the one with the lowest loss in cross-validation; for more than `FEW` training images, with the
+    lowest loss on the validation images, since the folds would take minutes. Features are scaled to mean 0 and
+    deviation 1, so that the penalty weighs them equally; the layer includes the scaling. Raises UsageError if a class
+    has no training image, or a feature is NaN or infinite.
     """
     train, val = inputs.train, inputs.val
     if not (np.isfinite(train[0]).all() and np.isfinite(val[0]).all()):
@@ -139,7 +139,7 @@ def regression(inputs: Inputs, classes: int) -> Classifier:
 
 
 def _folds(targets: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """Five ways to leave out a fifth of few images, each class in proportion; None for many, or too few of a class."""
+    """Stratified folds (fitted indices, left-out indices); None for more than FEW images, or under FOLDS of a class."""
     from sklearn.model_selection import StratifiedKFold
 
     if len(targets) > FEW or np.bincount(targets).min() < FOLDS:
@@ -148,16 +148,16 @@ def _folds(targets: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]] | None:
 
 
 def _losses(train: Pair, rest: Any, each: np.ndarray | None, part: Any, of: Pair) -> np.ndarray:
-    """The cross-entropy on the images `part` of a pair for each strength, fitted to the training images `rest`."""
+    """The cross-entropy for each strength on the images `part` of the pair `of`, after a fit to `rest` of `train`."""
     targets = torch.from_numpy(of[1][part])
     outputs = (found.outputs(of[0][part]) for found in _fitted(train, rest, each, STRENGTHS))
     return np.array([torch.nn.functional.cross_entropy(each, targets, reduction="sum").item() for each in outputs])
 
 
 def _fitted(train: Pair, at: Any, each: np.ndarray | None, strengths: Sequence[float]) -> Iterator[Classifier]:
-    """A classifier for each of the strengths, from strong penalties to weak; each search begins at the last result."""
+    """A classifier for each strength, fitted to the images `at` of `train`; each fit starts from the one before."""
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression  # a second of imports that other runs do without
+    from sklearn.linear_model import LogisticRegression  # its import takes a second, which other runs save
 
     features, targets = train[0][at].astype(np.float64), train[1][at]
     mean, deviation = features.mean(axis=0), features.std(axis=0)
@@ -165,7 +165,7 @@ def _fitted(train: Pair, at: Any, each: np.ndarray | None, strengths: Sequence[f
     model = LogisticRegression(max_iter=_ITERATIONS, tol=_TOLERANCE, warm_start=True)
     for strength in strengths:
         with warnings.catch_warnings():
-            # Weak penalties may need more: what they reached is compared like all others.
+            # Fits with weak penalties may not converge: their results are compared like all others.
             warnings.simplefilter("ignore", ConvergenceWarning)
             weight_of = None if each is None else each[at]
             model.set_params(C=strength).fit((features - mean) / deviation, targets, sample_weight=weight_of)
@@ -174,12 +174,12 @@ def _fitted(train: Pair, at: Any, each: np.ndarray | None, strengths: Sequence[f
 
 
 def _of_all_classes(values: np.ndarray) -> np.ndarray:
-    """A row for each class: scikit-learn gives for two the difference alone."""
+    """One row for each class. For two classes scikit-learn gives one row, the difference."""
     return np.concatenate([-values / 2, values / 2]) if len(values) == 1 else values
 
 
 def _main(model: nn.Module) -> nn.Module:
-    """The head whose output the model gives, where the model is a tree; else all of it."""
+    """The main head if the model is a tree, else the model."""
     return getattr(model, "head", model) if hasattr(model, "tree") else model
 
 

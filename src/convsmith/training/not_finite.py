@@ -1,4 +1,4 @@
-"""Where NaN and inf come from: weights, statistics of norms, images or a layer. Run only after one was seen."""
+"""Finds where NaN or inf comes from: weights, statistics of norms, images or a layer. Called only after it was seen."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# The buffers in which torch's norms keep what they saw.
+# The names of the buffers with the statistics of torch's norms.
 STATISTICS = ("running_mean", "running_var")
 
 
 def broken(model: nn.Module) -> str | None:
-    """The first parameter or statistic of a norm that holds NaN or inf, in words; None where all are finite."""
+    """A sentence about the first parameter or norm's statistic that holds NaN or inf; None if all are finite."""
     for name, tensor in model.named_parameters():
         if not bool(tensor.isfinite().all()):
             return f"the weights {name} hold NaN or inf already"
@@ -23,13 +23,13 @@ def broken(model: nn.Module) -> str | None:
 
 
 def broken_images(inputs: Tensor) -> str | None:
-    """That images as the network gets them (N, C, H, W) hold NaN or inf, in words; None where all are finite."""
-    found = int((~inputs.isfinite()).flatten(1).any(dim=1).sum())
-    return f"{found} of {len(inputs)} images of the batch hold NaN or inf" if found else None
+    """A sentence about how many normalised images (N, C, H, W) hold NaN or inf; None if all are finite."""
+    bad = int((~inputs.isfinite()).flatten(1).any(dim=1).sum())
+    return f"{bad} of {len(inputs)} images of the batch hold NaN or inf" if bad else None
 
 
 def overflowing(model: nn.Module, batches: Iterable[Tensor]) -> str | None:
-    """The first layer that makes NaN or inf of finite images (N, C, H, W), in words; None where none does."""
+    """A sentence about the first layer that gives NaN or inf for finite images (N, C, H, W); None if none does."""
     with torch.no_grad():
         for inputs in batches:
             if (words := broken_images(inputs)) is not None:
@@ -43,7 +43,7 @@ def overflowing(model: nn.Module, batches: Iterable[Tensor]) -> str | None:
 
 @contextmanager
 def _noted(model: nn.Module) -> Iterator[list[str]]:
-    """Names of the layers that gave NaN or inf, in the order in which they ran."""
+    """Within it the model fills the list with the names of the layers that give NaN or inf, in running order."""
     names: list[str] = []
 
     def watch(name: str) -> Any:

@@ -94,10 +94,10 @@ def follow(state: State, job: Job) -> None:
 
 
 def is_looked_at(state: State, job: Job) -> bool:
-    """Whether the host looks at the next step's loss before its update; on a GPU, which would have to wait, at some.
+    """Whether the host checks the next step's loss before its update; on a GPU only some, since the check waits for it.
 
-    No checkpoint follows a step that was not looked at: it would be the last good state that is not. No more steps lie
-    between two looks than `state.recent` holds.
+    A checkpoint follows only a step that was checked, so that every checkpoint is good. No more steps lie between two
+    checks than `state.recent` holds.
     """
     span, step = job.span, state.step + 1
     intervals = (
@@ -109,9 +109,9 @@ def is_looked_at(state: State, job: Job) -> bool:
 
 
 def check(state: State, job: Job, inputs: Tensor) -> None:
-    """Raise `Exploded` where a step since the last look had NaN or inf, or where the mean loss has exploded.
+    """Raise `Exploded` if a step since the last check had NaN or inf, or if the mean loss has exploded.
 
-    The step that `inputs` (N, C, H, W) went into is not taken yet.
+    The update of the step with the images `inputs` (N, C, H, W) is not done yet.
     """
     stop, recent = job.stop, state.recent.read(state.step)
     for step, loss, length in recent:
@@ -145,7 +145,7 @@ def _exploded(losses: Sequence[float], state: State, job: Job) -> str:
 
 
 def _not_finite(step: int, loss: float, length: float, state: State, job: Job, inputs: Tensor) -> str:
-    """What to say of NaN or inf in step `step` (from 0), which the device may have computed some steps ago."""
+    """The message for NaN or inf in step `step` (from 0), which the device may have computed some steps ago."""
     what = f"the training loss is {loss:g}"
     if math.isfinite(loss):
         what = f"the norm of the gradient is {length:g}, where the training loss is {loss:.4g}"
@@ -166,7 +166,7 @@ def _not_finite(step: int, loss: float, length: float, state: State, job: Job, i
 
 
 def moment(step: int, job: Job) -> str:
-    """Step `step` (from 0) and its epoch, as people count them."""
+    """Step `step` (from 0) and its epoch in words, both counted from 1."""
     return f"step {step + 1} (epoch {step // job.span.steps_per_epoch + 1})"
 
 

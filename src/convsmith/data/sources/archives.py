@@ -1,4 +1,4 @@
-"""Archives of images, unpacked once into the cache: nothing leads outside, nothing is larger than it may be."""
+"""Archives of images, unpacked once into the cache. Members that lead outside, and bombs, are refused."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ from convsmith.report.text import count as count_text
 from convsmith.report.text import size as size_text
 
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
-# What the standard library does not unpack, with the command that does.
+# Archives that the standard library does not unpack, and the command that does.
 _OTHERS = {
     ".7z": "7z x {}",
     ".rar": "unrar x {}",
@@ -31,16 +31,16 @@ _OTHERS = {
     ".zst": "unzstd {}",
 }
 MOST_FILES = 5_000_000
-# Images hardly shrink. What grows more times, and over a size that does no harm, is made to fill disks.
+# Images hardly compress. An archive that grows by a larger ratio, and beyond a harmless size, is made to fill disks.
 MOST_RATIO, HARMLESS_BYTES = 200, 256_000_000
-RESERVE_BYTES = 2_000_000_000  # of the disk, which stay free
+RESERVE_BYTES = 2_000_000_000  # so many bytes of the disk stay free
 _PART = 1024 * 1024
 _LONGEST = 1000
 
 
 @dataclass(frozen=True)
 class _Member:
-    """A regular file in an archive: its path there as parts, its stated size, and how it is opened."""
+    """A regular file in an archive: its path there, its stated size, and the entry that opens it."""
 
     name: str
     size: int
@@ -48,7 +48,7 @@ class _Member:
 
 
 class _Careful(tarfile.TarInfo):
-    """A tar's header that is not read into memory where it claims to be endless, as `tarfile` would."""
+    """A tar's header. A long name or extended header of more than 1 MiB, which `tarfile` would read, is an error."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         headers = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
@@ -58,16 +58,15 @@ class _Careful(tarfile.TarInfo):
 
 
 def is_archive(path: Path) -> bool:
-    """Whether `path` is a file that is called an archive, of a kind that can be unpacked or not."""
+    """Whether `path` is a file with the suffix of an archive, also of one that `unpacked` refuses."""
     name = path.name.lower()
     return name.endswith((".zip", *_TAR, *_OTHERS)) and path.is_file()
 
 
 def unpacked(path: Path) -> tuple[Path, str]:
-    """The folder with what an archive holds, in the cache, and a line that says where and what it is.
+    """The folder of the cache with the archive's files, and a line that says where it is and what it holds.
 
-    An archive that is damaged, encrypted, or made to do harm is BadFile; nothing of it stays then. Of a damaged one the
-    whole is refused.
+    Raises BadFile for an archive that is damaged, encrypted, or made to do harm. Nothing of it stays on the disk.
     """
     for ending, command in _OTHERS.items():
         if path.name.lower().endswith(ending):
@@ -76,31 +75,31 @@ def unpacked(path: Path) -> tuple[Path, str]:
                 path, f"archives of the kind {ending} are not unpacked here; unpack it ({name}), name the folder"
             )
     goal = unpacked_folder() / f"{_short(path)}-{_key(path)}"
-    # The line goes with a run, and into its bundle: it does not say where the cache of this user lies.
+    # The line is written into the run and its bundle, so it does not state the path of this user's cache.
     line = f"{path.name} is unpacked in the cache (`data cache` says where), {goal.parent.name}/{goal.name}"
     return goal, line if goal.is_dir() else f"{line}: {_unpack(path, goal)}"
 
 
 def unpacked_folder() -> Path:
-    """Where archives are unpacked."""
+    """The folder in which archives are unpacked."""
     return cache_folder() / "unpacked"
 
 
 def list_unpacked() -> list[tuple[str, int]]:
-    """The name and the bytes of each folder that holds what an archive held."""
+    """The name and the size in bytes of the folder of each unpacked archive."""
     folders = [folder for folder in unpacked_folder().glob("*") if folder.is_dir()]
     return [(f.name, sum(file.stat().st_size for file in f.rglob("*") if file.is_file())) for f in sorted(folders)]
 
 
 def clear_unpacked() -> int:
-    """Remove all of them; gives the bytes that were freed. The archives are unpacked again where they are needed."""
+    """Remove all unpacked archives; gives the number of bytes that this frees. They are unpacked again when needed."""
     freed = sum(size for _, size in list_unpacked())
     shutil.rmtree(unpacked_folder(), ignore_errors=True)
     return freed
 
 
 def _key(path: Path) -> str:
-    """What tells one archive from another: place, size, time of change, and both ends, where the checksums stand."""
+    """A key of the archive: the hash of its path, size, mtime, and of both its ends, where the checksums stand."""
     status = path.stat()
     digest = hashlib.sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode(errors="surrogateescape"))
     with open(path, "rb") as file:
@@ -116,7 +115,7 @@ def _short(path: Path) -> str:
 
 
 def _unpack(path: Path, goal: Path) -> str:
-    """Unpack beside the goal, then rename; gives the number and size of the files."""
+    """Unpack beside the goal, then rename; gives the number and the size of the files as text."""
     temporary = goal.with_name(f".{goal.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.mkdir(parents=True)
@@ -133,7 +132,7 @@ def _unpack(path: Path, goal: Path) -> str:
         raise BadFile(
             path, f"the archive is damaged or of an unknown kind ({error}); unpack it, name the folder"
         ) from None
-    except RuntimeError as error:  # as zipfile says of a password
+    except RuntimeError as error:  # zipfile raises it for an encrypted member
         raise BadFile(path, f"cannot be unpacked ({error}); unpack it, name the folder") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -163,12 +162,12 @@ def _write_members(path: Path, folder: Path) -> tuple[int, int]:
 
 
 def _opened(path: Path) -> zipfile.ZipFile | tarfile.TarFile:
-    # A stream, member after member: an index of a tar would need a second pass.
+    # "r|": as a stream, member after member, since an index of a tar would need a second pass.
     return zipfile.ZipFile(path) if path.name.lower().endswith(".zip") else tarfile.open(path, "r|*", tarinfo=_Careful)
 
 
 def _members(path: Path, archive: zipfile.ZipFile | tarfile.TarFile) -> Iterator[_Member]:
-    """The regular files; a link or a device is BadFile, a folder is passed over."""
+    """The regular files of an archive. Folders are left out; a link or a device raises BadFile."""
     if isinstance(archive, zipfile.ZipFile):
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
@@ -187,7 +186,7 @@ def _members(path: Path, archive: zipfile.ZipFile | tarfile.TarFile) -> Iterator
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """A name that was written in UTF-8 without saying so, as macOS does, is read as such."""
+    """The name of a member. UTF-8 without its flag, as macOS writes it, is decoded as UTF-8."""
     if info.flag_bits & 0x800:
         return info.filename
     try:
@@ -197,7 +196,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 
 def _inside(path: Path, name: str) -> tuple[str, ...]:
-    """The parts of a member's path; BadFile where it leads outside or is no path."""
+    """The parts of a member's path. Raises BadFile if it leads outside the archive, is empty or is too long."""
     plain = name.replace("\\", "/")
     parts = tuple(part for part in PurePosixPath(plain).parts if part != ".")
     if plain.startswith("/") or ".." in parts or not parts or "\0" in name or parts[0].endswith(":"):
@@ -232,7 +231,7 @@ def _check_room(path: Path, total: int, free: int) -> None:
 
 
 def _write(path: Path, archive: zipfile.ZipFile | tarfile.TarFile, member: _Member, goal: Path) -> None:
-    """Write one file, no more of it than its stated size."""
+    """Write one member. Raises BadFile if it is there already, or is not of its stated size."""
     goal.parent.mkdir(parents=True, exist_ok=True)
     content: IO[bytes] | None
     content = archive.open(member.open) if isinstance(archive, zipfile.ZipFile) else archive.extractfile(member.open)  # type: ignore[arg-type]

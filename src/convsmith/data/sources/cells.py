@@ -1,4 +1,4 @@
-"""The cells of a table's file: CSV in whatever separator and encoding it was saved, or JSON lines of flat objects."""
+"""The cells of a table's file: CSV in any separator and encoding, or JSON lines of flat objects."""
 
 import codecs
 import csv
@@ -10,7 +10,7 @@ from typing import Any
 
 from convsmith.base.errors import BadFile
 
-# Larger ones are not what a person made by mistake, and would fill the memory.
+# The limit keeps a file that is no table from filling the memory.
 MOST_BYTES = 1_000_000_000
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _SAMPLE = 1_000_000
@@ -26,7 +26,7 @@ _MARKS = (
 
 @dataclass(frozen=True)
 class Cells:
-    """A table's file: the names in its first line, the rows with the line that each ends in, and what was guessed."""
+    """A table: the names of its columns, its rows with the line that each ends in, and notes on guesses."""
 
     names: tuple[str, ...]
     rows: tuple[tuple[int, list[str]], ...]
@@ -34,7 +34,7 @@ class Cells:
 
 
 def read_cells(path: Path) -> Cells:
-    """All cells; rows without any are left out. A file that cannot be read is BadFile."""
+    """All cells of a table; empty rows are left out. Raises BadFile for a file that cannot be read."""
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise BadFile(
@@ -51,7 +51,7 @@ def read_cells(path: Path) -> Cells:
 
 
 def first_names(path: Path) -> tuple[str, ...]:
-    """The names in a table's first line; none where that cannot be read."""
+    """The names in a table's first line; empty if it cannot be read."""
     try:
         encoding, _ = _encoding(path)
         if path.suffix.lower() in (".jsonl", ".ndjson"):
@@ -64,7 +64,7 @@ def first_names(path: Path) -> tuple[str, ...]:
 
 
 def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
-    """The encoding of a text: by its byte order mark, else UTF-8, else what its bytes allow; and what was guessed."""
+    """The encoding of a text: by its byte order mark, else UTF-8, Latin-1 or Windows-1252; and a note on a guess."""
     try:
         with open(path, "rb") as file:
             head = file.read(_SAMPLE)
@@ -98,7 +98,7 @@ def _csv_lines(path: Path, encoding: str) -> Iterator[tuple[int, list[str]]]:
     line = 0
     try:
         with open(path, newline="", encoding=encoding) as file:
-            # A spreadsheet may write semicolons or tabs; the header tells.
+            # A spreadsheet may write semicolons or tabs: the header shows which.
             first = file.readline(_SAMPLE)
             file.seek(0)
             reader = csv.reader(file, delimiter=_delimiter(first), strict=True)
@@ -114,7 +114,7 @@ def _csv_lines(path: Path, encoding: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _delimiter(line: str) -> str:
-    """The separator that makes most columns of the header."""
+    """The separator that divides the header into the most columns."""
 
     def columns(delimiter: str) -> int:
         try:
@@ -126,7 +126,7 @@ def _delimiter(line: str) -> str:
 
 
 def _json_lines(path: Path, encoding: str) -> tuple[Sequence[str], list[tuple[int, list[str]]]]:
-    """A flat object on each line: its keys are the columns, a list of texts is several labels."""
+    """The columns and rows of JSON lines: an object's keys are the columns, a list of texts is several labels."""
     found: list[tuple[int, dict[str, str]]] = []
     names: dict[str, None] = {}
     try:

@@ -66,7 +66,7 @@ def _class_files(top: Path, layout: Layout) -> tuple[Files, list[Finding], list[
 
 
 def _lacking(files: Files) -> list[str]:
-    """What is said of splits that have no image of some class."""
+    """Notes on the splits that have no image of some class."""
     train = files.get("train", {})
     lines: list[str] = []
     for split, found in files.items():
@@ -87,7 +87,7 @@ def _empty(folder: Path, name: str, tree: Tree) -> Finding:
 
 
 def _findings(root: Path, layout: Layout, others: Sequence[str], classes: Sequence[str]) -> list[Finding]:
-    """What `data check` lists of a layout."""
+    """The findings of a layout, for `data check`."""
     found = [Finding(str(root / name), "left_out", "not an image by its extension") for name in others]
     gone = "is a link to nothing, or no file"
     found += [Finding(str(root / name), "missing", gone) for name in layout.tree.all_gone()]

@@ -1,4 +1,4 @@
-"""Which tables in a folder say what its images are: one, or one for each split."""
+"""The tables in a folder that hold the labels of its images: one table, or one for each split."""
 
 import re
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from convsmith.data.sources.header import has_images, has_labels
 from convsmith.data.sources.split_names import SPLITS, split_name
 from convsmith.data.sources.tree import Tree, joined
 
-# What contests want back: rows in the form of a table, with labels that nobody means.
+# Templates for submissions to competitions: tables whose labels are placeholders.
 _SUBMISSION = re.compile(r"submi(t|ssion)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables that are read, each with the split of rows that name none; what was recognised, and left out."""
+    """The tables that are read, each with the split of rows that name none, and what was recognised and left out."""
 
     paths: dict[Path, str]
     words: str
@@ -25,20 +25,20 @@ class Tables:
 
 
 def is_table(path: Path) -> bool:
-    """Whether `path` is a file that is called a table."""
+    """Whether `path` is a file with the suffix of a table."""
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def find_tables(root: Path, tree: Tree, deeper: bool = True) -> Tables | None:
-    """The tables of a folder, in itself or in its folders of splits; None where there is none with images and labels.
+    """The tables of images and labels in a folder, or in its folders of splits; None if there is no such table.
 
-    With `deeper` those of the one folder in it, where that holds all. BadFile where none of several is the one.
+    With `deeper`, a folder that holds a single folder stands for that. Raises BadFile if one of several must be chosen.
     """
     names = [joined(t.place, name) for t in _near(tree) for name in t.others if Path(name).suffix.lower() in SUFFIXES]
     headers = {name: first_names(root / name) for name in names if not _SUBMISSION.search(name)}
     usable = [name for name, found in headers.items() if has_images(found) and has_labels(found)]
     if not usable:
-        # Where a folder was unzipped, all of it lies in one folder of its name.
+        # Unzipping often puts everything into one folder of the archive's name.
         kids = tree.filled()
         return find_tables(root, kids[0]) if deeper and len(kids) == 1 and kids[0].filled() else None
     chosen = dict.fromkeys(usable, "train") if len(usable) == 1 else _by_split(root, usable)
@@ -51,7 +51,7 @@ def find_tables(root: Path, tree: Tree, deeper: bool = True) -> Tables | None:
 
 
 def beside_line(root: Path, tree: Tree) -> str:
-    """What is said of tables that lie beside class folders, which are read in their place."""
+    """Notes on tables beside class folders; the class folders are read, not the tables."""
     names = [name for name in tree.others if Path(name).suffix.lower() in SUFFIXES]
     usable = [
         n
@@ -66,13 +66,13 @@ def beside_line(root: Path, tree: Tree) -> str:
 
 
 def _near(tree: Tree) -> list[Tree]:
-    """The folder itself, those in it that are called as splits are, and those without images."""
+    """The folder, and those of its folders that are named as splits or hold no images."""
     splits = [kid for kid in tree.folders if (found := split_name(kid.name)) and not found[1]]
     return [tree, *splits, *(kid for kid in tree.folders if not kid.count and kid not in splits)]
 
 
 def _split(name: str) -> str | None:
-    """The split that a table is of: by its own name, else by that of its folder."""
+    """The split of a table: by its own name, else by that of its folder."""
     path = Path(name)
     for text in (path.stem, path.parent.name):
         if text and (found := split_name(text)):

@@ -1,4 +1,4 @@
-"""Which column of a table is what: ours, Kaggle's, Hugging Face's and fastai's names for them."""
+"""The role of each column of a table, by the names of Convsmith, Kaggle, Hugging Face and fastai."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from convsmith.base.errors import BadFile, nearest
 
 IMAGE_COLUMNS = ("image", "file", "path", "filename")
-# Others' names, the surest first; then those that hold a name or a number of an image.
+# The names of others, the clearest first; `_IDS` are columns with an image's name or number.
 _OTHER_IMAGES = (
     "filepath", "filepaths", "file_path", "image_path", "img_path", "imagepath", "file_name", "filenames", "image_file",
     "image_filename", "image_file_name", "image_name", "imagename", "img_name", "img", "picture", "photo", "images",
@@ -19,16 +19,16 @@ _OTHER_LABELS = (
     "diagnosis", "tag", "class_id", "classid", "category_id", "label_id", "class_index",
 )  # fmt: skip
 SPLIT_COLUMNS = ("split", "data_set", "dataset", "subset", "partition", "set", "fold_name")
-# A column of true and false that says which rows are not for training.
+# Columns of true and false that say which rows are not for training, and the split of those rows.
 FLAG_COLUMNS = {"is_valid": "val", "is_val": "val", "is_validation": "val", "valid": "val", "is_test": "test"}
 MARKS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
 @dataclass(frozen=True)
 class Header:
-    """The place of each column; `marks` are the columns of 0 and 1 by their class, `flags` those of true and false.
+    """The index of each column. `marks` are the columns of 0 and 1 by their class; `flags` the splits by their column.
 
-    `notes` say which columns were taken for what, where their names did not.
+    `notes` name the columns whose role was guessed.
     """
 
     width: int
@@ -48,7 +48,7 @@ def has_images(names: Sequence[str]) -> bool:
 
 
 def has_labels(names: Sequence[str]) -> bool:
-    """Whether, beside a column of images, there is any that may hold labels."""
+    """Whether there is one column of images, and another one that may hold labels."""
     plain = _plain(names)
     images = _image(plain)
     others = [n for i, n in enumerate(plain) if n and images != [i] and n not in (*SPLIT_COLUMNS, *FLAG_COLUMNS)]
@@ -56,7 +56,7 @@ def has_labels(names: Sequence[str]) -> bool:
 
 
 def read_header(path: Path, names: Sequence[str], rows: Sequence[tuple[int, list[str]]]) -> Header:
-    """The columns by their names, and by what they hold where there is no name that tells. Raises BadFile."""
+    """The role of each column: by its name, else by its values in `rows`. Raises BadFile."""
     plain = _plain(names)
     if not any(names):
         raise BadFile(path, f"expected a header with {_expected()}, found none")

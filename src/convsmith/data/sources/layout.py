@@ -1,4 +1,4 @@
-"""Which folders of a tree are splits and which are classes. A guess is put in words; a doubt is a question."""
+"""Which folders of a tree are splits and which are classes. A guess is said in words; a doubt is an error that asks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _PAIRS = (("images", "masks"), ("images", "labels"), ("images", "annotations"))
 
 @dataclass(frozen=True)
 class Layout:
-    """For each split its class folders by name, of `tree`; `words` say what was recognised, `notes` what is left out.
+    """The class folders of each split, by name, in `tree`. `words` say what was recognised, `notes` what is left out.
 
     `loose` are the folders whose own images lie in no class folder.
     """
@@ -31,7 +31,7 @@ class Layout:
 
 @dataclass
 class _Told:
-    """What is said of a layout while it is recognised."""
+    """The words, notes and loose folders of a layout, gathered while it is recognised."""
 
     words: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -39,9 +39,9 @@ class _Told:
 
 
 def find_layout(root: Path, tree: Tree, chosen: Sequence[str] = ()) -> Layout | None:
-    """The layout of the tree at `root`; None where no folder in it holds images. `chosen` are classes by a user's word.
+    """The layout of the tree at `root`; None if no folder in it holds images. `chosen` are the classes a user names.
 
-    Raises BadFile where folders may be splits or classes, and where they contradict each other.
+    Raises BadFile if folders may be splits as well as classes, or contradict each other.
     """
     told = _Told()
     top = _entered(tree, told, chosen)
@@ -56,7 +56,7 @@ def find_layout(root: Path, tree: Tree, chosen: Sequence[str] = ()) -> Layout | 
 
 
 def _entered(tree: Tree, told: _Told, chosen: Sequence[str]) -> Tree:
-    """The folder of the classes or splits: below folders that hold one folder of folders, as unzipping makes."""
+    """The folder that holds the classes or splits. Unzipping puts it into folders that hold one folder each."""
     top = tree
     while len(kids := top.filled()) == 1 and kids[0].filled() and not _is_split(kids[0]) and kids[0].name not in chosen:
         _leave_loose(top, told)
@@ -83,7 +83,7 @@ def _refuse_masks(root: Path, top: Tree) -> None:
 
 
 def _split_folders(root: Path, top: Tree, told: _Told) -> dict[str, dict[str, Tree]] | None:
-    """The class folders of each split, where the folders are splits."""
+    """The class folders of each split; None if the folders in `top` are classes."""
     named = {kid.name: found for kid in top.folders if (found := split_name(kid.name))}
     filled = {kid.name for kid in top.filled()}
     empty = [name for name, (_, rest) in named.items() if name not in filled and not rest]
@@ -93,7 +93,7 @@ def _split_folders(root: Path, top: Tree, told: _Told) -> dict[str, dict[str, Tr
     told.notes += [f"{name}/ has no image: left out" for name in empty]
     stray = [kid for kid in top.filled() if kid.name not in named]
     real = [name for name, split in named.items() if split != "unlabelled"]
-    # One such name among others may be a class (trains, buses); two are splits.
+    # One split's name among other names may be a class (train, bus); two are splits.
     if stray and len(real) < 2:
         return None
     by_split = _by_split(root / top.place, {name: split for name, split in named.items() if split in SPLITS})
@@ -113,7 +113,7 @@ def _split_folders(root: Path, top: Tree, told: _Told) -> dict[str, dict[str, Tr
 
 
 def _together(top: Tree, named: dict[str, tuple[str, tuple[str, ...]]]) -> dict[str, str]:
-    """The folders that are splits together: by their names alone, or with the same words beside the split's."""
+    """The folders that are the splits of one set: named by the split alone, or with equal other words."""
     plain = {name: split for name, (split, rest) in named.items() if not rest}
     if plain:
         return plain
@@ -141,7 +141,7 @@ def _by_split(folder: Path, named: dict[str, str]) -> dict[str, str]:
 
 
 def _inner(tree: Tree, split: str, told: _Told) -> Tree:
-    """The folder of a split's classes: below one of the same name or a general one, as `seg_train/seg_train`."""
+    """The folder that holds a split's classes; it may lie in others: `seg_train/seg_train`, `train/images`."""
     kids = tree.filled()
     if len(kids) == 1 and kids[0].filled() and not tree.images:
         named = split_name(kids[0].name)
@@ -154,7 +154,7 @@ def _inner(tree: Tree, split: str, told: _Told) -> Tree:
 def _labelled(
     root: Path, top: Tree, found: dict[str, Tree], names: dict[str, str], told: _Told
 ) -> dict[str, dict[str, Tree]]:
-    """The splits that have class folders; those that have none are left out, which is said."""
+    """The class folders of each split. A split without class folders is left out, with a note."""
     train = found.get("train")
     known = {kid.name for kid in train.filled()} if train else set[str]()
     if train is not None and not train.filled():
@@ -195,7 +195,7 @@ def _leave_flat(tree: Tree, told: _Told) -> None:
 
 
 def _above_splits(top: Tree, told: _Told, chosen: Sequence[str]) -> dict[str, dict[str, Tree]] | None:
-    """The classes of each split where split folders lie below the class folders: `cat/train`, `cat/test`."""
+    """The classes of each split if split folders lie in the class folders (`cat/train`, `cat/test`); else None."""
     kids = top.filled()
     splits: dict[str, dict[str, Tree]] = {}
     for kid in kids:
@@ -229,7 +229,7 @@ def _classes(root: Path, top: Tree, told: _Told, chosen: Sequence[str]) -> dict[
 
 
 def _ask_whether_splits(root: Path, top: Tree, deep: Sequence[Tree]) -> None:
-    """BadFile where folders that hold no image themselves hold folders of the same names, as splits do."""
+    """Raise BadFile if folders without images of their own hold folders of the same names, as splits do."""
     seen: dict[str, list[str]] = {}
     for kid in deep:
         for inner in kid.filled():

@@ -111,7 +111,7 @@ def open_source(options: DataOptions) -> Source:
 
 
 def open_path(path: Path, options: DataOptions | None = None) -> Source:
-    """The source that lies at `path`, its kind told by the files there; of an archive, by the files in it."""
+    """The source at `path`; its kind follows from the files there, or from the files in the archive."""
     options = options or DataOptions(source=str(path))
     if not is_archive(path):
         name = path.stem if path.is_file() else path.resolve().name
@@ -138,7 +138,7 @@ def _open(path: Path, name: str, options: DataOptions) -> Source:
 
 
 def _open_folder(path: Path, origin: Callable[[str], Origin], options: DataOptions) -> Source:
-    """Class folders, where they lie in the folder itself; else the tables there; else what folders there are."""
+    """The source of a folder: its class folders if they lie directly in it, else its tables, else its other folders."""
     tree = read_tree(path)
     layout: Layout | None = None
     refusal: BadFile | None = None
@@ -163,7 +163,7 @@ def _open_folder(path: Path, origin: Callable[[str], Origin], options: DataOptio
 
 
 def describe(card: Card) -> str:
-    """What was recognised, in one line: `split folders Train, Test: 2 classes (cat, dog), 120 images (...)`."""
+    """One line on what was recognised: `split folders Train, Test: 2 classes (cat, dog), 120 images (...)`."""
     total = sum(card.counts.values())
     what = card.layout or _KINDS.get(card.kind, card.kind)
     line = f"{what}: {len(card.classes)} classes{_named(card)}, {total:,} images"
@@ -173,7 +173,7 @@ def describe(card: Card) -> str:
 
 
 def _named(card: Card) -> str:
-    """The classes, or the first of many, and whether an image may have several, in brackets."""
+    """The names of the classes, or of the first of many, and whether an image may have several, in brackets."""
     told = ["several to an image"] if card.multilabel else []
     if card.kind in ("folder", "table", "parquet") and card.classes:
         shown = card.classes if len(card.classes) <= SHOWN else (*card.classes[:3], "...")

@@ -35,7 +35,7 @@ _LABEL_COLUMNS = (
 
 @dataclass(frozen=True)
 class _Part:
-    """A split as read: its images as bytes, or the file and the text of each path; and the labels, and their names."""
+    """A split as it is read: images as bytes, or the file and text of each path; labels, and the names of classes."""
 
     encoded: Encoded | None
     paths: list[tuple[Path, str]]
@@ -44,9 +44,9 @@ class _Part:
 
 
 def open_parquet(path: Path, origin: Origin) -> Source:
-    """The source of one file or of a folder's shards; encoded images are held in memory as they are.
+    """The source of one Parquet file, or of a folder's shards. Encoded images are held in memory, undecoded.
 
-    Images that the files name by their paths are read from there: they lie below the file's folder, or beside it.
+    Images that the files name by a path are read from there. They must lie below the file's folder, or beside it.
     """
     files = {"train": [path]} if path.is_file() else shards(path)
     parts = {split: _read(found) for split, found in files.items()}
@@ -85,7 +85,7 @@ def _classes(path: Path, parts: Mapping[str, _Part]) -> tuple[str, ...]:
 def _by_paths(
     path: Path, origin: Origin, classes: tuple[str, ...], parts: Mapping[str, _Part], labels: Mapping[str, np.ndarray]
 ) -> Source:
-    """The source of images that the files name."""
+    """The source of images that the files name by a path."""
     root = path.parent if path.is_file() else path
     places: dict[Path, Places] = {}
     splits: dict[str, FileExamples] = {}
@@ -143,7 +143,7 @@ def _read(files: list[Path]) -> _Part:
 
 
 def _texts(chunk: Any) -> list[str] | None:
-    """The paths of a chunk's images, where it holds no bytes; None where it does."""
+    """The paths of a chunk's images; None if the chunk holds their bytes."""
     if str(chunk.type) in ("string", "large_string"):
         return [text or "" for text in chunk.to_pylist()]
     if _has(chunk, "bytes") and _has(chunk, "path"):

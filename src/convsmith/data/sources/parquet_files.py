@@ -1,4 +1,4 @@
-"""Which Parquet files of a folder are a data set, and of which split each is."""
+"""The Parquet files of a folder that make up a data set, and the split of each."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def is_parquet(path: Path) -> bool:
 
 
 def shards(folder: Path) -> dict[str, list[Path]]:
-    """The files of each split, in order. BadFile where they are of several data sets, or not all there."""
+    """The files of each split, in order. Raises BadFile if they are of several data sets, or a shard is missing."""
     files = _files(folder)
     homes = {_home(file) for file in files}
     if len(homes) > 1:
@@ -46,8 +46,8 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _deeper(folder: Path, levels: int) -> list[Path] | None:
-    """The Parquet files of all folders in it; None where there are images, which then are the data set."""
-    found: list[Path] = []
+    """The Parquet files up to `levels` folders deep; None if there are images, which then are the data set."""
+    files: list[Path] = []
     try:
         entries = sorted(folder.iterdir())
     except OSError:
@@ -56,17 +56,17 @@ def _deeper(folder: Path, levels: int) -> list[Path] | None:
         return None
     for entry in entries:
         if entry.suffix.lower() == ".parquet" and entry.is_file():
-            found.append(entry)
+            files.append(entry)
         elif levels and entry.is_dir() and not entry.name.startswith(".") and entry.name.lower() not in JUNK_FOLDERS:
             inside = _deeper(entry, levels - 1)
             if inside is None:
                 return None
-            found += inside
-    return found
+            files += inside
+    return files
 
 
 def _home(file: Path) -> Path:
-    """The folder of the data set that a file belongs to: above a folder that is called as a split is."""
+    """The folder of the file's data set: the folder above, if the file's own folder is named as a split."""
     return file.parent.parent if _by_folder(file) else file.parent
 
 

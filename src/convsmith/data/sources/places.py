@@ -1,4 +1,4 @@
-"""Where the images that a table names lie: as written, or completed, and never further away than beside its folder."""
+"""The places of the images that a table names: the path as written, or completed; at most beside the table's folder."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from convsmith.data.sources.same_names import nfc
 from convsmith.data.sources.split_names import split_name
 from convsmith.data.sources.tree import read_tree
 
-# A path that needs no reading: relative, with slashes, without dots as a part.
+# A path that needs no normalising: relative, with slashes, without `.` and `..`.
 _PLAIN = re.compile(r"(?!/)(?!.*//)(?!(.*/)?\.{1,2}(/|$))[^\\\0]+$")
 
 
@@ -54,7 +54,7 @@ class Places:
         return "", ""
 
     def note(self) -> str:
-        """What is said of names that were completed."""
+        """Notes on names that were completed."""
         if self.example is None:
             return ""
         text, file = self.example
@@ -73,7 +73,7 @@ class Places:
         return None if parts == ["."] or len(parts) == away or away > int(self._beside) else "/".join(parts)
 
     def _near(self, text: str, split: str) -> list[str]:
-        """The images below the folder whose path ends as the text does: in as many parts as any has."""
+        """The images below the folder whose path shares the most last parts with the text."""
         parts = [part for part in PurePosixPath(text).parts if part not in ("/", ".", "..")]
         if not parts:
             return []

@@ -1,4 +1,4 @@
-"""The rows of a table of images and labels, with everything that is wrong with them."""
+"""Reads the rows of a table of images and labels, and gathers all that is wrong with them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -45,7 +45,7 @@ class Rows:
 
 @dataclass
 class _Reading:
-    """What reading the rows of one table needs and gathers."""
+    """The inputs of reading one table's rows, and what is gathered."""
 
     path: Path
     header: Header
@@ -83,7 +83,7 @@ def read_rows(path: Path, labels: Labels = "auto", split: str = "train") -> Rows
 
 
 def _decided(path: Path, table: Rows, labels: Labels) -> Rows:
-    """One label for each image where columns of 0 and 1 have exactly one 1 in each row, or where that is asked for."""
+    """One label for each image, if its columns of 0 and 1 have exactly one 1 in each row, or if the user asks so."""
     if not table.several or not table.rows or labels == "several":
         return table
     wrong = next((row for row in table.rows if len(row.labels) != 1), None)

@@ -1,4 +1,4 @@
-"""Names that look the same: equal but for their Unicode form, their case or outer spaces."""
+"""Names that differ only in their Unicode form, their case or their spaces, so that a reader takes them for one."""
 
 import unicodedata
 from collections.abc import Collection, Sequence
@@ -12,14 +12,14 @@ _FORMS = {
 
 
 def nfc(name: str) -> str:
-    """The name in the composed form, as most systems write it; macOS writes the other."""
+    """The name in the composed form (NFC), which most systems write; macOS writes the decomposed form (NFD)."""
     return unicodedata.normalize("NFC", name)
 
 
 def matched(name: str, known: Collection[str], beside: Collection[str] = ()) -> str:
-    """The name of `known` that is `name` in another Unicode form; `name` itself where it is known, or none or two are.
+    """The one name of `known` that equals `name` in another Unicode form; else `name` itself.
 
-    A name that stands `beside` it already is not taken twice.
+    Names in `beside` are taken already and do not count.
     """
     if name in known:
         return name
@@ -28,7 +28,7 @@ def matched(name: str, known: Collection[str], beside: Collection[str] = ()) -> 
 
 
 def equal_names(names: Sequence[str]) -> list[str]:
-    """A sentence for each pair of names that a reader would take for one."""
+    """A sentence for each pair of names that differ only in form, case or spaces."""
     lines: list[str] = []
     told: set[frozenset[str]] = set()
     for what, form in _FORMS.items():
@@ -43,7 +43,7 @@ def equal_names(names: Sequence[str]) -> list[str]:
 
 
 def twin(name: str, names: Sequence[str]) -> str | None:
-    """The one of `names` that is `name` but for form, case and spaces; None where there is none or more than one."""
+    """The one other name of `names` that equals `name` but for form, case and spaces; None if no or several do."""
     form = _FORMS["case and spaces"]
     near = [other for other in names if other != name and form(other) == form(name)]
     return near[0] if len(near) == 1 else None

@@ -9,11 +9,11 @@ _WORDS = {
     "train": ("train", "training", "tr", "trn"),
     "val": ("val", "valid", "validation", "validate", "dev", "development"),
     "test": ("test", "testing", "tst", "holdout", "heldout", "eval", "evaluation"),
-    # Images without labels, which some contests add.
+    # Images without labels, which some competitions add.
     "unlabelled": ("pred", "predict", "prediction", "unlabelled", "unlabeled", "submission", "inference"),
 }
 SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
-# What stands beside the name of a split and says nothing: `train_set`, `images_train`, `valdata`.
+# Words beside the name of a split that do not matter: `train_set`, `images_train`, `valdata`.
 _BESIDE = frozenset(
     [
         "set",
@@ -51,9 +51,9 @@ _GLUED = re.compile(rf"^({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))})(se
 
 @lru_cache(4096)
 def split_name(text: str) -> tuple[str, tuple[str, ...]] | None:
-    """The split (`train`, `val`, `test`, `unlabelled`) that a name says, and the words beside it that say more.
+    """The split that a name states (`train`, `val`, `test`, `unlabelled`), and its other words; None if it states none.
 
-    `seg_train` is ("train", ("seg",)): folders are splits together where those words are the same. None: no split.
+    `seg_train` gives ("train", ("seg",)). Folders are the splits of one set if their other words are equal.
     """
     plain = unicodedata.normalize("NFC", text).strip().lower()
     words = [word for word in re.split(r"[\s_\-.()]+", re.sub(r"h[oe]ld[\s_-]?out", "holdout", plain)) if word]

@@ -48,7 +48,7 @@ def open_tables(root: Path, tables: Mapping[Path, str], origin: Origin, labels: 
 
 
 def _placed(table: Rows, own: Path, folder: Path) -> Rows:
-    """The table with its paths relative to `folder`."""
+    """The table with paths that are relative to `folder`."""
     prefix = os.path.relpath(own, folder)
     if prefix == ".":
         return table
@@ -120,7 +120,7 @@ def _notes(table: Rows, classes: tuple[str, ...]) -> list[str]:
 
 
 def _lacking(splits: Mapping[str, FileExamples], classes: tuple[str, ...]) -> list[str]:
-    """What is said of splits that have no image of a class that train has."""
+    """Notes on the splits that have no image of a class of train."""
     if "train" not in splits or splits["train"].labels.ndim != 1:
         return []
     trained = set(splits["train"].labels.tolist())

@@ -1,4 +1,4 @@
-"""The files below a folder, read once: images, others, and what systems leave behind. Nothing is opened."""
+"""The files below a folder, listed once: images, other files, and what systems leave behind. No file is opened."""
 
 import os
 from collections import Counter
@@ -9,7 +9,7 @@ from pathlib import Path
 from convsmith.base.errors import BadFile
 from convsmith.data.formats import is_image_name, is_unread_picture, mends
 
-# Left behind by systems, archivers, Synology's and other servers; none holds a user's own images.
+# Folders that operating systems, archivers and file servers (Synology's) leave behind; none holds a user's own images.
 JUNK_FOLDERS = frozenset(
     ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__")
 )
@@ -19,10 +19,10 @@ DEEPEST = 200
 
 @dataclass(frozen=True)
 class Tree:
-    """A folder: its name, its path below the one that was read (with slashes), and by name what lies in it.
+    """A folder: its name, its path below the root (`place`, with slashes), and the names of what lies in it.
 
-    Hidden files and what systems leave behind are not in it; `junk` counts the latter. `gone` are links to nothing,
-    pipes and devices.
+    Hidden files and junk are left out; `junk` counts the latter in this folder. `gone` are links to nothing, pipes and
+    devices. `count` is the number of images at any depth.
     """
 
     name: str
@@ -41,28 +41,31 @@ class Tree:
             yield from folder.walk()
 
     def all_images(self) -> list[str]:
-        """The images at any depth, by their paths below the folder that was read, in byte order."""
+        """The paths of the images at any depth, relative to the root, in byte order."""
         return sorted((joined(t.place, name) for t in self.walk() for name in t.images), key=os.fsencode)
 
     def all_others(self) -> list[str]:
-        """The other files at any depth, as `all_images`."""
+        """The paths of the other files at any depth, as `all_images`."""
         return sorted((joined(t.place, name) for t in self.walk() for name in t.others), key=os.fsencode)
 
     def all_gone(self) -> list[str]:
-        """What is no file at any depth, as `all_images`."""
+        """The paths of links to nothing, pipes and devices at any depth, as `all_images`."""
         return sorted((joined(t.place, name) for t in self.walk() for name in t.gone), key=os.fsencode)
 
     def all_junk(self) -> int:
-        """How much of what systems leave behind lies here, at any depth."""
+        """The number of files and folders at any depth that systems leave behind."""
         return sum(tree.junk for tree in self.walk())
 
     def filled(self) -> tuple["Tree", ...]:
-        """The folders in it that hold images, at any depth."""
+        """The folders directly in it that hold images at any depth."""
         return tuple(folder for folder in self.folders if folder.count)
 
 
 def read_tree(root: Path) -> Tree:
-    """Everything below `root`. Links are followed, as class folders often are links; a loop ends where it closes."""
+    """Everything below `root`. Links are followed, since class folders often are links; a loop of links is cut.
+
+    Raises BadFile for a folder that cannot be listed, and for one more than DEEPEST folders deep.
+    """
     return _read(str(root), "", root.name, frozenset())
 
 
@@ -72,7 +75,7 @@ def joined(place: str, name: str) -> str:
 
 
 def kinds_of(names: Iterable[str], most: int = 6) -> str:
-    """Files by their extension, the most frequent first: `10 .avif, 10 .heic, 1 without extension`."""
+    """How many names have each extension, the most frequent first: `10 .avif, 10 .heic, 1 without extension`."""
     tally = Counter(os.path.splitext(name)[1].lower() or "without extension" for name in names)
     ordered = sorted(tally.items(), key=lambda item: (-item[1], item[0]))
     shown = [f"{count:,} {kind}" for kind, count in ordered[:most]]
@@ -81,7 +84,7 @@ def kinds_of(names: Iterable[str], most: int = 6) -> str:
 
 
 def left_out_line(names: list[str], images: int) -> str:
-    """What is said of files that are not read, beside so many that are; louder where they are pictures, and many."""
+    """The line about the files `names` that are not read, beside `images` that are; a warning if many are pictures."""
     total = len(names) + images
     line = f"{len(names):,} of {total:,} files left out: {kinds_of(names)}"
     pictures = [name for name in names if is_unread_picture(name)]

@@ -1,4 +1,4 @@
-"""What is said of a file or folder that is no data set: what it seems to be, and what to give in its place."""
+"""Messages for a file or folder that is no data set: what it seems to be, and what to give in its place."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ _HINTS = {
 
 
 def found_file(path: Path) -> str:
-    """What a file that is no data set seems to be."""
+    """What a file that is no data set seems to be, and what to give in its place."""
     kind = path.suffix.lower()
     if kind in (".yaml", ".yml"):
         return f"a YAML file of Ultralytics, by its name; give the folder that it names, --data {_named_folder(path)}"
@@ -36,7 +36,7 @@ def found_file(path: Path) -> str:
 
 
 def found_folder(path: Path, tree: Tree) -> str:
-    """What a folder without class folders holds."""
+    """What a folder without class folders holds, and what to do about it."""
     names = [folder.name + "/" for folder in tree.folders] + [*tree.images, *tree.others]
     if not names:
         return "an empty folder"
@@ -54,7 +54,7 @@ def found_folder(path: Path, tree: Tree) -> str:
 
 
 def _named_folder(path: Path) -> str:
-    """The folder that a YAML file names, where that is there; else the word for it."""
+    """The folder that a YAML file names, if it exists; else a placeholder that describes it."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             found = _GOAL.findall(file.read(100_000))
