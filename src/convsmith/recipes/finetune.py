@@ -106,7 +106,7 @@ def finetuning_recipe(subject: str, source: str | None, tuning: FineTuning, weig
 
 def by_regression(recipe: Recipe) -> Recipe:
     """The recipe whose last layer is a logistic regression on features that are computed once."""
-    return replace(recipe, solver="logistic", augment=(), length=ONE_STEP)
+    return replace(recipe, solver="logistic", augment=(), length=ONE_STEP, start_head=False)
 
 
 def tuning_of(subject: str | None, recipe: Recipe) -> FineTuning | None:

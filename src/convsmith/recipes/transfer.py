@@ -26,6 +26,8 @@ MANY = 100
 # The share of the last layer's errors that deeper layers are assumed to mend. They learn only if so large a gain would
 # show on the validation images. A rule of thumb of ours.
 GAIN = 1 / 3
+# Deeper layers learn for so many epochs, or not at all.
+LEAST_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,10 @@ def prepare_finetuning(
         plan = smaller_within(plan, limit)
     per_class = _images_per_class(plan)
     notes = [_what_learns(tuning)] if tuning.mode else []
-    similarity = None
+    similarity, by_steps = None, tuning.by_steps
     if tuning.mode is None:
         _check_measurable(plan)
         similarity = measure_similarity(plan, say, quiet)
-        by_steps = tuning.by_steps
         tuning, why = choose_mode(per_class, similarity)
         notes = [why]
         if tuning.mode != "probe" and can_regress(plan):
@@ -94,8 +95,12 @@ def prepare_finetuning(
             notes = [why]
         if tuning.mode == "probe" and can_regress(plan) and not by_steps:
             tuning = replace(tuning, classifier="logistic")
-    plan = replace(_with_tuning(plan, tuning, notes, limit), spent=time.perf_counter() - began)
-    return Prepared(plan, tuning, per_class, similarity)
+    tuned = _with_tuning(plan, tuning, notes, limit)
+    if similarity is not None and limit is not None and not by_steps and _is_short(tuned.recipe):
+        tuning = FineTuning("probe", classifier="logistic")
+        notes += [f"mode probe after all: deeper layers would learn for {tuned.recipe.length} alone, {limit}"]
+        tuned = _with_tuning(plan, tuning, notes, None)
+    return Prepared(replace(tuned, spent=time.perf_counter() - began), tuning, per_class, similarity)
 
 
 def _with_tuning(plan: Plan, tuning: FineTuning, notes: list[str], limit: Limit | None) -> Plan:
@@ -113,8 +118,15 @@ def _with_tuning(plan: Plan, tuning: FineTuning, notes: list[str], limit: Limit 
     if recipe.edits != plan.recipe.edits:
         network, whole = fit_network(recipe, plan.dataset, []), whole_network(recipe, plan.dataset)
         plan = replace(plan, network=network, whole=whole)
-    plan = replace(plan, recipe=recipe, notes=(*plan.notes, *notes))
-    return plan if limit is None or recipe.solver != "steps" else shortened(plan, limit)
+    whole = replace(plan, recipe=recipe, notes=(*plan.notes, *notes))
+    if limit is None or recipe.solver != "steps":
+        return whole
+    return shortened(whole, limit)
+
+
+def _is_short(recipe: Recipe) -> bool:
+    """Whether the length is too short for more than the last layer, which a regression has learned already."""
+    return recipe.start_head and (recipe.length.unit != "ep" or recipe.length.amount < LEAST_EPOCHS)
 
 
 def choose_mode(per_class: float, similarity: Similarity) -> tuple[FineTuning, str]:
