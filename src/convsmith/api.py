@@ -181,7 +181,7 @@ def train(
     _consent(trust_code, subject, options.get("network"), options.get("task"))
     source, given = options.pop("data", None), [(name.replace("__", "."), value) for name, value in options.items()]
     recipe = set_fields(subject if isinstance(subject, Recipe) else choose(subject, source), given)
-    tuning = None if isinstance(subject, Recipe) else tuning_of(subject, recipe)
+    tuning = None if isinstance(subject, Recipe) else tuning_of(subject, recipe, given)
     limit = None if within is None else read_limit(within, sizes="size" not in options)
     say = _say(quiet)
     if tuning is None and not isinstance(subject, Recipe):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from convsmith.base.errors import BadFile, MissingPath, UnknownName
 from convsmith.base.files import write_json
-from convsmith.data.augmentations import MIRRORS, Crop
+from convsmith.data.augmentations import MIRRORS, Crop, ResizedCrop
 from convsmith.recipes import choose as choosing
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.choose import choose
@@ -100,7 +100,7 @@ def test_letters_and_digits_are_not_mirrored_by_default(channels, count, tmp_pat
             recipe = choose(subject, f"{tmp_path / name}/")
             mirrored = any(isinstance(step, MIRRORS) for step in recipe.augment)
             assert mirrored is (name == "birds" and (channels == 3 or subject == "photos"))
-            assert any(isinstance(step, Crop) for step in recipe.augment)
+            assert any(isinstance(step, Crop | ResizedCrop) for step in recipe.augment)
     assert choose("photos", None) == RECIPES["photos"]()
 
 

@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedKFold
 
 import convsmith as cs
 from convsmith.base.errors import CheckFailed, UsageError
+from convsmith.base.user_code import give
 from convsmith.data.augmentations import Crop, Lighting, Noise
 from convsmith.nets.build import build
 from convsmith.nets.carry import carry
@@ -387,6 +388,7 @@ def test_the_recipe_of_a_run_sees_images_as_the_run_does(photo_run, others):
 
 
 def test_a_fold_of_the_run_is_not_one_of_the_other_images(photo_run, others, tmp_path):
+    give(f"{photo_run[0].parent / 'trees.py'}:resnet8")
     recipe = choose(str(photo_run[0]), None).edit(data__fold="2/3", length="1steps")
     run = train(recipe, out=tmp_path / "fold2", quiet=True).run
     found = finetuning_recipe(str(run.path), str(others), FineTuning())
@@ -397,6 +399,7 @@ def test_a_fold_of_the_run_is_not_one_of_the_other_images(photo_run, others, tmp
 
 
 def test_a_runs_flip_is_not_for_images_that_must_not_be_mirrored(photo_run, tmp_path):
+    give(f"{photo_run[0].parent / 'trees.py'}:resnet8")
     run, folder = photo_run
     recipe = choose(str(run), None).edit(augment="crop(1),flip,noise", length="1steps")
     mirrored = train(recipe, out=tmp_path / "mirrored", quiet=True).run.path
@@ -410,6 +413,7 @@ def test_a_runs_flip_is_not_for_images_that_must_not_be_mirrored(photo_run, tmp_
 
 
 def test_the_colours_of_the_runs_images_are_not_those_of_others(photo_run, others, write_pictures, tmp_path):
+    give(f"{photo_run[0].parent / 'trees.py'}:resnet8")
     given = Lighting(0.2, (1.0, 0.5, 0.1), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     recipe = replace(choose(str(photo_run[0]), None).edit(length="1steps"), augment=(Lighting(0.1), given))
     run = train(recipe, out=tmp_path / "run", quiet=True).run

@@ -396,13 +396,15 @@ def test_small_images_keep_the_first_layers_of_published_weights(served_resnet, 
 
 def test_own_images_learn_from_published_weights_as_in_fine_tuning(served_resnet, shared_pictures, command, tmp_path):
     words = ["train", "photos", "--data", shared_pictures, "--size", "32", "--quick", "--quiet", "--precision", "fp32"]
-    words += ["--engine.threads", "1", "--pretrained"]
+    words += ["--engine.threads", "1", "--pretrained", "--lr", "0.02"]  # which asks for steps
     chosen = command(*words, "--out", tmp_path / "run", "--json").json["finetune"]
     assert chosen["mode"] == "probe"  # 16 images per class are few
     assert (chosen["images_per_class"], chosen["similarity"]["count"]) == (16, 6)
     recipe = choose(str(tmp_path / "run"), None)
     tuning = FineTuning("probe", at=chosen["at"])
-    plain = choose("photos", str(shared_pictures)).edit(weights="DEFAULT", data__size=32, quick=True)
+    plain = choose("photos", str(shared_pictures)).edit(
+        weights="DEFAULT", data__size=32, quick=True, optimiser__lr=0.02
+    )
     expected = prepare_finetuning(plain, tuning).plan.recipe
     assert (recipe.optimiser, recipe.edits, recipe.length) == (expected.optimiser, expected.edits, expected.length)
     state = cs.load(tmp_path / "run").subject().module.state_dict()

@@ -17,6 +17,7 @@ from convsmith.data.sources.opening import KNOWN, describe
 from convsmith.data.split import split_source
 from convsmith.data.stats import stats
 from convsmith.recipes.choose import chosen_data
+from convsmith.recipes.first_start import expected_start
 from convsmith.report.text import clean, count, size, table
 
 SHOWN = 40
@@ -76,7 +77,8 @@ def _stats(values) -> int:
     options = DataOptions(source=values.source, **own)
     source = open_usable(options)
     notes = split_source(source, options).notes
-    numbers = stats(source, values.workers, replace(chosen_data(values.source), **own))
+    seen, start = expected_start(values.source) or (chosen_data(values.source), "")
+    numbers = stats(source, values.workers, replace(seen, **own), start)
     status = 1 if numbers["unreadable"] else 0
     if values.json:
         print_json(numbers)

@@ -47,7 +47,7 @@ def run(words: Sequence[str]) -> int:
     recipe = edited(choose(values.subject, values.data), values, fields)
     check_repeat(values)
     check_track(recipe.track)
-    tuning = tuning_of(values.subject, recipe)
+    tuning = tuning_of(values.subject, recipe, given(values, fields))
     limit = limit_of(values, fields)
     several = values.repeat is not None or values.kfold is not None
     if not several:

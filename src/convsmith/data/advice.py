@@ -32,14 +32,14 @@ def mirror_note(card: Card, augments: Sequence[Augment]) -> str | None:
     return f"{', '.join(names)}: {_mirrored(card)}; leave that out with another --augment"
 
 
-def advice(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preprocess) -> list[str]:
+def advice(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preprocess, start: str = "") -> list[str]:
     """Sentences for the statistics `numbers` of a set whose images training would prepare by `record`."""
     return [
         *_flip(card),
         *_balance(card),
-        *_amount(card),
+        *_amount(card, start),
         *_size(card, numbers, shapes, record),
-        *_pixels(numbers),
+        *_pixels(numbers, start),
     ]
 
 
@@ -68,11 +68,12 @@ def _balance(card: Card) -> list[str]:
     return [f"imbalance: {counts}; {means}--loss.class_weights balanced; judge by the balanced accuracy of eval"]
 
 
-def _amount(card: Card) -> list[str]:
+def _amount(card: Card, start: str) -> list[str]:
     total = card.counts["train"]
     each = total / len(card.classes)
     text = f"amount: {total:,} training images, {each:,.0f} for each of {len(card.classes)} classes"
     gain = "so few gain from trained weights (train photos --pretrained), and from --kfold 5 for a surer number"
+    gain = "so few gain from --kfold 5 for a surer number" if start else gain
     return [f"{text}; {gain}" if each < _FEW else text]
 
 
@@ -90,11 +91,12 @@ def _size(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preproces
     return [f"size: {stored}; {gets}", *(f"size: {text}" for text in losses(shapes, record))]
 
 
-def _pixels(numbers: dict[str, Any]) -> list[str]:
+def _pixels(numbers: dict[str, Any], start: str) -> list[str]:
     if not numbers["mean"]:
         return []
     mean, std = _listed(numbers["mean"]), _listed(numbers["std"])
-    found = [f"normalisation: mean {mean}, deviation {std} on a scale of 0 to 1; a run measures and keeps its own"]
+    kept = start or "a run measures and keeps its own"
+    found = [f"normalisation: mean {mean}, deviation {std} on a scale of 0 to 1; {kept}"]
     if numbers["lighting"]:
         deviations, components = numbers["lighting"]["deviations"], numbers["lighting"]["components"]
         main = _listed(components[:3])

@@ -14,11 +14,11 @@ from convsmith.data.suit import colours_of
 _IMBALANCE = 10
 
 
-def stats(source: Source, workers: int = 2, options: DataOptions | None = None) -> dict[str, Any]:
+def stats(source: Source, workers: int = 2, options: DataOptions | None = None, start: str = "") -> dict[str, Any]:
     """The numbers of a source as JSON data; sizes and modes are of at most 2,000 spread training images.
 
     `options` are those that training would use: what is said of size, crop and colour follows from the record that
-    they make.
+    they make. `start` says which weights training would start from, if any.
     """
     card = source.card
     train = source.splits["train"]
@@ -59,7 +59,7 @@ def stats(source: Source, workers: int = 2, options: DataOptions | None = None) 
             *(measured.warnings if measured else ()),
         ],
     }
-    return numbers | {"advice": advice(card, numbers, shapes, record)}
+    return numbers | {"advice": advice(card, numbers, shapes, record, start)}
 
 
 def _spread(values: list[int]) -> dict[str, float] | None:

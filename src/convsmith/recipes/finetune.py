@@ -106,10 +106,10 @@ def finetuning_recipe(subject: str, source: str | None, tuning: FineTuning, weig
 
 def by_regression(recipe: Recipe) -> Recipe:
     """The recipe whose last layer is a logistic regression on features that are computed once."""
-    return replace(recipe, solver="logistic", augment=(), length=ONE_STEP, start_head=False)
+    return replace(recipe, solver="logistic", augment=(), label_smoothing=0.0, length=ONE_STEP, start_head=False)
 
 
-def tuning_of(subject: str | None, recipe: Recipe) -> FineTuning | None:
+def tuning_of(subject: str | None, recipe: Recipe, given: Sequence[tuple[str, Any]] = ()) -> FineTuning | None:
     """How the recipe for a user's own images learns from weights: as in fine-tuning, where the images can choose.
 
     None for other recipes, without weights, and where rules, a task or a run that is repeated say what learns.
@@ -121,7 +121,7 @@ def tuning_of(subject: str | None, recipe: Recipe) -> FineTuning | None:
     network = trained_network(recipe.network) if is_trained(recipe.network) else _opened(recipe.network, recipe.data)
     if not isinstance(network, Network) or open_source(recipe.data).card.multilabel:
         return None
-    return FineTuning()
+    return FineTuning(by_steps=asks_steps(given))
 
 
 def set_paths(given: Sequence[tuple[str, Any]]) -> set[str]:

@@ -12,6 +12,7 @@ from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile
 from convsmith.base.files import offline
 from convsmith.data.card import Card
+from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import KNOWN, open_source
 from convsmith.recipes.choose import MANY_IMAGES, OWN_IMAGES, SMALL_SIDE, for_data
 from convsmith.recipes.finetune import FineTuning, asks_steps, finetuning_recipe, set_paths
@@ -19,8 +20,7 @@ from convsmith.recipes.limit import Limit
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import set_fields
 from convsmith.runs.directory import is_run
-from convsmith.runs.published import fetch
-from convsmith.runs.publishers import BEST, at_hand, find_published, how_to_get, located
+from convsmith.runs.publishers import BEST, Published, at_hand, find_published, how_to_get, located
 from convsmith.runs.trained import is_bundle
 
 Say = Callable[[str], None]
@@ -84,27 +84,51 @@ def _like_photographs(card: Card) -> bool:
     return card.channels == 3 and min(card.size) >= LEAST_SIDE and sum(card.counts.values()) < MANY_IMAGES
 
 
-def _network_at_hand(say: Say) -> str | None:
-    """The first of NETWORKS whose weights are on this machine, else the first whose weights can be fetched; else None.
+def expected_start(source: str) -> tuple[DataOptions, str] | None:
+    """How training would see the images of `source` if it is named alone, and which weights it would start from.
 
-    The weights are fetched, and `say` is told which they are.
+    None where it would start from nothing. Nothing is fetched, and no file of weights is read.
     """
-    for may_fetch in (False, True):
-        for network in NETWORKS:
-            published = at_hand(network, may_fetch=may_fetch)
-            if published is None:
-                continue
-            if not located(published):
-                say(f"fetching {published.facts}")
-            try:
-                fetch(published)
-            except BadFile as error:
-                say(f"not started from {published.source}: {error}")
-                continue
-            say(f"starts from {published.facts}; --weights none starts from nothing")
-            return network
+    if (
+        source in KNOWN
+        or not Path(source).exists()
+        or not _like_photographs(open_source(DataOptions(source=source)).card)
+    ):
+        return None
+    found = _candidates()
+    if not found:
+        return None
+    network, published = found[0]
+    data = finetuning_recipe(network, source, FineTuning(), BEST).data
+    return data, f"training starts from {published.source} and normalises as those weights expect"
+
+
+def _candidates() -> list[tuple[str, Published]]:
+    """The networks with weights to start from: first those whose weights lie here, then those that can be fetched."""
+    here = {network: published for network in NETWORKS if (published := at_hand(network))}
+    far = {n: published for n in NETWORKS if n not in here and (published := at_hand(n, may_fetch=True))}
+    return [*here.items(), *far.items()]
+
+
+def _network_at_hand(say: Say) -> str | None:
+    """The first network whose weights lie here, else one whose weights can be fetched, which is done; says which."""
+    from convsmith.runs.published import fetch  # with torch, which only those who train need
+
+    failed = False
+    for network, published in _candidates():
+        if not located(published):
+            say(f"fetching {published.facts}")
+        try:
+            fetch(published)
+        except BadFile as error:
+            say(f"not started from {published.source}: {error}")
+            failed = True
+            continue
+        say(f"starts from {published.facts}; --weights none starts from nothing")
+        return network
     missing = find_published(NETWORKS[0])
     why = "CONVSMITH_OFFLINE is set" if offline() else "they lie nowhere on this machine and could not be fetched"
+    why = "none of them can be used" if failed else why
     say(
         f"trains from nothing, without published weights ({why}), which is far less accurate on a small set. To start "
         f"from {missing.source}: {how_to_get(missing)}"

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from convsmith.base.errors import UsageError
@@ -39,3 +40,9 @@ def read_limit(text: str, sizes: bool = True) -> Limit:
     if not match or float(match[1]) <= 0:
         raise UsageError(f"within: expected a time such as 90s, 10min or 2h, received {text!r}")
     return Limit(float(match[1]) * _SECONDS[match[2]], sizes=sizes)
+
+
+def say_overrun(limit: Limit | None, say: Callable[[str], None]) -> None:
+    """Say at the end of a command that it took longer than the user allowed, where it did."""
+    if limit is not None and limit.given and (took := time.monotonic() - limit.began) > limit.seconds:
+        say(f"this took {duration(took)}, longer than the {duration(limit.seconds)} of --within: less cannot be done")

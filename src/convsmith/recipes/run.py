@@ -22,7 +22,7 @@ from convsmith.recipes.estimate import estimate, is_long
 from convsmith.recipes.evaluate import check_views_of, evaluate_selected, evaluate_selected_views
 from convsmith.recipes.first_step import check_batch, explained
 from convsmith.recipes.last_layer import first_model, last_inputs
-from convsmith.recipes.limit import Limit
+from convsmith.recipes.limit import Limit, say_overrun
 from convsmith.recipes.page import write_report
 from convsmith.recipes.prepare import (
     Plan,
@@ -78,7 +78,9 @@ def train(
 
     With a `limit` the recipe gets shorter, and its images smaller, as far as the speed of this machine requires.
     """
-    return train_plan(lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say)
+    outcome = train_plan(lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say)
+    say_overrun(limit, say)
+    return outcome
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from convsmith.nets.network import Network
 from convsmith.nets.pretrained import last_layers
 from convsmith.recipes.finetune import TOP, FineTuning, all_but, by_regression, check_tuning, with_rules, with_tuning
 from convsmith.recipes.last_layer import Say, has_linear_last, last_inputs
-from convsmith.recipes.limit import Limit
+from convsmith.recipes.limit import Limit, say_overrun
 from convsmith.recipes.prepare import Plan, fit_network, make_model, prepare, whole_network
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import Outcome, train_plan
@@ -67,6 +67,7 @@ def finetune(
         return prepared[0].plan
 
     outcome = train_plan(planned, recipe.engine, out=out, quiet=quiet, say=say)
+    say_overrun(limit, say)
     return outcome, prepared[0] if prepared else None
 
 
@@ -107,7 +108,7 @@ def _with_tuning(plan: Plan, tuning: FineTuning, notes: list[str], limit: Limit 
     """The plan whose recipe holds the tuning, shortened to the limit."""
     recipe = plan.recipe
     if tuning.classifier == "logistic" and recipe.solver != "logistic":
-        recipe = replace(by_regression(recipe), label_smoothing=0.0)
+        recipe = by_regression(recipe)
     elif tuning.mode != "probe" and can_regress(plan):
         recipe = replace(recipe, start_head=True)
     plan = replace(plan, recipe=recipe)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from convsmith.base.errors import BadFile
 from convsmith.base.files import cache_folder, make_folder, offline, sha256
-from convsmith.runs.publishers import Published, PublishedFile, how_to_get, located
+from convsmith.runs.publishers import Published, PublishedFile, how_to_get, places
 from convsmith.runs.weights import load_weights as read_weights
 
 
@@ -18,17 +18,29 @@ def fetch(published: Published) -> tuple[Path, str]:
     The known digits of the SHA-256 are compared at each call (torchvision publishes the first 8 or 10). A download with
     another SHA-256 never gets the file's name. Raises BadFile.
     """
-    path = located(published)
-    if path is None:
-        path = cache_folder() / published.folder / published.file
-        if published.url is None or offline():
-            raise BadFile(path, _absent(published))
-        _download(published, published.url, path)
+    bad: list[BadFile] = []
+    for path in places(published):
+        if path.is_file():
+            try:
+                return path, _checked(published, path)
+            except BadFile as error:
+                bad.append(error)  # another place may have a good one
+    if bad:
+        raise bad[0]
+    path = cache_folder() / published.folder / published.file
+    if published.url is None or offline():
+        raise BadFile(path, _absent(published))
+    _download(published, published.url, path)
+    return path, _checked(published, path)
+
+
+def _checked(published: Published, path: Path) -> str:
+    """The SHA-256 of the file; BadFile where it is not the published one."""
     file = next((file for file in published.files if file.name == path.name), published.files[0])
     found = sha256(path)
     if not found.startswith(file.sha256):
         raise BadFile(path, _other_bytes(published, file, path, found))
-    return path, found
+    return found
 
 
 def read_published(published: Published) -> tuple[dict[str, Tensor], str]:

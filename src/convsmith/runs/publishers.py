@@ -111,7 +111,7 @@ def at_hand(network: str, entry: str = BEST, *, may_fetch: bool = False) -> Publ
 
 def located(published: Published) -> Path | None:
     """The file with the weights: in the installed package, else in the cache; None if it is in neither."""
-    return next((path for path in _places(published) if path.is_file()), None)
+    return next((path for path in places(published) if path.is_file()), None)
 
 
 def recognised(network: str, digest: str) -> Published | None:
@@ -135,13 +135,14 @@ def how_to_get(published: Published) -> str:
     return f"fetch {published.url} elsewhere and put {names} in {folder}"
 
 
-def _places(published: Published) -> list[Path]:
-    places = [cache_folder() / published.folder / file.name for file in published.files]
+def places(published: Published) -> list[Path]:
+    """Where a file with the weights may lie: in its installed package, then in the cache."""
+    found = [cache_folder() / published.folder / file.name for file in published.files]
     package = published.package
     spec = find_spec(package.module) if package else None  # finds the module without running it
     if package and spec and spec.origin:
-        places.insert(0, Path(spec.origin).parent / package.file)
-    return places
+        found.insert(0, Path(spec.origin).parent / package.file)
+    return found
 
 
 def _registered(network: str) -> Mapping[str, Published]:
