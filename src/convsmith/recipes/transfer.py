@@ -174,7 +174,7 @@ def where_it_pays(plan: Plan, tuning: FineTuning, why: str, say: Say, quiet: boo
         return tuning, f"{why}; {alone}, and {GAIN:.0%} fewer errors would show"
     return FineTuning("probe"), (
         f"mode probe: {alone}; {GAIN:.0%} fewer errors would not show on so few, so deeper layers stay as they are "
-        f"(--{_what_learns(tuning)} has them learn)"
+        f"(finetune --{_what_learns(tuning)} has them learn)"
     )
 
 
