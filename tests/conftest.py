@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from convsmith.base import user_code
 from convsmith.cli import main
 
 # As the command sets it for itself: two test processes on two cores would else starve each other.
@@ -206,6 +207,26 @@ def modules(tmp_path: Path) -> Path:
     path = tmp_path / "modules.py"
     path.write_text(MODULES)
     return path
+
+
+@pytest.fixture(autouse=True)
+def _consent_ends() -> Iterator[None]:
+    """The files that a test gives to run are not given in the next test, whose files may have the same content."""
+    before = dict(user_code._given.files)
+    yield
+    user_code._given.files.clear()
+    user_code._given.files.update(before)
+
+
+@pytest.fixture
+def given() -> Callable[[str], str]:
+    """`given("file.py:function")`: the same text; until the test ends its file counts as named by the user."""
+
+    def give(text: str) -> str:
+        user_code.give(text)
+        return text
+
+    return give
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,8 @@ def test_a_damaged_file_is_made_again(photos: Dataset, damage: str) -> None:
     }  # fmt: skip
     path.write_bytes(changed[damage])
     cache, found = through(photos)
+    assert cache.damage() == f"{path} was damaged and is made again"
+    assert cache.damage() == ""
     np.testing.assert_array_equal(found, expected)
     assert path.stat().st_size == len(content)
     assert cache.missing(numbers(photos)) == 0
@@ -146,10 +149,64 @@ def test_a_damaged_slot_is_decoded_again(photos: Dataset) -> None:
     content = bytearray(path.read_bytes())
     content[4096 + numbers(photos)[3] * step + 500] ^= 1
     content[4096 + numbers(photos)[7] * step + 6] ^= 1  # the checksum itself
+    content[4096 + numbers(photos)[9] * step] ^= 1  # the mark
+    content[4096 + numbers(photos)[11] * step + 8] ^= 1  # the size of the image's file
     path.write_bytes(content)
-    _, found = through(photos)
+    cache, found = through(photos)
     np.testing.assert_array_equal(found, expected)
     assert path.read_bytes() != bytes(content), "put right"
+    assert cache.damage() == f"{path}: 4 of its 40 slots were damaged and are filled again"
+    assert cache.damage() == ""
+
+
+def test_damage_is_said_before_training(photos: Dataset) -> None:
+    cache, _ = through(photos, True)
+    path = cache.path
+    del cache
+    path.write_bytes(b"")
+    note = cache_note(photos.train, photos.preprocess, "on")
+    assert note.startswith(f"decoded images: {path} was damaged and is made again; 32 decoded images will be kept in ")
+
+
+def _put_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _put_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+def _put_link_to_nothing(path: Path) -> None:
+    path.symlink_to("gone")
+
+
+def _put_link_to_a_fifo(path: Path) -> None:
+    os.mkfifo(path.with_name("fifo"))
+    path.symlink_to("fifo")
+
+
+@pytest.mark.parametrize("put", [_put_fifo, _put_socket, _put_link_to_nothing, _put_link_to_a_fifo])
+def test_what_is_no_regular_file_is_never_opened(
+    photos: Dataset, put: Callable[[Path], None], kept_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening a named pipe waits for a writer without end."""
+    cache, expected = through(photos)
+    path = cache.path
+    del cache
+    path.unlink()
+    monkeypatch.chdir(kept_here)  # the path of a socket is short
+    put(Path(path.name))
+    put(Path("other.features")) if put is not _put_link_to_a_fifo else None
+    assert list_stored() == []
+    assert main(["data", "cache", "list"]) == 0
+    cache, found = through(photos)
+    np.testing.assert_array_equal(found, expected)
+    assert cache.damage() == f"{path} was damaged and is made again"
+    (kept_here / "folder.features").mkdir()
+    assert [entry.path for entry in list_stored()] == [path]
+    assert main(["data", "cache", "clear"]) == 0
+    assert [left.name for left in kept_here.iterdir()] == ["folder.features"]
 
 
 def test_a_file_cut_while_it_is_read_is_not_believed(photos: Dataset) -> None:

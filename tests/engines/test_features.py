@@ -1,5 +1,6 @@
 """The feature store: what a frozen network makes of images, computed once, and the network's own numbers."""
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -76,6 +77,29 @@ def test_an_image_is_computed_once(data, monkeypatch):
     np.testing.assert_array_equal(again, whole)
     (entry,) = list_stored()
     assert (entry.content, entry.size, entry.images) == ("features", (1, 9), 60)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda content: content[:-1], "{path} was damaged and is made again"),
+        (lambda content: b"", "{path} was damaged and is made again"),
+        (lambda content: content.replace(b"full", b"FULL", 1), "{path}: 1 of its 60 slots were damaged and are filled"),
+    ],
+    ids=["cut", "emptied", "flipped"],
+)
+def test_damage_is_said_in_one_line_and_made_good(data, change, said):
+    network, lines = frozen(data), []
+    with torch.no_grad():
+        whole = features(network, data.train, DataOptions())
+        (entry,) = list_stored()
+        gc.collect()  # else the store is still open
+        entry.path.write_bytes(change(entry.path.read_bytes()))
+        again = features(network, data.train, DataOptions(), say=lines.append)
+    # The last bits of an image's features depend on how many images are computed together.
+    np.testing.assert_allclose(again, whole, rtol=1e-5, atol=1e-6)
+    assert lines[0].startswith(f"features: {said.format(path=entry.path)}")
+    assert sum("damaged" in line for line in lines) == 1
 
 
 def test_other_weights_other_pictures_and_other_preprocessing_are_other_features(data):

@@ -97,13 +97,13 @@ def test_growing_images_keep_the_shape() -> None:
     assert (seen[0], seen[-1]) == ((16, 64), (32, 128))
 
 
-def test_a_function_gets_both_sides(root: Path, tmp_path: Path) -> None:
+def test_a_function_gets_both_sides(root: Path, tmp_path: Path, given) -> None:
     own = tmp_path / "own.py"
     own.write_text(
         "import torch\n\ndef make(classes, channels, size):\n    assert size == (16, 48), size\n"
         "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(channels * 16 * 48, classes))\n"
     )
-    recipe = cs.Recipe().edit(network=f"{own}:make", data__source=str(root), data__size="16x48", augment=())
+    recipe = cs.Recipe().edit(network=given(f"{own}:make"), data__source=str(root), data__size="16x48", augment=())
     assert prepare(recipe).dataset.preprocess.resize == (18, 54)
 
 

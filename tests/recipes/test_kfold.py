@@ -19,8 +19,8 @@ from convsmith.training.interrupt import Interrupted
 
 
 @pytest.fixture
-def recipe(shared_pictures, trees):
-    path = f"{trees}:resnet8"
+def recipe(shared_pictures, trees, given):
+    path = given(f"{trees}:resnet8")
     base = choose(path, str(shared_pictures)).edit(batch=8, engine__threads=1, engine__precision="fp32")
     return base.edit(length="1ep", data__workers=0)
 

@@ -58,10 +58,9 @@ def test_the_same_command_goes_on_where_it_was_stopped(recipe, tmp_path, monkeyp
 
 
 def as_of_another_machine(run):
-    path = run / "recipe.json"
-    record = json.loads(path.read_text())
+    record = open_run(run).record("recipe")
     record["engine"] |= {"torch_version": "1.0"}
-    path.write_text(json.dumps(record))
+    open_run(run).write_record("recipe", record)
 
 
 def test_finished_runs_stay_on_another_machine_and_unfinished_ones_go_on_where_that_is_allowed(

@@ -239,6 +239,46 @@ def test_a_resume_goes_on_without_what_lies_beside_the_weights(
     assert command("eval", own_run).code == 0
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "expected JSON"),
+        (b"[]", "is not as it was written"),
+        (b"{}", "is not as it was written"),
+        (b'{"ended": "fin', "expected JSON"),
+        (b"\x00\xff", "expected JSON"),
+        (None, "is not as it was written"),  # one digit
+    ],
+)
+def test_a_damaged_result_is_made_again(
+    content: bytes | None, said: str, own_run: Path, command: Callable[..., Any]
+) -> None:
+    path = own_run / "result.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"steps": 1', b'"steps": 2') if content is None else content)
+    assert path.read_bytes() != whole
+    answer = command("train", "--resume", own_run, "--quiet")
+    assert answer.code == 0, answer
+    assert answer.err.count("warning: ") == 1, answer.err
+    assert f"warning: {path}: {said}" in answer.err
+    assert "(it is made again from the last checkpoint)" in answer.err
+    assert path.read_bytes() == whole
+    assert open_run(own_run).status().state == "finished"
+
+
+def test_an_edited_result_that_is_accepted_stays_where_it_can_be_read(
+    own_run: Path, command: Callable[..., Any]
+) -> None:
+    path = own_run / "result.json"
+    path.write_bytes(path.read_bytes().replace(b'"epochs": 3', b'"epochs": 4'))
+    edited = path.read_bytes()
+    assert command("train", "--resume", own_run, "--accept-edited", "result", "--quiet").code == 0
+    assert path.read_bytes() == edited
+    path.write_text("[]")
+    assert command("train", "--resume", own_run, "--accept-edited", "result", "--quiet").code == 0
+    assert open_run(own_run).record("result")["epochs"] == 3
+
+
 ODD: list[Any] = [None, True, -1, 10**30, 1e308, "", "x", [], {}, [None], {"x": None}]
 
 

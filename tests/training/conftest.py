@@ -99,8 +99,8 @@ def last_step() -> Callable[[Path], int]:
 
 
 @pytest.fixture
-def recipe(modules, pictures):
+def recipe(modules, pictures, given):
     """A plain module on 48 images: 6 steps an epoch."""
-    return Recipe(network=f"{modules}:make").edit(
+    return Recipe(network=given(f"{modules}:make")).edit(
         data__source=str(pictures), length="4ep", batch=8, augment="flip", engine__precision="fp32", engine__threads=1
     )

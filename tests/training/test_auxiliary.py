@@ -41,11 +41,11 @@ def two(classes, channels, size=12):
 
 
 @pytest.fixture
-def recipe(tmp_path, pictures):
+def recipe(tmp_path, pictures, given):
     """A tree with an auxiliary head on 48 images: 6 steps an epoch."""
     path = tmp_path / "two.py"
     path.write_text(TREE)
-    return Recipe(network=f"{path}:two").edit(
+    return Recipe(network=given(f"{path}:two")).edit(
         data__source=str(pictures), length="2ep", batch=8, engine__precision="fp32", engine__threads=1,
         optimiser__lr=0.05, checkpoint_every="2steps",
     )  # fmt: skip

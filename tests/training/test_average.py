@@ -19,9 +19,9 @@ SPAN = Span(steps_per_epoch=10, total_steps=95)
 
 
 @pytest.fixture
-def recipe(modules, pictures):
+def recipe(modules, pictures, given):
     """A plain module with a norm on 48 images: 6 steps an epoch."""
-    return Recipe(network=f"{modules}:make").edit(
+    return Recipe(network=given(f"{modules}:make")).edit(
         data__source=str(pictures), length="4ep", batch=8, engine__precision="fp32", engine__threads=1
     )
 

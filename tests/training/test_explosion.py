@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from convsmith.recipes import last_layer
 from convsmith.recipes import run as running
 from convsmith.recipes.prepare import prepare
 from convsmith.recipes.run import train
@@ -33,14 +34,14 @@ def poisoned(monkeypatch):
     """`poisoned(step, value)`: networks made from now on go wrong at that step."""
 
     def at(step, value):
-        make = running.make_model
+        make = last_layer.make_model
 
         def wrong(plan, notes):
             module = make(plan, notes)
             poison(module, step, value)
             return module
 
-        monkeypatch.setattr(running, "make_model", wrong)
+        monkeypatch.setattr(last_layer, "make_model", wrong)
 
     return at
 
@@ -113,7 +114,7 @@ def test_no_checkpoint_between_two_looks_holds_what_exploded(recipe, poisoned, t
 def test_the_weights_are_untouched_by_the_step_that_exploded(recipe, poisoned, tmp_path):
     poisoned(2, float("nan"))
     plan = prepare(recipe)
-    state, job = running._state_and_job(plan, running.make_model(plan, []), ALONE)
+    state, job = running._state_and_job(plan, last_layer.make_model(plan, []), ALONE)
     state.model.train()
     first, second, *_ = job.training.epoch(0)
     train_step(state, first, job)
@@ -230,10 +231,10 @@ def make(classes):
     ("guess", "scale", "shift"),
     [(0.0, 1, -1.0986), (0.0, 1, -5), (-3.9, 1, -5), (0.0, 1e-6, 0), (0.0, 1e6, 0), (1e-9, 1e6, 0), (1.0, 1, 1e4)],
 )
-def test_a_task_of_any_sign_and_scale_is_trained_and_stopped(guess, scale, shift, recipe, tmp_path):
+def test_a_task_of_any_sign_and_scale_is_trained_and_stopped(guess, scale, shift, recipe, given, tmp_path):
     path = tmp_path / "task.py"
     path.write_text(TASK.replace("GUESS", str(guess)).replace("SCALE", str(scale)).replace("SHIFT", str(shift)))
-    own = recipe.edit(task=f"{path}:make", optimiser__kind="adam", length="8ep")
+    own = recipe.edit(task=given(f"{path}:make"), optimiser__kind="adam", length="8ep")
     # Adam's steps are as long whatever the scale.
     good = own.edit(optimiser__lr=0.01)
     assert train(good, out=tmp_path / "good", quiet=True).result["steps"] == 48

@@ -20,9 +20,9 @@ from convsmith.training.step import train_step
 
 
 @pytest.fixture
-def recipe(modules, pictures):
+def recipe(modules, pictures, given):
     """A plain module on 48 images: 6 steps an epoch."""
-    return Recipe(network=f"{modules}:make").edit(
+    return Recipe(network=given(f"{modules}:make")).edit(
         data__source=str(pictures), length="2ep", batch=8, engine__precision="fp32", engine__threads=1
     )
 
@@ -65,14 +65,14 @@ def test_accumulated_gradients_are_the_large_batchs(parts, recipe):
     assert torch.equal(numbers[0][1], numbers[1][1])
 
 
-def test_a_run_with_accumulation_ends_where_the_large_batch_does(recipe, tmp_path, pictures):
+def test_a_run_with_accumulation_ends_where_the_large_batch_does(recipe, given, tmp_path, pictures):
     (tmp_path / "net.py").write_text(
         "from torch import nn\n\ndef make(classes, channels):\n"
         "    return nn.Sequential(nn.Conv2d(channels, 4, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(100, classes))\n"
     )
     rows = []
     for parts in (1, 4):
-        edited = recipe.edit(network=f"{tmp_path / 'net.py'}:make", optimiser__accumulate=parts)
+        edited = recipe.edit(network=given(f"{tmp_path / 'net.py'}:make"), optimiser__accumulate=parts)
         run = train(edited, out=tmp_path / f"run{parts}", quiet=True).run
         rows.append([(row["step"], row["train_loss"], row["val_loss"]) for row in run.metrics()])
     for one, other in zip(*rows, strict=True):

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from convsmith.recipes import last_layer
 from convsmith.recipes import run as running
-from convsmith.recipes.prepare import prepare
+from convsmith.recipes.prepare import make_model, prepare
 from convsmith.recipes.run import train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
@@ -22,7 +23,7 @@ def bending(monkeypatch):
     """`bending(number, value)`: the last layer's gradient of that backward pass (from 1) is `value` in one place."""
 
     def at(number, value):
-        make = running.make_model
+        make = last_layer.make_model
 
         def wrong(plan, notes):
             module, count = make(plan, notes), 0
@@ -38,7 +39,7 @@ def bending(monkeypatch):
             module.out.weight.register_hook(hook)
             return module
 
-        monkeypatch.setattr(running, "make_model", wrong)
+        monkeypatch.setattr(last_layer, "make_model", wrong)
 
     return at
 
@@ -88,7 +89,7 @@ def test_a_gradient_that_is_not_finite_is_seen_on_a_gpu_before_anything_is_writt
 
 def test_a_scale_of_fp16_that_falls_without_end_is_an_error(recipe):
     plan = prepare(recipe)
-    state, job = running._state_and_job(plan, running.make_model(plan, []), ALONE)
+    state, job = running._state_and_job(plan, make_model(plan, []), ALONE)
     state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**-14, enabled=True)
     state.scaler.scale(torch.zeros(()))
     handle = state.model.out.weight.register_hook(lambda gradient: gradient * math.nan)
@@ -140,13 +141,13 @@ def make(classes, channels):
 
 
 @pytest.fixture
-def own(tmp_path, recipe):
+def own(tmp_path, recipe, given):
     """`own("self.scaled, self.spoilt = True, 0")`: the recipe with a module that goes wrong in evaluation."""
 
     def made(kind):
         path = tmp_path / "own.py"
         path.write_text(CHANGED.replace("KIND", kind))
-        return recipe.edit(network=f"{path}:make", edits="")
+        return recipe.edit(network=given(f"{path}:make"), edits="")
 
     return made
 

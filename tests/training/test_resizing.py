@@ -122,9 +122,9 @@ def test_a_rule_that_changes_nothing_is_refused():
         prepare(small("progressive(0.7)"))
 
 
-def test_a_users_module_is_tried(modules):
-    plan = prepare(small("progressive(0.5, multiple=8)", network=f"{modules}:make"))
+def test_a_users_module_is_tried(modules, given):
+    plan = prepare(small("progressive(0.5, multiple=8)", network=given(f"{modules}:make")))
     assert plan.notes[-1] == "training images grow from 16x16 to 32x32, 0% to 60%"
     modules.write_text(modules.read_text().replace("nn.Conv2d(channels, 6, 3, 2)", "nn.Conv2d(channels, 6, 11, 2)"))
     with pytest.raises(UsageError, match=r"resize: .* does not take 8x8 \(RuntimeError: .*; the smallest .* 16x16"):
-        prepare(small("progressive(0.25, multiple=8)", network=f"{modules}:make"))
+        prepare(small("progressive(0.25, multiple=8)", network=given(f"{modules}:make")))

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from convsmith.base.user_code import TRUST
 from convsmith.cli import main
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import is_run, open_run
@@ -361,9 +362,10 @@ def test_a_changed_or_missing_file_of_the_user_is_refused(modules, pictures, ref
     modules.write_text(text.replace("0.2", "0.3"))
     assert f"{modules}: has changed since the run" in refused("train", "--resume", path, "--quiet", code=1)
     modules.unlink()
-    assert f"{modules}: the file that made this run's network is gone" in refused("train", "--resume", path, "--quiet")
+    assert f"{modules}: the file that makes a network is gone" in refused("train", "--resume", path, "--quiet")
     modules.write_text(text)
-    assert main(["train", "--resume", str(path), "--quiet", "--json"]) == 0
+    assert f"{modules}:make is to make a network" in refused("train", "--resume", path, "--quiet")
+    assert main(["train", "--resume", str(path), TRUST, "--quiet", "--json"]) == 0
 
 
 @pytest.mark.parametrize(

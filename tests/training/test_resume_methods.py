@@ -47,9 +47,9 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def recipe(modules, pictures):
+def recipe(modules, pictures, given):
     """A plain module with a norm and dropout on 48 images: 6 steps an epoch, a checkpoint after every two."""
-    return Recipe(network=f"{modules}:make").edit(
+    return Recipe(network=given(f"{modules}:make")).edit(
         data__source=str(pictures), length="4ep", batch=8, augment="crop(2),flip", engine__precision="fp32",
         engine__threads=1, checkpoint_every="2steps", optimiser__lr=0.05,
     )  # fmt: skip

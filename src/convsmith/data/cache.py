@@ -36,11 +36,19 @@ def open_cache(examples: Examples, record: Preprocess, margin: bool, use: Use) -
 
 
 def cache_note(examples: Examples, record: Preprocess, use: Use) -> str:
-    """The note before training: what the decoded images will take, or why they are not kept; empty if all are kept."""
+    """The note before training: what the decoded images will take, what was damaged, or why they are not kept.
+
+    It is empty if all are kept.
+    """
     cache, problem = open_cache(examples, record, True, use)
     if cache is None or not isinstance(examples, KEPT):
         return problem
-    missing = cache.missing([examples.number(i) for i in range(len(examples))])
+    damage = cache.damage()
+    kept = _kept_note(cache, cache.missing([examples.number(i) for i in range(len(examples))]))
+    return "; ".join(note for note in (damage and f"decoded images: {damage}", kept) if note)
+
+
+def _kept_note(cache: Slots, missing: int) -> str:
     if not missing:
         return ""
     if not cache.writable:

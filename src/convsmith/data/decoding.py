@@ -27,8 +27,9 @@ Result = TypeVar("Result")
 def decode_one(examples: Examples, i: int, record: Preprocess, margin: bool = False) -> np.ndarray:
     """Example `i` as uint8 (H, W, C) of the final size; BadFile names its file."""
     name = examples.name(i)
+    image = examples.read(i, record.least)  # which blames the file itself; an error of our code is not the file's
     with blamed(name, UNFIT):
-        return to_size(read_picture(examples.read(i, record.least), record, name), record, margin)
+        return to_size(read_picture(image, record, name), record, margin)
 
 
 def decode_stack(

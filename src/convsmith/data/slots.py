@@ -6,10 +6,12 @@ since they write the same bytes, and after a crash, a full disk or damage an inv
 No torch here.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import struct
 import weakref
 import zlib
@@ -34,7 +36,7 @@ PIXELS, FEATURES = ".pixels", ".features"
 FEATURE_BYTES = 4  # float32
 # A slot begins with a mark, the CRC-32 of the rest and the content, and the size and mtime of the image's file.
 _ENTRY = struct.Struct("<4sIqq")
-_MARK = b"full"
+_MARK, _EMPTY = b"full", b"\0\0\0\0"
 # The number of slots that are written between two checks of the free disk.
 _LOOK_EVERY = 64
 
@@ -66,17 +68,19 @@ class Slots:
     It may be given to other processes: a pickled one opens the path again, a forked one shares the descriptor.
     """
 
-    def __init__(self, path: Path, about: dict[str, Any]):
+    def __init__(self, path: Path, about: dict[str, Any], removed: bool = False):
         self.path, self.about = path, about
+        # Whether a damaged file lay at the path, and how many damaged slots were met since `damage` was asked.
+        self._removed, self._damaged = removed, 0
         self.count: int = about["count"]
         self.shape: tuple[int, int, int] = tuple(about["shape"])
         self._stride = stride(self.shape)
         self._checked = np.zeros(self.count, bool)
         self._written, self._full = 0, False
         try:
-            self._file = os.open(path, os.O_RDWR)
+            self._file = _open_regular(path, os.O_RDWR)
         except OSError:  # the file is another user's, or the disk is read-only
-            self._file, self._full = os.open(path, os.O_RDONLY), True
+            self._file, self._full = _open_regular(path, os.O_RDONLY), True
         self.writable = not self._full
         weakref.finalize(self, os.close, self._file)
 
@@ -93,13 +97,15 @@ class Slots:
             got = os.preadv(self._file, [head, out.data], self._place(number))
         except OSError:
             return False
-        mark, checksum, *made_of = _ENTRY.unpack(head)
-        if mark != _MARK or tuple(made_of) != stamp or got != self._stride:
+        mark, checksum, size, changed = _ENTRY.unpack(head)
+        if got != self._stride or mark != _MARK:
+            self._damaged += got != self._stride or mark != _EMPTY
             return False
         # A process checks a slot once: later its bytes come from the page cache, or from a disk with its own checks.
         if not self._checked[number]:
-            self._checked[number] = checksum == _checksum(stamp, out)
-        return bool(self._checked[number])
+            self._checked[number] = checksum == _checksum((size, changed), out)
+            self._damaged += not self._checked[number]
+        return bool(self._checked[number]) and (size, changed) == stamp
 
     def write(self, number: int, stamp: tuple[int, int], content: np.ndarray) -> None:
         """Keep the content of image `number`, a contiguous uint8 array. A full disk keeps nothing, without an error."""
@@ -115,6 +121,15 @@ class Slots:
         except OSError:
             self._full = True
         self._written += 1
+
+    def damage(self) -> str:
+        """What was damaged in the file since the last call, as a line for the user; empty if nothing was."""
+        number, removed, self._damaged, self._removed = self._damaged, self._removed, 0, False
+        if removed:
+            return f"{self.path} was damaged and is made again"
+        return (
+            f"{self.path}: {number:,} of its {self.count:,} slots were damaged and are filled again" if number else ""
+        )
 
     def missing(self, numbers: Sequence[int] | np.ndarray) -> int:
         """How many of the images `numbers` have an empty slot. Invalid slots are not counted: reading finds them."""
@@ -141,10 +156,11 @@ def open_slots(about: dict[str, Any], suffix: str, expected: int) -> tuple[Slots
         problem = _make_room(path, expected * stride(tuple(about["shape"])))
         if problem:
             return None, problem
-        if not _is_whole(path, about):
+        removed = os.path.lexists(path) and not _is_whole(path, about)
+        if not path.exists():
             _create(path, about)
         os.utime(path)
-        slots = Slots(path, about)
+        slots = Slots(path, about, removed)
     except OSError as error:
         slots = None
         with suppress(OSError):  # the slots that are filled can be read even so
@@ -164,7 +180,10 @@ def decoded_folder() -> Path:
 
 
 def list_stored() -> list[Entry]:
-    """Every file of the cache, the last used first. A damaged file has the source `damaged`."""
+    """Every file of the cache, the last used first. A damaged file has the source `damaged`.
+
+    What is no regular file, such as a folder or a named pipe, is left out.
+    """
     entries: list[Entry] = []
     for path in (p for suffix in (PIXELS, FEATURES) for p in decoded_folder().glob(f"*{suffix}")):
         with suppress(OSError):
@@ -182,7 +201,8 @@ def clear_stored() -> int:
     """Remove every file; gives the number of bytes that this frees. A run that has a file open keeps it."""
     freed = sum(entry.bytes for entry in list_stored())
     for path in decoded_folder().glob("*"):
-        path.unlink(missing_ok=True)
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
     return freed
 
 
@@ -206,12 +226,13 @@ def _length(about: dict[str, Any]) -> int:
 
 
 def _is_whole(path: Path, about: dict[str, Any]) -> bool:
-    """Whether the file is there with the right header and length; a file with another header or length is removed."""
-    if not path.exists():
+    """Whether the file is there with the right header and length; anything else there but a folder is removed."""
+    if not os.path.lexists(path):
         return False
-    header = _read_header(path)
-    if header and _key(header) == _key(about) and path.stat().st_size == _length(about):
-        return True
+    if path.is_file():
+        header = _read_header(path)
+        if header and _key(header) == _key(about) and path.stat().st_size == _length(about):
+            return True
     path.unlink(missing_ok=True)
     return False
 
@@ -234,13 +255,22 @@ def _create(path: Path, about: dict[str, Any]) -> None:
 
 def _read_header(path: Path) -> dict[str, Any]:
     """The `about` in a file's header; empty if the header is damaged."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=_open_regular) as file:
         header = file.read(_HEADER)
     try:
         about = json.loads(header.removeprefix(_MAGIC)) if header.startswith(_MAGIC) else {}
         return about if isinstance(about, dict) and _length(about) > 0 else {}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
+
+
+def _open_regular(path: str | Path, flags: int) -> int:
+    """A descriptor of a regular file; OSError for anything else: opening or reading a named pipe may never end."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
 def _make_room(path: Path, needed: int) -> str:

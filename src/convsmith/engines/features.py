@@ -86,6 +86,8 @@ def features(
     out = np.empty((len(examples), width), np.float32)
     store = _open_store(frozen, examples, width, options, say)
     absent = [i for i in range(len(examples)) if not _read(store, examples, i, out)]
+    if store is not None and (damage := store.damage()):
+        say(f"features: {damage}")
     if not absent:
         return out
     if len(absent) < len(examples):

@@ -18,6 +18,7 @@ from convsmith.recipes.recipe import Recipe, quickened
 from convsmith.recipes.run import resume, train
 from convsmith.report.text import count, duration
 from convsmith.runs.directory import RunDirectory, is_run, open_run
+from convsmith.runs.records import whole_result
 
 Say = Callable[[str], None]
 
@@ -113,7 +114,7 @@ def _is_finished(path: Path) -> bool:
     if not is_run(path):
         return False
     run = open_run(path)
-    return run.status().state == "finished" and run.has("result")
+    return run.status().state == "finished" and run.has("result") and whole_result(run, quiet=True) is not None
 
 
 def _check_length(path: Path, recipe: Recipe) -> None:

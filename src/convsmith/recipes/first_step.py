@@ -12,6 +12,7 @@ from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.recipes.prepare import Plan, auxiliary_heads
 from convsmith.runs.directory import RunDirectory
 from convsmith.runs.subject import make_module
+from convsmith.training.distributed import is_of_connection
 from convsmith.training.job import Job, State
 from convsmith.training.rules import grouped, set_training
 
@@ -84,7 +85,9 @@ def explained(job: Job, state: State, run: RunDirectory) -> Generator[None]:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        if not any(frame.filename.endswith(_STEP) for frame in frames):
+        # That another process is gone is no error of the network: `World.watch` says which.
+        gone = job.world.part.size > 1 and is_of_connection(error)
+        if gone or not any(frame.filename.endswith(_STEP) for frame in frames):
             raise
         with suppress(ConvsmithError, OSError):
             if job.world.part.leads:

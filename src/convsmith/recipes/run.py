@@ -40,7 +40,7 @@ from convsmith.runs.directory import RunDirectory, create_run, is_run, open_run
 from convsmith.runs.generations import generations, tidy
 from convsmith.runs.lock import TAKEOVER_PATIENCE, hold
 from convsmith.runs.network import network_of
-from convsmith.runs.records import reading, result_of
+from convsmith.runs.records import reading, result_of, whole_result
 from convsmith.runs.subject import make_module
 from convsmith.training.distributed import World
 from convsmith.training.engine import drift, resolve_here, suited, using
@@ -396,6 +396,8 @@ def _extend(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
 def _is_finished(run: RunDirectory, plan: Plan) -> bool:
     if run.status().state != "finished" or not run.has("result"):
         return False
-    result, extended = result_of(run), plan.recipe.length != run_recipe(run.path).length
+    result, extended = whole_result(run), plan.recipe.length != run_recipe(run.path).length
+    if result is None:
+        return False
     wanted = plan.recipe.length.steps(steps_in_epoch(len(plan.dataset.train), plan.recipe.batch))
     return result["steps"] >= wanted or (result["ended"] == "stopped early" and not extended)

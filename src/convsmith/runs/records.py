@@ -1,6 +1,7 @@
 """Reads the records of a run into their types, with errors that name the file and the key. No torch here."""
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from convsmith.base.errors import BadFile, UsageError
 from convsmith.data.card import Card
 from convsmith.data.preprocess import Preprocess
 from convsmith.runs.directory import RunDirectory
+from convsmith.runs.seals import DamagedRecord, EditedRecord
 
 KINDS = {
     dict: "an object",
@@ -80,6 +82,20 @@ def card_of(run: RunDirectory) -> Card:
 def result_of(run: RunDirectory) -> dict[str, Any]:
     """The record `result` of a run that has ended."""
     return fields_of(run, "result", RESULT)
+
+
+def whole_result(run: RunDirectory, quiet: bool = False) -> dict[str, Any] | None:
+    """The record `result`; None, with a warning but for `quiet`, if it is damaged: a resume makes it again."""
+    path = run.path / "result.json"
+    try:
+        return result_of(run)
+    except BadFile as error:
+        if error.path != str(path):
+            raise
+        problem = "is not as it was written" if isinstance(error, EditedRecord) else error.problem
+    if not quiet:
+        warnings.warn(DamagedRecord(f"{path}: {problem} (it is made again from the last checkpoint)"), stacklevel=2)
+    return None
 
 
 def split_of(run: RunDirectory) -> dict[str, Any]:

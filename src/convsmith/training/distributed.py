@@ -225,7 +225,7 @@ class Group:
         try:
             yield
         except RuntimeError as error:
-            if isinstance(error, ConvsmithError) or not _is_of_connection(error):
+            if isinstance(error, ConvsmithError) or not is_of_connection(error):
                 raise
             raise self._lost(error) from error
 
@@ -244,7 +244,7 @@ class Group:
         return ProcessFailed(f"the process that holds the others together is gone: {_first_line(error)}")
 
 
-def _is_of_connection(error: RuntimeError) -> bool:
+def is_of_connection(error: Exception) -> bool:
     """Whether an exchange failed; gloo's errors have no class of their own."""
     words = ("gloo", "nccl", "connection closed", "connection reset", "timed out waiting", "broken pipe", "pair clos")
     return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)
