@@ -109,7 +109,7 @@ def photos() -> BuiltIn:
         needs="--data FOLDER",
         result=(
             "Time and result depend on the images. Run once, with --size 96, on 240 pictures of CIFAR-10's frogs and "
-            "horses (JPEG copies, enlarged to 224 pixels): 92.5% of 200 validation images, which chose the epoch, on an "
-            "AMD EPYC without AVX512, one thread, fp32."
+            "horses (JPEG copies, enlarged to 224 pixels): 92.5% of 200 validation images, which chose the epoch, on "
+            "an AMD EPYC without AVX512, one thread, fp32."
         ),
     )
