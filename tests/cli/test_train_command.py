@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import signal
+import time
 
 import pytest
 
@@ -268,14 +270,20 @@ def test_errors_of_a_users_file_stay_on_one_line(refused, here, shared_pictures)
     assert "gave a int; expected a torch.nn.Module or a Network" in refused("train", "bad.py:other")
 
 
-def test_ctrl_c_before_there_is_a_run(command, monkeypatch, here):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_before_there_is_a_run(number, command, monkeypatch, here):
     from convsmith.recipes import prepare, within
 
+    before = signal.getsignal(number)
+
     def interrupted(recipe):
-        raise KeyboardInterrupt
+        assert signal.getsignal(number) != signal.SIG_DFL
+        signal.raise_signal(number)
+        time.sleep(5)
 
     monkeypatch.setattr(within, "prepare", interrupted)
     assert prepare.prepare is not interrupted
     answer = command("train", "--quick")
     assert (answer.code, answer.out, answer.err) == (130, "", "convsmith: stopped\n")
+    assert signal.getsignal(number) == before
     assert list(here.iterdir()) == []
