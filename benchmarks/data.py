@@ -34,11 +34,11 @@ from torchvision.transforms import v2
 
 from convsmith.data.augment import augment
 from convsmith.data.augmentations import Crop
-from convsmith.data.cache import clear_stored
 from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.decoding import decode_stack
 from convsmith.data.loaders import Loader, training_loader
 from convsmith.data.options import DataOptions
+from convsmith.data.slots import clear_stored
 from convsmith.nets.build import build
 from convsmith.nets.zoo import network
 from convsmith.training.engine import cores

@@ -1,12 +1,12 @@
 """Faults on purpose: what kills, damages and attacks a run, counted; the table of docs/reliability.md.
 
-    python benchmarks/faults.py [--gates R1,R6] [--full] [--n 100] [--page docs/reliability.md]
+    python benchmarks/faults.py [--gates kills,bombs] [--full] [--n 100] [--page docs/reliability.md]
 
-Each gate tries as many cases as `--n` says, without it a few in some minutes, and with `--full` its whole number: R1
-200 kills, R6 1,003 damaged checkpoints, R11 2,000 images, R12 50 images and 1,000,000 fuzzed ones, R13 60 weights, R14
-40 archives. Commands run in processes forked from this one, so a case costs what the command itself does. One line of
-JSON for each gate is added to benchmarks/results/faults.jsonl; `--page` writes the newest lines into the page. Exit
-status 1 where a case failed.
+Each gate tries as many cases as `--n` says, without it a few in some minutes, and with `--full` its whole number:
+`kills` 200, `checkpoints` 1,003 damaged ones, `pictures` 2,000, `bombs` 50 images and 1,000,000 fuzzed ones,
+`hostile-files` 60 weights, `archives` 40. Commands run in processes forked from this one, so a case costs what the
+command itself does. One line of JSON for each gate is added to benchmarks/results/faults.jsonl; `--page` writes the
+newest lines into the page. Exit status 1 where a case failed.
 """
 
 import hashlib
@@ -119,7 +119,7 @@ def scratch() -> Iterator[Path]:
 
 
 def kills(count: int) -> Found:
-    """R1: SIGKILL at a random moment, the same command again until it ends; the result has the same bits."""
+    """SIGKILL at a random moment, the same command again until it ends; the result has the same bits."""
     found, dice = Found(), random.Random(1)
     with scratch() as folder:
         for name in ("cat", "dog"):
@@ -162,7 +162,7 @@ def _bits(path: Path) -> str:
 
 
 def torn(count: int) -> Found:
-    """R6: the newest checkpoint cut, with a flipped bit, empty, gone or of another step; the one before stands in."""
+    """The newest checkpoint cut, with a flipped bit, empty, gone or of another step; the one before stands in."""
     found, dice = Found(), random.Random(6)
     with scratch() as folder:
         run(["train", "lenet5", "--data", "digits", "--length", "6steps", "--checkpoint_every", "3steps", *COMMON,
@@ -194,7 +194,7 @@ def torn(count: int) -> Found:
 
 
 def bad_images(count: int) -> Found:
-    """R11: check, training with --on-bad skip, and predict find the same bad images among damaged and odd ones."""
+    """Check, training with --on-bad skip, and predict find the same bad images among damaged and odd ones."""
     found = Found()
     with scratch() as folder:
         photos = folder / "photos"
@@ -236,7 +236,7 @@ def bad_images(count: int) -> Found:
 
 
 def hostile_images(count: int) -> Found:
-    """R12: images that are small files and large or slow to decode, and other formats under an image's name."""
+    """Images that are small files and large or slow to decode, and other formats under an image's name."""
     found = Found()
     with scratch() as folder:
         _small_run(folder)
@@ -270,7 +270,7 @@ def _fuzz(count: int) -> list[str]:
 
 
 def bad_weights(count: int) -> Found:
-    """R13: weights that run code where they are unpickled, broken safetensors, and a bundle that names a function."""
+    """Weights that run code where they are unpickled, broken safetensors, and a bundle that names a function."""
     found = Found()
     with scratch() as folder:
         (folder / "x.png").write_bytes(encoded(photo(0), "PNG"))
@@ -289,7 +289,7 @@ def bad_weights(count: int) -> Found:
 
 
 def bad_archives(count: int) -> Found:
-    """R14: archives that would write elsewhere, fill the disk or confuse; nothing may appear outside the cache."""
+    """Archives that would write elsewhere, fill the disk or confuse; nothing may appear outside the cache."""
     found = Found()
     with scratch() as folder:
         os.environ["CONVSMITH_CACHE"] = str(folder / "deep" / "cache")
@@ -322,18 +322,19 @@ def _small_run(folder: Path) -> None:
 
 # Of each gate: its function, the whole number, a number for some minutes, what is tried, and what must hold.
 GATES: dict[str, tuple[Callable[[int], Found], int, int, str, str]] = {
-    "R1": (kills, 200, 12, "SIGKILL at a random moment, then the same command again",
-           "it ends with the same bits, nothing left over"),
-    "R6": (torn, 1003, 1003, "newest checkpoint cut, one bit flipped, empty, gone, of another step",
-           "seen, named, the one before stands in"),
-    "R11": (bad_images, 2000, 400, "images cut, overwritten, mislabelled, odd",
-            "check, training and predict agree on each; no traceback, no hang"),
-    "R12": (hostile_images, 50, 25, "images that decode to gigabytes, other formats under an image's name",
-            f"one message or an answer, {IMAGE_SECONDS:.0f} s and {IMAGE_MB} MB at most"),
-    "R13": (bad_weights, 60, 60, "weights that run code when unpickled, broken safetensors, a bundle that names a call",
-            f"nothing runs, one message, {WEIGHTS_MB} MB at most"),
-    "R14": (bad_archives, 40, 15, "archives that would write elsewhere or fill the disk",
-            "nothing outside the cache, one message"),
+    "kills": (kills, 200, 12, "SIGKILL at a random moment, then the same command again",
+        "it ends with the same bits, nothing left over"),
+    "checkpoints": (torn, 1003, 1003, "newest checkpoint cut, one bit flipped, empty, gone, of another step",
+        "seen, named, the one before stands in"),
+    "pictures": (bad_images, 2000, 400, "images cut, overwritten, mislabelled, odd",
+        "check, training and predict agree on each; no traceback, no hang"),
+    "bombs": (hostile_images, 50, 25, "images that decode to gigabytes, other formats under an image's name",
+        f"one message or an answer, {IMAGE_SECONDS:.0f} s and {IMAGE_MB} MB at most"),
+    "hostile-files": (bad_weights, 60, 60,
+        "weights that run code when unpickled, broken safetensors, a bundle that names a call",
+        f"nothing runs, one message, {WEIGHTS_MB} MB at most"),
+    "archives": (bad_archives, 40, 15, "archives that would write elsewhere or fill the disk",
+        "nothing outside the cache, one message"),
 }  # fmt: skip
 
 
@@ -348,8 +349,8 @@ def write_page(page: Path, rows: list[dict[str, Any]]) -> None:
     last = max(newest.values(), key=lambda row: row["time"])
     versions = f"Python {last['python']}, torch {last['torch']}, Pillow {last['pillow']}"
     lines += ["", f"Measured on {last['time'][:10]}: {last['cpu']}, {last['cores']} cores, {versions}."]
-    if "fuzzed" in newest.get("R12", {}):
-        lines[-1] += f" R12 also decoded {newest['R12']['fuzzed']:,} fuzzed images."
+    if "fuzzed" in newest.get("bombs", {}):
+        lines[-1] += f" The gate `bombs` also decoded {newest['bombs']['fuzzed']:,} fuzzed images."
     text = page.read_text()
     before, _, rest = text.partition(BEGIN)
     page.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n\n{END}{rest.partition(END)[2]}")

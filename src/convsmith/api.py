@@ -180,7 +180,10 @@ def train(
     _check_options("train", options)
     _consent(trust_code, subject, options.get("network"), options.get("task"))
     source, given = options.pop("data", None), [(name.replace("__", "."), value) for name, value in options.items()]
-    recipe = set_fields(subject if isinstance(subject, Recipe) else choose(subject, source), given)
+    if isinstance(subject, Recipe):
+        recipe = set_fields(subject, given if source is None else [("data", source), *given])
+    else:
+        recipe = set_fields(choose(subject, source), given)
     tuning = None if isinstance(subject, Recipe) else tuning_of(subject, recipe, given)
     limit = None if within is None else read_limit(within, sizes="size" not in options)
     say = _say(quiet)

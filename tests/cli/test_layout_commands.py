@@ -68,7 +68,7 @@ def test_prediction_says_what_it_leaves_out_of_a_folder(command, refused, photo_
     answer = command("predict", run, "mixed")
     assert answer.code == 0
     assert answer.out.count("\n") == 20
-    left = "WARNING: 10 of 30 files left out: 10 .heic; these are pictures in a format that is not read: convert them"
+    left = "WARNING: 10 of 30 files left out: 10 .heic; these are pictures in a format that is not read; .heic: "
     assert answer.err.startswith(f"mixed: {left}")
     assert command("predict", run, "mixed", "--quiet").err == ""
     for image in (here / "mixed").glob("*.png"):

@@ -141,11 +141,13 @@ def test_answers(typed, said, place, refused):
 
 def test_resume_alone_names_the_newest_unfinished_run(place, refused, command):
     from convsmith.runs.directory import open_run
+    from convsmith.runs.sealed import seal
 
     for name in ("old", "new"):
         other = Path(shutil.copytree(place, Path("runs") / name))
         head = other / "run.json"
-        head.write_text(head.read_text().replace('"created": 1', '"created": 2' if name == "old" else '"created": 3'))
+        created = {"old": 2.0, "new": 3.0}[name] + open_run(other).record("run")["created"]
+        head.write_text(seal(open_run(other).record("run") | {"created": created}))
         open_run(other).set_status("stopped")
     expected = "train: --resume needs a run; the newest that is not finished: convsmith train --resume runs/new"
     assert refused("train", "--resume") == expected

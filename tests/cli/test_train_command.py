@@ -1,7 +1,10 @@
 """`convsmith train`: what works, what it prints, and the one line for each mistake with nothing left behind."""
 
 import json
+import math
 import re
+import signal
+import time
 
 import pytest
 
@@ -44,7 +47,10 @@ def test_what_can_be_named(words, network, recipe, command, shared_pictures, tre
     assert list(here.rglob(".*")) == []
 
 
-def test_what_it_prints_for_people(command, shared_pictures, trees, here):
+def test_what_it_prints_for_people(command, shared_pictures, trees, here, monkeypatch):
+    from convsmith.training import progress
+
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", math.inf)  # no line within an epoch, however slow the machine is
     words = ("train", f"{trees}:resnet8", "--data", shared_pictures, "--epochs", 2, "--batch", 8, "--out", "my")
     answer = command(*words)
     assert answer.code == 0
@@ -94,7 +100,7 @@ def test_options_reach_the_recipe_in_any_order_and_form(command, here, shared_pi
 
 
 def test_a_run_gives_its_recipe_again_and_options_change_it(command, photo_run, here):
-    answer = command("train", photo_run[0], "--epochs", 1, "--seed", 5, "--quiet", "--json")
+    answer = command("train", photo_run[0], "--epochs", 1, "--seed", 5, "--quiet", "--json", "--trust-code")
     assert answer.code == 0
     recipe = open_run(answer.json["run"]).record("recipe")["recipe"]
     before = json.loads((photo_run[0] / "recipe.json").read_text())["recipe"]
@@ -104,7 +110,7 @@ def test_a_run_gives_its_recipe_again_and_options_change_it(command, photo_run, 
 def test_a_recipes_file(command, here, shared_pictures, trees):
     command("train", f"{trees}:resnet8", "--data", shared_pictures, *QUICK, "--out", "first")
     (here / "mine.json").write_text(json.dumps(open_run("first").record("recipe")["recipe"]))
-    answer = command("train", "mine.json", "--quiet", "--json", "--out", "second")
+    answer = command("train", "mine.json", "--quiet", "--json", "--out", "second", "--trust-code")
     assert answer.code == 0
     assert answer.json["metrics"] == open_run("first").record("result")["metrics"]
 
@@ -264,14 +270,20 @@ def test_errors_of_a_users_file_stay_on_one_line(refused, here, shared_pictures)
     assert "gave a int; expected a torch.nn.Module or a Network" in refused("train", "bad.py:other")
 
 
-def test_ctrl_c_before_there_is_a_run(command, monkeypatch, here):
-    from convsmith.recipes import prepare, run
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_before_there_is_a_run(number, command, monkeypatch, here):
+    from convsmith.recipes import prepare, within
+
+    before = signal.getsignal(number)
 
     def interrupted(recipe):
-        raise KeyboardInterrupt
+        assert signal.getsignal(number) != signal.SIG_DFL
+        signal.raise_signal(number)
+        time.sleep(5)
 
-    monkeypatch.setattr(run, "prepare", interrupted)
+    monkeypatch.setattr(within, "prepare", interrupted)
     assert prepare.prepare is not interrupted
     answer = command("train", "--quick")
     assert (answer.code, answer.out, answer.err) == (130, "", "convsmith: stopped\n")
+    assert signal.getsignal(number) == before
     assert list(here.iterdir()) == []

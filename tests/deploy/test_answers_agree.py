@@ -106,12 +106,17 @@ def test_a_picture_that_cannot_be_read_has_its_error_and_the_others_their_answer
     [
         ("nowhere.png", MissingPath, "nowhere.png: no such file, folder or match; give images to look at"),
         (
-            np.zeros((3, 3)),
+            np.full((3, 3), 2.0),
             UsageError,
-            r"expected uint8 of shape \(H, W\), \(H, W, 1\) or \(H, W, 3\), received float64",
+            "^the picture: expected floating-point numbers from 0 to 1, received float64 from 2 to 2; ",
+        ),
+        (
+            np.zeros((2, 2, 2)),
+            UsageError,
+            r"expected an array \(H, W\), \(H, W, 1\), \(H, W, 3\) or \(H, W, 4\), received shape \(2, 2, 2\)$",
         ),
     ],
-    ids=["path", "array"],
+    ids=["path", "values", "shape"],
 )
 def test_pictures_that_are_none(picture, kind, message, run):
     with pytest.raises(kind, match=message):

@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from typing import NoReturn
@@ -20,6 +21,7 @@ from convsmith.cli import output  # the package's own names are those of verbs: 
 from convsmith.cli.trust import TRUSTING, consent
 from convsmith.report.text import clean
 from convsmith.runs.seals import DamagedRecord, accepting
+from convsmith.training.interrupt import stop_at_once
 
 # Verb to its line of help; the file of a verb has its name.
 VERBS: Table[str] = Table(
@@ -109,7 +111,8 @@ def _run(words: list[str]) -> int:
         output.say(f"({words[0]} is convsmith {verb})")
     if words[0] == "resume" and "--resume" not in words:
         words.insert(1, "--resume")
-    with warnings.catch_warnings(), accepting(()):
+    # Of several processes torchrun ends the others by SIGTERM, also one that waits in a call outside Python.
+    with warnings.catch_warnings(), accepting(()), stop_at_once() if part().size == 1 else nullcontext():
         warnings.showwarning = partial(_show_warning, set[str]())
         warnings.simplefilter("always", NoChange)
         warnings.simplefilter("always", DamagedRecord)

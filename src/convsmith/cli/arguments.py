@@ -113,7 +113,9 @@ def add_short(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
         short = SHORTHAND[name]
         flag = "--" + name.replace("_", "-")
-        help = short.help.replace("%", "%%")
+        # The help of --on-bad names the largest size; a screen has no room for both.
+        hidden = name == "max_megapixels" and "on_bad" in names
+        help = argparse.SUPPRESS if hidden else short.help.replace("%", "%%")
         if short.form == "flag":
             parser.add_argument(flag, dest=name, action="store_const", const=True, help=help)
         elif short.form == "more":

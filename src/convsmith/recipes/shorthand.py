@@ -42,7 +42,9 @@ SHORTHAND: Table[Short] = Table(
         "edit": Short("edits", "EDIT", "change the network: drop_path=0.2 (may be repeated)", "more"),
         "stem": Short("stem", "KIND", "first layers: auto, small or large"),
         "max_megapixels": Short("data.max_megapixels", "N", "read images of up to N million pixels (512 MB, 5 s)"),
-        "on_bad": Short("data.on_bad", "error|skip", "what to do with a broken image"),
+        "on_bad": Short(
+            "data.on_bad", "error|skip", "what to do with an image that is broken, or larger than --max-megapixels"
+        ),
         "autotune": Short("engine.autotune", "", "find this machine's fastest engine by a short trial", "flag"),
         "deterministic": Short("engine.deterministic", "", "only algorithms with the same bits every time", "flag"),
         "quick": Short("quick", "", "shrink to seconds: a few images, a few steps", "flag"),

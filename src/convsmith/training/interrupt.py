@@ -1,4 +1,7 @@
-"""The first Ctrl-C, SIGTERM or SIGHUP asks a loop to finish its step and stop; the second one ends it at once."""
+"""The first Ctrl-C, SIGTERM or SIGHUP asks a loop to finish its step and stop; the second one ends it at once.
+
+Outside such a loop the first one ends the command.
+"""
 
 import contextlib
 import os
@@ -43,6 +46,34 @@ def _leave_terminal() -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, descriptor)
             os.close(nowhere)
+
+
+@contextlib.contextmanager
+def stop_at_once() -> Iterator[None]:
+    """Within it SIGTERM and SIGHUP raise KeyboardInterrupt as Ctrl-C does, in the main thread of this process.
+
+    A signal that is ignored, as SIGHUP is under nohup, or that has a handler already stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    process = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != process:  # a process forked from this one, which has no line to print
+            os._exit(128 + number)
+        if number == HANGUP:
+            _leave_terminal()
+        raise KeyboardInterrupt
+
+    heard = [number for number in SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
+    for number in heard:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
