@@ -132,7 +132,7 @@ def test_columns_of_marks_with_one_in_each_row(set_: Path) -> None:
     assert "every row has exactly one 1: one label for each image (--data.labels several: any number)" in card.notes
     assert "no image of UNK, left out" in card.notes
     several = open_source(DataOptions(source=str(path), labels="several")).card
-    assert (several.multilabel, several.classes) == (True, ("NV", "MEL", "UNK"))
+    assert (several.multilabel, several.classes) == (True, ("NV", "MEL"))
     path.write_text(path.read_text().replace("000,1.0", "000,0.0"))
     assert open_path(path).card.multilabel
     with pytest.raises(BadFile, match=r"line 2: data.labels one: images/000.png has 0 labels"):

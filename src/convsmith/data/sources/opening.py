@@ -10,6 +10,7 @@ from convsmith.base.table import Table
 from convsmith.data.card import Card
 from convsmith.data.examples import allow
 from convsmith.data.options import DataOptions
+from convsmith.data.restrict import of_seen_classes
 from convsmith.data.sources import names
 from convsmith.data.sources.archives import is_archive, unpacked
 from convsmith.data.sources.cifar import download_cifar, is_cifar10, is_cifar100, open_cifar10, open_cifar100
@@ -126,14 +127,14 @@ def _open(path: Path, name: str, options: DataOptions) -> Source:
         return Origin(name, kind, source=f"local files in {name}")
 
     if is_parquet(path):
-        return open_parquet(path, origin("parquet"))
+        return of_seen_classes(open_parquet(path, origin("parquet")))
     if is_table(path):
         return open_tables(path, {path: "train"}, origin("table"), options.labels)
     if not path.is_dir():
         raise BadFile(path, f"no data set recognised: found {found_file(path)}; looked for {_LOOKED_FOR}")
     for kind, (is_kind, opener) in _ARRAYS.items():
         if is_kind(path):
-            return opener(path, origin(kind))
+            return of_seen_classes(opener(path, origin(kind)))
     return _open_folder(path, origin, options)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from convsmith.base.errors import BadFile
 from convsmith.data.examples import FileExamples
 from convsmith.data.findings import Finding
+from convsmith.data.restrict import NO_IMAGE, no_image_of
 from convsmith.data.sources import fingerprint
 from convsmith.data.sources.places import links_out
 from convsmith.data.sources.rows import SEPARATORS, Labels, Row, Rows, read_rows
@@ -82,7 +83,7 @@ def _classes(table: Rows) -> tuple[str, ...]:
     """The labels in order: of columns as they stand, of whole numbers by their size, else of the alphabet."""
     names = {label for row in table.rows for label in row.labels}
     if table.columns:
-        return tuple(name for name in table.columns if table.several or name in names)
+        return tuple(name for name in table.columns if name in names)
     numbers = all(name.isdecimal() and len(name) < 10 for name in names)
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else None))
 
@@ -102,15 +103,12 @@ def _notes(table: Rows, classes: tuple[str, ...]) -> list[str]:
     notes += [f"columns left out: {', '.join(table.unused[:6])}"] if table.unused else []
     if missing := sum(problem.kind == "missing" for problem in table.problems):
         notes.append(f"{missing:,} rows left out: their files are not there ({table.problems[0].detail})")
-    used = {label for row in table.rows for label in row.labels}
-    empty = [name for name in table.columns or classes if name not in used]
+    notes += no_image_of([name for name in table.columns if name not in classes])
     if not table.several:
-        return [*notes, *([f"no image of {', '.join(empty[:6])}, left out"] if empty else [])]
+        return notes
     none = sum(not row.labels for row in table.rows)
     if none:
         notes.append(f"{none} images have none of the classes")
-    if empty:
-        notes.append(f"no image of {', '.join(empty[:6])}")
     if all(len(row.labels) == 1 for row in table.rows):
         notes.append(
             "every image has exactly one label; --data.labels one, or a column `label` with one in each cell and no "
@@ -145,6 +143,7 @@ def _links(folder: Path, rows: Sequence[Row]) -> list[str]:
 
 def _findings(root: Path, table: Rows, classes: tuple[str, ...]) -> list[Finding]:
     found = [Finding(str(root), "odd", f"column {name!r} is left out") for name in table.unused]
+    found += [Finding(str(root), "empty_class", f"{n}: {NO_IMAGE}") for n in table.columns if n not in classes]
     trained = {label for row in table.rows if row.split == "train" for label in row.labels}
     found += [Finding(str(root), "empty_class", f"{n}: no training image") for n in classes if n not in trained]
     return found + [Finding(str(root), "odd", line) for line in equal_names(classes)]

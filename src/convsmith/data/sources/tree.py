@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from convsmith.base.errors import BadFile
 from convsmith.data.formats import is_image_name, is_unread_picture, mends
@@ -21,8 +22,8 @@ DEEPEST = 200
 class Tree:
     """A folder: its name, its path below the root (`place`, with slashes), and the names of what lies in it.
 
-    Hidden files and junk are left out; `junk` counts the latter in this folder. `gone` are links to nothing, pipes and
-    devices. `count` is the number of images at any depth.
+    Hidden files and junk are left out; `junk` counts the latter in this folder. `gone` are links to nothing or to
+    themselves, pipes and devices. `count` is the number of images at any depth.
     """
 
     name: str
@@ -93,6 +94,14 @@ def left_out_line(names: list[str], images: int) -> str:
     return line
 
 
+def _kind(entry: "os.DirEntry[str]") -> Literal["folder", "file", "gone"]:
+    """What an entry, or what it links to, is; a link to itself leads nowhere, as one to nothing does."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else "gone"
+    except OSError:
+        return "gone"
+
+
 def _read(path: str, place: str, name: str, above: frozenset[tuple[int, int]]) -> Tree:
     folders: list[Tree] = []
     images: list[str] = []
@@ -113,9 +122,9 @@ def _read(path: str, place: str, name: str, above: frozenset[tuple[int, int]]) -
             junk += 1
         elif entry.name.startswith("."):
             continue
-        elif entry.is_dir():
+        elif (kind := _kind(entry)) == "folder":
             folders.append(_read(entry.path, joined(place, entry.name), entry.name, above | {key}))
-        elif not entry.is_file():
+        elif kind == "gone":
             gone.append(entry.name)
         else:
             (images if is_image_name(entry.name) else others).append(entry.name)
