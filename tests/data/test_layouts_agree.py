@@ -290,7 +290,7 @@ CASES = (
     Case("test/x/Train, Val", splits(test__x__Train=TWO, test__x__Val=FEW), "test/x/, the only folder of im", 30, 2),
     Case("train/cat/train", lambda r: _below_classes(r / "train"), "train/, the only folder of images in", 20, 2),
     Case("train/val beside test", splits(train__train=TWO, train__val=FEW, test=FEW), "holds split folders (train, v"),
-    Case("splits in both", splits(**{f"{a}__{b}": FEW for a in ("train", "val") for b in ("train", "test")}), "holds s"),
+    Case("splits in both", splits(train__train=TWO, train__val=FEW, val__train=TWO, val__val=FEW), "holds split folde"),
     Case("a set beside a class", lambda r: folders(r, bee=9, w__train__a=9, w__val__a=9), "holds split folders (train"),
     Case("flat train/train", lambda r: folders(r / "train", train=9, val=9), "its 9 images lie in no class folder"),
     Case("one split's name in train", lambda r: folders(r / "train", train=9, bus=9), "split folder train: 2", 18, 2),
