@@ -63,7 +63,7 @@ def test_several_labels_in_a_cell(table: Writer) -> None:
     assert source.splits["train"].labels.dtype == np.uint8
     assert source.splits["train"].labels.tolist() == [[1, 0, 1], [0, 1, 1], [0, 0, 0], [0, 1, 0]]
     assert source.card.class_counts == {"train": (1, 2, 2)}
-    assert source.card.notes[0] == "1 images have none of the classes"
+    assert source.card.notes[0] == "1 image has none of the classes"
     assert (
         describe(source.card) == "table of images and labels: 3 classes (cat, emu, owl; several to an image), 4 images"
     )

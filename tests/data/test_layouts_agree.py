@@ -315,7 +315,7 @@ CASES = (
     Case("left by a Mac", _macosx, "folder of class folders: 2 classes (cat, dog)", 24, 2),
     Case("flat test", _flat_test, "split folder train: 2 classes (cat, dog)", 24, 2),
     Case("flat val", _flat_val, "split folder train: 2 classes (cat, dog)", 24, 2),
-    Case("flat train alone", lambda root: images(root / "train", 9), "its 9 images lie in no class folder, so they"),
+    Case("flat train alone", lambda root: images(root / "train", 9), "its 9 images lie in no class folder, so th"),
     Case("flat", lambda root: images(root, 9), "9 images in the folder itself (9 .png), which have no labels"),
     Case("loose image", _loose, "folder of class folders: 2 classes (cat, dog)", 24, 2),
     Case("images and masks", lambda root: folders(root, images=9, masks=9), "this looks like image and mask folders"),

@@ -1,12 +1,12 @@
 """A part of a data set: only some of its classes, or only some of the training images. No torch here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from convsmith.base.errors import UsageError, unknown
-from convsmith.data.examples import Examples
+from convsmith.data.examples import Examples, images_of_classes
 from convsmith.data.findings import Finding
 from convsmith.data.sources.source import Source
 
@@ -48,6 +48,21 @@ def of_seen_classes(source: Source) -> Source:
     found = [Finding(source.path or card.name, "empty_class", f"{name}: {NO_IMAGE}") for name in unseen]
     noted = replace(part.card, notes=(*card.notes, *no_image_of(unseen)))
     return replace(part, card=noted, findings=(*source.findings, *found))
+
+
+def without(source: Source, skipped: Mapping[str, Collection[int]]) -> Source:
+    """The source without the examples of these indices of each split."""
+    card = source.card
+    splits = {
+        split: examples.subset([i for i in range(len(examples)) if i not in skipped.get(split, ())])
+        for split, examples in source.splits.items()
+    }
+    part = replace(
+        card,
+        counts={split: len(examples) for split, examples in splits.items()},
+        class_counts={split: images_of_classes(e.labels, len(card.classes)) for split, e in splits.items()},
+    )
+    return replace(source, card=part, splits=splits)
 
 
 def no_image_of(names: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from convsmith.base.errors import BadFile
 from convsmith.base.files import cache_folder
 from convsmith.data.sources.manifest import changed, write_manifest
 from convsmith.data.sources.tree import JUNK_FILES, JUNK_FOLDERS
-from convsmith.report.text import count as count_text
+from convsmith.report.text import many
 from convsmith.report.text import size as size_text
 
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
@@ -141,7 +141,7 @@ def _unpack(path: Path, goal: Path) -> str:
         raise BadFile(path, f"cannot be unpacked ({error}); unpack it, name the folder") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return f"{count_text(files)} files, {size_text(total)}"
+    return f"{many(files, 'file', 'files')}, {size_text(total)}"
 
 
 def _put(folder: Path, goal: Path) -> None:

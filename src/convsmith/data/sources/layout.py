@@ -7,6 +7,7 @@ from pathlib import Path
 from convsmith.base.errors import BadFile
 from convsmith.data.sources.split_names import SPLITS, split_name
 from convsmith.data.sources.tree import Tree
+from convsmith.report.text import many
 
 _PAIRS = (("images", "masks"), ("images", "labels"), ("images", "annotations"))
 
@@ -208,7 +209,7 @@ def _labelled(
     if train is not None and not train.filled():
         raise BadFile(
             root / train.place,
-            f"its {len(train.images):,} images lie in no class folder, so they have no labels; expected a folder for "
+            f"its {_lie(train)} in no class folder, so there are no labels; expected a folder for "
             "each class, or a table of images and labels beside it",
         )
     splits: dict[str, dict[str, Tree]] = {}
@@ -231,14 +232,14 @@ def _leave_loose(tree: Tree, told: _Told) -> None:
     if tree.images:
         told.loose.append(tree)
         where = f"{tree.place}/" if tree.place else "the folder"
-        told.notes.append(f"{len(tree.images):,} images lie in {where} itself, in no class folder: left out")
+        told.notes.append(f"{_lie(tree)} in {where} itself, in no class folder: left out")
 
 
 def _leave_flat(tree: Tree, told: _Told) -> None:
+    none = many(tree.count, "image has no label and is left out", "images have no labels and are left out")
     told.loose.append(tree)
     told.notes.append(
-        f"{tree.place}/ has no class folders: its {tree.count:,} images have no labels and are left out; "
-        f"`convsmith predict RUN {tree.place}` names them"
+        f"{tree.place}/ has no class folders: its {none}; `convsmith predict RUN {tree.place}` names them"
     )
 
 
@@ -305,6 +306,10 @@ def _ask_whether_splits(root: Path, top: Tree, deep: Sequence[Tree]) -> None:
         f"{listed} hold folders of the same names ({inside}): are they splits? Then rename them train, val or test. If "
         f"they are the classes: --data.classes {','.join(kid.name for kid in top.filled())}",
     )
+
+
+def _lie(tree: Tree) -> str:
+    return many(len(tree.images), "image lies", "images lie")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ from convsmith.data.sources.source import Origin, Source
 from convsmith.data.sources.table import open_tables
 from convsmith.data.sources.tree import read_tree
 from convsmith.data.sources.unknown import found_file, found_folder
-from convsmith.report.text import clean
+from convsmith.report.text import clean, many
 
 _LOOKED_FOR = (
     "class folders with images, train/val/test folders of class folders, IDX files (train-images-idx3-ubyte), "
@@ -167,7 +167,7 @@ def describe(card: Card) -> str:
     """One line on what was recognised: `split folders Train, Test: 2 classes (cat, dog), 120 images (...)`."""
     total = sum(card.counts.values())
     what = card.layout or _KINDS.get(card.kind, card.kind)
-    line = f"{what}: {len(card.classes)} classes{_named(card)}, {total:,} images"
+    line = f"{what}: {many(len(card.classes), 'class', 'classes')}{_named(card)}, {many(total, 'image', 'images')}"
     if len(card.counts) > 1:
         line += f" ({', '.join(f'{split} {count:,}' for split, count in card.counts.items())})"
     return line

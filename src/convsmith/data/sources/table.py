@@ -17,6 +17,7 @@ from convsmith.data.sources.rows import SEPARATORS, Labels, Row, Rows, read_rows
 from convsmith.data.sources.same_names import equal_names
 from convsmith.data.sources.source import Origin, Source, empty_card, file_source
 from convsmith.data.sources.split_names import SPLITS
+from convsmith.report.text import many
 
 # Targets of several labels are a byte for each image and class.
 MOST_TARGETS = 4_000_000_000
@@ -102,13 +103,14 @@ def _notes(table: Rows, classes: tuple[str, ...]) -> list[str]:
     notes = list(table.notes)
     notes += [f"columns left out: {', '.join(table.unused[:6])}"] if table.unused else []
     if missing := sum(problem.kind == "missing" for problem in table.problems):
-        notes.append(f"{missing:,} rows left out: their files are not there ({table.problems[0].detail})")
+        gone = many(missing, "row left out: its file is", "rows left out: their files are")
+        notes.append(f"{gone} not there ({table.problems[0].detail})")
     notes += no_image_of([name for name in table.columns if name not in classes])
     if not table.several:
         return notes
     none = sum(not row.labels for row in table.rows)
     if none:
-        notes.append(f"{none} images have none of the classes")
+        notes.append(f"{many(none, 'image has', 'images have')} none of the classes")
     if all(len(row.labels) == 1 for row in table.rows):
         notes.append(
             "every image has exactly one label; --data.labels one, or a column `label` with one in each cell and no "
@@ -135,9 +137,10 @@ def _links(folder: Path, rows: Sequence[Row]) -> list[str]:
     files = [row.file for row in rows]
     lines: list[str] = []
     if beside := sum(file.startswith("../") for file in files):
-        lines.append(f"{beside:,} images lie outside the table's folder, beside it")
+        lines.append(f"{many(beside, 'image lies', 'images lie')} outside the table's folder, beside it")
     if out := links_out(folder, files):
-        lines.append(f"{len(out):,} images are links that lead out of the table's folder (first {out[0]})")
+        lead = many(len(out), "image is a link that leads", "images are links that lead")
+        lines.append(f"{lead} out of the table's folder (first {out[0]})")
     return lines
 
 
