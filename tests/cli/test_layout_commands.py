@@ -24,7 +24,7 @@ def test_training_says_what_was_recognised_and_left_out(command, write_pictures,
         f"data set: {recognised}",
         "test has no image of dog",
         "1 of 45 files left out: 1 .xyz",
-        "1 images occur more than once; copies stay in one split (`data check` lists them)",
+        "1 image occurs more than once; copies stay in one split (`data check` lists them)",
         "3 images lie in two of the given splits, which flatters numbers: Testing/cat/000.png in test is Training/cat/"
         "000.png in train; `data check` lists them",
     ]
@@ -68,7 +68,9 @@ def test_prediction_says_what_it_leaves_out_of_a_folder(command, refused, photo_
     answer = command("predict", run, "mixed")
     assert answer.code == 0
     assert answer.out.count("\n") == 20
-    left = "WARNING: 10 of 30 files left out: 10 .heic; these are pictures in a format that is not read; .heic: "
+    left = (
+        "WARNING: 10 of 30 files left out: 10 .heic; these are pictures in a format that is not read; .heic: convert it"
+    )
     assert answer.err.startswith(f"mixed: {left}")
     assert command("predict", run, "mixed", "--quiet").err == ""
     for image in (here / "mixed").glob("*.png"):
@@ -102,7 +104,7 @@ def test_an_archive_is_trained_on_and_its_folder_listed(command, write_pictures,
     assert first == "data photos: photos/, the only folder of images in it: 2 classes (bent, flat), 40 images"
     assert second.startswith("photos.zip is unpacked in the cache (`data cache` says where), unpacked/photos-")
     listed = command("data", "cache")
-    assert "1 unpacked archives, " in listed.out
+    assert "1 unpacked archive, " in listed.out
     assert command("data", "cache", "--json").json["unpacked"][0]["name"].startswith("photos-")
     assert command("data", "cache", "clear").code == 0
     assert command("eval", "run").code == 0  # unpacked again

@@ -59,7 +59,7 @@ def test_data_check(command, shared_pictures, broken):
     answer = command("data", "check", folder)
     assert answer.code == 1
     assert f"{bad}: the image is cut short or damaged" in answer.out
-    assert "not fit for training as it is; --on-bad skip leaves these 1 files out" in answer.out
+    assert "not fit for training as it is; --on-bad skip leaves this file out" in answer.out
     assert [f["kind"] for f in command("data", "check", folder, "--json").json["findings"]] == ["broken"]
 
 
@@ -69,6 +69,38 @@ def test_data_stats(command, shared_pictures):
     assert sum(answer.json["splits"].values()) == 1797
     text = command("data", "stats", shared_pictures).out
     assert text.startswith("folder of class folders: 3 classes (bent, flat, round), 60 images\n")
+
+
+def test_statistics_without_the_files_that_cannot_be_used(command, refused, broken):
+    folder, bad = broken
+    (folder / "bent" / "loop.png").symlink_to("loop.png")
+    (folder / "only.txt").write_text("x")
+    says = refused("data", "stats", folder, code=1)
+    assert says.endswith("bent/loop.png: is a link to nothing, or no file; --on-bad skip leaves out what is not there")
+    answer = command("data", "stats", folder, "--on-bad", "skip")
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    assert "1 link to nothing is left out (bent/loop.png)" in lines
+    assert any(
+        line.startswith(f"1 file that cannot be read is left out, first {bad} (the image is cut short")
+        for line in lines
+    )
+    found = command("data", "stats", folder, "--on-bad", "skip", "--json").json
+    assert (found["splits"], found["unreadable"]) == ({"train": 59}, 0)
+    train = command("train", "lenet5", "--data", folder, "--size", 32, "--on-bad", "skip", "--dry-run")
+    assert train.code == 0
+    assert refused("data", "check", folder, "--on-bad", "skip", code=2) == (
+        "convsmith: data check: --on-bad is an option of train and of data stats; leave it out"
+    )
+
+
+def test_one_of_a_kind_is_said_in_the_singular(command, write_pictures, here):
+    first = next(iter(write_pictures(here / "one", 1).rglob("*.png")))
+    (here / "set" / "ant").mkdir(parents=True)
+    first.rename(here / "set" / "ant" / "0.png")
+    out = command("data", "check", "set").out
+    assert out.startswith("data set: folder of class folders: 1 class (ant), 1 image\n")
+    assert out.endswith("\n1 file, 1 finding: not fit for training as it is\n")
 
 
 def test_doctor(command):

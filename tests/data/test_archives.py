@@ -64,8 +64,72 @@ def test_an_archive_is_the_folder_in_it(tmp_path: Path, class_folders: Writer, k
     assert open_path(path).card.notes[0] == line
     assert {file: file.stat().st_ino for file in goal.rglob("*")} == before
     assert [name for name, _ in list_unpacked()] == [goal.name]
-    assert clear_unpacked() == sum(file.stat().st_size for file in root.rglob("*.png"))
+    held = sum(file.stat().st_size for file in goal.rglob("*") if file.is_file())
+    assert clear_unpacked() == held > sum(file.stat().st_size for file in root.rglob("*.png"))
     assert open_path(path).card.fingerprint == plain.card.fingerprint
+
+
+def _two_lost(goal: Path) -> None:
+    for name in ("a/0.png", "a/1.png"):
+        (goal / name).unlink()
+
+
+def _one_shorter_and_one_lost(goal: Path) -> None:
+    (goal / "a" / "0.png").write_bytes(b"x")
+    (goal / "b" / "2.png").unlink()
+
+
+def _touched(goal: Path) -> None:
+    (goal / "b" / "2.png").write_bytes(FILE[::-1])
+    os.utime(goal / "b" / "2.png", ns=(1, 1))
+
+
+def _linked(goal: Path) -> None:
+    (goal / "a" / "0.png").unlink()
+    (goal / "a" / "0.png").symlink_to("1.png")
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (_two_lost, "files lost: 2, first a/0.png"),
+        (lambda goal: shutil.rmtree(goal / "b"), "files lost: 3, first b/0.png"),
+        (_one_shorter_and_one_lost, "files lost: 1, first b/2.png; changed: 1, first a/0.png"),
+        (_touched, "files changed: 1, first b/2.png"),
+        (_linked, "files changed: 1, first a/0.png"),
+        (lambda goal: (goal / "a" / "9.png").write_bytes(FILE), "files changed: 1, first a/9.png"),
+        (lambda goal: (goal / ".unpacked.json").unlink(), "the list of its files was lost"),
+        (lambda goal: (goal / ".unpacked.json").write_text("[]"), "the list of its files was lost"),
+        (lambda goal: (shutil.rmtree(goal), goal.write_bytes(b"")), "the list of its files was lost"),
+    ],
+)
+def test_files_lost_or_changed_in_the_cache_are_unpacked_again(
+    tmp_path: Path, harm: Callable[[Path], object], says: str
+) -> None:
+    path = packed(tmp_path / "z.zip", *((f"{name}/{i}.png", FILE) for name in "ab" for i in range(3)))
+    goal, _ = unpacked(path)
+    harm(goal)
+    again, line = unpacked(path)
+    assert again == goal
+    assert line.endswith(f"unpacked/{goal.name}; again, as it had changed ({says}): 6 files, 600 B")
+    files = {file.relative_to(goal).as_posix(): file.read_bytes() for file in goal.rglob("*.png")}
+    assert files == {f"{name}/{i}.png": FILE for name in "ab" for i in range(3)}
+    assert unpacked(path)[1].endswith(f"unpacked/{goal.name}")
+
+
+def test_a_changed_folder_is_not_believed_if_its_archive_is_damaged(tmp_path: Path) -> None:
+    path = packed(tmp_path / "z.zip", ("a/0.png", os.urandom(200_000)), ("a/1.png", FILE))
+    goal, _ = unpacked(path)
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(100_000)
+        file.write(b"damaged")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert unpacked(path)[0] == goal
+    (goal / "a" / "1.png").unlink()
+    for _ in range(2):
+        with pytest.raises(BadFile, match="damaged"):
+            unpacked(path)
 
 
 def test_another_archive_of_the_name_is_unpacked_anew(tmp_path: Path, class_folders: Writer) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from convsmith.base.errors import UsageError
+from convsmith.cli import main
 from convsmith.data.check import check_path
 from convsmith.data.copies import contradictions, copies_of, find_copies
 from convsmith.data.dataset import Dataset, open_data
@@ -111,16 +112,40 @@ def test_leaks_and_contradictions_are_said(tmp_path: Path, class_folders: Writer
     shutil.copy(tmp_path / "train" / "a" / "001.png", tmp_path / "train" / "b" / "copy.png")
     data = open_data(DataOptions(source=str(tmp_path)))
     assert data.left_out == (
-        "1 images occur more than once; copies stay in one split (`data check` lists them)",
-        "1 images lie in two of the given splits, which flatters numbers: test/a/copy.png in test is train/a/000.png "
+        "1 image occurs more than once; copies stay in one split (`data check` lists them)",
+        "1 image lies in two of the given splits, which flatters numbers: test/a/copy.png in test is train/a/000.png "
         "in train; `data check` lists them",
-        "contradictory labels: 1 images occur with different labels, as train/a/001.png and train/b/copy.png; `data "
+        "contradictory labels: 1 image occurs with different labels, as train/a/001.png and train/b/copy.png; `data "
         "check` lists them",
     )
     report = check_path(tmp_path)
     assert sorted(f.kind for f in report.findings) == ["contradiction", "leak"]
     again = open_data(DataOptions(source=str(tmp_path)), split=data.split, preprocess=data.preprocess)
     assert again.train.labels.tolist() == data.train.labels.tolist()
+
+
+@pytest.mark.parametrize(("count", "loud"), [(2, False), (3, True), (6, True)])
+def test_many_contradictory_labels_are_loud(
+    tmp_path: Path, class_folders: Writer, count: int, loud: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = class_folders(tmp_path / "set", {"a": 20, "b": 20 - count})
+    for number in range(count):
+        shutil.copy(root / "a" / f"{number:03}.png", root / "b" / f"copy{number}.png")
+    report = check_path(root)
+    carry = f"{2 * count} of 40 images ({2 * count / 40:.0%}) carry two labels, so that no network can learn them"
+    assert report.ok
+    assert report.verdict == (f"trains, but {carry}" if loud else "fit for training")
+    line = (
+        f"contradictory labels: {count} images occur with different labels, as a/000.png and b/copy0.png; `data check` "
+        "lists them"
+    )
+    said = f"WARNING: {carry}; {line}" if loud else line
+    assert open_data(DataOptions(source=str(root))).left_out[-1] == said
+    assert main(["data", "stats", str(root)]) == 0
+    assert main(["train", "lenet5", "--data", str(root), "--size", "32", "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines().count(said) == 1
+    assert err.count(said) == 1
 
 
 def test_a_broken_copy_is_skipped_with_its_twin(tmp_path: Path, class_folders: Writer) -> None:

@@ -63,7 +63,7 @@ def test_several_labels_in_a_cell(table: Writer) -> None:
     assert source.splits["train"].labels.dtype == np.uint8
     assert source.splits["train"].labels.tolist() == [[1, 0, 1], [0, 1, 1], [0, 0, 0], [0, 1, 0]]
     assert source.card.class_counts == {"train": (1, 2, 2)}
-    assert source.card.notes[0] == "1 images have none of the classes"
+    assert source.card.notes[0] == "1 image has none of the classes"
     assert (
         describe(source.card) == "table of images and labels: 3 classes (cat, emu, owl; several to an image), 4 images"
     )
@@ -212,7 +212,11 @@ def test_check_lists_every_wrong_row(table: Writer, tmp_path: Path) -> None:
 def test_check_of_a_good_table(table: Writer) -> None:
     report = check_path(table(lines("image,cat,owl,gnu", *["1,0,0", "1,1,0"] * 6)))
     assert (report.files, report.ok) == (12, True)
-    assert [(f.kind, f.detail) for f in report.findings] == [("empty_class", "gnu: no training image")]
+    assert [(f.kind, f.detail) for f in report.findings] == [("empty_class", "gnu: has no image: left out")]
+    assert report.card is not None
+    assert (report.card.classes, report.card.notes) == (("cat", "owl"), ("no image of gnu, left out",))
+    none = check_path(table(lines("image,cat,owl", *["0,0"] * 12)))
+    assert [f.detail for f in none.findings if f.kind == "refused"] == ["expected at least one class, found none"]
     assert not check_path(table("image,label\n")).ok
 
 

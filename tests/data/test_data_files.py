@@ -128,7 +128,7 @@ def test_classes_without_images_are_left_out(tmp_path: Path, class_folders: Writ
     source = usable(root)
     assert (source.card.classes, source.card.notes) == (("a", "b"), ("c: no image, left out",))
     (root / "c" / "1.heic").write_bytes(b"x")
-    with pytest.raises(BadFile, match=r"/c: none of its 1 files is an image that is read \(1 .heic\); convert them"):
+    with pytest.raises(BadFile, match=r"/c: its only file is no image that is read \(1 .heic\); convert them"):
         usable(root)
 
 

@@ -116,6 +116,19 @@ def test_a_doubt_is_settled_by_naming_the_classes(tmp_path: Path, class_folders:
     )
 
 
+def test_splits_in_a_split_are_classes_if_named_so(tmp_path: Path, class_folders: Writer) -> None:
+    for place in ("train/train", "train/val", "test/train", "test/val"):
+        class_folders(tmp_path / place, TWO)
+    says = (
+        rf"train: holds split folders \(train, val\) .*: --data {tmp_path}/train. If these are classes, name them with"
+    )
+    with pytest.raises(BadFile, match=says):
+        open_path(tmp_path)
+    source = open_usable(DataOptions(source=str(tmp_path), classes=("train", "val")))
+    assert (source.card.classes, source.card.counts) == (("train", "val"), {"train": 12, "test": 12})
+    assert open_path(tmp_path / "train").card.counts == {"train": 6, "val": 6}
+
+
 def test_one_sub_folder_of_one_name_is_no_doubt(tmp_path: Path, class_folders: Writer) -> None:
     for name in ("cat", "dog"):
         class_folders(tmp_path / name, {"images": 3})
@@ -165,11 +178,13 @@ def test_links_to_nothing_and_pipes_are_missing(tmp_path: Path, class_folders: W
     root = class_folders(tmp_path / "set", {"a": 12, "b": 12})
     (root / "a" / "gone.png").symlink_to(tmp_path / "nothing.png")
     os.mkfifo(root / "b" / "pipe.png")
-    assert read_tree(root).all_gone() == ["a/gone.png", "b/pipe.png"]
-    with pytest.raises(BadFile, match=r"a/gone.png: is a link to nothing, or no file \(and 1 more; .*; --on-bad skip"):
+    (root / "b" / "loop.png").symlink_to("loop.png")
+    (root / "loop").symlink_to("loop")
+    assert read_tree(root).all_gone() == ["a/gone.png", "b/loop.png", "b/pipe.png", "loop"]
+    with pytest.raises(BadFile, match=r"a/gone.png: is a link to nothing, or no file \(and 3 more; .*; --on-bad skip"):
         open_usable(DataOptions(source=str(root)))
     assert open_usable(DataOptions(source=str(root), on_bad="skip")).card.counts == {"train": 24}
-    assert check_path(root).verdict == "not fit for training as it is; --on-bad skip leaves these 2 files out"
+    assert check_path(root).verdict == "not fit for training as it is; --on-bad skip leaves these 4 files out"
 
 
 def test_folders_without_end_are_refused(tmp_path: Path) -> None:

@@ -216,6 +216,21 @@ def _archive_that_leads_outside(root: Path) -> Path:
     return root / "a.zip"
 
 
+def _column_without_images(root: Path) -> Path:
+    images(root / "images", 24)
+    return table(root / "t.csv", "image,red,blue,green", [f"{i:03},{i % 2},{i % 3 % 2},0" for i in range(24)])
+
+
+def _link_to_itself(root: Path) -> None:
+    folders(root, **TWO)
+    (root / "cat" / "loop.png").symlink_to("loop.png")
+
+
+def _folder_that_links_to_itself(root: Path) -> None:
+    folders(root, **TWO)
+    (root / "owl").symlink_to("owl")
+
+
 def _broken(root: Path) -> None:
     (folders(root, **TWO) / "cat" / "000.png").write_bytes(b"no image")
 
@@ -270,6 +285,17 @@ CASES = (
     Case("seg_train/seg_train", splits(seg_train__seg_train=TWO, seg_test__seg_test=FEW), "split", 30, 2),
     Case("unknown splits", splits(A=TWO, B=FEW), "A, B hold folders of the same names (cat, dog): are they splits?"),
     Case("sets of splits", splits(A__train=TWO, A__test=FEW, B__train=TWO, B__test=FEW), "A, B each hold split folder"),
+    Case("train/train, train/val", splits(train__train=TWO, train__val=FEW), "train/, the only folder of im", 30, 2),
+    Case("valid/train, valid/test", splits(valid__train=TWO, valid__test=FEW), "valid/, the only folder of", 30, 2),
+    Case("test/x/Train, Val", splits(test__x__Train=TWO, test__x__Val=FEW), "test/x/, the only folder of im", 30, 2),
+    Case("train/cat/train", lambda r: _below_classes(r / "train"), "train/, the only folder of images in", 20, 2),
+    Case("train/val beside test", splits(train__train=TWO, train__val=FEW, test=FEW), "holds split folders (train, v"),
+    Case("splits in both", splits(train__train=TWO, train__val=FEW, val__train=TWO, val__val=FEW), "holds split folde"),
+    Case("a set beside a class", lambda r: folders(r, bee=9, w__train__a=9, w__val__a=9), "holds split folders (train"),
+    Case("flat train/train", lambda r: folders(r / "train", train=9, val=9), "its 9 images lie in no class folder"),
+    Case("one split's name in train", lambda r: folders(r / "train", train=9, bus=9), "split folder train: 2", 18, 2),
+    Case("a link to itself", _link_to_itself, "cat/loop.png: is a link to nothing, or no file"),
+    Case("a folder that links to itself", _folder_that_links_to_itself, "owl: is a link to nothing, or no file"),
     Case("classes of sub-folders", lambda r: folders(r, animals__cat=9, animals__dog=9, birds__owl=9), "folder", 27, 2),
     Case("splits below classes", _below_classes, "class folders with split folders train, test in each", 20, 2),
     Case("wrapper", lambda root: folders(root / "photos", **TWO), "photos/, the only folder of images in it", 24, 2),
@@ -289,7 +315,7 @@ CASES = (
     Case("left by a Mac", _macosx, "folder of class folders: 2 classes (cat, dog)", 24, 2),
     Case("flat test", _flat_test, "split folder train: 2 classes (cat, dog)", 24, 2),
     Case("flat val", _flat_val, "split folder train: 2 classes (cat, dog)", 24, 2),
-    Case("flat train alone", lambda root: images(root / "train", 9), "its 9 images lie in no class folder, so they"),
+    Case("flat train alone", lambda root: images(root / "train", 9), "its 9 images lie in no class folder, so th"),
     Case("flat", lambda root: images(root, 9), "9 images in the folder itself (9 .png), which have no labels"),
     Case("loose image", _loose, "folder of class folders: 2 classes (cat, dog)", 24, 2),
     Case("images and masks", lambda root: folders(root, images=9, masks=9), "this looks like image and mask folders"),
@@ -314,6 +340,7 @@ CASES = (
     Case("a split column", _split_column, "table of images and labels: 2 classes (a, b), 24 images (train 22", 24, 2),
     Case("is_valid", _validation_flags, "table of images and labels: 2 classes (a, b), 24 images (train 20", 24, 2),
     Case("one-hot, one 1 a row", _one_hot, "table of images and labels: 2 classes (MEL, NV), 24 images", 24, 2),
+    Case("a column without images", _column_without_images, "table of images and labels: 2 classes (red, b", 24, 2),
     Case("captions", beside("image,text", "images/{0:03}.png,a picture {0}"), "24 different texts in 24 rows"),
     Case("no header", beside("000.png,a", "{0:03}.png,{1}"), "its first line looks like a row: put the line image"),
     Case("zip", _archive, "photos/, the only folder of images in it: 2 classes (cat, dog)", 24, 2),

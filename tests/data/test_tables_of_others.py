@@ -132,7 +132,7 @@ def test_columns_of_marks_with_one_in_each_row(set_: Path) -> None:
     assert "every row has exactly one 1: one label for each image (--data.labels several: any number)" in card.notes
     assert "no image of UNK, left out" in card.notes
     several = open_source(DataOptions(source=str(path), labels="several")).card
-    assert (several.multilabel, several.classes) == (True, ("NV", "MEL", "UNK"))
+    assert (several.multilabel, several.classes) == (True, ("NV", "MEL"))
     path.write_text(path.read_text().replace("000,1.0", "000,0.0"))
     assert open_path(path).card.multilabel
     with pytest.raises(BadFile, match=r"line 2: data.labels one: images/000.png has 0 labels"):
@@ -213,7 +213,7 @@ def test_links_that_lead_out_are_said(set_: Path, tmp_path: Path, class_folders:
     path = write(set_, "image,label", "images/{0:03}.png,{1}")
     path.write_text(path.read_text() + "\nimages/link.png,a\nimages/inside.png,a")
     assert open_path(path).card.notes == (
-        "1 images are links that lead out of the table's folder (first images/link.png)",
+        "1 image is a link that leads out of the table's folder (first images/link.png)",
     )
 
 
@@ -224,8 +224,8 @@ def test_missing_files_are_skipped_where_that_is_asked_for(set_: Path) -> None:
         open_data(DataOptions(source=str(path)))
     data = open_data(DataOptions(source=str(path), on_bad="skip", split="70/30/0"))
     assert len(data.train) + len(data.val) == 12
-    assert "1 rows left out: their files are not there (images/gone.png is not there)" in data.left_out
-    assert check_path(path).verdict == "not fit for training as it is; --on-bad skip leaves these 1 files out"
+    assert "1 row left out: its file is not there (images/gone.png is not there)" in data.left_out
+    assert check_path(path).verdict == "not fit for training as it is; --on-bad skip leaves this file out"
     gone = write(set_, "image,label", "gone/{0:03}.png,{1}", "gone.csv")
     assert check_path(gone).verdict == "not fit for training as it is"  # skipping would leave nothing
     with pytest.raises(BadFile, match=r"line 2: gone/000.png is not there \(and 11 more; `.*` lists them\)$"):

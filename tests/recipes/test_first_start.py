@@ -97,6 +97,18 @@ def test_the_command_learns_the_last_layer_on_features_and_says_so(at_hand, own,
     )
 
 
+def test_a_column_of_a_table_without_an_image_is_no_class(at_hand, own, command, here):
+    files = sorted(file.relative_to(own).as_posix() for file in own.rglob("*.png"))
+    rows = [f"{file},{i % 2},{i % 3 % 2},0" for i, file in enumerate(files)]
+    (own / "labels.csv").write_text("\n".join(["image,red,blue,green", *rows]))
+    words = ("--data", own / "labels.csv", "--epochs", 1, "--engine.threads", 1)
+    for number, named in enumerate(((), ("lenet5", "--size", 32))):
+        answer = command("train", *named, *words, "--out", f"run{number}")
+        assert answer.code == 0, answer.err
+        assert answer.err.count("no image of green, left out") == 1
+        assert cs.load(f"run{number}").subject().labels == ("red", "blue")
+
+
 def test_options_of_steps_ask_for_steps(at_hand, own):
     (recipe, tuning, _), _ = found(own, ("epochs", "2"), ("optimiser.lr", "0.01"))
     assert (tuning, str(recipe.length), recipe.optimiser.lr) == (FineTuning(by_steps=True), "2ep", 0.01)

@@ -257,7 +257,7 @@ def test_a_broken_image_is_named_or_left_out(pictures, trees, tmp_path):
     assert not (tmp_path / "run").exists()
     said = []
     run = train(recipe.edit(data__on_bad="skip"), out=tmp_path / "run", quiet=True, say=said.append).run
-    assert any(text.startswith(f"left out 1 files that cannot be read, first {bad} ") for text in said)
+    assert any(text.startswith(f"files that cannot be read are left out: 1, first {bad} ") for text in said)
     assert [entry["file"] for entry in run.record("split")["skipped"]] == [str(bad)]
     parts = run.record("split")["parts"]
     assert sum(len(parts[name]["indices"]) for name in parts) == 59

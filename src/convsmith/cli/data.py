@@ -9,8 +9,9 @@ from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, add_short, megapixels, print_json
 from convsmith.cli.output import show, show_text
 from convsmith.data.check import check_path
-from convsmith.data.dataset import open_usable
+from convsmith.data.dataset import open_usable, skipped_files
 from convsmith.data.options import DataOptions
+from convsmith.data.restrict import without
 from convsmith.data.slots import clear_stored, decoded_folder, list_stored
 from convsmith.data.sources.archives import clear_unpacked, list_unpacked, unpacked_folder
 from convsmith.data.sources.opening import KNOWN, describe
@@ -18,7 +19,7 @@ from convsmith.data.split import split_source
 from convsmith.data.stats import stats
 from convsmith.recipes.choose import chosen_data
 from convsmith.recipes.first_start import expected_start
-from convsmith.report.text import clean, count, size, table
+from convsmith.report.text import clean, count, many, size, table
 
 SHOWN = 40
 
@@ -35,7 +36,7 @@ def run(words: Sequence[str]) -> int:
     help = "only these classes, as train takes them"
     parser.add_argument("--data.classes", dest="classes", type=_listed, default=(), metavar="A,B", help=help)
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="files opened at once")
-    add_short(parser, "max_megapixels")
+    add_short(parser, "max_megapixels", "on_bad")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_output(parser)
     values = parser.read(words)
@@ -45,6 +46,8 @@ def run(words: Sequence[str]) -> int:
         raise unknown("action of data:", values.what, actions)
     if values.source is None and values.what != "cache":
         raise UsageError(f"data {values.what}: expected a path, or one of {', '.join(KNOWN)}")
+    if values.on_bad is not None and values.what != "stats":
+        raise UsageError(f"data {values.what}: --on-bad is an option of train and of data stats; leave it out")
     return actions[values.what](values)
 
 
@@ -68,29 +71,37 @@ def _check(values) -> int:
             show(f"  {finding.file}: {finding.detail}")
         if len(found) > SHOWN:
             show(f"  ... and {len(found) - SHOWN} more (all with --json)")
-    show(f"{count(report.files)} files, {count(len(report.findings))} findings: {report.verdict}")
+    show(
+        f"{many(report.files, 'file', 'files')}, {many(len(report.findings), 'finding', 'findings')}: {report.verdict}"
+    )
     return 0 if report.ok else 1
 
 
 def _stats(values) -> int:
     own = {"classes": values.classes, "max_megapixels": values.max_megapixels}
-    options = DataOptions(source=values.source, **own)
+    options = DataOptions(source=values.source, on_bad=values.on_bad or "error", **own)
     source = open_usable(options)
-    notes = split_source(source, options).notes
+    told = describe(source.card)
+    skipped = skipped_files(source, options)
+    notes = split_source(source, options, skipped).notes
+    if skipped:
+        source = without(source, {split: {s.index for s in skipped if s.split == split} for split in source.splits})
+        files = many(len(skipped), "file that cannot be read is", "files that cannot be read are")
+        notes = (*notes, f"{files} left out, first {skipped[0].file} ({skipped[0].problem})")
     seen, start = expected_start(values.source) or (chosen_data(values.source), "")
     numbers = stats(source, values.workers, replace(seen, **own), start)
     status = 1 if numbers["unreadable"] else 0
     if values.json:
         print_json(numbers)
         return status
-    for line in (describe(source.card), *source.card.notes, *notes):
+    for line in (told, *source.card.notes, *notes):
         show(line)
     show()
     splits = list(numbers["splits"])
     rows = [(name, *(count(tally.get(split, 0)) for split in splits)) for name, tally in numbers["classes"].items()]
     show_text(table(("class", *splits), rows[:SHOWN], align="<" + ">" * len(splits)))
     if len(rows) > SHOWN:
-        show(f"... and {len(rows) - SHOWN} classes more (all with --json)")
+        show(f"... and {many(len(rows) - SHOWN, 'class', 'classes')} more (all with --json)")
     show()
     for key, value in numbers.items():
         if key not in ("name", "kind", "splits", "classes", "lighting", "warnings", "advice") and value not in (
@@ -138,7 +149,8 @@ def _cache(values) -> int:
     )
     if archives:
         total = size(sum(amount for _, amount in archives))
-        show(f"{count(len(archives))} unpacked archives, {total} in {unpacked_folder()} (data cache clear frees them)")
+        held = many(len(archives), "unpacked archive", "unpacked archives")
+        show(f"{held}, {total} in {unpacked_folder()} (data cache clear frees them)")
     return 0
 
 

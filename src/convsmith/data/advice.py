@@ -10,6 +10,7 @@ from convsmith.data.card import Card
 from convsmith.data.fit import size_text
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.shapes import Shapes, losses
+from convsmith.report.text import many
 
 # Sets whose classes change meaning in a mirror.
 _NO_FLIP = re.compile(r"digits|(?<!fashion)(?<!fashion[ _-])e?mnist|svhn|letters")
@@ -60,7 +61,7 @@ def _balance(card: Card) -> list[str]:
     least, most = min(tally, key=lambda name: tally[name]), max(tally, key=lambda name: tally[name])
     ratio = tally[most] / tally[least]
     if ratio == 1:
-        return [f"balance: each class has {tally[most]:,} training images"]
+        return [f"balance: each class has {many(tally[most], 'training image', 'training images')}"]
     counts = f"{most!r} has {tally[most]:,} training images, {least!r} {tally[least]:,}, {ratio:.3g} times fewer"
     if ratio < _UNEVEN:
         return [f"balance: {counts}: nothing needs to be done"]
@@ -71,7 +72,8 @@ def _balance(card: Card) -> list[str]:
 def _amount(card: Card, start: str) -> list[str]:
     total = card.counts["train"]
     each = total / len(card.classes)
-    text = f"amount: {total:,} training images, {each:,.0f} for each of {len(card.classes)} classes"
+    classes = many(len(card.classes), "class", "classes")
+    text = f"amount: {many(total, 'training image', 'training images')}, {each:,.0f} for each of {classes}"
     gain = "so few gain from trained weights (train photos --pretrained), and from --kfold 5 for a surer number"
     gain = "so few gain from --kfold 5 for a surer number" if start else gain
     return [f"{text}; {gain}" if each < _FEW else text]

@@ -12,6 +12,7 @@ from convsmith.data.examples import EncodedExamples, Examples, FileExamples, Sto
 from convsmith.data.fit import frame
 from convsmith.data.preprocess import BORDER, Preprocess, final_size
 from convsmith.data.slots import PIXELS, Slots, open_slots, stride
+from convsmith.report.text import many
 from convsmith.report.text import size as size_text
 
 Use = Literal["auto", "on", "off"]
@@ -52,7 +53,7 @@ def _kept_note(cache: Slots, missing: int) -> str:
     if not missing:
         return ""
     if not cache.writable:
-        return f"{missing:,} images are decoded in every epoch: {cache.path} cannot be written"
+        return f"{many(missing, 'image is', 'images are')} decoded in every epoch: {cache.path} cannot be written"
     return (
         f"{missing:,} decoded images will be kept in {cache.path.parent}, {size_text(missing * stride(cache.shape))}, "
         "for later epochs and runs (--data.cache off: none)"

@@ -11,6 +11,7 @@ from PIL import Image
 from convsmith.base import config
 from convsmith.base.errors import BadFile, ConvsmithError, UsageError
 from convsmith.data.card import Card
+from convsmith.data.copies import LOUD, two_labels_line
 from convsmith.data.decoding import CHUNK, NOTHING, each_chunk
 from convsmith.data.examples import Examples
 from convsmith.data.findings import SKIPPED, SPOILS, STOPS, Finding, Kind, of_kinds
@@ -32,13 +33,15 @@ _RECORD = Preprocess(mode="RGB", size=(1, 1), mean=(0.5,) * 3, std=(0.5,) * 3)
 class CheckReport:
     """What was found in how many images; `ok` is false where training would stop, or where its numbers would deceive.
 
-    `card` is that of the source, None where it could not be opened; `skippable` says that the rest would train.
+    `card` is that of the source, None where it could not be opened; `skippable` says that the rest would train;
+    `two_labels` counts the images of which a copy has another label.
     """
 
     files: int
     findings: tuple[Finding, ...]
     card: Card | None = None
     skippable: bool = False
+    two_labels: int = 0
 
     @property
     def ok(self) -> bool:
@@ -49,13 +52,15 @@ class CheckReport:
     def verdict(self) -> str:
         """A sentence on what the findings mean for training."""
         stops, skipped = of_kinds(self.findings, STOPS), of_kinds(self.findings, SKIPPED)
-        if self.ok:
-            return "fit for training"
         if not stops:
-            return "trains, but images lie in two splits, which flatters the numbers"
+            doubts = [] if self.ok else ["images lie in two splits, which flatters the numbers"]
+            if self.two_labels > LOUD * self.files:
+                doubts.append(two_labels_line(self.two_labels, self.files))
+            return f"trains, but {', and '.join(doubts)}" if doubts else "fit for training"
         if not self.skippable:
             return "not fit for training as it is"
-        return f"not fit for training as it is; --on-bad skip leaves these {len(skipped):,} files out"
+        these = f"these {len(skipped):,} files" if len(skipped) > 1 else "this file"
+        return f"not fit for training as it is; --on-bad skip leaves {these} out"
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON data."""
@@ -93,6 +98,7 @@ def check_path(
     total = sum(len(examples) for examples in source.splits.values())
     done = 0
     seen: dict[bytes, _Seen] = {}
+    labels: dict[bytes, list[str]] = {}
     skipped: list[Skipped] = []
     for split, examples in source.splits.items():
         at = 0
@@ -104,6 +110,7 @@ def check_path(
                 else:
                     here = _Seen(name, split, _label(source.card, examples.labels[i]))
                     findings += _copies(here, seen.setdefault(digest, here))
+                    labels.setdefault(digest, []).append(here.label)
             done, at = done + len(chunk), at + len(chunk)
             if progress is not None:
                 progress(done, total)
@@ -111,7 +118,8 @@ def check_path(
         findings.append(Finding(str(path_or_name), "odd", f"all images are equal, pixel for pixel: {NOTHING}"))
     skippable = bool(of_kinds(findings, SKIPPED)) and not _others(findings)
     skippable = skippable and not _refusals(source, options, skipped)
-    return CheckReport(total, tuple(findings), source.card, skippable)
+    two = sum(len(found) for found in labels.values() if len(set(found)) > 1)
+    return CheckReport(total, tuple(findings), source.card, skippable, two)
 
 
 def _others(findings: Sequence[Finding]) -> list[Finding]:

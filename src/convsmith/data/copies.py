@@ -11,9 +11,11 @@ from convsmith.data.examples import ArrayExamples, EncodedExamples, Examples, Fi
 from convsmith.data.joined import JoinedExamples, join
 from convsmith.data.sources.source import Source
 from convsmith.data.sources.split_names import SPLITS
+from convsmith.report.text import many
 
 # Files of equal size are compared first by this many bytes at both ends, where most different files differ.
 _ENDS = 1024
+LOUD = 0.1  # a larger share of images with two labels is a warning
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,13 @@ def copy_notes(source: Source, copies: Copies) -> tuple[str, ...]:
     leaks = [group for group in groups if len(set(owners[group].tolist())) > 1]
     within = len(groups) - len(leaks)
     if within:
-        notes.append(f"{within:,} images occur more than once; copies stay in one split (`data check` lists them)")
+        often = many(within, "image occurs", "images occur")
+        notes.append(f"{often} more than once; copies stay in one split (`data check` lists them)")
     if leaks:
+        lie = many(len(leaks), "image lies", "images lie")
         last = next(int(i) for i in leaks[0] if owners[i] != owners[leaks[0][0]])
         notes.append(
-            f"{len(leaks):,} images lie in two of the given splits, which flatters numbers: {joined.place(last)} in "
+            f"{lie} in two of the given splits, which flatters numbers: {joined.place(last)} in "
             f"{parts[owners[last]][0]} is {joined.place(int(leaks[0][0]))} in {parts[owners[leaks[0][0]]][0]}; `data "
             "check` lists them"
         )
@@ -104,11 +108,20 @@ def copy_notes(source: Source, copies: Copies) -> tuple[str, ...]:
     if two:
         one = two[0][0]
         other = next(i for i in two[0] if (joined.labels[i] != joined.labels[one]).any())
-        notes.append(
-            f"contradictory labels: {len(two):,} images occur with different labels, as {joined.place(int(one))} and "
-            f"{joined.place(int(other))}; `data check` lists them"
+        line = (
+            f"contradictory labels: {many(len(two), 'image occurs', 'images occur')} with different labels, as "
+            f"{joined.place(int(one))} and {joined.place(int(other))}; `data check` lists them"
         )
+        concerned = sum(map(len, two))
+        if concerned > LOUD * len(joined):
+            line = f"WARNING: {two_labels_line(concerned, len(joined))}; {line}"
+        notes.append(line)
     return tuple(notes)
+
+
+def two_labels_line(count: int, total: int) -> str:
+    """What is said of a set where `count` of `total` images are copies with another label."""
+    return f"{count:,} of {total:,} images ({count / total:.0%}) carry two labels, so that no network can learn them"
 
 
 def contradictions(labels: np.ndarray, copies: Copies) -> list[np.ndarray]:

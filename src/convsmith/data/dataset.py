@@ -53,7 +53,7 @@ def open_data(
     if split is not None:
         division = division_from_record(source, split)
     else:
-        division = split_source(source, options, _skipped(source, options) if options.on_bad == "skip" else ())
+        division = split_source(source, options, skipped_files(source, options))
     warnings: tuple[str, ...] = ()
     if preprocess is None:
         preprocess = _neutral(source.card, options)
@@ -74,7 +74,10 @@ def open_usable(options: DataOptions) -> Source:
     return source
 
 
-def _skipped(source: Source, options: DataOptions) -> list[Skipped]:
+def skipped_files(source: Source, options: DataOptions) -> list[Skipped]:
+    """The files that cannot be decoded, which `on_bad=skip` leaves out; none without it."""
+    if options.on_bad != "skip":
+        return []
     record = _neutral(source.card, options)
     return [
         Skipped(split, index, file, problem)

@@ -6,6 +6,7 @@ import numpy as np
 
 from convsmith.base.errors import UsageError
 from convsmith.data.examples import images_of_classes
+from convsmith.report.text import many
 
 
 def deal(labels: np.ndarray, count: int, allowed: np.ndarray, order: Callable[[int], bytes]) -> list[np.ndarray]:
@@ -27,7 +28,9 @@ def check_classes(labels: np.ndarray, classes: Sequence[str], count: int, where:
     tally = {name: n for name, n in zip(classes, images_of_classes(labels, len(classes)), strict=True) if n}
     name = min(tally, key=lambda name: tally[name])
     if tally[name] < count:
-        raise UsageError(too_few(count, f"class {name!r} has {tally[name]} images in {where}", tally[name]))
+        raise UsageError(
+            too_few(count, f"class {name!r} has {many(tally[name], 'image', 'images')} in {where}", tally[name])
+        )
 
 
 def check_groups(groups: Sequence[str], count: int, where: str) -> None:

@@ -1,13 +1,16 @@
 """A part of a data set: only some of its classes, or only some of the training images. No torch here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from convsmith.base.errors import UsageError, unknown
-from convsmith.data.examples import Examples
+from convsmith.data.examples import Examples, images_of_classes
+from convsmith.data.findings import Finding
 from convsmith.data.sources.source import Source
+
+NO_IMAGE = "has no image: left out"
 
 
 def of_classes(source: Source, classes: Sequence[str]) -> Source:
@@ -32,6 +35,40 @@ def of_classes(source: Source, classes: Sequence[str]) -> Source:
         class_counts=tallies,
     )
     return replace(source, card=part, splits=splits)
+
+
+def of_seen_classes(source: Source) -> Source:
+    """The source without the classes of which no split has an image, with a note and a finding for them."""
+    card = source.card
+    tallies = list(card.class_counts.values())
+    unseen = [name for i, name in enumerate(card.classes) if not any(tally[i] for tally in tallies)]
+    if not unseen:
+        return source
+    part = of_classes(source, [name for name in card.classes if name not in unseen])
+    found = [Finding(source.path or card.name, "empty_class", f"{name}: {NO_IMAGE}") for name in unseen]
+    noted = replace(part.card, notes=(*card.notes, *no_image_of(unseen)))
+    return replace(part, card=noted, findings=(*source.findings, *found))
+
+
+def without(source: Source, skipped: Mapping[str, Collection[int]]) -> Source:
+    """The source without the examples of these indices of each split."""
+    card = source.card
+    splits = {
+        split: examples.subset([i for i in range(len(examples)) if i not in skipped.get(split, ())])
+        for split, examples in source.splits.items()
+    }
+    part = replace(
+        card,
+        counts={split: len(examples) for split, examples in splits.items()},
+        class_counts={split: images_of_classes(e.labels, len(card.classes)) for split, e in splits.items()},
+    )
+    return replace(source, card=part, splits=splits)
+
+
+def no_image_of(names: Sequence[str]) -> list[str]:
+    """The note on the classes `names`, which a table or a file names and which have no image; none without names."""
+    more = f" and {len(names) - 6:,} more" if len(names) > 6 else ""
+    return [f"no image of {', '.join(names[:6])}{more}, left out"] if names else []
 
 
 def fewer(labels: np.ndarray, count: int, allowed: np.ndarray, order: Callable[[int], bytes]) -> np.ndarray:

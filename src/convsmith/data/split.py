@@ -17,6 +17,7 @@ from convsmith.data.joined import TRAIN_VAL, stored_examples
 from convsmith.data.options import DataOptions, fold_of, split_shares
 from convsmith.data.restrict import fewer
 from convsmith.data.sources.source import Source
+from convsmith.report.text import many
 
 _PARTS = ("train", "val", "test")
 
@@ -186,10 +187,10 @@ def _draw(
         if shares[2] and not _empty(drawn, without):
             mend += f"; without test images: {_without_test(shares)}"
         share = shares[_PARTS.index(lacking)]
-        count = f"{len(allowed)} images"
+        count, are = many(len(allowed), "image", "images"), "is" if len(allowed) == 1 else "are"
         if len(heads) < len(allowed):
             count += f" ({len(heads)} different ones; copies stay in one split)"
-        raise UsageError(f"{count} are too few for a {lacking} split of {share:.0%}; {mend}")
+        raise UsageError(f"{count} {are} too few for a {lacking} split of {share:.0%}; {mend}")
     return [copies.with_copies(part, allowed) for part in parts]
 
 

@@ -244,7 +244,7 @@ def _go_on(begun: _Begun, quiet: bool, say: Say, restore: bool = False) -> Outco
     quiet, say = (quiet, say) if leads else (True, lambda text: None)
     if plan.recipe.data.on_bad == "skip" and plan.dataset.split.get("skipped"):
         skipped = plan.dataset.split["skipped"]
-        say(f"left out {len(skipped)} files that cannot be read, first {skipped[0]['file']} (all in split.json)")
+        say(f"files that cannot be read are left out: {len(skipped):,}, first {skipped[0]['file']} (all in split.json)")
     with using(plan.engine), _held(run, job) as beat, world.requests() as request, world.watch():
         extended = world.lead(lambda: _settle(run, plan.recipe, say))
         if restore:

@@ -35,6 +35,11 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
+def many(n: int, one: str, more: str) -> str:
+    """`1 image lies`, `2,000 images lie`: the number and the words for one or for another number."""
+    return f"{n:,} {one if n == 1 else more}"
+
+
 def short(n: float) -> str:
     """Three digits and a unit of thousands: `25.6M`, `4.09G`, `61.7k`; a number that is not finite is `-`."""
     if not math.isfinite(n):

@@ -16,8 +16,9 @@ from typing import IO
 
 from convsmith.base.errors import BadFile
 from convsmith.base.files import cache_folder
+from convsmith.data.sources.manifest import changed, write_manifest
 from convsmith.data.sources.tree import JUNK_FILES, JUNK_FOLDERS
-from convsmith.report.text import count as count_text
+from convsmith.report.text import many
 from convsmith.report.text import size as size_text
 
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
@@ -75,9 +76,13 @@ def unpacked(path: Path) -> tuple[Path, str]:
                 path, f"archives of the kind {ending} are not unpacked here; unpack it ({name}), name the folder"
             )
     goal = unpacked_folder() / f"{_short(path)}-{_key(path)}"
+    lost = changed(goal)
     # The line is written into the run and its bundle, so it does not state the path of this user's cache.
     line = f"{path.name} is unpacked in the cache (`data cache` says where), {goal.parent.name}/{goal.name}"
-    return goal, line if goal.is_dir() else f"{line}: {_unpack(path, goal)}"
+    if lost is None:
+        return goal, line
+    again = f"; again, as it had changed ({lost})" if lost else ""
+    return goal, f"{line}{again}: {_unpack(path, goal)}"
 
 
 def unpacked_folder() -> Path:
@@ -122,8 +127,8 @@ def _unpack(path: Path, goal: Path) -> str:
         files, total = _write_members(path, temporary)
         if not files:
             raise BadFile(path, "holds no files")
-        with suppress(OSError):  # another process was first
-            os.rename(temporary, goal)
+        write_manifest(temporary)
+        _put(temporary, goal)
     except OSError as error:
         raise BadFile(path, f"cannot be unpacked into {goal.parent} ({error.strerror or error})") from None
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, NotImplementedError) as error:
@@ -136,7 +141,23 @@ def _unpack(path: Path, goal: Path) -> str:
         raise BadFile(path, f"cannot be unpacked ({error}); unpack it, name the folder") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return f"{count_text(files)} files, {size_text(total)}"
+    return f"{many(files, 'file', 'files')}, {size_text(total)}"
+
+
+def _put(folder: Path, goal: Path) -> None:
+    """Rename the folder to the goal, unless another process was first; what has lost files there is removed."""
+    if changed(goal) is None:
+        return
+    old = folder.with_name(f"{folder.name}.old")
+    with suppress(FileNotFoundError):
+        os.rename(goal, old)
+    try:
+        os.rename(folder, goal)
+    except OSError:
+        if changed(goal) is not None:
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_members(path: Path, folder: Path) -> tuple[int, int]:

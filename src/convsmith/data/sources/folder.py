@@ -14,6 +14,7 @@ from convsmith.data.sources.layout import Layout
 from convsmith.data.sources.same_names import equal_names, matched
 from convsmith.data.sources.source import Origin, Source, file_source
 from convsmith.data.sources.tree import Tree, kinds_of, left_out_line
+from convsmith.report.text import many
 
 Files = dict[str, dict[str, list[str]]]
 
@@ -37,7 +38,7 @@ def open_folder(root: Path, origin: Origin, layout: Layout) -> Source:
     images = sum(len(examples) for examples in splits.values())
     notes += [left_out_line(others, images)] if others else []
     gone = layout.tree.all_gone()
-    notes += [f"{len(gone):,} links to nothing are left out ({gone[0]})"] if gone else []
+    notes += [f"{many(len(gone), 'link to nothing is', 'links to nothing are')} left out ({gone[0]})"] if gone else []
     source = file_source(origin, classes, splits, fingerprint.of_files(splits), (*layout.notes, *notes))
     card = replace(source.card, layout=layout.words)
     return replace(source, card=card, findings=(*source.findings, *findings), path=str(top))
@@ -81,7 +82,8 @@ def _empty(folder: Path, name: str, tree: Tree) -> Finding:
     others = tree.all_others()
     pictures = [other for other in others if is_unread_picture(other)]
     if pictures:
-        what = f"none of its {len(others):,} files is an image that is read ({kinds_of(others)})"
+        none = f"none of its {len(others):,} files is an" if len(others) > 1 else "its only file is no"
+        what = f"{none} image that is read ({kinds_of(others)})"
         return Finding(str(folder), "refused", f"{what}; convert them to .jpg or .png, or move the folder away")
     return Finding(str(folder), "empty_class", "has no image: left out")
 
@@ -93,9 +95,19 @@ def _findings(root: Path, layout: Layout, others: Sequence[str], classes: Sequen
     found += [Finding(str(root / name), "missing", gone) for name in layout.tree.all_gone()]
     for tree in layout.loose:
         count = len(tree.images) or tree.count
-        found.append(Finding(str(root / tree.place), "left_out", f"{count:,} images lie in it, in no class folder"))
+        found.append(
+            Finding(
+                str(root / tree.place),
+                "left_out",
+                f"{many(count, 'image lies', 'images lie')} in it, in no class folder",
+            )
+        )
     if junk := layout.tree.all_junk():
-        found.append(Finding(str(root), "left_out", f"{junk} files and folders that systems leave behind"))
+        found.append(
+            Finding(
+                str(root), "left_out", f"{many(junk, 'file or folder', 'files and folders')} that systems leave behind"
+            )
+        )
     return found + [Finding(str(root), "odd", line) for line in equal_names(classes)]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from convsmith.base.errors import BadFile
 from convsmith.data.sources.split_names import SPLITS, split_name
 from convsmith.data.sources.tree import Tree
+from convsmith.report.text import many
 
 _PAIRS = (("images", "masks"), ("images", "labels"), ("images", "annotations"))
 
@@ -48,7 +49,7 @@ def find_layout(root: Path, tree: Tree, chosen: Sequence[str] = ()) -> Layout | 
     if not top.filled():
         return None
     _refuse_masks(root, top)
-    splits = _split_folders(root, top, told)
+    splits = _split_folders(root, top, told, chosen)
     if splits is None:
         _leave_loose(top, told)
         splits = _above_splits(top, told, chosen) or {"train": _classes(root, top, told, chosen)}
@@ -58,7 +59,9 @@ def find_layout(root: Path, tree: Tree, chosen: Sequence[str] = ()) -> Layout | 
 def _entered(tree: Tree, told: _Told, chosen: Sequence[str]) -> Tree:
     """The folder that holds the classes or splits. Unzipping puts it into folders that hold one folder each."""
     top = tree
-    while len(kids := top.filled()) == 1 and kids[0].filled() and not _is_split(kids[0]) and kids[0].name not in chosen:
+    while len(kids := top.filled()) == 1 and kids[0].filled() and kids[0].name not in chosen:
+        if _is_split(kids[0]) and not _splits_inside(kids[0], chosen):
+            break
         _leave_loose(top, told)
         top = kids[0]
     if top is not tree:
@@ -69,6 +72,37 @@ def _entered(tree: Tree, told: _Told, chosen: Sequence[str]) -> Tree:
 def _is_split(tree: Tree) -> bool:
     named = split_name(tree.name)
     return named is not None and not named[1]
+
+
+def _splits_inside(tree: Tree, chosen: Sequence[str] = ()) -> tuple[str, ...]:
+    """The folders of two splits or more in this one, which make it a data set of its own; none if there are none.
+
+    They lie in it (`train/train`, `train/val`), in the only folder in it, or in each of its class folders. They are
+    classes if a user names them.
+    """
+    kids = tree.filled()
+    if len(kids) == 1 and kids[0].filled():
+        return _splits_inside(kids[0], chosen)
+    if chosen and {kid.name for kid in kids} <= set(chosen):
+        return ()
+    if all(not kid.images and all(map(_is_split, kid.filled())) for kid in kids):
+        return _names_of_splits(kids) or _names_of_splits([folder for kid in kids for folder in kid.filled()])
+    return _names_of_splits(kids)
+
+
+def _names_of_splits(folders: Sequence[Tree]) -> tuple[str, ...]:
+    """The names of the folders of two splits or more, with equal other words: those with folders, or all of them."""
+    found: dict[tuple[str, ...], dict[str, Tree]] = {}
+    for folder in folders:
+        named = split_name(folder.name)
+        if named is not None and named[0] in SPLITS:
+            found.setdefault(named[1], {})[folder.name] = folder
+    for rest, named in found.items():
+        whole = len(named) == len({folder.name for folder in folders}) and not rest
+        splits = {split_name(name) for name in named}
+        if len(splits) > 1 and (whole or any(folder.filled() for folder in named.values())):
+            return tuple(named)
+    return ()
 
 
 def _refuse_masks(root: Path, top: Tree) -> None:
@@ -82,7 +116,7 @@ def _refuse_masks(root: Path, top: Tree) -> None:
             )
 
 
-def _split_folders(root: Path, top: Tree, told: _Told) -> dict[str, dict[str, Tree]] | None:
+def _split_folders(root: Path, top: Tree, told: _Told, chosen: Sequence[str]) -> dict[str, dict[str, Tree]] | None:
     """The class folders of each split; None if the folders in `top` are classes."""
     named = {kid.name: found for kid in top.folders if (found := split_name(kid.name))}
     filled = {kid.name for kid in top.filled()}
@@ -98,6 +132,9 @@ def _split_folders(root: Path, top: Tree, told: _Told) -> dict[str, dict[str, Tr
         return None
     by_split = _by_split(root / top.place, {name: split for name, split in named.items() if split in SPLITS})
     kids = {kid.name: kid for kid in top.folders}
+    if len(top.filled()) > 1:
+        inside = "these are classes, name them with --data.classes"
+        _refuse_sets(root, [kids[name] for name in by_split.values()], inside, chosen)
     found = {split: _inner(kids[name], split, told) for split, name in by_split.items()}
     classes = {name for tree in found.values() for name in (kid.name for kid in tree.filled())}
     for kid in stray:
@@ -110,6 +147,18 @@ def _split_folders(root: Path, top: Tree, told: _Told) -> dict[str, dict[str, Tr
         if split == "unlabelled":
             _leave_flat(kids[name], told)
     return _labelled(root, top, found, by_split, told)
+
+
+def _refuse_sets(root: Path, folders: Sequence[Tree], classes: str, chosen: Sequence[str] = ()) -> None:
+    """Raise BadFile if one of the folders is a data set of its own, whose splits would be taken for classes."""
+    for kid in folders:
+        if inner := _splits_inside(kid, chosen):
+            folder = root / kid.place
+            raise BadFile(
+                folder,
+                f"holds split folders ({_listed(inner)}) and lies beside other folders of images: is it a data set of "
+                f"its own? Then name it: --data {folder}. If {classes}",
+            )
 
 
 def _together(top: Tree, named: dict[str, tuple[str, tuple[str, ...]]]) -> dict[str, str]:
@@ -160,7 +209,7 @@ def _labelled(
     if train is not None and not train.filled():
         raise BadFile(
             root / train.place,
-            f"its {len(train.images):,} images lie in no class folder, so they have no labels; expected a folder for "
+            f"its {_lie(train)} in no class folder, so there are no labels; expected a folder for "
             "each class, or a table of images and labels beside it",
         )
     splits: dict[str, dict[str, Tree]] = {}
@@ -183,14 +232,14 @@ def _leave_loose(tree: Tree, told: _Told) -> None:
     if tree.images:
         told.loose.append(tree)
         where = f"{tree.place}/" if tree.place else "the folder"
-        told.notes.append(f"{len(tree.images):,} images lie in {where} itself, in no class folder: left out")
+        told.notes.append(f"{_lie(tree)} in {where} itself, in no class folder: left out")
 
 
 def _leave_flat(tree: Tree, told: _Told) -> None:
+    none = many(tree.count, "image has no label and is left out", "images have no labels and are left out")
     told.loose.append(tree)
     told.notes.append(
-        f"{tree.place}/ has no class folders: its {tree.count:,} images have no labels and are left out; "
-        f"`convsmith predict RUN {tree.place}` names them"
+        f"{tree.place}/ has no class folders: its {none}; `convsmith predict RUN {tree.place}` names them"
     )
 
 
@@ -217,6 +266,7 @@ def _classes(root: Path, top: Tree, told: _Told, chosen: Sequence[str]) -> dict[
     deep = [kid for kid in kids if not kid.images]
     if not set(chosen) <= {kid.name for kid in kids} or not chosen:
         _ask_whether_splits(root, top, deep)
+        _refuse_sets(root, deep, f"it is a class: --data.classes {','.join(kid.name for kid in kids)}")
     for kid in deep if len(deep) <= 6 else ():
         inner = [folder.name for folder in kid.filled()]
         shown = ", ".join(inner[:4]) + (f" and {len(inner) - 4} more" if len(inner) > 4 else "")
@@ -256,6 +306,10 @@ def _ask_whether_splits(root: Path, top: Tree, deep: Sequence[Tree]) -> None:
         f"{listed} hold folders of the same names ({inside}): are they splits? Then rename them train, val or test. If "
         f"they are the classes: --data.classes {','.join(kid.name for kid in top.filled())}",
     )
+
+
+def _lie(tree: Tree) -> str:
+    return many(len(tree.images), "image lies", "images lie")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from convsmith.base.table import Table
 from convsmith.data.card import Card
 from convsmith.data.examples import allow
 from convsmith.data.options import DataOptions
+from convsmith.data.restrict import of_seen_classes
 from convsmith.data.sources import names
 from convsmith.data.sources.archives import is_archive, unpacked
 from convsmith.data.sources.cifar import download_cifar, is_cifar10, is_cifar100, open_cifar10, open_cifar100
@@ -24,7 +25,7 @@ from convsmith.data.sources.source import Origin, Source
 from convsmith.data.sources.table import open_tables
 from convsmith.data.sources.tree import read_tree
 from convsmith.data.sources.unknown import found_file, found_folder
-from convsmith.report.text import clean
+from convsmith.report.text import clean, many
 
 _LOOKED_FOR = (
     "class folders with images, train/val/test folders of class folders, IDX files (train-images-idx3-ubyte), "
@@ -126,14 +127,14 @@ def _open(path: Path, name: str, options: DataOptions) -> Source:
         return Origin(name, kind, source=f"local files in {name}")
 
     if is_parquet(path):
-        return open_parquet(path, origin("parquet"))
+        return of_seen_classes(open_parquet(path, origin("parquet")))
     if is_table(path):
         return open_tables(path, {path: "train"}, origin("table"), options.labels)
     if not path.is_dir():
         raise BadFile(path, f"no data set recognised: found {found_file(path)}; looked for {_LOOKED_FOR}")
     for kind, (is_kind, opener) in _ARRAYS.items():
         if is_kind(path):
-            return opener(path, origin(kind))
+            return of_seen_classes(opener(path, origin(kind)))
     return _open_folder(path, origin, options)
 
 
@@ -166,7 +167,7 @@ def describe(card: Card) -> str:
     """One line on what was recognised: `split folders Train, Test: 2 classes (cat, dog), 120 images (...)`."""
     total = sum(card.counts.values())
     what = card.layout or _KINDS.get(card.kind, card.kind)
-    line = f"{what}: {len(card.classes)} classes{_named(card)}, {total:,} images"
+    line = f"{what}: {many(len(card.classes), 'class', 'classes')}{_named(card)}, {many(total, 'image', 'images')}"
     if len(card.counts) > 1:
         line += f" ({', '.join(f'{split} {count:,}' for split, count in card.counts.items())})"
     return line

@@ -12,8 +12,10 @@ from convsmith.data.sources.header import LABEL_COLUMNS, MARKS, SPLIT_COLUMNS, H
 from convsmith.data.sources.places import Places
 from convsmith.data.sources.same_names import nfc
 from convsmith.data.sources.split_names import cell_split
+from convsmith.report.text import many
 
 SEPARATORS = (";", "|")
+_REPEATED = ("row that repeats another is left out", "rows that repeat another are left out")
 Labels = Literal["auto", "one", "several"]
 
 
@@ -77,7 +79,7 @@ def read_rows(path: Path, labels: Labels = "auto", split: str = "train") -> Rows
         _read_row(reading, line, row)
     rows, notes = tuple(reading.found.values()), [*cells.notes, *header.notes]
     notes += [reading.places.note()] if reading.places.completed else []
-    notes += [f"{reading.repeated:,} rows that repeat another are left out"] if reading.repeated else []
+    notes += [many(reading.repeated, *_REPEATED)] if reading.repeated else []
     table = Rows(rows, tuple(header.marks), reading.several, header.unused, tuple(reading.problems), tuple(notes))
     return _decided(path, table, labels)
 

@@ -10,12 +10,14 @@ import numpy as np
 from convsmith.base.errors import BadFile
 from convsmith.data.examples import FileExamples
 from convsmith.data.findings import Finding
+from convsmith.data.restrict import NO_IMAGE, no_image_of
 from convsmith.data.sources import fingerprint
 from convsmith.data.sources.places import links_out
 from convsmith.data.sources.rows import SEPARATORS, Labels, Row, Rows, read_rows
 from convsmith.data.sources.same_names import equal_names
 from convsmith.data.sources.source import Origin, Source, empty_card, file_source
 from convsmith.data.sources.split_names import SPLITS
+from convsmith.report.text import many
 
 # Targets of several labels are a byte for each image and class.
 MOST_TARGETS = 4_000_000_000
@@ -82,7 +84,7 @@ def _classes(table: Rows) -> tuple[str, ...]:
     """The labels in order: of columns as they stand, of whole numbers by their size, else of the alphabet."""
     names = {label for row in table.rows for label in row.labels}
     if table.columns:
-        return tuple(name for name in table.columns if table.several or name in names)
+        return tuple(name for name in table.columns if name in names)
     numbers = all(name.isdecimal() and len(name) < 10 for name in names)
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else None))
 
@@ -101,16 +103,14 @@ def _notes(table: Rows, classes: tuple[str, ...]) -> list[str]:
     notes = list(table.notes)
     notes += [f"columns left out: {', '.join(table.unused[:6])}"] if table.unused else []
     if missing := sum(problem.kind == "missing" for problem in table.problems):
-        notes.append(f"{missing:,} rows left out: their files are not there ({table.problems[0].detail})")
-    used = {label for row in table.rows for label in row.labels}
-    empty = [name for name in table.columns or classes if name not in used]
+        gone = many(missing, "row left out: its file is", "rows left out: their files are")
+        notes.append(f"{gone} not there ({table.problems[0].detail})")
+    notes += no_image_of([name for name in table.columns if name not in classes])
     if not table.several:
-        return [*notes, *([f"no image of {', '.join(empty[:6])}, left out"] if empty else [])]
+        return notes
     none = sum(not row.labels for row in table.rows)
     if none:
-        notes.append(f"{none} images have none of the classes")
-    if empty:
-        notes.append(f"no image of {', '.join(empty[:6])}")
+        notes.append(f"{many(none, 'image has', 'images have')} none of the classes")
     if all(len(row.labels) == 1 for row in table.rows):
         notes.append(
             "every image has exactly one label; --data.labels one, or a column `label` with one in each cell and no "
@@ -137,14 +137,16 @@ def _links(folder: Path, rows: Sequence[Row]) -> list[str]:
     files = [row.file for row in rows]
     lines: list[str] = []
     if beside := sum(file.startswith("../") for file in files):
-        lines.append(f"{beside:,} images lie outside the table's folder, beside it")
+        lines.append(f"{many(beside, 'image lies', 'images lie')} outside the table's folder, beside it")
     if out := links_out(folder, files):
-        lines.append(f"{len(out):,} images are links that lead out of the table's folder (first {out[0]})")
+        lead = many(len(out), "image is a link that leads", "images are links that lead")
+        lines.append(f"{lead} out of the table's folder (first {out[0]})")
     return lines
 
 
 def _findings(root: Path, table: Rows, classes: tuple[str, ...]) -> list[Finding]:
     found = [Finding(str(root), "odd", f"column {name!r} is left out") for name in table.unused]
+    found += [Finding(str(root), "empty_class", f"{n}: {NO_IMAGE}") for n in table.columns if n not in classes]
     trained = {label for row in table.rows if row.split == "train" for label in row.labels}
     found += [Finding(str(root), "empty_class", f"{n}: no training image") for n in classes if n not in trained]
     return found + [Finding(str(root), "odd", line) for line in equal_names(classes)]

@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from convsmith.base.errors import BadFile
 from convsmith.data.formats import is_image_name, is_unread_picture, mends
+from convsmith.report.text import many
 
 # Folders that operating systems, archivers and file servers (Synology's) leave behind; none holds a user's own images.
 JUNK_FOLDERS = frozenset(
@@ -21,8 +23,8 @@ DEEPEST = 200
 class Tree:
     """A folder: its name, its path below the root (`place`, with slashes), and the names of what lies in it.
 
-    Hidden files and junk are left out; `junk` counts the latter in this folder. `gone` are links to nothing, pipes and
-    devices. `count` is the number of images at any depth.
+    Hidden files and junk are left out; `junk` counts the latter in this folder. `gone` are links to nothing or to
+    themselves, pipes and devices. `count` is the number of images at any depth.
     """
 
     name: str
@@ -86,11 +88,19 @@ def kinds_of(names: Iterable[str], most: int = 6) -> str:
 def left_out_line(names: list[str], images: int) -> str:
     """The line about the files `names` that are not read, beside `images` that are; a warning if many are pictures."""
     total = len(names) + images
-    line = f"{len(names):,} of {total:,} files left out: {kinds_of(names)}"
+    line = f"{len(names):,} of {many(total, 'file', 'files')} left out: {kinds_of(names)}"
     pictures = [name for name in names if is_unread_picture(name)]
     if 10 * len(pictures) >= total:
         line = f"WARNING: {line}; these are pictures in a format that is not read{mends(pictures)}"
     return line
+
+
+def _kind(entry: "os.DirEntry[str]") -> Literal["folder", "file", "gone"]:
+    """What an entry, or what it links to, is; a link to itself leads nowhere, as one to nothing does."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else "gone"
+    except OSError:
+        return "gone"
 
 
 def _read(path: str, place: str, name: str, above: frozenset[tuple[int, int]]) -> Tree:
@@ -113,9 +123,9 @@ def _read(path: str, place: str, name: str, above: frozenset[tuple[int, int]]) -
             junk += 1
         elif entry.name.startswith("."):
             continue
-        elif entry.is_dir():
+        elif (kind := _kind(entry)) == "folder":
             folders.append(_read(entry.path, joined(place, entry.name), entry.name, above | {key}))
-        elif not entry.is_file():
+        elif kind == "gone":
             gone.append(entry.name)
         else:
             (images if is_image_name(entry.name) else others).append(entry.name)
