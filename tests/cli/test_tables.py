@@ -90,7 +90,7 @@ def test_statistics_without_the_files_that_cannot_be_used(command, refused, brok
     train = command("train", "lenet5", "--data", folder, "--size", 32, "--on-bad", "skip", "--dry-run")
     assert train.code == 0
     assert refused("data", "check", folder, "--on-bad", "skip", code=2) == (
-        "convsmith: data check: --on-bad is an option of train and of data stats; leave it out"
+        "data check: --on-bad is an option of train and of data stats; leave it out"
     )
 
 
