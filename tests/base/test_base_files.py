@@ -93,3 +93,15 @@ def test_written_json_is_indented_for_people(tmp_path):
     text = (tmp_path / "j").read_text()
     assert text == '{\n "a": 1\n}\n'
     assert json.loads(text) == {"a": 1}
+
+
+def test_only_a_regular_file_is_read_as_json(tmp_path):
+    """Reading a named pipe would wait for a writer without end."""
+    path = tmp_path / "pipe.json"
+    os.mkfifo(path)
+    with pytest.raises(BadFile, match=r"pipe.json: could not be read \(it is no regular file\); expected a JSON file"):
+        read_json(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(BadFile, match=r"pipe.json: could not be read \(Is a directory\)"):
+        read_json(path)

@@ -147,13 +147,13 @@ def test_only_what_the_trial_chose_is_remembered(plan, timed, tmp_path):
     assert len(tune(plan).trials) > 1
 
 
-def test_what_the_fastest_engine_depends_on(plan, modules, monkeypatch):
+def test_what_the_fastest_engine_depends_on(plan, modules, given, monkeypatch):
     def key(**changes):
         return autotune._key(replace(plan, **changes))
 
-    one = open_network(f"{modules}:make", classes=10, channels=1)
+    one = open_network(given(f"{modules}:make"), classes=10, channels=1)
     modules.write_text(modules.read_text() + "# another\n")
-    other = open_network(f"{modules}:make", classes=10, channels=1)
+    other = open_network(given(f"{modules}:make"), classes=10, channels=1)
     keys = [
         key(),
         key(recipe=plan.recipe.edit(resize="progressive(0.5)")),

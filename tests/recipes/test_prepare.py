@@ -248,10 +248,10 @@ def test_the_records_say_what_was_decided(trees, shared_pictures):
     assert [len(found["split"]["parts"][name]["indices"]) for name in ("train", "val", "test")] == [48, 6, 6]
 
 
-def test_a_broken_image_is_named_or_left_out(pictures, trees, tmp_path):
+def test_a_broken_image_is_named_or_left_out(pictures, trees, given, tmp_path):
     bad = sorted(pictures.rglob("*.png"))[3]
     bad.write_bytes(bad.read_bytes()[:60])
-    recipe = Recipe(network=f"{trees}:resnet8").edit(data__source=str(pictures), length="1ep", batch=8)
+    recipe = Recipe(network=given(f"{trees}:resnet8")).edit(data__source=str(pictures), length="1ep", batch=8)
     with pytest.raises(BadFile, match=f"{bad}: the image is cut short or damaged"):
         train(recipe, out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()

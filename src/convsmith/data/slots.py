@@ -6,12 +6,10 @@ since they write the same bytes, and after a crash, a full disk or damage an inv
 No torch here.
 """
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-import stat
 import struct
 import weakref
 import zlib
@@ -23,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from convsmith.base.files import cache_folder
+from convsmith.base.files import cache_folder, open_regular
 from convsmith.report.text import size as size_text
 
 # So many bytes of the disk always stay free.
@@ -78,9 +76,9 @@ class Slots:
         self._checked = np.zeros(self.count, bool)
         self._written, self._full = 0, False
         try:
-            self._file = _open_regular(path, os.O_RDWR)
+            self._file = open_regular(path, os.O_RDWR)
         except OSError:  # the file is another user's, or the disk is read-only
-            self._file, self._full = _open_regular(path, os.O_RDONLY), True
+            self._file, self._full = open_regular(path, os.O_RDONLY), True
         self.writable = not self._full
         weakref.finalize(self, os.close, self._file)
 
@@ -255,22 +253,13 @@ def _create(path: Path, about: dict[str, Any]) -> None:
 
 def _read_header(path: Path) -> dict[str, Any]:
     """The `about` in a file's header; empty if the header is damaged."""
-    with open(path, "rb", opener=_open_regular) as file:
+    with open(path, "rb", opener=open_regular) as file:
         header = file.read(_HEADER)
     try:
         about = json.loads(header.removeprefix(_MAGIC)) if header.startswith(_MAGIC) else {}
         return about if isinstance(about, dict) and _length(about) > 0 else {}
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-
-
-def _open_regular(path: str | Path, flags: int) -> int:
-    """A descriptor of a regular file; OSError for anything else: opening or reading a named pipe may never end."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
 def _make_room(path: Path, needed: int) -> str:
