@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from difflib import SequenceMatcher, get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -91,7 +92,7 @@ class Parser(argparse.ArgumentParser):
         return import_module("convsmith.recipes.meant").meant(self.verb, self.words, self._known())
 
     def _nearest(self, name: str) -> str:
-        """The options most like a name, compared by their whole name or its last part."""
+        """The options most like a name, by their whole names, the last parts and the words of other programs."""
         meant = import_module("convsmith.recipes.meant")
         fields: dict[str, str] = meant.field_forms() if self.verb in (*TRAINING, "reproduce") else {}
         same = meant.last_words(name.lstrip("-"), fields)
@@ -100,8 +101,14 @@ class Parser(argparse.ArgumentParser):
         plain = {option.lstrip("-").replace("-", "_"): option for option in self._known()}
         ends = {path.rpartition(".")[2]: f"--{path} {fields[path]}" for path in fields if "." in path}
         names = {**ends, **{path: f"--{path} {fields[path]}" for path in fields}, **plain}
-        close = nearest(name.lstrip("-").replace("-", "_"), names)
-        return f"nearest: {', '.join(dict.fromkeys(names[one] for one in close))}" if close else "see --help"
+        key, peers = name.lstrip("-").replace("-", "_").lower(), meant.peer_words(self.verb, fields)
+        # There are so many words of other programs that any word is somewhat like one of them.
+        close = [*nearest(key, names), *get_close_matches(key, peers, cutoff=0.75)]
+        close.sort(key=lambda one: SequenceMatcher(None, one, key).ratio(), reverse=True)
+        said: dict[str, str] = {}
+        for text in (table[one] for one in close for table in (names, peers) if one in table):
+            said.setdefault(text.partition(" ")[0], text)  # each option once, in the form of the nearest word
+        return f"nearest: {', '.join([*said.values()][:3])}" if said else "see --help"
 
 
 def _try(found: "Meant | None") -> str:

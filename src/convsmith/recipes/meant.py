@@ -181,14 +181,19 @@ def _written(row: Word, values: Sequence[str]) -> str:
     given = list(values) or shlex.split(row.example)
     if row.here == "--data.split SHARES":
         return f"--data.split {_shares(given[0])}"
+    if row.here.startswith("GPUS "):
+        count = int(given[0]) if given[0].isdecimal() else 1
+        none = f"--device {row.here.removeprefix('GPUS ')}"
+        return {0: none, 1: "--device cuda"}.get(count, f"--device cuda --nproc {count}")
     if row.here == "POLICY":
         name = re.split(r"[-_]m?\d", given[0])[0].lower()
         return POLICIES.get(name, "randaugment")
     if row.here.startswith("--to "):
         return row.here.format(FORMATS.get(given[0].lower().lstrip("."), "onnx")) if given else row.here
     text = row.here.format(*map(shlex.quote, given)) if given else row.here
-    # A number of epochs may have its unit already: `3ep` must not become `3epep`.
-    return re.sub(r"(\d)(ep|%|st)ep\b", r"\1\2", text)
+    # A number may have its unit already: `3ep` must not become `3epep`.
+    text = re.sub(r"(\d)(ep|%|st)ep\b", r"\1\2", text)
+    return re.sub(r"(\d)(s|sec|min|m|h)h$", r"\1\2", text)
 
 
 def _shares(value: str) -> str:
@@ -308,6 +313,22 @@ def field_forms() -> dict[str, str]:
         form = kind if len(kind) < 60 and "list" not in kind else f"such as {example}" if example else "VALUE"
         forms[path] = form if path not in short else (SHORTHAND[short[path]].metavar or form)
     return forms
+
+
+def peer_words(verb: str, fields: Mapping[str, str]) -> dict[str, str]:
+    """The words of other programs that an option of the verb answers, with that option and the form of its value."""
+    if verb not in TRAINING:
+        rows = USES.get(verb, {})
+        return {word: _written(row, []) for word, row in rows.items() if row.here.startswith("--")}
+    short = {name: row.path for name, row in SHORTHAND.items()}
+    found = {word: f"--augment {_written(row, [])}" for word, row in STEPS.items()}
+    for word, row in (*OPTIONS.items(), *((word, Word("--data.split SHARES", "0.2")) for word in SHARES)):
+        option, _, value = row.here.removeprefix("--").partition(" ")
+        path = short.get(option, option)
+        # As the option itself is shown, so that it is not listed twice.
+        known = value == "{}" and path in fields and option == path
+        found[word] = f"--{path} {fields[path]}" if known else _written(row, [])
+    return found
 
 
 def last_words(name: str, fields: Mapping[str, str]) -> list[str]:
