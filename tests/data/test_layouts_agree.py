@@ -19,6 +19,8 @@ from PIL import Image
 
 from convsmith.cli import main
 from convsmith.data.findings import STOPS
+from convsmith.recipes import estimate as estimating
+from convsmith.recipes import within
 
 TWO, FEW = {"cat": 12, "dog": 12}, {"cat": 3, "dog": 3}
 _numbers = count()
@@ -361,7 +363,8 @@ CASES = (
 def test_check_stats_and_train_agree(
     case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convsmith.recipes.estimate.estimate", lambda plan: None)
+    for module in (estimating, within):
+        monkeypatch.setattr(module, "estimate", lambda plan: None)
     written = case.write(tmp_path / "set")
     path = str(written if isinstance(written, Path) and written.is_file() else tmp_path / "set")
 
