@@ -15,9 +15,9 @@ from convsmith.training.rules import grouped, set_training
 
 
 @pytest.fixture
-def recipe(trees, pictures):
+def recipe(trees, pictures, given):
     """A tree with norms on 48 images: 6 steps an epoch."""
-    return Recipe(network=f"{trees}:resnet8").edit(
+    return Recipe(network=given(f"{trees}:resnet8")).edit(
         data__source=str(pictures), length="1ep", batch=8, engine__precision="fp32", engine__threads=1
     )
 

@@ -18,8 +18,10 @@ NUMBERS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "ep
 
 
 @pytest.fixture
-def recipe(shared_pictures, trees):
-    base = choose(f"{trees}:resnet8", str(shared_pictures)).edit(batch=8, engine__threads=1, engine__precision="fp32")
+def recipe(shared_pictures, trees, given):
+    base = choose(given(f"{trees}:resnet8"), str(shared_pictures)).edit(
+        batch=8, engine__threads=1, engine__precision="fp32"
+    )
     return base.edit(length="2ep", data__workers=0, augment="flip", track="tensorboard", schedule__kind="constant")
 
 
