@@ -98,7 +98,7 @@ def explained(job: Job, state: State, run: RunDirectory) -> Generator[None]:
         size = "x".join(map(str, (job.training.batch, job.preprocess.channels, *job.preprocess.size)))
         raise StepFailed(
             f"step {state.step + 1}: the network refused a batch{where}: {type(error).__name__}: {said}. It received "
-            f"images of {size} and is to give an output for each of {len(job.task.labels)} classes; the whole "
+            f"images of {size} and is to give an output for each of {job.classes} classes; the whole "
             f"traceback is in {run.path / 'log.txt'}"
         ) from None
 
