@@ -85,7 +85,7 @@ def _append_leaf(items: list[Item], leaf: Leaf) -> None:
         else:
             items[-1] = replace(last, note=f"{last.note}, {word}" if last.note else word)
     else:
-        kind = leaf.kind if leaf.kind in ("conv", "linear", "pool") and leaf.op != "avg_pool_same" else "other"
+        kind = leaf.kind if leaf.kind in ("conv", "linear", "pool") else "other"
         items.append(Box(word, kind=kind))
 
 
