@@ -77,6 +77,25 @@ def options(record: Any, prefix: str = "") -> Iterator[tuple[str, str, Any, str]
             yield path, type_name(kinds[field.name], limits.get(field.name)), value, field.metadata.get("help", "")
 
 
+def members(record: type, prefix: str = "") -> Iterator[tuple[str, type]]:
+    """Every record that text makes, such as `crop(4)`, with the dotted path of the field that takes it."""
+    for field in dc.fields(record):
+        kind, path = hints(record)[field.name], prefix + field.name
+        if dc.is_dataclass(kind):
+            yield from members(cast(type, kind), path + ".")
+        else:
+            yield from ((path, member) for member in _leaves(kind) if getattr(member, "tagged", False))
+
+
+def _leaves(kind: Any) -> Iterator[Any]:
+    """The types inside a type: those of a union, of a list."""
+    if get_origin(kind) in (Union, types.UnionType, tuple):
+        for inner in get_args(kind):
+            yield from _leaves(inner)
+    else:
+        yield kind
+
+
 def _class(record: Any) -> type:
     return record.__class__
 

@@ -5,14 +5,14 @@ from typing import Literal
 
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
-from convsmith.base.record import Record, Tagged, check_order, option
+from convsmith.base.record import REQUIRED, Record, Tagged, check_order, option
 
 
 @dataclass(frozen=True)
 class Rule(Tagged):
     """What differs for parameters whose name holds `pattern`, a regular expression; None leaves a value as it is."""
 
-    pattern: str
+    pattern: str = option(REQUIRED, "regular expression that is searched for in a parameter's name")
     weight_decay: float | None = option(None, "weight decay of these parameters; none: the optimiser's", least=0)
     lr: float | None = option(None, "what the learning rate is multiplied by for them; none: 1", least=0)
     freeze: bool = option(False, "these parameters stay as they are")
