@@ -51,7 +51,7 @@ def test_what_cannot_be_had_is_an_error(fields, message):
 
 @pytest.mark.parametrize("threads", [0, -1])
 def test_impossible_threads(threads):
-    with pytest.raises(UsageError, match=f"engine.threads: expected at least 1, received {threads}"):
+    with pytest.raises(UsageError, match=f"engine.threads: expected a whole number from 1, received {threads}"):
         EngineOptions(threads=threads)
 
 
