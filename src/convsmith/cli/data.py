@@ -71,9 +71,7 @@ def _check(values) -> int:
             show(f"  {finding.file}: {finding.detail}")
         if len(found) > SHOWN:
             show(f"  ... and {len(found) - SHOWN} more (all with --json)")
-    show(
-        f"{many(report.files, 'file', 'files')}, {many(len(report.findings), 'finding', 'findings')}: {report.verdict}"
-    )
+    show(f"{many(report.files, 'file')}, {many(len(report.findings), 'finding')}: {report.verdict}")
     return 0 if report.ok else 1
 
 
@@ -149,7 +147,7 @@ def _cache(values) -> int:
     )
     if archives:
         total = size(sum(amount for _, amount in archives))
-        held = many(len(archives), "unpacked archive", "unpacked archives")
+        held = many(len(archives), "unpacked archive")
         show(f"{held}, {total} in {unpacked_folder()} (data cache clear frees them)")
     return 0
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convsmith.cli.output import show, show_text
-from convsmith.report.text import count, interval, percent, table
+from convsmith.report.text import count, interval, many, percent, table
 
 CLASSES = 40
 
@@ -77,14 +77,14 @@ def print_other(result: Any) -> None:
 def score_line(name: str, numbers: Mapping[str, Any]) -> str:
     """The number of a split that says how good a run is, as `train` ends with it; the accuracy where there is one."""
     if "map" in numbers:
-        exact = f"{numbers['accuracy']:.2%} of {count(numbers['count'])} images exactly right"
+        exact = f"{numbers['accuracy']:.2%} of {many(numbers['count'], 'image')} exactly right"
         return f"{name + ' mAP':<20} {share(numbers['map'])}  ({exact}; 95% interval {interval(*numbers['interval'])})"
     if "interval" in numbers:
         right = round(numbers["accuracy"] * numbers["count"])
-        words = f"{count(right)} of {count(numbers['count'])} images; 95% interval {interval(*numbers['interval'])}"
+        words = f"{count(right)} of {many(numbers['count'], 'image')}; 95% interval {interval(*numbers['interval'])}"
         return f"{name + ' accuracy':<20} {numbers['accuracy']:.2%}  ({words})"
     value = numbers.get("score", numbers.get("accuracy"))
-    return f"{name + ' score':<20} {_number(value)}  (over {count(numbers['count'])} images)"
+    return f"{name + ' score':<20} {_number(value)}  (over {many(numbers['count'], 'image')})"
 
 
 def plain(result: Any) -> dict[str, Any]:

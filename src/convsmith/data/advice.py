@@ -61,7 +61,7 @@ def _balance(card: Card) -> list[str]:
     least, most = min(tally, key=lambda name: tally[name]), max(tally, key=lambda name: tally[name])
     ratio = tally[most] / tally[least]
     if ratio == 1:
-        return [f"balance: each class has {many(tally[most], 'training image', 'training images')}"]
+        return [f"balance: each class has {many(tally[most], 'training image')}"]
     counts = f"{most!r} has {tally[most]:,} training images, {least!r} {tally[least]:,}, {ratio:.3g} times fewer"
     if ratio < _UNEVEN:
         return [f"balance: {counts}: nothing needs to be done"]
@@ -73,7 +73,7 @@ def _amount(card: Card, start: str) -> list[str]:
     total = card.counts["train"]
     each = total / len(card.classes)
     classes = many(len(card.classes), "class", "classes")
-    text = f"amount: {many(total, 'training image', 'training images')}, {each:,.0f} for each of {classes}"
+    text = f"amount: {many(total, 'training image')}, {each:,.0f} for each of {classes}"
     gain = "so few gain from trained weights (train photos --pretrained), and from --kfold 5 for a surer number"
     gain = "so few gain from --kfold 5 for a surer number" if start else gain
     return [f"{text}; {gain}" if each < _FEW else text]

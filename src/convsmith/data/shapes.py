@@ -12,6 +12,7 @@ from convsmith.data.fit import Size, enlargement, placed, size_text, size_word
 from convsmith.data.images import FAILURES, quiet, upright_size
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.price import is_deep
+from convsmith.report.text import many
 
 # The number of headers that are read, spread over a split.
 SAMPLE = 2_000
@@ -119,4 +120,4 @@ def _values(shapes: Shapes, record: Preprocess) -> list[str]:
         (0 if colour else total - grey, "have colours, which are dropped (--data.channels 3 keeps them)"),
         (grey if colour else 0, "are grey and get three equal channels"),
     ]
-    return [f"{count:,} of {total:,} pictures looked at {what}" for count, what in told if count]
+    return [f"{count:,} of {many(total, 'picture')} looked at {what}" for count, what in told if count]

@@ -23,6 +23,7 @@ from convsmith.nets.zoo import NETWORKS, edit
 from convsmith.recipes.choose import OWN_IMAGES, for_data, for_network, run_recipe, unmirrored
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND
+from convsmith.report.text import many
 from convsmith.runs.bundle import open_bundle
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of
@@ -206,7 +207,8 @@ def _stage_rules(network: Network, tuning: FineTuning) -> tuple[Rule, ...]:
     count = len(stages) if tuning.mode == "full" else tuning.unfreeze or 1
     if count > len(stages):
         raise UsageError(
-            f"--unfreeze {count}: {network.name} has {len(stages)} stages with weights: {', '.join(stages) or 'none'}"
+            f"--unfreeze {count}: {network.name} has {many(len(stages), 'stage')} with weights: "
+            f"{', '.join(stages) or 'none'}"
         )
     frozen, free = stages[: len(stages) - count], stages[len(stages) - count :]
     rules = [_rule(frozen, freeze=True)] if frozen else []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from convsmith.report.confusion import confusion_svg, top_confusions
 from convsmith.report.pictures import thumbnail
 from convsmith.report.svg import escape
-from convsmith.report.text import count, interval, percent
+from convsmith.report.text import count, interval, many, percent
 
 LABEL, VALUE = 60, 400  # the most characters of a name of a class and of a setting that the page shows
 _MOST_CLASSES, _WORST, _BEST, _MOST_MISTAKES, _MOST_SETTINGS, _SMALL = 100, 50, 10, 24, 500, 96
@@ -38,7 +38,7 @@ def hero(split: str, accuracy: float | None, bounds: tuple[float, float] | None,
     shown = f'<div class="value">{percent(accuracy)}</div>'
     said = f"{split_name(split)} accuracy" if split else "accuracy"
     bar = f'<i style="width:{_share(accuracy)}"></i>'
-    words = f"{count(right)} of {count(images)} images right" if images else ""
+    words = f"{count(right)} of {many(images, 'image')} right" if images else ""
     if bounds is not None and all(map(math.isfinite, bounds)):
         low, high = bounds
         bar += f'<b style="left:{_share(low)};right:{_share(1 - high)}"></b>'
@@ -58,7 +58,7 @@ def score_hero(split: str, name: str, value: float, images: int, share: bool) ->
         shown = percent(value)
         bar = f'<div class="bar" aria-hidden="true"><i style="width:{_share(value)}"></i></div>'
     said = f"{split_name(split)} {name}" if split else name
-    words = f'<div class="muted">over {count(images)} images</div>' if images else ""
+    words = f'<div class="muted">over {many(images, "image")}</div>' if images else ""
     figure = f'<div class="muted">{escape(said, LABEL)}</div><div class="value">{escape(shown)}</div>'
     return _card(figure + bar + words, "hero", name=name)
 

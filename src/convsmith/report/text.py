@@ -35,9 +35,9 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
-def many(n: int, one: str, more: str) -> str:
-    """`1 image lies`, `2,000 images lie`: the number and the words for one or for another number."""
-    return f"{n:,} {one if n == 1 else more}"
+def many(n: int, one: str, more: str = "") -> str:
+    """`1 image`, `2,000 images`: the number with `one`, or for other numbers with `more` (else `one` and an s)."""
+    return f"{n:,} {one if n == 1 else more or one + 's'}"
 
 
 def short(n: float) -> str:

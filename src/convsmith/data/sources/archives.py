@@ -141,7 +141,7 @@ def _unpack(path: Path, goal: Path) -> str:
         raise BadFile(path, f"cannot be unpacked ({error}); unpack it, name the folder") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return f"{many(files, 'file', 'files')}, {size_text(total)}"
+    return f"{many(files, 'file')}, {size_text(total)}"
 
 
 def _put(folder: Path, goal: Path) -> None:

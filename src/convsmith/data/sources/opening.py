@@ -167,7 +167,7 @@ def describe(card: Card) -> str:
     """One line on what was recognised: `split folders Train, Test: 2 classes (cat, dog), 120 images (...)`."""
     total = sum(card.counts.values())
     what = card.layout or _KINDS.get(card.kind, card.kind)
-    line = f"{what}: {many(len(card.classes), 'class', 'classes')}{_named(card)}, {many(total, 'image', 'images')}"
+    line = f"{what}: {many(len(card.classes), 'class', 'classes')}{_named(card)}, {many(total, 'image')}"
     if len(card.counts) > 1:
         line += f" ({', '.join(f'{split} {count:,}' for split, count in card.counts.items())})"
     return line
