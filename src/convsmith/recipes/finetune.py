@@ -20,7 +20,7 @@ from convsmith.nets.ops import Conv, Linear, Rbf
 from convsmith.nets.source import TORCHVISION, Foreign, found, is_network_name, open_network
 from convsmith.nets.tree import MAIN, Leaf, walk
 from convsmith.nets.zoo import NETWORKS, edit
-from convsmith.recipes.choose import OWN_IMAGES, for_data, for_network, run_recipe, unmirrored
+from convsmith.recipes.choose import OWN_IMAGES, data_name, for_data, for_network, run_recipe, unmirrored
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND
 from convsmith.report.text import many
@@ -303,9 +303,8 @@ def _gentle(recipe: Recipe, source: str, weights: str, lr: float) -> Recipe:
     """
     length = _length(source, recipe)
     every = Duration(max(1, length.amount // EPOCHS), "ep")  # of a small set 300 steps are many epochs
-    name = Path(source).resolve().name if Path(source).exists() and source not in KNOWN else source
     tuned = Recipe(
-        name=f"finetune-{name}",
+        name=f"finetune-{data_name(source)}",
         network=recipe.network,
         stem="large",
         weights=weights,

@@ -71,8 +71,8 @@ def percent(x: float | None) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """`97.1-99.0%` for the shares 0.971 and 0.990."""
-    return f"{percent(low).removesuffix('%')}-{percent(high)}"
+    """`97.1-99.0%` for the shares 0.971 and 0.990. What rounding alone keeps from 0 or 1 is 0 or 1."""
+    return f"{percent(round(low, 12)).removesuffix('%')}-{percent(round(high, 12))}"
 
 
 def duration(seconds: float) -> str:

@@ -78,7 +78,7 @@ def unpacked(path: Path) -> tuple[Path, str]:
     goal = unpacked_folder() / f"{_short(path)}-{_key(path)}"
     lost = changed(goal)
     # The line is written into the run and its bundle, so it does not state the path of this user's cache.
-    line = f"{path.name} is unpacked in the cache (`data cache` says where), {goal.parent.name}/{goal.name}"
+    line = f"{path.name} is unpacked into the cache (`convsmith data cache` lists it): {goal.parent.name}/{goal.name}"
     if lost is None:
         return goal, line
     again = f"; again, as it had changed ({lost})" if lost else ""
