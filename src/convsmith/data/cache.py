@@ -55,7 +55,8 @@ def _kept_note(cache: Slots, missing: int) -> str:
     if not cache.writable:
         return f"{many(missing, 'image is', 'images are')} decoded in every epoch: {cache.path} cannot be written"
     return (
-        f"{missing:,} decoded images will be kept in {cache.path.parent}, {size_text(missing * stride(cache.shape))}, "
+        f"{many(missing, 'decoded image')} will be kept in {cache.path.parent}, "
+        f"{size_text(missing * stride(cache.shape))}, "
         "for later epochs and runs (--data.cache off: none)"
     )
 

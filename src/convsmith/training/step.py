@@ -11,6 +11,7 @@ from convsmith.base.errors import ConvsmithError
 from convsmith.data.augment import augment, mix, mixed_targets, normalise
 from convsmith.data.augmentations import MIXING
 from convsmith.data.loaders import Batch
+from convsmith.report.text import many
 from convsmith.training.average import add_to_average, is_due
 from convsmith.training.explosion import SETTLING, WINDOW
 from convsmith.training.gradient import backward, limit_length, sharpest
@@ -137,7 +138,7 @@ def _exploded(losses: Sequence[float], state: State, job: Job) -> str:
     count, start = len(losses), abs(losses[0]) if state.start_loss is None else state.start_loss
     allowed, lasting = job.stop.allowed(state.step, count), job.stop.allowed(job.stop.warmup + SETTLING, WINDOW)
     later = "" if allowed == lasting else f" (later {lasting:g} times)"
-    which = f"{'last' if count == WINDOW else 'first'} {count} steps"
+    which = f"{'last' if count == WINDOW else 'first'} {many(count, 'step')}"
     guess = "the loss of a guess" if start == job.guess_loss else "the first loss"
     if job.guess_loss <= 0 and state.start_loss is not None:
         guess = f"the median size of the first {WINDOW} losses"
