@@ -6,12 +6,13 @@ import torch
 from convsmith.experiments.experiment import changed
 from convsmith.experiments.identity import EXPERIMENTS, MORE
 from convsmith.experiments.identity_checks import difference_at_start
-from convsmith.experiments.results import Trained
 from convsmith.experiments.running import reproduce
 from convsmith.nets.cost import cost
 from convsmith.nets.zoo import edit, network
 from convsmith.runs.directory import open_run
 from convsmith.runs.subject import open_subject
+from convsmith.series.member import seeded
+from convsmith.series.running import trained as read
 
 EXPERIMENT = EXPERIMENTS["identity"]
 
@@ -23,14 +24,14 @@ def trained(tmp_path_factory):
     members = changed(EXPERIMENT.members(), lambda recipe: recipe.edit(**settings))
     pairs = tuple(member for member in members if not member.name.endswith("anew"))
     done = reproduce("identity", EXPERIMENT, pairs, seeds=1, folder=folder, quiet=True, say=lambda text: None)
-    return folder, {member.name: member for member in pairs}, done.summary
+    return folder, {member.name: member for member in seeded(pairs, 1)}, done.summary
 
 
 @pytest.mark.parametrize("kind", ["plain", "residual"])
 def test_the_deeper_network_begins_as_the_shallow_one_and_goes_on(trained, kind):
     folder, members, _ = trained
-    name = f"{kind}-deeper"
-    run = Trained(members[name], 0, open_run(folder / f"{name}-seed0"))
+    name = f"{kind}-deeper-seed0"
+    run = read(members[name], open_run(folder / name))
     difference, images, largest = difference_at_start(run)
     assert (difference, images) == (0.0, 90)
     assert largest > 0
