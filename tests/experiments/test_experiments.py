@@ -15,9 +15,9 @@ import convsmith
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.cli import main
 from convsmith.experiments import depth, regularisation
+from convsmith.experiments.drawing import series_of
 from convsmith.experiments.entries import EXPERIMENTS
 from convsmith.experiments.experiment import Experiment, changed, default_folder
-from convsmith.experiments.running import reproduce
 from convsmith.recipes.choose import choose, run_recipe
 from convsmith.recipes.prepare import prepare
 from convsmith.recipes.run import train
@@ -26,7 +26,7 @@ from convsmith.series import running
 from convsmith.series.folder import check_folder, experiment_name
 from convsmith.series.member import Member, seeded
 from convsmith.series.results import columns, group_rows
-from convsmith.series.running import expectation_text, expectations
+from convsmith.series.running import expectation_text, expectations, train_series
 from convsmith.training.interrupt import Interrupted
 
 ON_DIGITS = ("--quick", "--data", "digits", "--size", "8", "--quiet", "--engine.threads", "1")
@@ -46,7 +46,7 @@ TINY = Experiment("three small runs", "Which is best?", "a paper, table 1", memb
 
 
 def quietly(folder: Path, seeds: int = 2, those: tuple[Member, ...] | None = None):
-    return reproduce("tiny", TINY, those or members(), seeds=seeds, folder=folder, quiet=True, say=lambda text: None)
+    return train_series(series_of("tiny", TINY, those or members(), seeds), folder, quiet=True, say=lambda text: None)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_the_table_is_of_the_runs(done):
             expected = (statistics.fmean(values), statistics.stdev(values), min(values), max(values))
             assert tuple(group[split][number].values())[:4] == pytest.approx(expected, rel=1e-12)
     assert json.loads((done.folder / "summary.json").read_text()) == done.summary
-    header, *rows = group_rows(done.summary, columns(done.summary, errors=True))
+    header, *rows = group_rows(done.summary, columns(done.summary["runs"], errors=True))
     assert header == ("group", "n", "validation error", "test error", "training error", "training loss")
     error, loss = second["val"]["accuracy"], second["train"]["loss"]
     assert rows[1][2] == f"{1 - error['mean']:.2%} ± {error['deviation']:.2%}"
@@ -215,7 +215,7 @@ def test_every_experiment(name, tmp_path):
     for member in those:
         assert prepare(member.recipe).network.classes == 10
     ends = (those[0], those[-1])
-    found = reproduce(name, experiment, ends, seeds=1, folder=tmp_path / name, quiet=True, say=lambda text: None)
+    found = train_series(series_of(name, experiment, ends, 1), tmp_path / name, quiet=True)
     assert [run["run"] for run in found.summary["runs"]] == [f"{member.name}-seed0" for member in ends]
     drawn = (tmp_path / name / "picture.svg").read_text()
     series = {member.panel for member in ends if member.panel} if experiment.picture == "lines" else set()

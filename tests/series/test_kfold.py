@@ -26,7 +26,7 @@ def recipe(shared_pictures, trees, given):
 
 
 def quietly(recipe, count, out):
-    return cross_validate(recipe, count, out=out, quiet=True, say=lambda text: None)
+    return running.train_series(cross_validate(recipe, count), out, quiet=True, say=lambda text: None)
 
 
 def test_folds_are_runs_that_stand_alone_and_sum_up(recipe, tmp_path, monkeypatch):
@@ -63,7 +63,7 @@ def test_folds_are_runs_that_stand_alone_and_sum_up(recipe, tmp_path, monkeypatc
     with pytest.raises(UsageError, match="set: holds 3 folds, expected 4 folds; choose another folder with --out"):
         quietly(recipe, 4, tmp_path / "set")
     with pytest.raises(UsageError, match="set: holds 3 folds, expected several seeds; choose another"):
-        repeat(recipe, 2, out=tmp_path / "set", quiet=True, say=lambda text: None)
+        running.train_series(repeat(recipe, 2), tmp_path / "set", quiet=True)
 
 
 def test_a_fold_is_resumed_to_the_same_weights(recipe, tmp_path):

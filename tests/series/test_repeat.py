@@ -25,7 +25,7 @@ def without_times(runs):
 
 
 def quietly(recipe, count, out):
-    return repeat(recipe, count, out=out, quiet=True, say=lambda text: None)
+    return running.train_series(repeat(recipe, count), out, quiet=True, say=lambda text: None)
 
 
 def test_runs_differ_in_the_seed_and_are_those_of_train(recipe, tmp_path):

@@ -11,11 +11,11 @@ from convsmith.cli.arguments import Parser, add_output, add_short, say
 from convsmith.cli.fields import edited, recipe_words
 from convsmith.cli.series import print_expected, print_series
 from convsmith.data.sources.names import SETS
+from convsmith.experiments.drawing import series_of
 from convsmith.experiments.entries import EXPERIMENTS
 from convsmith.experiments.experiment import Measurement, chosen, default_folder
 from convsmith.recipes.shorthand import SHORTHAND
 from convsmith.series.folder import check_folder, experiment_name
-from convsmith.series.member import seeded
 from convsmith.series.results import columns, group_rows
 
 EXAMPLES = """the same command goes on where it was stopped; every field of a recipe is an option, for all members:
@@ -54,18 +54,15 @@ def run(words: Sequence[str]) -> int:
     folder = Path(values.out) if values.out else default_folder(name, bool(values.quick))
     check_folder(folder, experiment_name(name), members)
     # From here on torch is needed.
-    from convsmith.experiments.running import reproduce
-    from convsmith.series.running import expectations
+    from convsmith.series.running import expectations, train_series
 
+    series = series_of(name, experiment, members, seeds)
     if values.dry_run:
-        return print_expected(expectations(seeded(members, seeds), folder), values.json)
+        return print_expected(expectations(series.members, folder), values.json)
     tell = (lambda text: None) if values.quiet else say
     tell(f"{name}: {experiment.title}\n{experiment.question}\nafter {experiment.source}")
-    done = reproduce(
-        name, experiment, members, seeds=seeds, folder=folder, quiet=values.quiet, say=tell,
-        allow_drift=values.allow_drift,
-    )  # fmt: skip
-    rows = group_rows(done.summary, columns(done.summary, errors=True))
+    done = train_series(series, folder, quiet=values.quiet, say=tell, allow_drift=values.allow_drift)
+    rows = group_rows(done.summary, columns(done.summary["runs"], errors=True))
     return print_series(done.folder, done.summary, values.json, rows, done.summary.get("checks", ()))
 
 

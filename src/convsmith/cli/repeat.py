@@ -12,6 +12,7 @@ from convsmith.recipes.limit import Limit
 from convsmith.recipes.recipe import Recipe
 from convsmith.report.scores import short_name
 from convsmith.report.text import count, interval
+from convsmith.series.folder import default_folder
 from convsmith.series.results import SPLITS, Rows, columns, run_rows
 
 
@@ -36,25 +37,25 @@ def train_repeatedly(
 
     With a `tuning` it is chosen once what learns, and with a `limit` how long each run takes, for all runs.
     """
-    from convsmith.series.kfold import folds
-    from convsmith.series.repeat import begun, seeds
+    from convsmith.series.kfold import cross_validate
+    from convsmith.series.repeat import begun, repeat
     from convsmith.series.running import expectations, train_series
 
     if tuning is not None or limit is not None:
         recipe = begun(values.out, recipe) or _decided(recipe, tuning, limit, say)
-    out = Path(values.out) if values.out else None
-    members, folder, story = (
-        seeds(recipe, values.repeat, out) if values.kfold is None else folds(recipe, values.kfold, out)
-    )
+    folds = values.kfold is not None
+    series = cross_validate(recipe, values.kfold) if folds else repeat(recipe, values.repeat)
+    kind = f"folds{values.kfold}" if folds else f"x{values.repeat}"
+    folder = Path(values.out) if values.out else default_folder(recipe, kind)
     if values.dry_run:
-        return print_expected(expectations(members, folder), values.json)
-    done = train_series(members, folder, story, quiet=values.quiet, say=say, allow_drift=values.allow_drift)
+        return print_expected(expectations(series.members, folder), values.json)
+    done = train_series(series, folder, quiet=values.quiet, say=say, allow_drift=values.allow_drift)
     return print_series(done.folder, done.summary, values.json, spread_rows(done.summary), _lines(done, values))
 
 
 def spread_rows(summary: Mapping[str, Any]) -> Rows:
     """The table of runs with what they have in common: the score on the splits that were evaluated, header first."""
-    shown = [column for column in columns(summary) if column.split != "train"]
+    shown = [column for column in columns(summary["runs"]) if column.split != "train"]
     header = (short_name(shown[0].name) if shown else "score", *(SPLITS[column.split] for column in shown))
     over = [(column, summary["over_runs"][column.split][column.name]) for column in shown]
     return [

@@ -7,22 +7,20 @@ from typing import Any
 
 from convsmith.experiments.experiment import Experiment, Findings, Measurement
 from convsmith.report.courses import CourseLine, Panel, courses_svg
-from convsmith.report.dots import DotRow, dots_svg
 from convsmith.report.experiment_page import ExperimentReport, Table
-from convsmith.report.lines import Point, Series, lines_svg
+from convsmith.report.lines import Point, lines_svg
+from convsmith.report.lines import Series as Line
 from convsmith.series.folder import experiment_name
-from convsmith.series.member import Member, groups
-from convsmith.series.page import Story, dots, write_found
+from convsmith.series.member import Member, seeded
+from convsmith.series.page import Series, dots, write_found
 from convsmith.series.results import Trained, course
 
-# The validation images' and the test images' split of each metric; of a loss only training's is drawn.
-_SHOWN = {"error": ("val", "test"), "loss": ("train", None)}
 
-
-def story_of(name: str, experiment: Experiment, members: tuple[Member, ...]) -> Story:
-    """What an experiment's folder is called and its page tells."""
+def series_of(name: str, experiment: Experiment, members: tuple[Member, ...], seeds: int) -> Series:
+    """Every member with `seeds` seeds, what their folder is called and what its page tells."""
     checks = experiment.checks
-    return Story(
+    return Series(
+        seeded(members, seeds),
         name=experiment_name(name),
         title=f"{name}: {experiment.title}",
         question=experiment.question,
@@ -52,19 +50,15 @@ def write_findings(folder: Path, name: str, measurement: Measurement, found: Fin
     return told
 
 
-def picture(experiment: Experiment, members: Sequence[Member], runs: Sequence[Trained]) -> str:
-    """The experiment's picture as SVG; of errors where there are any, else the runs' own score as dots."""
-    if experiment.metric == "error" and not _values("val", "error", runs):
-        return dots(experiment.title, members, runs)
-    share, what = experiment.metric == "error", "error" if experiment.metric == "error" else "training loss"
+def picture(experiment: Experiment, runs: Sequence[Trained]) -> str:
+    """The experiment's picture as SVG; of runs without an accuracy, as a task of one's own may be, their score."""
+    errors = experiment.metric == "error"
+    if experiment.picture == "dots" or (errors and not _errors(runs)):
+        return dots(experiment.title, runs, errors)
     if experiment.picture == "courses":
-        return courses_svg(_panels(experiment, members, runs), what=experiment.metric, share=share)
-    if experiment.picture == "dots":
-        return dots_svg(experiment.title, _rows(experiment, members, runs), what=what, share=share)
-    lines = _series(experiment, runs)
-    what = f"validation accuracy against {experiment.against}" if experiment.against else what
-    what = f"validation {what}" if share and not experiment.against else what
-    return lines_svg(experiment.title, lines, what=what, axis=experiment.axis, share=share)
+        return courses_svg(_panels(experiment, runs), what=experiment.metric, share=errors)
+    what = f"validation accuracy against {experiment.against}" if experiment.against else "validation error"
+    return lines_svg(experiment.title, _lines(experiment, runs), what=what, axis=experiment.axis, share=True)
 
 
 def _head(name: str, experiment: Experiment | Measurement) -> dict[str, str]:
@@ -76,60 +70,47 @@ def _head(name: str, experiment: Experiment | Measurement) -> dict[str, str]:
     }
 
 
-def _panels(experiment: Experiment, members: Sequence[Member], runs: Sequence[Trained]) -> list[Panel]:
+def _panels(experiment: Experiment, runs: Sequence[Trained]) -> list[Panel]:
     panels: dict[str, list[CourseLine]] = {}
-    for group, those in groups(members).items():
-        of, metric = _of(those, runs), experiment.metric
-        line = CourseLine(group, course(of, _of_row("train", metric)), course(of, _of_row("val", metric)))
-        panels.setdefault(those[0].panel or experiment.title, []).append(line)
+    for group, those in _by(runs, lambda member: member.row).items():
+        train, val = (course(those, partial(_logged, split, experiment.metric)) for split in ("train", "val"))
+        panels.setdefault(those[0].member.panel or experiment.title, []).append(CourseLine(group, train, val))
     return [Panel(title, lines) for title, lines in panels.items()]
 
 
-def _rows(experiment: Experiment, members: Sequence[Member], runs: Sequence[Trained]) -> list[DotRow]:
-    val, test = _SHOWN[experiment.metric]
-    metric = experiment.metric
-    return [
-        DotRow(group, _values(val, metric, _of(those, runs)), _values(test, metric, _of(those, runs)) if test else [])
-        for group, those in groups(members).items()
-    ]
-
-
-def _series(experiment: Experiment, runs: Sequence[Trained]) -> list[Series]:
+def _lines(experiment: Experiment, runs: Sequence[Trained]) -> list[Line]:
     """The members' points by panel, a point over all seeds; one without panel belongs to all."""
-    split, _ = _SHOWN[experiment.metric]
     found: dict[str, list[Point]] = {trained.member.panel: [] for trained in runs if trained.member.panel}
-    seeds: dict[str, list[Trained]] = {}
-    for trained in runs:
-        seeds.setdefault(trained.member.recipe.name, []).append(trained)
+    seeds = _by(runs, lambda member: member.recipe.name)
     for those in seeds.values():
-        member, values = those[0].member, _values(split, experiment.metric, those)
+        member, values = those[0].member, _errors(those)
         if member.place is None or not values:
             continue
         if experiment.against:
             # Seed by seed: those of one seed have the same images.
-            others = _values(split, experiment.metric, seeds.get(experiment.against, []))
+            others = _errors(seeds.get(experiment.against, []))
             values = [other - value for value, other in zip(values, others, strict=False)]
         point = Point(member.place, sum(values) / len(values), min(values), max(values))
         for points in [found[member.panel]] if member.panel else found.values():
             points.append(point)
-    return [Series(name, points) for name, points in found.items()]
+    return [Line(name, points) for name, points in found.items()]
 
 
-def _of(members: Sequence[Member], runs: Sequence[Trained]) -> list[Trained]:
-    return [trained for trained in runs if trained.member in members]
+def _by(runs: Sequence[Trained], what: Callable[[Member], str]) -> dict[str, list[Trained]]:
+    found: dict[str, list[Trained]] = {}
+    for trained in runs:
+        found.setdefault(what(trained.member), []).append(trained)
+    return found
 
 
-def _values(split: str, metric: str, runs: Sequence[Trained]) -> list[float]:
-    read = _of_numbers(metric)
-    return [value for trained in runs if (value := read(trained.numbers.get(split, {}))) is not None]
+def _errors(runs: Sequence[Trained]) -> list[float]:
+    """The validation errors of those runs that have one."""
+    found = [trained.numbers.get("val", {}).get("accuracy") for trained in runs]
+    return [1 - share for share in found if share is not None]
 
 
-def _of_row(split: str, metric: str) -> Callable[[Mapping[str, Any]], float | None]:
-    """What reads a logged row's error or loss on `train` or `val`."""
-    return _of_numbers(metric, f"{split}_")
-
-
-def _of_numbers(metric: str, prefix: str = "") -> Callable[[Mapping[str, Any]], float | None]:
+def _logged(split: str, metric: str, row: Mapping[str, Any]) -> float | None:
+    """A logged row's error or loss on `train` or `val`."""
     if metric == "loss":
-        return lambda numbers: numbers.get(f"{prefix}loss")
-    return lambda numbers: None if (share := numbers.get(f"{prefix}accuracy")) is None else 1 - share
+        return row.get(f"{split}_loss")
+    return None if (share := row.get(f"{split}_accuracy")) is None else 1 - share

@@ -63,7 +63,7 @@ def ordered(members: Sequence[Member]) -> list[Member]:
         raise UsageError("series: expected at least one member, received none")
     names = [member.name for member in left]
     for name in names:
-        if Path(name).name != name or names.count(name) > 1:
+        if name in ("", "..") or Path(name).name != name or names.count(name) > 1:
             raise UsageError(f"series: expected a name of its own for each member's folder, received {name!r}")
     while left:
         ready = next((member for member in left if member.after is None or member.after in found), None)

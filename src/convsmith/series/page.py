@@ -8,23 +8,24 @@ from typing import Any
 from convsmith.base.files import json_bytes, write_files
 from convsmith.report.dots import DotRow, dots_svg
 from convsmith.report.experiment_page import ExperimentReport, Table, render_experiment
-from convsmith.report.scores import SCORES, SHARES
+from convsmith.report.scores import SCORES
 from convsmith.report.sections import dotted
 from convsmith.report.text import duration
 from convsmith.series.folder import PICTURE, REPORT, SUMMARY
-from convsmith.series.member import Member, groups
+from convsmith.series.member import Member
 from convsmith.series.results import Trained, columns, group_rows, run_rows, summary
 
 
 @dataclass(frozen=True)
-class Story:
-    """What a series is called and asks.
+class Series:
+    """Runs that lie in one folder, and what is asked of them.
 
     `name` says whose folder it is, `of` what was asked for before seeds and folds made members of it (none: the
     members). The summary begins with `head` and ends with what `more` makes of the runs; its `checks` are lines of the
-    page. `draw` makes the picture; with `errors` accuracies are shown as errors.
+    page. `draw` makes the picture (none: dots of the scores); with `errors` accuracies are shown as errors.
     """
 
+    members: tuple[Member, ...]
     name: str = "a series of runs"
     title: str = "Several runs"
     question: str = ""
@@ -32,15 +33,15 @@ class Story:
     of: tuple[Member, ...] = ()
     head: Mapping[str, Any] = field(default_factory=dict)
     errors: bool = False
-    draw: Callable[[Sequence[Member], Sequence[Trained]], str] | None = None
+    draw: Callable[[Sequence[Trained]], str] | None = None
     more: Callable[[Sequence[Trained]], Mapping[str, Any]] = lambda runs: {}
 
 
-def write_results(folder: Path, story: Story, members: Sequence[Member], runs: Sequence[Trained]) -> dict[str, Any]:
+def write_results(folder: Path, series: Series, runs: Sequence[Trained]) -> dict[str, Any]:
     """Write `summary.json`, `picture.svg` and `report.html`; gives the summary."""
-    found = {**story.head, **summary(members, runs), **story.more(runs)}
-    drawn = dots(story.title, members, runs) if story.draw is None else story.draw(members, runs)
-    write_found(folder, found, _page(story, members, found, drawn))
+    found = {**series.head, **summary(series.members, runs), **series.more(runs)}
+    drawn = dots(series.title, runs, series.errors) if series.draw is None else series.draw(runs)
+    write_found(folder, found, _page(series, found, drawn))
     return found
 
 
@@ -50,27 +51,25 @@ def write_found(folder: Path, found: Mapping[str, Any], page: ExperimentReport) 
     write_files({folder / name: data for name, data in files.items()})
 
 
-def dots(title: str, members: Sequence[Member], runs: Sequence[Trained]) -> str:
-    """A row for each group with a dot for each run: the score on the validation and on the test images."""
-    shown = [column for column in columns(summary(members, runs)) if column.split != "train"]
-    if not shown:
-        return ""  # nothing was evaluated
-    score = shown[0].name
-    rows: list[DotRow] = []
-    for group, those in groups(members).items():
-        of = [trained.numbers for trained in runs if trained.member in those]
-        values = {split: [n for one in of if (n := one.get(split, {}).get(score)) is not None] for split in _EVALUATED}
-        rows.append(DotRow(group, values["val"], values["test"]))
-    if not any(row.validation or row.test for row in rows):
+def dots(title: str, runs: Sequence[Trained], errors: bool) -> str:
+    """A row for each group with a dot for each run: the score on the validation and on the test images; "": no score"""
+    score = next((column for column in columns([one.numbers for one in runs], errors) if column.split != "train"), None)
+    if score is None:
         return ""
-    return dots_svg(title, rows, what=SCORES.get(score, score).lower(), share=score in SHARES)
+    rows: dict[str, dict[str, list[float]]] = {one.member.row: {"val": [], "test": []} for one in runs}
+    for trained in runs:
+        for split, values in rows[trained.member.row].items():
+            if (value := trained.numbers.get(split, {}).get(score.name)) is not None:
+                values.append(score.shown(value))
+    if not any(values for row in rows.values() for values in row.values()):
+        return ""
+    what = "error" if score.rest else SCORES.get(score.name, score.name).lower()
+    drawn = [DotRow(group, row["val"], row["test"]) for group, row in rows.items()]
+    return dots_svg(title, drawn, what=what, share=score.share)
 
 
-_EVALUATED = ("val", "test")
-
-
-def _page(story: Story, members: Sequence[Member], found: Mapping[str, Any], drawn: str) -> ExperimentReport:
-    shown = columns(found, story.errors)
+def _page(series: Series, found: Mapping[str, Any], drawn: str) -> ExperimentReport:
+    shown = columns(found["runs"], series.errors)
     (header, *group_cells), (names, *run_cells) = group_rows(found, shown, intervals=True), run_rows(found, shown)
     runs = [
         (*cells, str(run["epochs"]), duration(run["seconds"]))
@@ -78,15 +77,15 @@ def _page(story: Story, members: Sequence[Member], found: Mapping[str, Any], dra
     ]
     total = sum(run["seconds"] for run in found["runs"])
     return ExperimentReport(
-        title=story.title,
-        question=story.question,
-        source=story.source,
-        state="quick" if members[0].recipe.quick else "finished",
+        title=series.title,
+        question=series.question,
+        source=series.source,
+        state="quick" if series.members[0].recipe.quick else "finished",
         summary=(("Runs", str(len(runs))), ("Groups", str(len(group_cells))), ("Time of the runs", duration(total))),
         picture=drawn,
         groups=Table(header, group_cells),
         runs=Table((*names, "epochs", "time"), runs),
-        settings=_settings(story.of or members),
+        settings=_settings(series.of or series.members),
         notes=tuple(found.get("checks", ())),
     )
 

@@ -1,39 +1,25 @@
 """One recipe with several seeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
 from convsmith.recipes.recipe import Recipe, recipe_from_json
-from convsmith.series.folder import RECIPE, SEEDS, default_folder, stated
+from convsmith.series.folder import RECIPE, SEEDS, stated
 from convsmith.series.member import Member
-from convsmith.series.page import Story
+from convsmith.series.page import Series
 from convsmith.series.results import Trained, spreads
-from convsmith.series.running import Concluded, train_series
 
 
-def repeat(
-    recipe: Recipe, count: int, *, out: Path | None = None, quiet: bool = False, say: Callable[[str], None] = print,
-    allow_drift: bool = False,
-) -> Concluded:  # fmt: skip
-    """Train `recipe` with `count` seeds, from its own upwards, into `out/seed<N>` each, and sum them up.
-
-    A folder that a repetition of the same recipe was interrupted in goes on; a larger `count` adds seeds.
-    """
-    return train_series(*seeds(recipe, count, out), quiet=quiet, say=say, allow_drift=allow_drift)
-
-
-def seeds(recipe: Recipe, count: int, out: Path | None) -> tuple[tuple[Member, ...], Path, Story]:
-    """The members of a repetition, where they lie, and what their page tells."""
+def repeat(recipe: Recipe, count: int) -> Series:
+    """`recipe` with `count` seeds, from its own upwards, each in `seed<N>`; a larger `count` adds seeds."""
     if count < 2:
         raise UsageError(f"repeat: expected at least 2 runs, received {count}")
-    members = tuple(
-        Member(f"seed{seed}", replace(recipe, seed=seed), f"{count} seeds", about={"seed": seed})
-        for seed in range(recipe.seed, recipe.seed + count)
-    )
-    story = Story(
+    seeds = range(recipe.seed, recipe.seed + count)
+    return Series(
+        tuple(Member(f"seed{n}", replace(recipe, seed=n), f"{count} seeds", about={"seed": n}) for n in seeds),
         name=SEEDS,
         title=f"{recipe.name} with {count} seeds",
         question="How far apart do runs lie that differ in their seed alone?",
@@ -41,7 +27,6 @@ def seeds(recipe: Recipe, count: int, out: Path | None) -> tuple[tuple[Member, .
         head={"recipe": recipe.to_json()},
         more=over_runs,
     )
-    return members, out or default_folder(recipe, f"x{count}"), story
 
 
 def over_runs(runs: Sequence[Trained]) -> dict[str, Any]:

@@ -42,15 +42,17 @@ class Column(NamedTuple):
         """`validation error`"""
         return f"{SPLITS[self.split]} {'error' if self.rest else short_name(self.name)}"
 
+    def shown(self, value: float) -> float:
+        """The number, or the error."""
+        return 1 - value if self.rest else value
+
     def text(self, value: float | None) -> str:
         """The number as a cell of the table."""
-        if value is None:
-            return "-"
-        return f"{1 - value if self.rest else value:.2%}" if self.share else f"{value:.4f}"
+        return "-" if value is None else self.width(self.shown(value))
 
     def width(self, value: float | None) -> str:
         """The same of a deviation."""
-        return self._replace(rest=False).text(value)
+        return "-" if value is None else f"{value:.2%}" if self.share else f"{value:.4f}"
 
     def ends(self, interval: Sequence[float] | None) -> str:
         """`96.10% to 97.90%`"""
@@ -99,12 +101,12 @@ def spreads(runs: Sequence[Trained]) -> dict[str, dict[str, Any]]:
     }
 
 
-def columns(found: Mapping[str, Any], errors: bool = False) -> list[Column]:
-    """The numbers of a summary that its tables show: the score of each split, and the training loss.
+def columns(runs: Sequence[Mapping[str, Any]], errors: bool = False) -> list[Column]:
+    """What tables show of runs whose numbers by split are given: the score of each split, and the training loss.
 
     With `errors` an accuracy is shown as an error.
     """
-    row = next(iter(found["runs"]), {})
+    row = next(iter(runs), {})
     scores = [(split, score_of(row[split]) or next(iter(row[split]))) for split in SPLITS if row.get(split)]
     shown = dict.fromkeys([*scores, *([("train", "loss")] if "loss" in row.get("train", {}) else [])])
     return [Column(split, name, name in SHARES, errors and name == "accuracy") for split, name in shown]

@@ -18,7 +18,7 @@ from convsmith.runs.directory import RunDirectory, is_run, open_run
 from convsmith.runs.records import result_of, whole_result
 from convsmith.series.folder import claimed
 from convsmith.series.member import Member, ordered
-from convsmith.series.page import Story, write_results
+from convsmith.series.page import Series, write_results
 from convsmith.series.results import Trained, training_numbers
 
 Say = Callable[[str], None]
@@ -51,48 +51,51 @@ class Expected:
 
 
 def train_series(
-    members: Sequence[Member], folder: Path, story: Story | None = None, *, quiet: bool = False, say: Say = print,
-    allow_drift: bool = False,
+    series: Series, folder: Path, *, quiet: bool = False, say: Say = print, allow_drift: bool = False, test: bool = True
 ) -> Concluded:  # fmt: skip
     """Train each member into a folder of its own in `folder`, and write summary, picture and page.
 
     Finished runs are read, an unfinished one is resumed, with `allow_drift` on another machine too. A member that fails
-    ends the series; what was trained stays. Raises UsageError where `folder` holds something else.
+    ends the series; what was trained stays. Without `test` no run evaluates the test images, so that validation may
+    choose among many. Raises UsageError where `folder` holds something else.
     """
-    story, members = story or Story(), ordered(members)
+    members = ordered(series.members)
     if part().size > 1:
         raise UsageError(
-            f"{story.name}: works in one process, received {part().size}; give the command without torchrun"
+            f"{series.name}: works in one process, received {part().size}; give the command without torchrun"
         )
-    with claimed(folder, story.name, story.of or members):
+    with claimed(folder, series.name, series.of or members):
         if not members[0].recipe.quick:
             say(expectation_text(expectations(members, folder)))
         runs: list[Trained] = []
         for number, member in enumerate(members, 1):
             try:
-                runs.append(train_member(member, folder, f"run {number} of {len(members)}: ", quiet, say, allow_drift))
+                place = f"run {number} of {len(members)}: "
+                runs.append(
+                    train_member(member, folder, place=place, quiet=quiet, say=say, allow_drift=allow_drift, test=test)
+                )
             except ConvsmithError:
                 if runs:
                     say(f"{member.name} failed; what was trained stays, and the same command goes on in {folder}")
                 raise
-        return Concluded(folder, write_results(folder, story, members, runs))
+        return Concluded(folder, write_results(folder, series, runs))
 
 
-def train_member(member: Member, folder: Path, place: str, quiet: bool, say: Say, allow_drift: bool) -> Trained:
+def train_member(
+    member: Member, folder: Path, *, place: str = "", quiet: bool = False, say: Say = print, allow_drift: bool = False,
+    test: bool = True,
+) -> Trained:  # fmt: skip
     """The finished run of a member, trained now as far as it is not; `place` is said before its name."""
     path = folder / member.name
     if is_finished(path):
         _check_same(path, member.recipe)
         say(f"{place}{member.name} is finished")
-        run = open_run(path)
-    elif is_run(path):
-        say(f"{place}{member.name}")
-        run = resume(path, allow_drift=allow_drift, quiet=quiet, say=say).run
-    else:
-        say(f"{place}{member.name}")
-        start = member.recipe.weights if member.after is None else str(folder / member.after)
-        run = train(replace(member.recipe, weights=start), out=path, quiet=quiet, say=say).run
-    return trained(member, run)
+        return trained(member, open_run(path))
+    say(f"{place}{member.name}")
+    if is_run(path):
+        return trained(member, resume(path, allow_drift=allow_drift, quiet=quiet, say=say, test=test).run)
+    start = member.recipe.weights if member.after is None else str(folder / member.after)
+    return trained(member, train(replace(member.recipe, weights=start), out=path, quiet=quiet, say=say, test=test).run)
 
 
 def trained(member: Member, run: RunDirectory) -> Trained:
