@@ -143,8 +143,8 @@ def test_by_the_command(command, refused, here):
     assert [line.split()[0] for line in lines[2:5]] == ["seed0", "seed1", "mean"]
     assert lines[5].startswith("standard deviation  ")
     assert lines[6].startswith("95% interval of the mean  ")
-    assert lines[7] == "next     convsmith compare set/seed0 set/seed1"
-    assert lines[-1] == "report   set/report.html"
+    assert lines[7] == "summary  set/summary.json"
+    assert lines[-1] == "next     convsmith compare set/seed0 set/seed1"
     found = command(*words, "--out", "set", "--json").json
     assert list(found) == ["folder", "recipe", "groups", "runs", "over_runs"]
     assert command("runs", "set", "--json").json[0]["run"] == "set/seed0"

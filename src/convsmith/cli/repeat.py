@@ -1,7 +1,7 @@
 """`convsmith train ... --repeat N` and `--kfold K`: the runs of several seeds or folds and what they have in common."""
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,10 @@ def train_repeatedly(
     if values.dry_run:
         return print_expected(expectations(series.members, folder), values.json)
     done = train_series(series, folder, quiet=values.quiet, say=say, allow_drift=values.allow_drift)
-    return print_series(done.folder, done.summary, values.json, spread_rows(done.summary), _lines(done, values))
+    runs = [str(folder / run["run"]) for run in done.summary["runs"]]
+    then = f"convsmith eval {runs[0]} --split val" if folds else f"convsmith compare {' '.join(runs)}"
+    rows, lines = spread_rows(done.summary), _out_of_fold(done.summary)
+    return print_series(folder, done.summary, values.json, rows, lines, then)
 
 
 def spread_rows(summary: Mapping[str, Any]) -> Rows:
@@ -67,17 +70,15 @@ def spread_rows(summary: Mapping[str, Any]) -> Rows:
     ]
 
 
-def _lines(done: Any, values: argparse.Namespace) -> Iterator[str]:
-    runs = [str(done.folder / run["run"]) for run in done.summary["runs"]]
-    if "out_of_fold" in done.summary:
-        numbers = done.summary["out_of_fold"]
-        right = round(numbers["accuracy"] * numbers["count"])
-        yield (
-            f"out of fold  {numbers['accuracy']:.2%}  ({count(right)} of {count(numbers['count'])} images, each by the "
-            f"run that did not train on it; 95% interval {interval(*numbers['interval'])})"
-        )
-    next = f"compare {' '.join(runs)}" if values.kfold is None else f"eval {runs[0]} --split val"
-    yield f"next     convsmith {next}"
+def _out_of_fold(summary: Mapping[str, Any]) -> list[str]:
+    if "out_of_fold" not in summary:
+        return []
+    numbers = summary["out_of_fold"]
+    right = round(numbers["accuracy"] * numbers["count"])
+    return [
+        f"out of fold  {numbers['accuracy']:.2%}  ({count(right)} of {count(numbers['count'])} images, each by the "
+        f"run that did not train on it; 95% interval {interval(*numbers['interval'])})"
+    ]
 
 
 def _decided(recipe: Recipe, tuning: FineTuning | None, limit: Limit | None, say: Callable[[str], None]) -> Recipe:

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def print_series(
-    folder: Path, summary: Mapping[str, Any], as_json: bool, rows: Sequence[Sequence[str]], lines: Iterable[str] = ()
-) -> int:
-    """Print the table `rows` (header first), lines, and where the files are; or the summary as JSON."""
+    folder: Path, summary: Mapping[str, Any], as_json: bool, rows: Sequence[Sequence[str]], lines: Iterable[str] = (),
+    then: str = "",
+) -> int:  # fmt: skip
+    """Print the table `rows` (header first), lines, where the files are and what is next; or the summary as JSON."""
     if as_json:
         print_json({"folder": str(folder), **summary})
         return 0
@@ -26,6 +27,8 @@ def print_series(
         show(line)
     for what, file in (("summary", SUMMARY), ("picture", PICTURE), ("report", REPORT)):
         show(f"{what:<8} {folder / file}")
+    if then:
+        show(f"next     {then}")
     return 0
 
 
