@@ -43,7 +43,7 @@ def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] =
     seed = step_seed(job.seed, state.step, job.world.part.rank)
     torch.manual_seed(seed)
     images = augment(batch.images, job.augment, job.seed, epoch, batch.positions, job.preprocess, samples=batch.samples)
-    images, targets = mixed(batch._replace(images=images), job, epoch)
+    images, targets = mixed(batch._replace(inputs=images), job, epoch)
     inputs = normalise(images, job.preprocess, memory_format=job.engine.memory_format)
     inputs = resized(inputs, job, state.step)
     batch = Batch(inputs, targets, batch.positions, batch.samples)
@@ -78,7 +78,9 @@ def mixed(batch: Batch, job: Job, epoch: int) -> tuple[Tensor, Tensor]:
     classes = job.classes
     if not any(isinstance(step, MIXING) for step in job.augment):
         return batch.images, mixed_targets(batch.targets, (), classes)
-    images, targets, positions = (job.world.whole(tensor, job.training.batch) for tensor in batch[:3])
+    images, targets, positions = (
+        job.world.whole(tensor, job.training.batch) for tensor in (batch.images, batch.targets, batch.positions)
+    )
     images, mixtures = mix(images, job.augment, job.seed, epoch, positions)
     targets = mixed_targets(targets, mixtures, classes)
     return job.world.own(images), job.world.own(targets)

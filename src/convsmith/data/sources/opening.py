@@ -8,7 +8,7 @@ from pathlib import Path
 from convsmith.base.errors import BadFile, MissingPath, nearest
 from convsmith.base.table import Table
 from convsmith.data.card import Card
-from convsmith.data.examples import allow
+from convsmith.data.image_sets import allow
 from convsmith.data.options import DataOptions
 from convsmith.data.restrict import of_seen_classes
 from convsmith.data.sources import names
@@ -108,7 +108,8 @@ def open_source(options: DataOptions) -> Source:
     if options.max_megapixels is None:
         return source
     most = options.max_megapixels * 1_000_000
-    return replace(source, splits={split: allow(examples, most) for split, examples in source.splits.items()})
+    splits = {split: replace(e, images=allow(e.images, most)) for split, e in source.splits.items()}
+    return replace(source, splits=splits)
 
 
 def open_path(path: Path, options: DataOptions | None = None) -> Source:
