@@ -186,8 +186,10 @@ LEAVES = {
     "chunk": (ops.Chunk(1), (4, 2, 2)),
     "shuffle": (ops.Shuffle(2), (4, 2, 2)),
     "flatten": (Flatten(), (3, 2, 2)),
+    "unflatten": (ops.Unflatten((2, 3)), (12,)),
     "dropout": (ops.Dropout(0.25), (3, 2, 2)),
     "drop_path": (ops.DropPath(0.25, "batch"), (3, 2, 2)),
+    "sample": (ops.Sample(), (6, 2)),
 }
 
 
@@ -231,6 +233,7 @@ def test_an_operator_survives_json(name):
         (ops.Dropout(), 0),
         (ops.Dropout(0.5, "plain"), 48),  # multiplied in evaluation
         (Flatten(), 0),
+        (seq(wide=Conv(6, bias=False), sample=ops.Sample()), 4 * 48),  # half, exponential, product, sum
     ],
 )
 def test_elementwise_operations(leaf, count, one_stage):
@@ -295,6 +298,12 @@ WRONG = [
     (ops.Shuffle(4), (6, 4, 4), "a shuffle of 4 groups cannot divide 6 channels"),
     (ops.Take((0, 3)), (3, 4), "take needs channels from 0 to 2, received (0, 3)"),
     (ops.Take(()), (3, 4), "take needs channels from 0 to 2, received ()"),
+    (ops.Unflatten((2, 2)), (3, 4), "an unflatten needs a vector, receives 3x4"),
+    (ops.Unflatten((2, 2)), (6,), "6 values cannot fill the 4 positions of (2, 2) evenly"),
+    (ops.Unflatten((2, 0)), (6,), "sizes is (2, 0), expected 1 to 3 numbers of at least 1"),
+    (ops.Unflatten((1, 1, 1, 1)), (6,), "sizes is (1, 1, 1, 1), expected 1 to 3 numbers of at least 1"),
+    (ops.Unflatten(()), (6,), "sizes is (), expected 1 to 3 numbers of at least 1"),
+    (ops.Sample(), (5,), "a sample needs a mean and a log-variance of one size, receives 5 channels"),
     (ops.Act("rleu"), (3, 4), "unknown activation 'rleu'; nearest: relu"),
 ]
 

@@ -38,7 +38,8 @@ class BuiltNetwork(nn.Module):
     """A network that computes. `tree` is the `Network` it was built from.
 
     `forward(x)` takes (N, C, H, W) and gives the main head's output (N, classes). `forward(x, at=["stage2"])` gives it
-    with a dictionary of the outputs of those stages, heads or kept values.
+    with a dictionary of the outputs of those stages, heads or kept values. `noise` (N, `tree.noise`) are the standard
+    normal numbers of its `Sample` layers, in the order of execution.
     """
 
     def __init__(self, tree: Network, children: dict[str, nn.Module]):
@@ -47,16 +48,28 @@ class BuiltNetwork(nn.Module):
         for name, child in children.items():
             self.add_module(name, child)
 
-    def forward(self, x: Tensor, at: Collection[str] = ()) -> Any:
+    def forward(self, x: Tensor, at: Collection[str] = (), noise: Tensor | None = None) -> Any:
         """The main head's output; with `at`, also a dictionary of what was asked for."""
         at = (at,) if isinstance(at, str) else at
-        found = self._run(x, at, heads=True)
+        kept = Kept(at, noise)
+        found = self._run(x, kept, heads=True)
+        kept.check_noise(x.shape[0])
         return (found[MAIN], {name: found[name] for name in at}) if at else found[MAIN]
+
+    def after(self, stage: str, value: Tensor) -> Tensor:
+        """The main head's output where `stage` has given `value` (N, ...): a decoder alone, run from its latent values.
+
+        Raises `UsageError` where a later part uses what an earlier one keeps.
+        """
+        names = [name for name, _ in self.tree.stages]
+        if stage not in names:
+            raise unknown(f"stage of {self.tree.name}:", stage, names)
+        return self._run(value, Kept(), heads=True, start=names.index(stage) + 1)[MAIN]
 
     def features(self, x: Tensor, at: Collection[str] | None = None) -> dict[str, Tensor]:
         """The outputs of the stages called `at` (all by default), without running the heads."""
         names = [name for name, _ in self.tree.stages] if at is None else [at] if isinstance(at, str) else list(at)
-        found = self._run(x, names, heads=False)
+        found = self._run(x, Kept(names), heads=False)
         return {name: found[name] for name in names}
 
     def feature_info(self) -> list[Feature]:
@@ -69,10 +82,10 @@ class BuiltNetwork(nn.Module):
         part = self.get_submodule(name)
         return part(x, kept) if isinstance(part, Wiring) else part(x)
 
-    def _run(self, x: Tensor, at: Collection[str], heads: bool) -> dict[str, Tensor]:
-        kept = Kept(at)
+    def _run(self, x: Tensor, kept: Kept, heads: bool, start: int = 0) -> dict[str, Tensor]:
+        at = kept.wanted
         found: dict[str, Tensor] = {}
-        for name, _ in self.tree.stages:
+        for name, _ in self.tree.stages[start:]:
             x = self._part(name, x, kept)
             if name in at:
                 found[name] = x

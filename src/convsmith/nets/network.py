@@ -7,7 +7,7 @@ from convsmith.base.config import read
 from convsmith.base.errors import UsageError, WrongType, unknown
 from convsmith.nets.drawing import draw
 from convsmith.nets.limits import LARGEST_NUMBER, MOST_NODES, check_numbers
-from convsmith.nets.ops import OPERATORS
+from convsmith.nets.ops import OPERATORS, Sample
 from convsmith.nets.shape import Field, Shape, Signal
 from convsmith.nets.trace import Step, follow
 from convsmith.nets.tree import COMBINATORS, MAIN, WIRES, Branching, Keep, Node, check_name, walk
@@ -56,6 +56,11 @@ class Network:
     def classes(self) -> int:
         """The number of outputs of the main head."""
         return self.trace().stages[MAIN].shape.channels
+
+    @property
+    def noise(self) -> int:
+        """How many standard normal numbers the draws of one example take; 0 for a network without `Sample`."""
+        return sum(step.y.shape.elements for step in self.trace().steps if isinstance(step.node, Sample))
 
     def trace(self, input: Shape | None = None) -> "Traced":
         """Follow an input of shape `input` (its own by default) through every stage and head."""

@@ -15,6 +15,7 @@ from convsmith.nets.ops.layout import (
     PadSame,
     Shuffle,
     Take,
+    Unflatten,
     Upsample,
 )
 from convsmith.nets.ops.norm import (
@@ -35,6 +36,7 @@ from convsmith.nets.ops.pool import (
     MaxPool,
     StochasticPool,
 )
+from convsmith.nets.ops.sample import Sample
 from convsmith.nets.tree import Leaf
 
 OPERATORS: Table[type[Leaf]] = Table(
@@ -67,8 +69,10 @@ OPERATORS: Table[type[Leaf]] = Table(
         "chunk": Chunk,
         "shuffle": Shuffle,
         "flatten": Flatten,
+        "unflatten": Unflatten,
         "dropout": Dropout,
         "drop_path": DropPath,
+        "sample": Sample,
     },
 )
 
@@ -76,5 +80,5 @@ __all__ = [
     "ACTIVATIONS", "OPERATORS", "Act", "AdaptiveAvgPool", "AdaptiveMaxPool", "Affine", "AvgPool", "AvgPoolSame",
     "BatchNorm", "Chunk", "Conv", "ConvTranspose", "DropPath", "Dropout", "Flatten", "FractionalMaxPool", "GroupNorm",
     "LayerNorm", "Linear", "LocalContrastNorm", "LocalResponseNorm", "MaxPool", "Pad", "PadChannels", "PadSame", "Rbf",
-    "Scale", "Shuffle", "StochasticPool", "Take", "Upsample",
+    "Sample", "Scale", "Shuffle", "StochasticPool", "Take", "Unflatten", "Upsample",
 ]  # fmt: skip
