@@ -177,10 +177,10 @@ def test_recomputing_changes_no_draw(digits, noise):
 def test_the_decoder_runs_alone(name, digits):
     module = build(network(name), seed=0).eval()
     output, found = module(digits, at="latent")
-    assert torch.equal(module.after("latent", found["latent"]), output)
-    assert module.after("latent", torch.zeros(500, 32)).shape == (500, 1, 28, 28)
+    assert torch.equal(module(found["latent"], after="latent"), output)
+    assert module(torch.zeros(500, 32), after="latent").shape == (500, 1, 28, 28)
     with pytest.raises(UnknownName, match=r"^unknown stage of \w+: 'laten'; nearest: latent"):
-        module.after("laten", found["latent"])
+        module(found["latent"], after="laten")
 
 
 def test_a_part_that_needs_an_earlier_one_is_said_when_it_runs_alone():
@@ -192,9 +192,9 @@ def test_a_part_that_needs_an_earlier_one_is_said_when_it_runs_alone():
         heads=((MAIN, seq(flatten=Flatten(), linear=Linear(2))),),
     )
     module = build(tree, seed=0)
-    assert module.after("two", torch.ones(2, 1, 4, 4)).shape == (2, 2)
+    assert module(torch.ones(2, 1, 4, 4), after="two").shape == (2, 2)
     with pytest.raises(UsageError, match="the value 'skip' is kept by another part: run the whole network"):
-        module.after("one", torch.ones(2, 1, 4, 4))
+        module(torch.ones(2, 1, 4, 4), after="one")
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from torch import nn
 
 from convsmith.base.errors import UsageError
 from convsmith.nets import ops
-from convsmith.nets.build import build
+from convsmith.nets.build import blank, build
 from convsmith.nets.cost import cost
 from convsmith.nets.measure import measure_module
 from convsmith.nets.network import node_from_json, node_to_json
 from convsmith.nets.ops import OPERATORS, AdaptiveAvgPool, AvgPool, BatchNorm, Conv, Flatten, Linear, MaxPool
-from convsmith.nets.shape import Shape
+from convsmith.nets.shape import Input, Shape
 from convsmith.nets.tree import seq
 from convsmith.nets.zoo import network
 
@@ -190,7 +190,13 @@ LEAVES = {
     "dropout": (ops.Dropout(0.25), (3, 2, 2)),
     "drop_path": (ops.DropPath(0.25, "batch"), (3, 2, 2)),
     "sample": (ops.Sample(), (6, 2)),
+    "embedding": (ops.Embedding(7, 3, padding=None), (1, 5)),
+    "recurrent": (ops.Recurrent(4, "gru", 2, "last"), (3, 5)),
+    "correlate": (ops.Correlate("filters", (3, 2), 1, 2), (3, 4, 5)),
 }
+# What some of them take beside their input, or in its place.
+INPUTS = {"correlate": (Input("filters", Shape(6, (3, 2))),)}
+NOT_MEASURED = ("conv_transpose", "correlate")  # tests of their own count these
 
 
 def test_every_operator_has_its_case_and_its_own_name():
@@ -202,12 +208,13 @@ def test_every_operator_has_its_case_and_its_own_name():
 @pytest.mark.parametrize("name", LEAVES)
 def test_an_operator_builds_runs_and_counts_as_it_says(name, one_stage):
     leaf, shape = LEAVES[name]
-    tree = one_stage(seq(it=leaf), shape)
+    dtype = "int64" if name == "embedding" else "float32"
+    tree = replace(one_stage(seq(it=leaf), shape), inputs=INPUTS.get(name, ()), input_dtype=dtype)
     module = build(tree, seed=0).eval()
-    y = module(torch.ones(2, *shape))
+    y = module(blank(tree, 2, shape))
     assert tuple(y.shape[1:]) == tuple(tree.trace().stages["stage1"].shape)
     assert sum(p.numel() for p in module.parameters()) == cost(tree).params
-    if name != "conv_transpose":  # which multiplies at its inputs' places: a test of its own
+    if name not in NOT_MEASURED:
         assert cost(tree).macs == measure_module(module, shape).macs
     assert cost(tree).elementwise >= 0
 
@@ -304,6 +311,15 @@ WRONG = [
     (ops.Unflatten((1, 1, 1, 1)), (6,), "sizes is (1, 1, 1, 1), expected 1 to 3 numbers of at least 1"),
     (ops.Unflatten(()), (6,), "sizes is (), expected 1 to 3 numbers of at least 1"),
     (ops.Sample(), (5,), "a sample needs a mean and a log-variance of one size, receives 5 channels"),
+    (ops.Embedding(9, 4), (3, 5), "an embedding needs one channel of tokens, such as 1x20, receives 3x5"),
+    (ops.Embedding(9, 4), (1,), "an embedding needs one channel of tokens, such as 1x20, receives 1"),
+    (ops.Embedding(0, 4), (1, 5), "vocabulary is 0, expected at least 1"),
+    (ops.Embedding(9, 0), (1, 5), "channels is 0, expected at least 1"),
+    (ops.Embedding(9, 4, padding=9), (1, 5), "padding is 9, expected a token from 0 to 8, or none"),
+    (ops.Recurrent(4), (3,), "a recurrent layer needs a sequence, such as 64x20, receives 3"),
+    (ops.Recurrent(4), (3, 5, 5), "a recurrent layer needs a sequence, such as 64x20, receives 3x5x5"),
+    (ops.Recurrent(0), (3, 5), "channels is 0, expected at least 1"),
+    (ops.Recurrent(4, directions=3), (3, 5), "directions is 3, expected 1 or 2"),
     (ops.Act("rleu"), (3, 4), "unknown activation 'rleu'; nearest: relu"),
 ]
 

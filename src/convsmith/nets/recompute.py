@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from convsmith.nets.layers import Keeping, Kept, Sequence, Unpooling, Using, Wiring
+from convsmith.nets.layers import Keeping, Kept, Sequence, Using, Wiring
 from convsmith.nets.random_layers import Sample
 
 
@@ -53,7 +53,7 @@ def _groups(children: Mapping[str, nn.Module], size: int) -> list[tuple[list[str
     """The children in order, in groups of at most `size`, and whether each group is computed again."""
     groups: list[tuple[list[str], bool]] = []
     for name, child in children.items():
-        again = not any(isinstance(part, Keeping | Using | Unpooling | Sample) for part in child.modules())
+        again = not any(isinstance(part, Keeping | Using | Sample) for part in child.modules())
         if groups and groups[-1][1] == again and len(groups[-1][0]) < size:
             groups[-1][0].append(name)
         else:

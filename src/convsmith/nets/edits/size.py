@@ -8,7 +8,7 @@ from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, ConvTranspose, Linear, Rbf
 from convsmith.nets.parts import pooled_head
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import MAIN, Keep, Node, Seq, Unpool, Use, rewrite, seq, walk
+from convsmith.nets.tree import MAIN, Keep, Node, Seq, rewrite, seq, walk
 
 
 def classes(network: Network, count: int) -> Network:
@@ -57,7 +57,7 @@ def cut(network: Network, stage: str) -> Network:
 def _used(network: Network) -> set[str]:
     """The names of the kept values that some part takes."""
     parts = network.stages + network.heads
-    return {node.name for name, root in parts for _, node in walk(root, name) if isinstance(node, Use | Unpool)}
+    return {read for name, root in parts for _, node in walk(root, name) for read in node.reads}
 
 
 def _without_unused(before: Network, network: Network) -> Network:

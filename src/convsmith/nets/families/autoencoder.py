@@ -1,6 +1,6 @@
 """Autoencoders: VGG-16 mirrored, and small ones for digits, plain and variational (Kingma and Welling 2014).
 
-All have a stage `latent`, whose output the rest decodes: `build(tree).after("latent", z)` is the decoder alone. The
+All have a stage `latent`, whose output the rest decodes: `build(tree)(z, after="latent")` is the decoder alone. The
 main head gives a map of the input's size. The variational form keeps `mean` and `log_variance` under these names.
 """
 

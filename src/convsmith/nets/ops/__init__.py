@@ -37,6 +37,7 @@ from convsmith.nets.ops.pool import (
     StochasticPool,
 )
 from convsmith.nets.ops.sample import Sample
+from convsmith.nets.ops.sequence import Correlate, Embedding, Recurrent
 from convsmith.nets.tree import Leaf
 
 OPERATORS: Table[type[Leaf]] = Table(
@@ -73,12 +74,17 @@ OPERATORS: Table[type[Leaf]] = Table(
         "dropout": Dropout,
         "drop_path": DropPath,
         "sample": Sample,
+        "embedding": Embedding,
+        "recurrent": Recurrent,
+        "correlate": Correlate,
     },
 )
 
 __all__ = [
     "ACTIVATIONS", "OPERATORS", "Act", "AdaptiveAvgPool", "AdaptiveMaxPool", "Affine", "AvgPool", "AvgPoolSame",
-    "BatchNorm", "Chunk", "Conv", "ConvTranspose", "DropPath", "Dropout", "Flatten", "FractionalMaxPool", "GroupNorm",
-    "LayerNorm", "Linear", "LocalContrastNorm", "LocalResponseNorm", "MaxPool", "Pad", "PadChannels", "PadSame", "Rbf",
+    "BatchNorm", "Chunk", "Conv", "ConvTranspose", "Correlate", "DropPath", "Dropout", "Embedding",
+    "Flatten", "FractionalMaxPool", "GroupNorm",
+    "LayerNorm", "Linear", "LocalContrastNorm", "LocalResponseNorm", "MaxPool", "Pad", "PadChannels", "PadSame",
+    "Rbf", "Recurrent",
     "Sample", "Scale", "Shuffle", "StochasticPool", "Take", "Unflatten", "Upsample",
 ]  # fmt: skip
