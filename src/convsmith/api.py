@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from convsmith.base.errors import UnknownName, UsageError, unknown
 from convsmith.base.user_code import give
 from convsmith.data.examples import Examples
-from convsmith.data.options import check_megapixels
+from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.views import read_views
 from convsmith.deploy.bundle import BundleFile, export_bundle
@@ -263,8 +263,8 @@ def _predicted(
     subject: Predictor, pictures: Any, top: int, device: str, views: str, name: str,
     max_megapixels: int | None, validation: Callable[[], Examples] | None = None,
 ) -> list[Prediction]:  # fmt: skip
-    check_megapixels(max_megapixels)
-    most = None if max_megapixels is None else max_megapixels * 1_000_000
+    allowed = DataOptions(max_megapixels=max_megapixels).max_megapixels
+    most = None if allowed is None else allowed * 1_000_000
     files = pictures_of(pictures)
     engine = resolve(EngineOptions(device=device))
     with using(engine):

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convsmith.base.config import edit, kind_of, option, options, plain, read, type_name
+from convsmith.base.config import edit, kind_of, options, plain, read, type_name
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UnknownName, UsageError, WrongType
+from convsmith.base.record import option
 
 
 @dataclass(frozen=True)

@@ -33,19 +33,23 @@ def test_a_size_has_one_form() -> None:
         ("size", "-3", "height x width such as 32x128, received '-3'"),
         ("size", "1x2x3", "height x width such as 32x128, received '1x2x3'"),
         ("size", "9000x9000", "size: expected at most 16,777,216 pixels in all, received 9000x9000"),
-        ("fit", "stretch", "fit: expected crop, pad, squash, received 'stretch'"),
-        ("max_megapixels", 0, "max_megapixels: expected a whole number from 1 to 4295 (million pixels), received 0"),
-        ("channels", 2, "channels: expected 1 or 3, received 2"),
-        ("workers", -1, "workers: expected 0 or more, received -1"),
-        ("loader", "fast", "loader: expected auto, resident, streaming, received 'fast'"),
-        ("on_bad", "ignore", "on_bad: expected error, skip, received 'ignore'"),
+        ("fit", "stretch", "unknown value for data.fit: 'stretch'; known: crop, pad, squash"),
+        (
+            "max_megapixels",
+            0,
+            "data.max_megapixels: expected a whole number from 1 to 4295, received 0; the default is none",
+        ),
+        ("channels", 2, "unknown value for data.channels: '2'; known: 1, 3"),
+        ("workers", -1, "data.workers: expected a whole number from 0, received -1; the default is 2"),
+        ("loader", "fast", "unknown value for data.loader: 'fast'; nearest: auto"),
+        ("on_bad", "ignore", "unknown value for data.on_bad: 'ignore'; known: error, skip"),
         ("split", "80/20", "expected train/val/test shares such as 80/10/10"),
         ("split", "80/0/20", "train and val above 0"),
         ("split", "a/b/c", "received 'a/b/c'"),
     ],
 )
 def test_wrong_options_are_refused(field: str, value: object, says: str) -> None:
-    with pytest.raises(UsageError, match="expected") as caught:
+    with pytest.raises(UsageError) as caught:
         DataOptions(**{field: value})
     assert says in str(caught.value)
 
@@ -72,9 +76,9 @@ def test_augmentations_have_one_text_form() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Flip(1.5), "flip: expected a probability from 0 to 1, received 1.5"),
-        (lambda: Crop(-1), "crop: expected a padding of 0 or more pixels, received -1"),
-        (lambda: Crop(1, "edge"), "crop: expected mode zero or reflect, received 'edge'"),  # type: ignore[arg-type]
+        (lambda: Flip(1.5), "flip.probability: expected a number from 0 to 1, received 1.5; the default is 0.5"),
+        (lambda: Crop(-1), "crop.padding: expected a whole number from 0, received -1; the default is 4"),
+        (lambda: Crop(1, "edge"), "unknown value for crop.mode: 'edge'; known: mean, reflect"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_augmentations_are_refused(make: object, says: str) -> None:

@@ -5,9 +5,10 @@ from xml.etree import ElementTree
 import pytest
 
 from convsmith.nets.drawing import diagram, draw
-from convsmith.nets.ops import Act, AdaptiveAvgPool, Conv, DropPath
+from convsmith.nets.ops import Act, AdaptiveAvgPool, AvgPoolSame, Conv, DropPath, FractionalMaxPool, StochasticPool
 from convsmith.nets.tree import IDENTITY, Keep, Use, add, gate, seq
 from convsmith.nets.zoo import NETWORKS, edit, network
+from convsmith.report.palette import BLUE, GREEN
 
 
 def texts(drawing):
@@ -80,3 +81,10 @@ def test_the_picture_of_stages_leaves_out_auxiliary_heads():
             found = texts(draw(tree))
             assert "head" in found
             assert not {head for head, _ in tree.heads if head != "head"} & set(found)
+
+
+@pytest.mark.parametrize("leaf", [AvgPoolSame(3, 2), StochasticPool(2), AdaptiveAvgPool(1), FractionalMaxPool(1.5)])
+def test_every_pool_is_drawn_as_a_pool(leaf, one_stage):
+    drawing = diagram(one_stage(seq(conv=Conv(4), pool=leaf), (3, 8, 8)))
+    assert drawing.count(f'stroke="{BLUE}"') == 1
+    assert drawing.count(f'stroke="{GREEN}"') == 1

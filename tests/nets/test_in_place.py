@@ -52,6 +52,8 @@ def test_a_step_is_the_same_bit_for_bit(name):
     images = torch.randn(2, *tree.input)
     with torch.no_grad():
         assert torch.equal(plain.eval()(images), inside.eval()(images))
+    work_in_place(inside, False)
+    assert not written_over(inside)
 
 
 def made(**stages):

@@ -1,8 +1,11 @@
 """Operators against torch: shapes, parameters, multiply-adds and errors, for sizes that hypothesis draws."""
 
+import ast
 import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import convsmith
 from convsmith.base.errors import UsageError
 from convsmith.nets import ops
 from convsmith.nets.build import blank, build
@@ -18,7 +22,7 @@ from convsmith.nets.measure import measure_module
 from convsmith.nets.network import node_from_json, node_to_json
 from convsmith.nets.ops import OPERATORS, AdaptiveAvgPool, AvgPool, BatchNorm, Conv, Flatten, Linear, MaxPool
 from convsmith.nets.shape import Input, Shape
-from convsmith.nets.tree import seq
+from convsmith.nets.tree import Kind, Leaf, seq
 from convsmith.nets.zoo import network
 
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -373,3 +377,92 @@ def test_a_resnet_can_be_three_dimensional():
     tree = replace(network("resnet18", classes=4), input=Shape(1, (16, 32, 32)))
     assert build(tree, device="meta")(torch.empty(2, 1, 16, 32, 32, device="meta")).shape == (2, 4)
     assert cost(tree).macs == measure_module(build(tree, device="meta"), (1, 16, 32, 32)).macs
+
+
+# Of each operator's case: its kind, its words in a table and without widths, and its label in a drawing.
+SAID = {
+    "conv": ("conv", "3x1 4", "3x1", "conv 3×1, 4 /2"),
+    "conv_transpose": ("conv", "dw up 3x2 4", "dw 3x2", "up-depthwise 3×2, 4 /2"),
+    "linear": ("linear", "linear 4", "linear", "linear 4"),
+    "batch_norm": ("norm", "batch norm", "batch norm", "batch norm"),
+    "group_norm": ("norm", "group norm", "group norm", "group norm"),
+    "layer_norm": ("norm", "layer norm", "layer norm", "layer norm"),
+    "local_response_norm": ("norm", "local response norm", "local response norm", "local response norm"),
+    "local_contrast_norm": ("norm", "local contrast norm", "local contrast norm", "local contrast norm size 5"),
+    "affine": ("norm", "affine", "affine", "affine"),
+    "scale": ("other", "scale", "scale", "scale 0.1"),
+    "act": ("act", "act", "act", "gelu"),
+    "rbf": ("linear", "rbf 5", "rbf", "rbf 5"),
+    "max_pool": ("pool", "max pool 3x3", "max pool 3x3", "max pool 3×3 /2"),
+    "avg_pool": ("pool", "average pool 3x3", "average pool 3x3", "average pool 3×3 /2"),
+    "avg_pool_same": ("pool", "average pool 3x2", "average pool 3x2", "avg pool same kernel (3, 2), stride 2"),
+    "fractional_max_pool": ("pool", "fractional max pool", "fractional max pool", "fractional max pool ratio 1.5"),
+    "stochastic_pool": ("pool", "stochastic pool", "stochastic pool", "stochastic pool kernel 3"),
+    "adaptive_avg_pool": ("pool", "pool to 2x3", "pool to 2x3", "average pool to 2×3"),
+    "adaptive_max_pool": ("pool", "global max pool", "global max pool", "global max pool"),
+    "upsample": ("other", "upsample", "upsample", "upsample mode bilinear"),
+    "pad": ("other", "pad", "pad", "pad before (1, -1), after (2, 0), mode replicate"),
+    "pad_same": ("other", "pad same", "pad same", "pad same kernel (3, 2), stride 2, fill lowest"),
+    "pad_channels": ("other", "pad channels", "pad channels", "pad channels before 1, after 2"),
+    "take": ("other", "take", "take", "take"),
+    "chunk": ("other", "chunk", "chunk", "part 2 of 2"),
+    "shuffle": ("other", "shuffle", "shuffle", "shuffle 2 groups"),
+    "flatten": ("other", "flatten", "flatten", "flatten"),
+    "dropout": ("drop", "dropout", "dropout", "dropout 0.25"),
+    "drop_path": ("drop", "drop path", "drop path", "drop path"),
+    "unflatten": ("other", "unflatten", "unflatten", "unflatten sizes (2, 3)"),
+    "sample": ("other", "sample", "sample", "sample"),
+    "embedding": ("linear", "embedding 3", "embedding", "embedding of 7 tokens, 3"),
+    "recurrent": ("linear", "both ways gru 4", "both ways gru", "both ways gru 4, last state"),
+    "correlate": ("conv", "3x2 of filters 2", "3x2 of filters", "correlate with filters"),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_an_operator_says_its_kind_and_words(name):
+    leaf = LEAVES[name][0]
+    assert (leaf.kind, leaf.words(), leaf.words(widths=False), leaf.label()) == SAID[name]
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_what_every_operator_says_holds(name, one_stage):
+    leaf, shape = LEAVES[name]
+    assert leaf.kind in get_args(Kind)
+    numbers = cost(replace(one_stage(leaf, shape), inputs=INPUTS.get(name, ())))
+    assert leaf.weighted == (numbers.macs > 0) == (numbers.activations > 0)
+    for text in (leaf.words(), leaf.words(widths=False), leaf.label()):
+        assert text.strip() == text
+        assert text.isprintable()
+        assert text
+    assert {f.name for f in fields(leaf)}.isdisjoint(dir(Leaf))
+    assert hash(leaf.alike(True)) == hash(replace(leaf).alike(True))
+    assert leaf.alike(False) == replace(leaf).alike(False)
+    assert not leaf.pointwise or leaf.kind == "conv"
+
+
+def test_no_view_asks_which_class_an_operator_is_of():
+    """Tables, drawings and prices take an operator's word for it: one that they do not know is told like any other."""
+    root = Path(convsmith.__file__).parent
+    views = [root / "nets" / f"{name}.py" for name in ("cost", "difference", "drawing", "folding", "stages", "wording")]
+    classes = {operator.__name__ for operator in OPERATORS.values()}
+    for path in [*views, *(root / "report").glob("*.py")]:
+        names = {node.id for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Name)}
+        assert not names & classes, path
+
+
+def test_only_a_convolution_of_kernel_1_is_pointwise():
+    assert [Conv(4, kernel).pointwise for kernel in (1, (1, 1), 3, (1, 3))] == [True, True, False, False]
+    assert not ops.ConvTranspose(4, 1).pointwise
+
+
+def test_options_of_convolutions_are_said():
+    conv = Conv(8, 3, 2, 1, 2, groups=4)
+    assert (conv.words(), conv.words(widths=False), conv.label()) == (
+        "dw 3x3 8 dilated 2", "dw 3x3", "depthwise 3×3, 8 /2, dilation 2×2",
+    )  # fmt: skip
+    grouped = Conv(64, (3, 3), (2, 1), groups=4)
+    assert (grouped.words(), grouped.label()) == ("3x3 64 C=4", "conv 3×3, 64 /2×1, 4 groups")
+    assert (Conv(8, (5,)).words(), ops.Dropout(0.5, "plain").label()) == ("5-wide 8", "plain dropout 0.5")
+    assert conv.alike(loose=True) == replace(conv, stride=1, bias=False).alike(loose=True)
+    assert conv.alike(loose=False) != replace(conv, stride=1).alike(loose=False)
+    assert ops.DropPath(0.1).alike(loose=False) is None

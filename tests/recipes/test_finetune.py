@@ -457,9 +457,9 @@ def test_a_network_of_torchvisions_gets_the_size_of_its_weights(name, weights, s
         ({"mode": "full", "classifier": "logistic"}, "--classifier belongs to --mode probe, not to full"),
         ({"mode": "probe", "decay": 0.5}, "--decay belongs to --mode partial and full, not to probe"),
         ({"classifier": "linear", "unfreeze": 1}, "--classifier belongs to --mode probe, not to --unfreeze"),
-        ({"unfreeze": 0}, "unfreeze: expected at least 1 stage, received 0; none is --mode probe"),
-        ({"decay": 1.5}, "decay: expected a number above 0 and at most 1, received 1.5"),
-        ({"decay": float("nan")}, "decay: expected a number above 0 and at most 1, received nan"),
+        ({"unfreeze": 0}, "unfreeze: expected a whole number from 1, received 0; --mode probe unfreezes no stage"),
+        ({"decay": 1.5}, "decay: expected a number above 0, at most 1, received 1.5"),
+        ({"decay": float("nan")}, "decay: expected a number above 0, at most 1, received nan"),
     ],
 )
 def test_options_that_contradict_each_other(words, message):

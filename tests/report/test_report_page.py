@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from convsmith.base.result import Column, Confusion, Measures, Number, Table
 from convsmith.report.architecture import Stage, stages_svg
 from convsmith.report.page import Mistake, RunReport, render_report
 from convsmith.report.pictures import png
@@ -43,6 +44,18 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
+COLUMNS = (
+    Column("class"), Column("precision", "share"), Column("recall", "share"), Column("F1", "share"),
+    Column("images", "count"),
+)  # fmt: skip
+
+
+def result(rows: list[Any], *plots: Any, value: float = 0.9, interval: Any = (0.88, 0.92)) -> Measures:
+    score = Number("accuracy", value, "share", interval=interval, about="270 of 300 images")
+    numbers = (score, Number("loss", 0.3, better="less"))
+    return Measures(numbers, 300, tables=(Table("classes", "Per class", COLUMNS, rows, order=3),), plots=plots)
+
+
 def report(classes: int = 3, name: str = "class", side: int = 32, **changes: Any) -> RunReport:
     labels = [f"{name} {i}" for i in range(classes)]
     matrix = (np.eye(classes, dtype=int) * 90 + np.eye(classes, k=1, dtype=int) * 10).tolist()
@@ -56,12 +69,9 @@ def report(classes: int = 3, name: str = "class", side: int = 32, **changes: Any
         "metrics": [
             {"epoch": e, "lr": 0.1, "train_loss": 1 / e, "val_loss": 1.1 / e, "val_accuracy": 0.5} for e in (1, 2, 3)
         ],
-        "accuracy": 0.9,
-        "interval": (0.88, 0.92),
-        "count": 300,
-        "confusion": matrix,
-        "labels": labels,
-        "per_class": tuple((label, 0.9, 0.9, i / classes, 100) for i, label in enumerate(labels)),
+        "result": result(
+            [(label, 0.9, 0.9, i / classes, 100) for i, label in enumerate(labels)], Confusion(tuple(labels), matrix)
+        ),
         "mistakes": tuple(Mistake(p, labels[0], labels[-1], 0.999, 0.0005, f"{name}/1.png") for p in pictures),
         "recipe": {"optimiser": {"kind": "sgd", "lr": 0.1}, "augment": [{"kind": name}], "stem": None},
         "environment": {"torch": "2.14.1", name: name},
@@ -97,7 +107,7 @@ def read(given: RunReport) -> tuple[str, Reader]:
 def test_page_holds_every_section() -> None:
     page, reader = read(report())
     text = " ".join(reader.text)
-    for wanted in ("90.0%", "270 of 300 images right", "95% interval 88.0-92.0%", "61,706", "Most frequent errors"):
+    for wanted in ("90.0%", "270 of 300 images", "95% interval 88.0-92.0%", "61,706", "Most frequent errors"):
         assert wanted in text
     for wanted in ("optimiser.kind", "augment[0].kind", "sgd", "2.14.1", "class is a note", "99.9%", "0.1%"):
         assert wanted in text
@@ -142,14 +152,14 @@ def test_per_class_table_stays_readable(classes: int, shown: int) -> None:
     heads = [attributes for tag, attributes in reader.tags if tag == "th" and attributes["scope"] == "row"]
     assert len(heads) == shown
     assert cells
-    assert ("… 940 classes between …" in reader.text) == (classes == 1000)
+    assert ("… 940 rows between …" in reader.text) == (classes == 1000)
 
 
 def test_many_classes_come_worst_first() -> None:
     rows = [(f"c{i}", 0.5, 0.5, (50 - i) / 50 if i else math.nan, 9) for i in range(30)]
-    page, _ = read(report(2, name="x", per_class=rows))
+    page, _ = read(report(2, name="x", result=result(rows)))
     assert page.index(">c0<") < page.index(">c29<") < page.index(">c1<")
-    assert "–" in page
+    assert '<td class="number">-</td>' in page
 
 
 def test_large_photos_do_not_swell_the_page() -> None:
@@ -168,7 +178,7 @@ def test_only_the_first_24_mistakes_are_shown() -> None:
 
 
 def test_no_mistakes_are_said() -> None:
-    _, reader = read(report(mistakes=(), confusion=[[5, 0], [0, 5]], labels=["a", "b"]))
+    _, reader = read(report(mistakes=(), result=result([], Confusion(("a", "b"), [[5, 0], [0, 5]]))))
     assert "None." in reader.text
     assert "None: every image was right." in reader.text
 
@@ -186,10 +196,8 @@ def test_numbers_that_are_not_finite_never_reach_the_page() -> None:
     nan = math.nan
     read(
         report(
-            accuracy=nan,
-            interval=(nan, nan),
+            result=result([("a", nan, nan, nan, 0)], value=nan, interval=(nan, nan)),
             metrics=[{"epoch": 1, "train_loss": nan, "val_loss": math.inf, "train_accuracy": nan, "lr": nan}],
-            per_class=[("a", nan, nan, nan, 0)],
             recipe={"lr": nan},
             mistakes=(Mistake(png(np.zeros((2, 2), np.uint8)), "a", "b", nan, nan),),
         )

@@ -106,7 +106,7 @@ def test_hostile_fields_of_a_bundle(name: str, exported: Path, tmp_path: Path, p
         (("preprocess", "size"), [2**70, 2**70], f"{SIZES} received ({2**70}, {2**70}) and resize None; "),
         (("preprocess", "mean"), [1e9] * 3, "preprocessing: expected means of at most 1000 either way"),
         (("preprocess", "std"), [1e-30] * 3, "preprocessing: expected means of at most 1000 either way"),
-        (("preprocess", "mode"), "L", "preprocessing: mode L needs 1 means and as many positive deviations"),
+        (("preprocess", "mode"), "L", "preprocessing: mode L needs 1 means and as many deviations"),
         (("step",), -1, "step: expected 0 or more, received -1"),
     ],
 )  # fmt: skip

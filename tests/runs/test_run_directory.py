@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError, WrongType
+from convsmith.base.result import known
 from convsmith.runs import status as status_module
 from convsmith.runs.directory import FORMAT, RECORDS, create_run, is_run, open_run
 from convsmith.runs.listing import list_runs
@@ -316,10 +317,10 @@ def test_list_shows_scores_states_and_broken_runs(tmp_path):
     root = tmp_path / "runs"
     assert list_runs(root) == []
     first = create_run(root / "b", "first", RECORD_DATA)
-    first.append_metrics({"epoch": 1, "val": {"accuracy": 0.5, "top5_accuracy": 0.9}})
+    first.append_metrics({"epoch": 1, "val_accuracy": 0.5, "train_accuracy": 0.9})
     first.append_metrics({"epoch": 2, "loss": 1.0})
     second = create_run(root / "a", "second", RECORD_DATA)
-    second.write_record("result", {"test_accuracy": 0.75, "val_accuracy": 0.7, "count": 100})
+    second.write_record("result", {"metrics": {"test": {"accuracy": 0.75, "count": 100}}})
     second.set_status("finished", epoch=3, seconds=12.5)
     broken = create_run(root / "c", "third", RECORD_DATA)
     (broken.path / "data.json").write_text("{")
@@ -333,16 +334,14 @@ def test_list_shows_scores_states_and_broken_runs(tmp_path):
     listed = {summary.path.name: summary for summary in list_runs(root)}
     assert sorted(listed) == ["a", "b", "c", "d", "e"]
     assert [s.path.name for s in list_runs(root) if s.path.name in "ab"] == ["b", "a"]
-    assert listed["b"].scores == {"val.accuracy": 0.5, "val.top5_accuracy": 0.9}
-    assert (listed["a"].state, listed["a"].score, listed["a"].epoch, listed["a"].seconds) == (
-        "finished", ("accuracy", 0.75), 3, 12.5,
-    )  # fmt: skip
+    assert (listed["a"].state, listed["a"].epoch, listed["a"].seconds) == ("finished", 3, 12.5)
+    assert listed["a"].score == known("accuracy", 0.75)
     assert [listed[n].state for n in "cde"] == ["unreadable"] * 3
     assert "data.json: expected JSON" in listed["c"].reason
     assert "d: KeyError('created')" in listed["d"].reason
     assert "run.json is missing" in listed["e"].reason
     assert [s.name for s in list_runs(root / "a")] == ["second"]
-    assert listed["b"].score == ("accuracy", 0.5)
+    assert listed["b"].score == known("accuracy", 0.5)
     assert listed["c"].score is None
 
 
@@ -351,7 +350,7 @@ def test_list_shows_scores_states_and_broken_runs(tmp_path):
     [
         ({"metrics": {"val": {"map": 0.6, "accuracy": 0.1}, "test": {"map": 0.5, "accuracy": 0.2}}}, {}, ("map", 0.5)),
         ({"metrics": {"val": {"score": -3.5, "loss": 1.0}, "test": None}}, {}, ("score", -3.5)),
-        ({"metrics": {"val": {"loss": 1.0}}}, {"train_accuracy": 0.9}, None),
+        ({"metrics": {"val": {"loss": 1.0}}}, {"train_accuracy": 0.9}, ("loss", 1.0)),
         (None, {"train_accuracy": 0.9, "val_accuracy": 0.3, "val_map": 0.7, "lr": 0.1}, ("map", 0.7)),
         (None, {"train_accuracy": 0.9, "val_loss": 0.3, "val_score": 7}, ("score", 7.0)),
         (None, {"train_accuracy": 0.9, "train_loss": 0.3}, ("accuracy", 0.9)),
@@ -363,7 +362,7 @@ def test_the_score_that_is_listed(tmp_path, result, row, score):
     if result:
         run.write_record("result", result)
     (listed,) = list_runs(tmp_path)
-    assert listed.score == score
+    assert listed.score == known(*score)
 
 
 def test_runs_are_listed_without_torch(tmp_path):

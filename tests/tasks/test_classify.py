@@ -5,6 +5,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 from torch.nn import functional
 
+from convsmith.base.result import summary
 from convsmith.tasks.classify import Classify, mean_outputs, wilson_interval
 
 
@@ -151,8 +152,8 @@ def test_correct_counts_on_the_device():
 
 def test_json_and_log_line():
     result = evaluated(*outputs(20, 3))
-    assert result.summary() == {
-        "score": result.accuracy, "accuracy": result.accuracy, "top5": None, "loss": result.loss, "count": 20,
+    assert summary(result) == {
+        "score": result.accuracy, "loss": result.loss, "accuracy": result.accuracy, "count": 20,
     }  # fmt: skip
     data = result.to_json()
     assert list(data) == [

@@ -157,11 +157,11 @@ def test_effective_weights_are_cuis(beta):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("gamma", -1.0, "loss.gamma: expected a number from 0, received -1.0"),
-        ("gamma", float("nan"), "loss.gamma: expected a number from 0, received nan"),
-        ("beta", 1.0, "loss.beta: expected a number from 0 to below 1, received 1.0"),
-        ("auxiliary", -0.3, "loss.auxiliary: expected a number from 0, received -0.3"),
-        ("auxiliary", float("inf"), "loss.auxiliary: expected a number from 0, received inf"),
+        ("gamma", -1.0, "loss.gamma: expected a number from 0, received -1.0; the default is 2"),
+        ("gamma", float("nan"), "loss.gamma: expected a number from 0, received nan; the default is 2"),
+        ("beta", 1.0, "loss.beta: expected a number from 0 to below 1, received 1.0; the default is 0.999"),
+        ("auxiliary", -0.3, "loss.auxiliary: expected a number from 0, received -0.3; the default is 0.3"),
+        ("auxiliary", float("inf"), "loss.auxiliary: expected a number from 0, received inf; the default is 0.3"),
     ],
 )
 def test_impossible_numbers(field, value, message):

@@ -8,6 +8,7 @@ from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
 from convsmith.base.errors import UsageError
+from convsmith.base.result import summary
 from convsmith.tasks.multilabel import Multilabel, check_loss, mean_label_outputs
 from convsmith.tasks.options import Loss
 
@@ -66,7 +67,7 @@ def test_classes_without_or_with_every_image():
     ]  # fmt: skip
     assert (result.map, result.auc, result.averages.f1) == (1.0, None, pytest.approx((2 / 3 + 1) / 2))
     nothing = evaluated(logits, torch.zeros(2, 3, dtype=torch.uint8))
-    assert (nothing.map, nothing.summary()["score"]) == (None, 0.0)
+    assert (nothing.map, summary(nothing)["score"]) == (None, 0.0)
 
 
 def test_a_temperature_changes_probabilities_and_no_decision():
@@ -140,8 +141,8 @@ def test_losses_of_one_label_are_refused(kind):
 
 def test_json_and_log_line():
     result = evaluated(*outputs(20))
-    assert list(result.summary()) == ["score", "map", "accuracy", "loss", "count"]
-    assert result.summary()["score"] == result.map
+    assert list(summary(result)) == ["score", "loss", "map", "accuracy", "count"]
+    assert summary(result)["score"] == result.map
     assert list(result.to_json()) == [
         "map", "accuracy", "hamming", "loss", "count", "interval", "precision", "recall", "f1", "micro_f1", "auc",
         "brier", "per_class",

@@ -113,8 +113,8 @@ def test_before_an_average_begins_the_weights_themselves_are_evaluated(recipe, t
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ema(1.0)", "optimiser.average: expected a decay between 0 and 1, received 1.0"),
-        ("swa('50%', '0ep')", "optimiser.average: expected more than nothing between weights, received 0ep"),
+        ("ema(1.0)", "ema.decay: expected a number above 0, below 1, received 1.0"),
+        ("swa('50%', '0ep')", "swa.every: expected a duration above 0, received 0ep"),
         ("mean(3)", "unknown optimiser.average 'mean'"),
     ],
 )
@@ -125,7 +125,7 @@ def test_impossible_averages(text, message):
 
 @pytest.mark.parametrize("text", ["lookahead(0)", "lookahead(5, 0.0)", "lookahead(5, 1.5)"])
 def test_impossible_lookaheads(text):
-    with pytest.raises(ValueError, match=r"optimiser\.lookahead: expected"):
+    with pytest.raises(ValueError, match=r"lookahead\.(steps|share): expected"):
         Recipe().edit(optimiser__lookahead=text)
 
 

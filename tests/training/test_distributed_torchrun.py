@@ -104,7 +104,7 @@ def test_nproc_ends_as_one_command_and_leaves_no_process(common, last_step, tmp_
         (("--nproc", "5000"), "start at most one process for each"),
         (("--nproc", "2", "--repeat", "2"), "--repeat works in one process, received 2"),
         (("--nproc", "2", "--dry-run"), "--dry-run works in one process, received 2"),
-        (("--engine.timeout", "0"), "engine.timeout: expected 1 to 86400 seconds, received 0"),
+        (("--engine.timeout", "0"), "engine.timeout: expected a number from 1 to 86400, received 0"),
     ],
 )
 def test_what_nproc_refuses(words, message, refused, here):

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from convsmith.base.errors import UsageError
+from convsmith.nets.build import build
+from convsmith.nets.zoo import network
 from convsmith.training import engine
 from convsmith.training.engine import drift, resolve, resolve_here, suited, using
 from convsmith.training.options import EngineOptions
@@ -49,7 +51,7 @@ def test_what_cannot_be_had_is_an_error(fields, message):
 
 @pytest.mark.parametrize("threads", [0, -1])
 def test_impossible_threads(threads):
-    with pytest.raises(UsageError, match=f"engine.threads: expected at least 1, received {threads}"):
+    with pytest.raises(UsageError, match=f"engine.threads: expected a whole number from 1, received {threads}"):
         EngineOptions(threads=threads)
 
 
@@ -113,3 +115,12 @@ def test_the_generator_stands_where_it_stood():
     with chosen.generator_kept():
         torch.rand(3)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_placed_module_can_be_placed_again_so_that_nothing_is_written_over():
+    here, module = resolve(EngineOptions(device="cpu")), build(network("vgg11_bn_cifar"), seed=0)
+    relus = [layer for layer in module.modules() if isinstance(layer, torch.nn.ReLU)]
+    assert len(relus) == 8
+    for in_place in (True, False, True):
+        assert here.place(module, in_place) is module
+        assert [layer.inplace for layer in relus] == [in_place] * len(relus)

@@ -90,7 +90,7 @@ def test_rare_evaluations_and_checkpoints(recipe, tmp_path):
 
 @pytest.mark.parametrize("field", ["evaluate_every", "checkpoint_every"])
 def test_an_interval_of_nothing_is_refused(field):
-    with pytest.raises(UsageError, match=f"{field}: expected more than nothing, received 0ep"):
+    with pytest.raises(UsageError, match=f"{field}: expected a duration above 0, received 0ep"):
         Recipe().edit(**{field: "0ep"})
 
 

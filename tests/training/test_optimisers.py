@@ -245,7 +245,7 @@ def test_a_restored_optimiser_of_any_kind_goes_on_with_the_same_bits(kind, layou
         ({"eps": 0.0}, "optimiser.eps: expected a number above 0, received 0.0"),
         ({"clip": 0.0}, "optimiser.clip: expected a number above 0, received 0.0"),
         ({"sam": -0.1}, "optimiser.sam: expected a number above 0, received -0.1"),
-        ({"accumulate": 0}, "optimiser.accumulate: expected at least 1, received 0"),
+        ({"accumulate": 0}, "optimiser.accumulate: expected a whole number from 1, received 0"),
     ],
 )
 def test_impossible_numbers(fields, message):

@@ -134,17 +134,17 @@ def test_a_plateau_drops_after_its_patience_and_then_waits_again():
     [
         ({"kind": "step"}, "schedule.at: a step schedule needs the moments at which it falls, such as 50%,75%"),
         ({"at": (Duration(5, "ep"),)}, "schedule.at belongs to the step schedule, not to cosine"),
-        ({"factor": 0}, "schedule.factor: expected a number above 0 and at most 1, received 0"),
-        ({"factor": 1.5}, "schedule.factor: expected a number above 0 and at most 1, received 1.5"),
-        ({"every": Duration(0, "ep")}, "schedule.every: expected more than nothing, received 0ep"),
-        ({"warmup_rate": 0.0}, "schedule.warmup_rate: expected a share above 0, at most 1, received 0.0"),
-        ({"warmup_error": 80.0}, "schedule.warmup_error: expected a share above 0, at most 1, received 80.0"),
+        ({"factor": 0}, "schedule.factor: expected a number above 0, at most 1, received 0"),
+        ({"factor": 1.5}, "schedule.factor: expected a number above 0, at most 1, received 1.5"),
+        ({"every": Duration(0, "ep")}, "schedule.every: expected a duration above 0, received 0ep"),
+        ({"warmup_rate": 0.0}, "schedule.warmup_rate: expected a number above 0, at most 1, received 0.0"),
+        ({"warmup_error": 80.0}, "schedule.warmup_error: expected a number above 0, at most 1, received 80.0"),
         (
             {"warmup_error": 0.8, "warmup": Duration(1, "ep")},
             "schedule.warmup and schedule.warmup_error both say how to begin; give one",
         ),
         ({"kind": "one_cycle"}, "schedule.warmup: one_cycle needs a length for its rise, such as 30%"),
-        ({"floor": -0.1}, "schedule.floor: expected a share from 0 to 1, received -0.1"),
+        ({"floor": -0.1}, "schedule.floor: expected a number from 0 to 1, received -0.1"),
     ],
 )
 def test_impossible_schedules(fields, message):

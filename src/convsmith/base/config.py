@@ -5,32 +5,24 @@ further records. A union of records is told apart by `kind`, the class's name in
 """
 
 import dataclasses as dc
-import re
 import types
 from collections.abc import Iterator, Sequence
-from functools import cache
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from convsmith.base.calls import parse_call, split_list
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError, WrongType, unknown
+from convsmith.base.record import as_python, hints, kind_of, ranges, read_choice, read_duration, type_name
 
-Record = TypeVar("Record")
-
-
-def option(default: Any, help: str) -> Any:
-    """A field with its default and the line of help that the command line prints."""
-    if callable(default):
-        return dc.field(default_factory=default, metadata={"help": help})
-    return dc.field(default=default, metadata={"help": help})
+R = TypeVar("R")
 
 
-def edit(record: Record, path: str, value: Any) -> Record:
+def edit(record: R, path: str, value: Any) -> R:
     """A copy with the field at `path` (such as `optimiser.lr`) set; text is read as the type that it declares."""
     return _edit(record, path.split("."), value, "")
 
 
-def edit_all(record: Record, values: Sequence[tuple[str, Any]]) -> Record:
+def edit_all(record: R, values: Sequence[tuple[str, Any]]) -> R:
     """`edit` for several fields, whatever their order: those that only fit together are set together.
 
     A schedule of kind `step` needs its moments, and only that kind may have them: neither can be set before the other.
@@ -51,9 +43,9 @@ def edit_all(record: Record, values: Sequence[tuple[str, Any]]) -> Record:
     return record
 
 
-def read(kind: type[Record], data: Any, where: str = "") -> Record:
+def read(kind: type[R], data: Any, where: str = "") -> R:
     """The record of type `kind` that JSON `data` holds; unknown keys and wrong types are errors that name the field."""
-    return cast(Record, _read(kind, data, where or kind.__name__))
+    return cast(R, _read(kind, data, where or kind.__name__))
 
 
 def read_value(kind: Any, value: Any, where: str) -> Any:
@@ -75,58 +67,52 @@ def plain(value: Any) -> Any:
 
 
 def options(record: Any, prefix: str = "") -> Iterator[tuple[str, str, Any, str]]:
-    """Every dotted path of a record with the name of its type, its value and its line of help."""
-    hints = _hints(_class(record))
+    """Every dotted path of a record with its type and range in words, its value and its line of help."""
+    kinds, limits = hints(_class(record)), ranges(_class(record))
     for field in dc.fields(record):
         value, path = getattr(record, field.name), prefix + field.name
         if dc.is_dataclass(value) and not isinstance(value, Duration):
             yield from options(cast(Any, value), path + ".")
         else:
-            yield path, type_name(hints[field.name]), value, field.metadata.get("help", "")
+            yield path, type_name(kinds[field.name], limits.get(field.name)), value, field.metadata.get("help", "")
 
 
-@cache
-def kind_of(record: type) -> str:
-    """The name by which a union tells a record: `RandomCrop` is `random_crop`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", record.__name__).lower()
+def members(record: type, prefix: str = "") -> Iterator[tuple[str, type]]:
+    """Every record that text makes, such as `crop(4)`, with the dotted path of the field that takes it."""
+    for field in dc.fields(record):
+        kind, path = hints(record)[field.name], prefix + field.name
+        if dc.is_dataclass(kind):
+            yield from members(cast(type, kind), path + ".")
+        else:
+            yield from ((path, member) for member in _leaves(kind) if getattr(member, "tagged", False))
 
 
-def type_name(kind: Any) -> str:
-    """A type as people read it."""
-    if kind is type(None):
-        return "none"
-    if get_origin(kind) is Literal:
-        return "|".join(str(a) for a in get_args(kind))
-    if get_origin(kind) in (Union, types.UnionType):
-        return "|".join(dict.fromkeys(type_name(a) for a in get_args(kind)))
-    if get_origin(kind) is tuple:
-        return f"list of {type_name(get_args(kind)[0])}"
-    names = {int: "whole number", float: "number", bool: "true|false", str: "text"}
-    return names.get(kind) or (kind.__name__.lower() if kind is Duration else kind_of(kind))
+def _leaves(kind: Any) -> Iterator[Any]:
+    """The types inside a type: those of a union, of a list."""
+    if get_origin(kind) in (Union, types.UnionType, tuple):
+        for inner in get_args(kind):
+            yield from _leaves(inner)
+    else:
+        yield kind
 
 
 def _class(record: Any) -> type:
     return record.__class__
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
 def _edit(record: Any, path: list[str], value: Any, done: str) -> Any:
-    name, hints, where = path[0], _hints(_class(record)), done + path[0]
-    if name not in hints or name not in {f.name for f in dc.fields(record)}:
+    name, kinds, where = path[0], hints(_class(record)), done + path[0]
+    if name not in kinds or name not in {f.name for f in dc.fields(record)}:
         raise unknown("key", where, [done + f.name for f in dc.fields(record)])
     old = getattr(record, name)
     if len(path) == 1:
-        return dc.replace(record, **{name: _read(hints[name], value, where)})
+        return dc.replace(record, **{name: _read(kinds[name], value, where)})
     if not dc.is_dataclass(old) or isinstance(old, Duration):
         raise UsageError(f"{where} is {old!r}: it has no field {path[1]!r} to set")
     return dc.replace(record, **{name: _edit(old, path[1:], value, where + ".")})
 
 
-def _edit_together(record: Record, values: Sequence[tuple[str, Any]], problem: UsageError) -> Record:
+def _edit_together(record: R, values: Sequence[tuple[str, Any]], problem: UsageError) -> R:
     """All fields at once; `problem` where that does not help."""
     data: dict[str, Any] = plain(record)
     for path, value in values:
@@ -139,24 +125,21 @@ def _edit_together(record: Record, values: Sequence[tuple[str, Any]], problem: U
             inner = cast("dict[str, Any]", found)
         inner[name] = value
     try:
-        return cast(Record, _read(type(record), data, ""))
+        return cast(R, _read(type(record), data, ""))
     except UsageError:
         raise problem from None
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
-    origin = get_origin(kind)
+    origin, value = get_origin(kind), as_python(value)
     if origin in (Union, types.UnionType):
         return _read_union(kind, value, where)
     if origin is Literal:
-        return _read_choice(get_args(kind), value, where)
+        return read_choice(get_args(kind), value, where)
     if origin is tuple:
         return _read_tuple(get_args(kind)[0], value, where)
     if kind is Duration:
-        try:
-            return Duration.parse(value)
-        except UsageError as error:
-            raise type(error)(f"{where}: {error}") from None
+        return read_duration(value, where)
     if dc.is_dataclass(kind):
         return _read_record(cast(type, kind), value, where)
     return _read_scalar(kind, value, where)
@@ -179,13 +162,6 @@ def _read_scalar(kind: type, value: Any, where: str) -> Any:
     if (kind is float and value in (float("inf"), float("-inf"))) or value != value:
         raise UsageError(f"{where}: expected a finite number, received {value!r}")
     return value
-
-
-def _read_choice(choices: tuple[Any, ...], value: Any, where: str) -> Any:
-    for choice in choices:
-        if value == choice or str(value) == str(choice):
-            return choice
-    raise unknown(f"value for {where}:", str(value), [str(c) for c in choices])
 
 
 def _read_tuple(item: Any, value: Any, where: str) -> tuple[Any, ...]:
@@ -216,8 +192,8 @@ def _read_union(kind: Any, value: Any, where: str) -> Any:
 
 def _gathered(record: type, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments of a record whose only field is a list as one: `multi_scale(224, 256)`."""
-    hints = [_hints(record)[f.name] for f in dc.fields(record)]
-    alone = len(hints) == 1 and get_origin(hints[0]) is tuple
+    kinds = [hints(record)[f.name] for f in dc.fields(record)]
+    alone = len(kinds) == 1 and get_origin(kinds[0]) is tuple
     return (args,) if alone and args and not isinstance(args[0], tuple | list) else args
 
 
@@ -239,11 +215,11 @@ def _read_record(kinds: type | tuple[type, ...], value: Any, where: str) -> Any:
         raise WrongType(f"{where}: expected {' or '.join(union)}, received {value!r:.200}")
     data = dict(cast("dict[str, Any]", value))
     # A record with a field called kind, such as a schedule, is no member of a union and carries no tag.
-    own = len(union) == 1 and "kind" in _hints(next(iter(union.values())))
+    own = len(union) == 1 and any(f.name == "kind" for f in dc.fields(next(iter(union.values()))))
     tag = next(iter(union)) if own else data.pop("kind", next(iter(union)) if len(union) == 1 else None)
     if not isinstance(tag, str) or tag not in union:
         raise unknown(f"kind in {where}", str(tag), union)
-    record, hints = union[tag], _hints(union[tag])
+    record, declared = union[tag], hints(union[tag])
     names = [f.name for f in dc.fields(record)]
     for key in data:
         if key not in names:
@@ -252,4 +228,4 @@ def _read_record(kinds: type | tuple[type, ...], value: Any, where: str) -> Any:
     absent = [name for name in required if name not in data]
     if absent:
         raise UsageError(f"{where}: {tag} needs {', '.join(absent)}")
-    return record(**{key: _read(hints[key], v, f"{where}.{key}") for key, v in data.items()})
+    return record(**{key: _read(declared[key], v, f"{where}.{key}") for key, v in data.items()})

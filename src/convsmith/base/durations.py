@@ -44,5 +44,5 @@ class Duration:
         return math.ceil(amount * total_steps / 100)
 
     def __str__(self) -> str:
-        amount = int(self.amount) if self.amount == int(self.amount) else self.amount
+        amount = int(self.amount) if self.amount % 1 == 0 else self.amount  # NaN and infinity stay
         return f"{amount}{self.unit}"

@@ -2,20 +2,19 @@
 
 import argparse
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
 from convsmith.base.errors import UsageError
+from convsmith.base.result import compared as values_of
 from convsmith.cli.arguments import print_json, say
 from convsmith.cli.compare_trees import trees_as_json, trees_text
-from convsmith.cli.eval import evaluation_table
-from convsmith.cli.numbers import is_labelling
 from convsmith.cli.output import show_text
 from convsmith.cli.pictures import picture_file, write_picture
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
+from convsmith.report.results import results_table, value_text
 from convsmith.report.run_curves import Course, run_curves_svg
 from convsmith.report.text import clean, count, short, table
 from convsmith.runs.directory import is_run, open_run
@@ -24,7 +23,6 @@ from convsmith.training.options import EngineOptions
 
 _OF_NETWORKS = ("edit", "stem", "classes", "channels", "size", "input", "bars", "bubbles", "winners")
 _OF_RUNS = ("split", "data", "plot", "device")
-_SHARES = ("accuracy", "balanced_accuracy", "f1", "ece", "map", "micro_f1", "hamming")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -59,16 +57,17 @@ def compare_runs(values: argparse.Namespace) -> int:
         raise UsageError("compare: expected two runs or more; for a single one there is: convsmith eval")
     for path in paths:
         open_run(path)
-    comparing = import_module("convsmith.recipes.compare")
+    from convsmith.recipes.compare import compare_runs
+
     engine = EngineOptions(device=values.device or "auto")
-    compared = comparing.compare_runs(paths, split=values.split, source=values.data, engine=engine)
+    compared = compare_runs(paths, split=values.split, source=values.data, engine=engine)
     for evaluated in compared.evaluated:
         for warning in evaluated.subject.warnings:
             say(f"warning: {warning}")
     names = _short_names(paths)
     write_picture(values.plot, lambda: run_curves_svg(_courses(paths, names)))
     if values.json:
-        print_json(_as_json(paths, compared, comparing))
+        print_json(_as_json(paths, compared))
         return 0
     parts = [_numbers(names, compared), _repeated(names, compared), _paired(names, compared)]
     networks = [network_of(open_run(path)) for path in paths]
@@ -92,24 +91,22 @@ def _numbers(names: Sequence[str], compared: Any) -> str:
     where = ", ".join(f"{split}: {count(number)} images" for split, number in sorted(images))
     if any(split == "test" for split, _ in images):
         where += "  (test images tell how good; to choose between runs: --split val)"
-    return f"on {where}\n" + evaluation_table([(n, e.result) for n, e in zip(names, compared.evaluated, strict=True)])
+    return f"on {where}\n" + results_table([(n, e.result) for n, e in zip(names, compared.evaluated, strict=True)])
 
 
 def _repeated(names: Sequence[str], compared: Any) -> str:
     """Mean and standard deviation of runs that differ in nothing but the seed."""
+    numbers = {number.name: number for number in compared.evaluated[0].result.numbers}
     parts: list[str] = []
     for group in compared.repeats:
         members = ", ".join(name for i, name in enumerate(names) if i in group.members)
-        rows = [(name, _shown(name, s.mean), _shown(name, s.deviation)) for name, s in group.numbers.items()]
+        rows = [
+            (numbers[name].title, *(value_text(v, numbers[name].unit, digits=True) for v in (s.mean, s.deviation)))
+            for name, s in group.numbers.items()
+        ]
         heading = f"{len(group.members)} runs of one recipe with other seeds: {members}"
         parts.append(heading + "\n" + table(("", "mean", "standard deviation"), rows, align="<>>"))
     return "\n\n".join(parts)
-
-
-def _shown(name: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2%}" if name in _SHARES else f"{value:.4f}"
 
 
 def _paired(names: Sequence[str], compared: Any) -> str:
@@ -126,8 +123,7 @@ def _paired(names: Sequence[str], compared: Any) -> str:
         )
         for name, p in zip(names[1:], compared.pairs, strict=True)
     ]
-    exact = is_labelling(compared.evaluated[0].result)
-    what = "images with exactly their labels" if exact else "accuracy"
+    what = next((n.title for n in compared.evaluated[0].result.numbers if n.interval), "right images")
     header = ("run", "points", "95% interval", "right here only", f"right in {names[0]} only", "p")
     return f"{what} against {names[0]}, image by image (interval: bootstrap over images; p: McNemar, exact)\n" + table(
         header, rows, align="<>>>>>"
@@ -174,11 +170,11 @@ def _network_facts(network: Network | Foreign) -> dict[str, Any]:
     return {"network": network.name, "edits": list(network.edits), "params": numbers.params, "macs": numbers.macs}
 
 
-def _as_json(paths: Sequence[str], compared: Any, comparing: Any) -> dict[str, Any]:
+def _as_json(paths: Sequence[str], compared: Any) -> dict[str, Any]:
     networks = [network_of(open_run(path)) for path in paths]
     runs = [
         {"run": path, "split": e.split, "count": len(e.examples), "step": e.subject.step}
-        | comparing.numbers_of(e.result)
+        | values_of(e.result.numbers)
         | _network_facts(network)
         for path, network, e in zip(paths, networks, compared.evaluated, strict=True)
     ]

@@ -2,23 +2,23 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
+from convsmith.base.result import Reliability, Result
 from convsmith.cli.arguments import Parser, add_edit, add_output, add_short, add_views, megapixels, print_json, say
-from convsmith.cli.numbers import CLASSES, fraction, is_classification, other_table, print_other
 from convsmith.cli.output import show, show_text
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.data.views import price, read_views, views_text
-from convsmith.report.reliability import Reliability, reliability_svg
-from convsmith.report.text import clean, count, interval, percent, table
+from convsmith.report.reliability import reliability_svg
+from convsmith.report.results import number_lines, results_table
+from convsmith.report.text import clean, count, percent, table
 from convsmith.runs.directory import open_run
 from convsmith.training.options import EngineOptions
 
-CONFUSED = 8
 ENSEMBLE = "ensemble"
 
 
@@ -32,19 +32,17 @@ def run(words: Sequence[str]) -> int:
     evaluated = [_evaluate(evaluating, path, values) for path in values.runs]
     rows = [(path, e.result) for path, e in zip(values.runs, evaluated, strict=True)]
     if values.ensemble:
-        rows.append((ENSEMBLE, evaluating.ensemble(evaluated)))
+        rows.append((ENSEMBLE, evaluating.ensemble(evaluated, values.bins)))
     if values.plot:
-        choice = import_module("convsmith.recipes.task_choice")
-        for name, result in rows:
-            choice.as_classification(result, f"{name}: a reliability diagram")
-    write_picture(values.plot, lambda: reliability_svg([_reliability(name, r, values.bins) for name, r in rows]))
+        diagrams = [_reliability(name, result) for name, result in rows]
+        write_picture(values.plot, lambda: reliability_svg(diagrams))
     if values.json:
         print_json(_as_json(evaluated, rows, values))
     elif len(rows) > 1:
         show_text(f"{_where(evaluated)}\n")
-        show_text(evaluation_table(rows, values.bins))
+        show_text(results_table(rows))
     else:
-        _print_one(values.runs[0], evaluated[0], values.bins)
+        _print_one(values.runs[0], evaluated[0])
     return 0
 
 
@@ -103,33 +101,12 @@ def _evaluate(evaluating: Any, path: str, values: argparse.Namespace) -> Any:
         checkpoint=values.checkpoint,
         edits=values.edit,
         views=values.views,
+        bins=values.bins,
         engine=EngineOptions(device=values.device),
     )
     for warning in () if values.quiet else evaluated.subject.warnings:
         say(f"warning: {warning}")
     return evaluated
-
-
-def evaluation_table(rows: Sequence[tuple[str, Any]], bins: int = 15) -> str:
-    """A row for each name with its evaluation."""
-    if not all(is_classification(result) for _, result in rows):
-        return other_table(rows)
-    cells = [
-        (
-            name,
-            percent(r.accuracy),
-            interval(*r.interval),
-            percent(r.averages.balanced_accuracy),
-            percent(r.averages.f1),
-            fraction(r.auc),
-            f"{r.loss:.4f}",
-            f"{r.brier:.4f}",
-            percent(r.ece(bins)),
-        )
-        for name, r in rows
-    ]
-    header = ("run", "accuracy", "95% interval", "balanced", "F1", "AUC", "loss", "Brier", "ECE")
-    return table(header, cells, align="<>>>>>>>>")
 
 
 def _where(evaluated: Sequence[Any]) -> str:
@@ -152,56 +129,21 @@ def _views(evaluated: Any) -> str:
     )
 
 
-def _print_one(name: str, evaluated: Any, bins: int) -> None:
-    result, subject = evaluated.result, evaluated.subject
+def _print_one(name: str, evaluated: Any) -> None:
+    subject = evaluated.subject
     calibrated = f", temperature {subject.temperature:.3g}" if subject.temperature != 1 else ""
     images = count(len(evaluated.examples))
     show(f"{name} on {evaluated.split}: {images} images, weights of step {subject.step}{calibrated}")
     if evaluated.views:
         show(f"views     {_views(evaluated)}")
-    if not is_classification(result):
-        print_other(result)
-        return
-    right, means = round(result.accuracy * result.count), result.averages
-    show(f"accuracy  {result.accuracy:.2%}  ({count(right)} right; 95% interval {interval(*result.interval)})")
-    if result.top5 is not None:
-        show(f"top 5     {result.top5:.2%}")
-    show(f"balanced  {means.balanced_accuracy:.2%}  (mean recall of the classes)")
-    show(f"means     precision {percent(means.precision)}, recall {percent(means.recall)}, F1 {percent(means.f1)}")
-    show(f"AUC       {fraction(result.auc)}  (each class against the rest, mean)")
-    show(f"loss      {result.loss:.4f}")
-    show(f"Brier     {result.brier:.4f}")
-    show(f"ECE       {result.ece(bins):.2%}  (expected calibration error, {bins} bins)")
-    show()
-    _print_classes(result)
-    _print_confused(result)
-
-
-def _print_classes(result: Any) -> None:
-    shown = result.per_class
-    if len(shown) > CLASSES:
-        shown = sorted(shown, key=lambda c: 2.0 if c.f1 is None else c.f1)[:CLASSES]
-    rows = [(c.label, percent(c.precision), percent(c.recall), percent(c.f1), count(c.support)) for c in shown]
-    show_text(table(("class", "precision", "recall", "F1", "images"), rows, align="<>>>>"))
-    if len(shown) < len(result.per_class):
-        show(f"(the {CLASSES} of {len(result.per_class)} classes with the lowest F1; all with --json)")
-
-
-def _print_confused(result: Any) -> None:
-    labels = [c.label for c in result.per_class]
-    pairs = [
-        (n, labels[i], labels[j]) for i, row in enumerate(result.confusion) for j, n in enumerate(row) if i != j and n
-    ]
-    if pairs:
-        show_text("\nmost confused")
-        for n, true, called in sorted(pairs, key=lambda p: -p[0])[:CONFUSED]:
-            show(f"  {n:>5} x {true} called {called}")
+    for line in number_lines(evaluated.result):
+        show(line)
 
 
 def _as_json(evaluated: Sequence[Any], rows: Sequence[tuple[str, Any]], values: argparse.Namespace) -> Any:
     """One object for one run, else a list of them; with an ensemble its `members` and itself."""
     members = [
-        _numbers(result, values.bins)
+        result.to_json(detailed=True)
         | {"split": e.split, "step": e.subject.step, "temperature": e.subject.temperature}
         | _views_json(e)
         for e, (_, result) in zip(evaluated, rows, strict=False)
@@ -209,7 +151,7 @@ def _as_json(evaluated: Sequence[Any], rows: Sequence[tuple[str, Any]], values: 
     if len(rows) == 1:
         return members[0]
     members = [{"run": name} | member for (name, _), member in zip(rows, members, strict=False)]
-    return {"members": members, ENSEMBLE: _numbers(rows[-1][1], values.bins)} if values.ensemble else members
+    return {"members": members, ENSEMBLE: rows[-1][1].to_json(detailed=True)} if values.ensemble else members
 
 
 def _views_json(evaluated: Any) -> dict[str, Any]:
@@ -219,14 +161,15 @@ def _views_json(evaluated: Any) -> dict[str, Any]:
     return {"views": views_text(evaluated.views), "views_of_an_image": cost.views, "pixels": cost.pixels}
 
 
-def _numbers(result: Any, bins: int) -> dict[str, Any]:
-    if not is_classification(result):
-        return result.to_json() if hasattr(result, "to_json") else result.summary()
-    return result.to_json() | {"ece": result.ece(bins), "reliability": [vars(b) for b in result.reliability(bins)]}
-
-
-def _reliability(name: str, result: Any, bins: int) -> Reliability:
-    return Reliability(Path(name).name, [astuple(b) for b in result.reliability(bins)], result.ece(bins))
+def _reliability(name: str, result: Result) -> Reliability:
+    """The result's reliability diagram, under the name of its run."""
+    found = next((plot for plot in result.plots if type(plot) is Reliability), None)
+    if found is None:
+        raise UsageError(
+            f"{name}: a reliability diagram is for one label for each image; the numbers of this run are "
+            f"{', '.join(number.title for number in result.numbers)}"
+        )
+    return replace(found, name=Path(name).name)
 
 
 def _calibrate(values: argparse.Namespace) -> int:

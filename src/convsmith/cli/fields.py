@@ -1,13 +1,15 @@
 """The fields of a recipe as options: `--optimiser.lr 0.1` on every verb that trains."""
 
 import argparse
+import dataclasses as dc
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from convsmith.base.config import kind_of, members, plain, type_name
 from convsmith.base.config import options as recipe_options
-from convsmith.base.config import plain
 from convsmith.base.errors import UsageError
+from convsmith.base.record import hints, ranges
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND, set_fields
 
@@ -44,10 +46,21 @@ def edited(recipe: Recipe, values: argparse.Namespace, fields: Sequence[tuple[st
 
 
 def all_fields() -> str:
-    """Every field of a recipe as an option, for `--help-all`."""
-    lines: list[str] = []
-    for path, kind, value, help in recipe_options(Recipe()):
-        shown = plain(value)
-        default = ",".join(map(str, shown)) if isinstance(shown, list) else "none" if shown is None else shown
-        lines.append(f"  --{path} ({kind}; {default})".ljust(58) + f" {help}")
-    return "\n".join(["every field of a recipe is an option (type; default):", "", *lines])
+    """Every field of a recipe as an option, and what their records take, for `--help-all`."""
+    lines = ["every field of a recipe is an option (type and range; default):", ""]
+    lines += [_line(f"--{path}", *row) for path, *row in recipe_options(Recipe())]
+    lines += ["", "the records in them, written as crop(4) or crop(padding=4):"]
+    for path, record in members(Recipe):
+        lines += ["", f"{kind_of(record)}, in --{path}: {(record.__doc__ or '').partition(chr(10))[0]}"]
+        kinds, limits = hints(record), ranges(record)
+        for field in dc.fields(record):
+            default = "needed" if field.default is dc.MISSING else field.default
+            kind = type_name(kinds[field.name], limits.get(field.name))
+            lines.append(_line(field.name, kind, default, field.metadata.get("help", "")))
+    return "\n".join(lines)
+
+
+def _line(name: str, kind: str, value: Any, help: str) -> str:
+    shown = plain(value)
+    default = ",".join(map(str, shown)) if isinstance(shown, list) else "none" if shown is None else shown
+    return f"  {name} ({kind}; {default})".ljust(58) + f" {help}"

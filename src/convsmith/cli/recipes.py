@@ -9,6 +9,7 @@ from convsmith.base.calls import format_call
 from convsmith.base.config import kind_of, options
 from convsmith.base.durations import Duration
 from convsmith.base.errors import unknown
+from convsmith.base.record import ranges
 from convsmith.cli.arguments import Parser, add_output, print_json
 from convsmith.cli.output import show_text
 from convsmith.recipes.builtin import RECIPES, BuiltIn
@@ -83,7 +84,9 @@ def _explain(entry: BuiltIn, as_json: bool) -> int:
     show_text(f"{entry().name}\n\n{entry.about}\n")
     usual: list[tuple[str, ...]] = []
     own: list[tuple[str, ...]] = []
+    limits = ranges(Recipe)
     for path, _, default, help in options(Recipe()):
+        help += f" ({limits[path]})" if str(limits.get(path, "")) else ""
         value = reduce(getattr, path.split("."), entry())
         source = entry.source(path)
         if value != default or source:

@@ -8,8 +8,8 @@ from typing import Any
 from convsmith.base.errors import MissingPath
 from convsmith.cli.arguments import Parser, add_output, print_json
 from convsmith.cli.output import show, show_text
-from convsmith.report.scores import SHARES, short_name
-from convsmith.report.text import duration, percent, table
+from convsmith.report.results import number_text
+from convsmith.report.text import duration, table
 from convsmith.runs.listing import RunSummary, list_runs
 
 
@@ -33,7 +33,7 @@ def run(words: Sequence[str]) -> int:
         (
             str(r.path),
             r.state,
-            "-" if r.score is None else _shown(*r.score),
+            "-" if r.score is None else f"{r.score.title} {number_text(r.score)}",
             r.epoch,
             duration(r.seconds),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(r.created)),
@@ -48,11 +48,6 @@ def run(words: Sequence[str]) -> int:
 
 
 def _row(r: RunSummary) -> dict[str, Any]:
-    what, value = r.score or (None, None)
+    what, value = (None, None) if r.score is None else (r.score.name, r.score.value)
     keys = ("name", "state", "created", "epoch", "seconds", "reason")
     return {"run": str(r.path), "score": value, "score_is": what, **{key: getattr(r, key) for key in keys}}
-
-
-def _shown(what: str, value: float) -> str:
-    """`accuracy 97.8%`"""
-    return f"{short_name(what)} {percent(value) if what in SHARES else f'{value:.4g}'}"

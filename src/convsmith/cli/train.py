@@ -9,9 +9,9 @@ from typing import Any
 
 from convsmith.base.errors import UsageError
 from convsmith.base.processes import part, restarts
+from convsmith.base.result import stored_numbers
 from convsmith.cli.arguments import Parser, add_output, add_short, print_json, say
 from convsmith.cli.fields import all_fields, edited, given, recipe_words
-from convsmith.cli.numbers import score_line
 from convsmith.cli.output import show, show_text
 from convsmith.cli.repeat import check_repeat, train_repeatedly
 from convsmith.recipes.choose import choose
@@ -19,6 +19,7 @@ from convsmith.recipes.finetune import FineTuning, tuning_of
 from convsmith.recipes.limit import Limit, read_limit
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND, epochs
+from convsmith.report.results import score_line
 from convsmith.report.text import count, duration
 from convsmith.training.track import check_track
 
@@ -185,11 +186,11 @@ def finish(outcome: Any, as_json: bool, **more: Any) -> int:
     if as_json:
         print_json({"run": str(run.path), **more, **result})
         return 0
-    _print_accuracies(result["metrics"])
+    _print_scores(result)
     if "views" in result:
         seen = result["views"]
         show(f"through {seen['of_an_image']} views of an image ({seen['views']}), the mean of their probabilities")
-        _print_accuracies(seen["metrics"])
+        _print_scores(seen)
     if result["metrics"]["test"]:
         show("the test images chose nothing and were read at the end; choose between runs on validation images")
     show(f"{_learned(run, result)} in {duration(result['seconds'])}; {_images(run)}")
@@ -211,11 +212,10 @@ def _learned(run: Any, result: Any) -> str:
     return f"{what} {result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
 
 
-def _print_accuracies(metrics: Any) -> None:
+def _print_scores(result: dict[str, Any]) -> None:
     for split, name in (("val", "validation"), ("test", "test")):
-        numbers = metrics[split]
-        if numbers:
-            show(score_line(name, numbers))
+        if numbers := stored_numbers(result, split):
+            show(score_line(name, numbers, result["metrics"][split]["count"]))
 
 
 def _images(run: Any) -> str:

@@ -15,7 +15,6 @@ Size = tuple[int, int]
 # crop: scale to cover the size, then cut the centre; pad: scale to fit into the size, then add borders; squash: scale
 # to exactly the size, whatever the image's shape.
 Fit = Literal["crop", "pad", "squash"]
-FITS = ("crop", "pad", "squash")
 # The longest side of a network's input, and its most pixels: those of a square of 4096.
 LONGEST, MOST_PIXELS = 65_535, 2**24
 

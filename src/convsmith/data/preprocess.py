@@ -5,7 +5,6 @@ Training, validation, prediction, export and serving all follow the record; no t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,9 +12,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from convsmith.base import config
-from convsmith.base.errors import UsageError, unknown
+from convsmith.base.errors import UsageError
+from convsmith.base.record import REQUIRED, Record, option
 from convsmith.data.card import Card
-from convsmith.data.fit import FITS, LONGEST, MOST_PIXELS, Fit, Placement, Size, frame, placed, shaped
+from convsmith.data.fit import LONGEST, MOST_PIXELS, Fit, Placement, Size, frame, placed, shaped
 from convsmith.data.images import blamed, open_image, orientation, quiet
 from convsmith.data.options import DataOptions
 
@@ -36,7 +36,7 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preprocess:
+class Preprocess(Record, called="preprocessing"):
     """How an image becomes an array; sizes in pixels, `size` is (height, width), mean and std on a scale of 0 to 1.
 
     `resize` is the length that the shorter side gets before the centre crop of `size`; as two numbers, a height and a
@@ -52,32 +52,29 @@ class Preprocess:
     mode: Literal["L", "RGB"] = "RGB"
     bits: Literal[8] = 8
     resize: int | tuple[int, int] | None = None
-    size: tuple[int, int]
+    size: tuple[int, int] = option(REQUIRED, "height and width, pixels", least=1)
     fit: Fit = "crop"
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     antialias: bool = True
     decoding: Literal["exact", "draft"] = "exact"
     mean: tuple[float, ...]
-    std: tuple[float, ...]
+    std: tuple[float, ...] = option(REQUIRED, "deviation of each channel", above=0)
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Sizes contain each other, and each channel has its mean and deviation."""
         if self.version != 1:
             raise UsageError(f"preprocessing: this convsmith knows version 1 of the record, received {self.version}")
-        if len(self.size) != 2 or min(self.size) < 1:
+        if len(self.size) != 2:
             raise UsageError(f"preprocessing: expected a size of (height, width), received {self.size}")
         if isinstance(self.resize, tuple) and len(self.resize) == 2 and self.resize[0] == self.resize[1]:
             # A square has one name, so that equal records are equal.
             object.__setattr__(self, "resize", self.resize[0])
-        if self.fit not in FITS:
-            raise unknown("preprocessing fit", str(self.fit), FITS)
         _check_frame(self)
-        if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise UsageError(
-                f"preprocessing: mode {self.mode} needs {self.channels} means and as many positive deviations, "
+                f"preprocessing: mode {self.mode} needs {self.channels} means and as many deviations, "
                 f"received {self.mean} and {self.std}"
             )
-        if not all(map(isfinite, (*self.mean, *self.std))):
-            raise UsageError(f"preprocessing: expected finite numbers, received mean {self.mean}, std {self.std}")
         if not self.antialias:
             raise UsageError("preprocessing: Pillow always resizes with antialiasing; antialias cannot be false")
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convsmith.base.errors import WrongType
-from convsmith.nets.ops import Conv, ConvTranspose, Linear
 from convsmith.nets.shape import Shape
 from convsmith.nets.trace import Step
 from convsmith.nets.tree import MAIN, Add, Gate, Leaf
@@ -122,7 +121,7 @@ def _layer(step: Step, auxiliary: bool) -> LayerCost:
         params=leaf.params(x),
         macs=leaf.macs(x, y),
         elementwise=leaf.elementwise(x, y),
-        activations=y.elements if isinstance(leaf, Conv | ConvTranspose | Linear) else 0,
+        activations=y.elements if leaf.weighted else 0,
         receptive_field=step.y.field.size,
         auxiliary=auxiliary,
     )

@@ -6,35 +6,10 @@ from typing import TYPE_CHECKING
 
 from convsmith.nets.cost import cost
 from convsmith.nets.folding import fold
-from convsmith.nets.ops import (
-    Act,
-    AdaptiveAvgPool,
-    AdaptiveMaxPool,
-    Affine,
-    AvgPool,
-    BatchNorm,
-    Chunk,
-    Conv,
-    ConvTranspose,
-    Dropout,
-    DropPath,
-    Flatten,
-    GroupNorm,
-    LayerNorm,
-    Linear,
-    LocalResponseNorm,
-    MaxPool,
-    PadChannels,
-    PadSame,
-    Rbf,
-    Scale,
-    Shuffle,
-    Take,
-)  # fmt: skip
-from convsmith.nets.sizes import Axes
+from convsmith.nets.sizes import Axes, across
 from convsmith.nets.stages import summarise
 from convsmith.nets.tree import MAIN, Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, Unpool, Use, walk
-from convsmith.nets.wording import across, depthwise, light, options
+from convsmith.nets.wording import convolutions, light
 from convsmith.report.architecture import stages_svg
 from convsmith.report.diagram import Box, Chain, Fork, Item, Panel, Repeat, diagram_svg
 from convsmith.report.text import short
@@ -42,8 +17,6 @@ from convsmith.report.text import short
 if TYPE_CHECKING:
     from convsmith.nets.network import Network  # which draws itself with this
 
-# What rides on the layer before it, in smaller letters.
-_RIDERS = (Act, Affine, BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm, Scale, Dropout, DropPath, Flatten)
 _ALIKE = 3  # branches from this number on are drawn once
 
 
@@ -100,21 +73,21 @@ def _append(items: list[Item], node: Node) -> None:
     elif isinstance(node, Use):
         items.append(Box(f"use {node.name}", kind="wire", source=True))
     elif isinstance(node, Unpool):
-        items.append(Box(f"unpool {_by(node.kernel)}", f"to the maxima of {node.name}", "wire"))
+        items.append(Box(f"unpool {across(node.kernel, '×')}", f"to the maxima of {node.name}", "wire"))
     elif isinstance(node, Leaf):
         _append_leaf(items, node)
 
 
 def _append_leaf(items: list[Item], leaf: Leaf) -> None:
-    last = items[-1] if items else None
-    if isinstance(leaf, _RIDERS) and isinstance(last, Box) and last.kind != "wire":
-        word = _rider(leaf)
+    last, word = items[-1] if items else None, leaf.label()
+    if leaf.rides and isinstance(last, Box) and last.kind != "wire":
         if last.kind == "other":
             items[-1] = replace(last, text=f"{last.text}, {word}")
         else:
             items[-1] = replace(last, note=f"{last.note}, {word}" if last.note else word)
     else:
-        items.append(_box(leaf))
+        kind = leaf.kind if leaf.kind in ("conv", "linear", "pool") else "other"
+        items.append(Box(word, kind=kind))
 
 
 def _fork(node: Branching) -> Fork:
@@ -134,53 +107,6 @@ def _fork(node: Branching) -> Fork:
         else:
             branches += [Chain(tuple(_items([child]))) for child in children[start : start + period * count]]
     return Fork("concat", tuple(branches), straight=0 if len(branches) == 1 else None)
-
-
-def _box(leaf: Leaf) -> Box:
-    if isinstance(leaf, Conv | ConvTranspose):
-        name = "depthwise" if depthwise(leaf) else "conv"
-        grouped = f", {leaf.groups} groups" if leaf.groups > 1 and not depthwise(leaf) else ""
-        dilated = "" if leaf.dilation in (1, (1, 1)) else f", dilation {_by(leaf.dilation)}"
-        up = "up-" if isinstance(leaf, ConvTranspose) else ""
-        stride = _stride(leaf.stride)
-        return Box(f"{up}{name} {_by(leaf.kernel)}, {leaf.channels}{stride}{grouped}{dilated}", kind="conv")
-    if isinstance(leaf, Linear | Rbf):
-        return Box(f"{leaf.op} {leaf.channels}", kind="linear")
-    if isinstance(leaf, MaxPool | AvgPool):
-        name = "max pool" if isinstance(leaf, MaxPool) else "average pool"
-        return Box(f"{name} {_by(leaf.kernel)}{_stride(leaf.stride)}", kind="pool")
-    if isinstance(leaf, AdaptiveAvgPool | AdaptiveMaxPool):
-        kind = "max" if isinstance(leaf, AdaptiveMaxPool) else "average"
-        return Box(
-            f"global {kind} pool" if leaf.size in (1, (1, 1)) else f"{kind} pool to {_by(leaf.size)}", kind="pool"
-        )
-    return Box(_rider(leaf))
-
-
-def _rider(leaf: Leaf) -> str:
-    if isinstance(leaf, Act):
-        return leaf.function.replace("_", " ")
-    if isinstance(leaf, Dropout):
-        return f"{'plain ' if leaf.form == 'plain' else ''}dropout {leaf.drop:g}"
-    if isinstance(leaf, Scale):
-        return f"scale {leaf.factor:g}"
-    if isinstance(leaf, Chunk):
-        return f"part {leaf.index + 1} of {leaf.count}"
-    if isinstance(leaf, Shuffle):
-        return f"shuffle {leaf.groups} groups"
-    # Rates of dropping and the channels taken differ between repeats, which are drawn as one.
-    name = leaf.op.replace("_", " ")
-    return name if isinstance(leaf, (*_RIDERS, Take)) else f"{name} {options(leaf)}".strip()
-
-
-def _by(value: Axes) -> str:
-    return across(value).replace("x", "×")
-
-
-def _stride(stride: Axes) -> str:
-    if stride in (1, (1, 1)):
-        return ""
-    return f" /{stride}" if isinstance(stride, int) else f" /{_by(stride)}"
 
 
 def _repeats(nodes: Sequence[Node]) -> list[tuple[Sequence[Node], int, str]]:
@@ -210,7 +136,7 @@ def _atoms(nodes: Sequence[Node]) -> list[Sequence[Node]]:
     """Each node together with what rides on it."""
     atoms: list[list[Node]] = []
     for node in nodes:
-        if not (atoms and isinstance(node, _RIDERS)):
+        if not (atoms and isinstance(node, Leaf) and node.rides):
             atoms.append([])
         atoms[-1].append(node)
     return [*atoms]
@@ -233,17 +159,13 @@ def _forms(nodes: Sequence[Node], loose: bool = False) -> Hashable:
 def _form(node: Node, loose: bool, kept: dict[str, int]) -> Hashable:
     if isinstance(node, Keep | Use | Unpool):
         return (node.op, kept.setdefault(node.name, len(kept)))
-    if isinstance(node, Take | DropPath):
-        return node.op
+    if isinstance(node, Leaf):
+        return node.alike(loose)
     if isinstance(node, Branching):
-        children = [child for _, child in node.children if not isinstance(child, DropPath)]
+        children = [c for _, c in node.children if not (isinstance(c, Leaf) and c.alike(loose) is None)]
         if loose and isinstance(node, Add) and not all(map(light, children)):
             children = [child for child in children if not light(child)]
         return (node.op, *(_form(child, loose, kept) for child in children))
-    if loose and isinstance(node, Conv | ConvTranspose):
-        return (node.op, node.channels, node.kernel, node.dilation, node.groups)
-    if loose and isinstance(node, PadSame):
-        return (node.op, node.kernel)
     return node
 
 
@@ -266,15 +188,16 @@ def _kept(nodes: Sequence[Node]) -> tuple[str, ...]:
 
 def _strides(nodes: Sequence[Node]) -> str:
     """The largest stride of a convolution."""
-    found = [n.stride for node in nodes for _, n in walk(node) if isinstance(n, Conv)]
+    found: list[Axes] = [getattr(conv, "stride", 1) for node in nodes for conv in convolutions(node)]
     largest = max((s if isinstance(s, tuple) else (s, s) for s in found), default=(1, 1))
-    return str(largest[0]) if len(set(largest)) == 1 else _by(largest)
+    return str(largest[0]) if len(set(largest)) == 1 else across(largest, "×")
 
 
 def _shortcuts(nodes: Sequence[Node]) -> str:
     """What stands in the shortcuts of sums: `1×1 shortcut`, `padded shortcut`, `identity`."""
     sums = [n for node in nodes for _, n in walk(node) if isinstance(n, Add)]
-    leaves = [n for s in sums for _, child in s.children if light(child) for _, n in walk(child)]
-    if any(isinstance(leaf, Conv) for leaf in leaves):
+    shortcuts = [child for s in sums for _, child in s.children if light(child)]
+    if any(map(convolutions, shortcuts)):
         return "1×1 shortcut"
-    return "padded shortcut" if any(isinstance(leaf, PadChannels) for leaf in leaves) else "identity"
+    padded = any(node.op == "pad_channels" for shortcut in shortcuts for _, node in walk(shortcut))
+    return "padded shortcut" if padded else "identity"

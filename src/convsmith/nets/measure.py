@@ -14,6 +14,7 @@ from convsmith.base.errors import UsageError
 from convsmith.nets.build import BuiltNetwork, blank
 from convsmith.nets.cost import Cost, LayerCost
 from convsmith.nets.init import CONV
+from convsmith.nets.taps import hooked
 
 
 def measure_module(module: nn.Module, input: Sequence[int]) -> Cost:
@@ -47,14 +48,9 @@ def watch(module: nn.Module, input: Sequence[int], note: Callable[[str, nn.Modul
     `note` hears the name, the layer and the output of each part as it ends. Raises `UsageError` where the run fails.
     """
     modes = {layer: layer.training for layer in module.modules()}
-
-    def hook(name: str) -> Callable[..., None]:
-        return lambda layer, _, output: note(name, layer, output)
-
-    hooks = [layer.register_forward_hook(hook(name)) for name, layer in module.named_modules()]
     tensors = (*module.named_parameters(), *module.named_buffers())
     try:
-        with torch.no_grad():
+        with torch.no_grad(), hooked(module.named_modules(), note):
             state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
             tree = isinstance(module, BuiltNetwork)
             example = blank(module.tree, 1, input, "meta") if tree else torch.empty((1, *input), device="meta")
@@ -62,8 +58,6 @@ def watch(module: nn.Module, input: Sequence[int], note: Callable[[str, nn.Modul
     except Exception as error:
         raise UsageError(f"the module failed on an input of {'x'.join(map(str, input))}: {error}") from error
     finally:
-        for handle in hooks:
-            handle.remove()
         for layer, mode in modes.items():
             layer.training = mode
 

@@ -19,10 +19,9 @@ from convsmith.base.errors import UsageError
 from convsmith.nets.cost import Cost, LayerCost, cost
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Act, AdaptiveAvgPool, BatchNorm, Conv, Flatten, Linear
-from convsmith.nets.sizes import Axes
+from convsmith.nets.sizes import Axes, across
 from convsmith.nets.trace import Step
 from convsmith.nets.tree import Add, Cat, Node, Seq, rewrite, seq, walk
-from convsmith.nets.wording import across
 
 GUIDELINES = {
     1: "tight bottlenecks",

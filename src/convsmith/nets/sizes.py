@@ -15,6 +15,20 @@ def per_axis(value: Axes, x: Shape) -> tuple[int, ...]:
     return value
 
 
+def across(value: Axes, times: str = "x") -> str:
+    """A size given once or per axis in words: `3x3`, `1x7`, `5-wide` along a single axis."""
+    if isinstance(value, int):
+        return f"{value}{times}{value}"
+    return f"{value[0]}-wide" if len(value) == 1 else times.join(map(str, value))
+
+
+def strided(stride: Axes) -> str:
+    """A stride in a drawing: ` /2`, or nothing for 1."""
+    if stride in (1, (1, 1)):
+        return ""
+    return f" /{stride}" if isinstance(stride, int) else f" /{across(stride, '×')}"
+
+
 def at_least(low: int, **fields: Axes) -> None:
     """Refuse an operator's fields that lie below `low` on some axis."""
     for name, value in fields.items():

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from convsmith.nets.cost import Cost, LayerCost, cost
+from convsmith.nets.ops import OPERATORS
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import MAIN, Branching, Node, Seq
-from convsmith.nets.wording import POOLS, WEIGHTED, folded, node_words, part_words
+from convsmith.nets.tree import MAIN, Branching, Leaf, Node, Seq
+from convsmith.nets.wording import TOLD, folded, node_words, part_words
 from convsmith.report.architecture import Stage
 from convsmith.report.layer_bars import LayerBar
 
@@ -34,7 +35,7 @@ def layer_bars(numbers: Cost) -> list[LayerBar]:
     for layer in numbers.layers:
         if layer.macs and not layer.auxiliary:
             stage, _, name = layer.name.partition(".")
-            linear = layer.op == "linear"
+            linear = layer.op in ("linear", "recurrent")
             bars.append(LayerBar(stage, name or stage, linear, 4 * layer.activations, layer.params, layer.macs))
     return bars
 
@@ -56,16 +57,13 @@ def _rows(network: "Network", numbers: Cost | None, parts: list[Part]) -> list[S
                 size=end.shape.spatial,
                 params=sum(layer.params for layer in layers),
                 macs=sum(layer.macs for layer in layers),
-                layers=sum(layer.op in _COUNTED for layer in layers),
+                layers=sum(OPERATORS[layer.op].weighted for layer in layers),
                 activations=sum(layer.activations for layer in layers),
                 receptive_field=end.field.size,
                 auxiliary=name.partition(".")[0] in auxiliary,
             )
         )
     return rows
-
-
-_COUNTED = ("conv", "conv_transpose", "linear")
 
 
 def _shares(numbers: Cost) -> dict[str, list[LayerCost]]:
@@ -92,7 +90,9 @@ def _units(name: str, node: Node) -> list[Part]:
 
 
 def _opens(node: Node) -> bool:
-    return isinstance(node, (*WEIGHTED, *POOLS)) or (isinstance(node, Branching) and bool(node.children))
+    if isinstance(node, Leaf):
+        return node.kind in TOLD
+    return isinstance(node, Branching) and bool(node.children)
 
 
 def _unit(stage: str, group: list[tuple[str, Node]]) -> Part:

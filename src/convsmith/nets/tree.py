@@ -13,9 +13,9 @@ A tree is plain data: it prints, compares, hashes, goes to JSON and back. The na
 built module's `state_dict`, so they are chosen once.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal
 
 from convsmith.base.config import kind_of
 from convsmith.base.errors import UsageError
@@ -35,6 +35,8 @@ train training tree type xpu zero_grad
 RESERVED = frozenset(_ATTRIBUTES.split())
 
 MAIN = "head"  # the head whose output a network gives
+
+Kind = Literal["conv", "linear", "pool", "norm", "act", "drop", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,31 @@ class Leaf(Node):
     """
 
     whole: ClassVar[bool] = False  # reads every position, whatever the size
+    kind: ClassVar[Kind] = "other"  # what tables and drawings take it for
+    weighted: ClassVar[bool] = False  # counts as a layer: it has MACs, and its output is an activation
+    rides: ClassVar[bool] = False  # drawn in small letters on the layer before it
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether it is a convolution that reads one position."""
+        return False
+
+    def words(self, widths: bool = True) -> str:
+        """The operator in a table: `3x3 64`, `dw 3x3 96`, `max pool 3x3`; without `widths` it lacks the channels."""
+        return self.op.replace("_", " ")
+
+    def label(self) -> str:
+        """The operator in a drawing: `conv 3×3, 64 /2`; by default its name with the fields that differ from theirs."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        options = ", ".join(f"{name} {value}" for name, value in given.items())
+        return f"{self.op.replace('_', ' ')} {'' if self.rides else options}".strip()
+
+    def alike(self, loose: bool) -> Hashable:
+        """Equal for operators that a drawing folds into one; None for one that repeats may have or lack.
+
+        `loose` leaves out what the first unit of a stage has of its own, such as its stride.
+        """
+        return self
 
     def output(self, x: Shape) -> Shape:
         """The shape given for a shape received; raises `UsageError` for one that does not fit."""

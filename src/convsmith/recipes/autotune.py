@@ -168,7 +168,7 @@ class _Candidate:
         self.job = replace(job, engine=engine)
         with _run(engine):
             model = engine.place(make_model(plan, []))
-            self.state: State = new_state(model, plan.recipe.optimiser, engine)
+            self.state: State = new_state(model, plan.recipe.optimiser, engine, plan.learned.task.parts)
             engine.accelerate(model)
             set_training(model)
             start = time.perf_counter()

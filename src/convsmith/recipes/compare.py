@@ -7,18 +7,13 @@ from typing import Any
 
 from convsmith.base.config import plain
 from convsmith.base.errors import UsageError
+from convsmith.base.result import Result, compared
 from convsmith.base.spread import Spread, spread
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.evaluate import Evaluated, Split, check_same_images, evaluate_run
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.task_choice import numbers
 from convsmith.tasks.metrics import Paired, paired
-from convsmith.training.job import Evaluation
 from convsmith.training.options import EngineOptions
-
-# What a comparison tells of a run, and of several by mean and standard deviation.
-NUMBERS = ("accuracy", "balanced_accuracy", "f1", "auc", "loss", "brier", "ece")
-MULTILABEL_NUMBERS = ("map", "accuracy", "f1", "micro_f1", "hamming", "auc", "loss", "brier")
 
 
 @dataclass(frozen=True)
@@ -67,18 +62,6 @@ def compare_runs(
     )
 
 
-def numbers_of(result: Evaluation) -> dict[str, float | None]:
-    """The numbers that are compared."""
-    return compared(numbers(result))
-
-
-def compared(data: dict[str, Any]) -> dict[str, float | None]:
-    """Those of an evaluation's numbers that are compared, by the kind of task that it is of."""
-    names = MULTILABEL_NUMBERS if "map" in data else NUMBERS if "ece" in data else tuple(data)
-    found = {name: data.get(name) for name in names}
-    return {name: value for name, value in found.items() if value is None or type(value) in (int, float)}
-
-
 def spreads(rows: Sequence[dict[str, float | None]]) -> dict[str, Spread]:
     """The spread of each number over several rows."""
     names = dict.fromkeys(name for row in rows for name in row)
@@ -104,11 +87,11 @@ def _fields(data: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield f"{prefix}{key}", value
 
 
-def _repeats(recipes: Sequence[Recipe], results: Sequence[Evaluation]) -> tuple[Repeats, ...]:
+def _repeats(recipes: Sequence[Recipe], results: Sequence[Result]) -> tuple[Repeats, ...]:
     groups: dict[Recipe, list[int]] = {}
     for number, recipe in enumerate(recipes):
         groups.setdefault(replace(recipe, name="", seed=0), []).append(number)
-    rows = [numbers_of(result) for result in results]
+    rows = [compared(result.numbers) for result in results]
     return tuple(
         Repeats(tuple(members), spreads([rows[i] for i in members])) for members in groups.values() if len(members) > 1
     )
@@ -119,8 +102,8 @@ def _pairs(evaluated: Sequence[Evaluated]) -> tuple[tuple[Paired, ...], str]:
         check_same_images(evaluated)
     except UsageError as error:
         return (), str(error)
-    rights = [one.right for one in evaluated]
+    rights = [one.result.samples and one.result.samples.right for one in evaluated]
     if any(right is None for right in rights):
-        return (), "a task of one's own does not say which images are right"
+        return (), f"{evaluated[0].task.about} does not say which images are right"
     first, *others = [right for right in rights if right is not None]
     return tuple(paired(first, other) for other in others), ""

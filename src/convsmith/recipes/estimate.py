@@ -63,7 +63,7 @@ def estimate(plan: Plan) -> Estimate:
         torch.cuda.reset_peak_memory_stats(engine.device)
     job = replace(make_job(plan), resize=None, explosion=0.0)
     model = engine.place(make_model(plan, []))
-    state = new_state(model, plan.recipe.optimiser, engine)
+    state = new_state(model, plan.recipe.optimiser, engine, plan.learned.task.parts)
     # Of a small set an epoch has fewer steps than the trial.
     batches = chain.from_iterable(job.training.epoch(epoch) for epoch in range(TRIAL_STEPS))
     seconds: list[float] = []

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from convsmith.base.errors import UsageError
+from convsmith.base.result import Result
 from convsmith.data.dataset import Dataset
 from convsmith.data.decoding import find_bad
 from convsmith.data.examples import Examples
@@ -25,20 +26,16 @@ from convsmith.data.views import View, read_views
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.learned import learned_of
 from convsmith.recipes.prepare import EVALUATION_BATCH, Plan, reopen_data
-from convsmith.recipes.task_choice import as_classification, evaluating
 from convsmith.runs.calibration import RECORD as CALIBRATION
 from convsmith.runs.calibration import store_calibration
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory
 from convsmith.runs.status import effective_state
 from convsmith.runs.subject import Subject, data_options_of, open_subject
-from convsmith.tasks.classify import Classification, Classify, mean_outputs
-from convsmith.tasks.metrics import temperature
-from convsmith.tasks.multilabel import Labelling, Multilabel, mean_label_outputs
+from convsmith.tasks.task import Task
 from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine, resolve, using
 from convsmith.training.evaluate import evaluate
-from convsmith.training.job import Evaluation, Task
 from convsmith.training.options import EngineOptions
 from convsmith.training.viewer import Viewer, make_viewer
 
@@ -56,8 +53,9 @@ class Evaluated:
     subject: Subject
     examples: Examples
     split: str
-    result: Evaluation
+    result: Result
     fingerprint: str
+    task: Task
     views: tuple[View, ...] = ()
 
     @property
@@ -65,27 +63,23 @@ class Evaluated:
         """What the result's outputs are divided by for probabilities."""
         return 1.0 if self.views else self.subject.temperature
 
-    @property
-    def right(self) -> np.ndarray | None:
-        """Whether each image got its very label, or labels, bool (N,); None where the task does not say."""
-        right = getattr(self.result, "right", None)
-        return None if right is None else np.asarray(right, dtype=bool)
-
 
 def evaluate_selected(
     run: RunDirectory, plan: Plan, model: nn.Module, world: World = ALONE
-) -> dict[str, Evaluation | None]:
+) -> dict[str, Result | None]:
     """Validation and test numbers of the weights that the recipe selects; `model` holds the last ones."""
     if plan.recipe.select == "best":
         model.load_state_dict(load_checkpoint(run, "best").model)
     world.meet()
     world.same_statistics(model)
-    data, task = plan.dataset, evaluating(plan.learned.task)
+    data, task = plan.dataset, plan.learned.task.evaluating()
     splits: dict[str, Examples | None] = {"val": data.val, "test": data.test}
     return {
         name: None
         if examples is None
-        else evaluate_examples(model, examples, task, data.preprocess, plan.recipe.data, plan.engine, world)
+        else evaluate_examples(
+            model, examples, task, data.preprocess, plan.recipe.data, plan.engine, world, plan.recipe.seed
+        )
         for name, examples in splits.items()
     }
 
@@ -93,18 +87,19 @@ def evaluate_selected(
 def check_views_of(plan: Plan, model: nn.Module) -> None:
     """UsageError where the recipe's views do not fit the data or the network: before training, not at its end."""
     if plan.recipe.views:
-        if not isinstance(plan.learned.task, Classify):
-            raise UsageError("views: are for one label for each image, which this data or task does not have")
+        plan.learned.task.check_views()
         make_viewer(model, plan.network, plan.recipe.views, plan.dataset.preprocess, plan.engine)
 
 
-def evaluate_selected_views(plan: Plan, model: nn.Module) -> dict[str, Classification | None]:
+def evaluate_selected_views(plan: Plan, model: nn.Module) -> dict[str, Result | None]:
     """The same numbers through the recipe's views, from the model as `evaluate_selected` left it."""
     data, recipe = plan.dataset, plan.recipe
     viewer = make_viewer(model, plan.network, recipe.views, data.preprocess, plan.engine)
     splits: dict[str, Examples | None] = {"val": data.val, "test": data.test}
     return {
-        name: None if examples is None else evaluate_views(viewer, examples, data.card.classes, recipe.data)
+        name: None
+        if examples is None
+        else evaluate_views(viewer, examples, plan.learned.task.evaluating(), recipe.data)
         for name, examples in splits.items()
     }
 
@@ -119,12 +114,13 @@ def evaluate_run(
     edits: Sequence[str] = (),
     views: str | Sequence[View] = (),
     max_megapixels: int | None = None,
+    bins: int | None = None,
 ) -> Evaluated:
     """A run's numbers on its own `split` (test where it has one, else val), or on all images of another `source`.
 
     `edits` are made on the trained network first: those that need no training. With `views` (`"ten_crop"`) the answer
     for an image is the mean of the probabilities of several views of it. `max_megapixels` is of the other source: the
-    run's own images are read as the run read them.
+    run's own images are read as the run read them. `bins` are the stretches of confidence of the calibration error.
     """
     subject, views = open_subject(path, checkpoint, edits), read_views(views)
     options, own = data_options_of(subject.run), subject.card.fingerprint
@@ -134,16 +130,20 @@ def evaluate_run(
     else:
         options = replace(options, source=str(source), max_megapixels=max_megapixels or options.max_megapixels)
         name, examples = f"all of {source}", _other_images(subject, options, split)
-    result = _evaluate_subject(subject, examples, options, resolve(engine or EngineOptions()), views)
-    return Evaluated(subject, examples, name, result, fingerprint, views)
+    task = _task_of(subject).evaluating(1.0 if views else subject.temperature, bins)
+    result = _evaluate_subject(subject, task, examples, options, resolve(engine or EngineOptions()), views)
+    return Evaluated(subject, examples, name, result, fingerprint, task, views)
+
+
+def _task_of(subject: Subject) -> Task:
+    return learned_of(subject.run, run_recipe(subject.run.path)).task
 
 
 def _evaluate_subject(
-    subject: Subject, examples: Examples, options: DataOptions, engine: Engine, views: Sequence[View] = ()
-) -> Evaluation:
-    task = evaluating(learned_of(subject.run, run_recipe(subject.run.path)).task, subject.temperature)
-    if views and not isinstance(task, Classify):
-        raise UsageError(f"views: are for one label for each image, which {subject.run.path} does not have")
+    subject: Subject, task: Task, examples: Examples, options: DataOptions, engine: Engine, views: Sequence[View] = ()
+) -> Result:
+    if views:
+        task.check_views(str(subject.run.path))
     engine = replace(engine, channels_last=subject.channels_last)
     with using(engine):
         module = engine.place(subject.module)
@@ -151,8 +151,10 @@ def _evaluate_subject(
             viewer = make_viewer(
                 module, subject.network, views, subject.preprocess, engine, temperature=subject.temperature
             )
-            return evaluate_views(viewer, examples, subject.labels, options)
-        return evaluate_examples(module, examples, task, subject.preprocess, options, engine)
+            return evaluate_views(viewer, examples, task, options)
+        return evaluate_examples(
+            module, examples, task, subject.preprocess, options, engine, seed=run_recipe(subject.run.path).seed
+        )
 
 
 def check_same_images(evaluated: Sequence[Evaluated]) -> None:
@@ -171,19 +173,15 @@ def check_same_images(evaluated: Sequence[Evaluated]) -> None:
             )
 
 
-def ensemble(members: Sequence[Evaluated]) -> Classification | Labelling:
+def ensemble(members: Sequence[Evaluated], bins: int | None = None) -> Result:
     """The numbers of the mean of the members' probabilities; UsageError where they did not see the same images."""
     if len(members) < 2:
         raise UsageError("an ensemble needs two runs or more")
     check_same_images(members)
-    labels, targets = members[0].subject.labels, torch.from_numpy(members[0].examples.labels)
+    first, targets = members[0], torch.from_numpy(members[0].examples.labels)
     outputs = [(_outputs(member.result), member.temperature) for member in members]
-    if all(isinstance(member.result, Labelling) for member in members):
-        tally, mean = Multilabel(labels).tally("cpu"), mean_label_outputs(outputs)
-    else:
-        for member in members:
-            as_classification(member.result, f"{member.subject.run.path}: the mean of probabilities")
-        tally, mean = Classify(labels, keep_outputs=True).tally("cpu"), mean_outputs(outputs)
+    mean = first.task.mean_outputs(outputs, str(first.subject.run.path))
+    tally = first.task.evaluating(bins=bins).tally("cpu")
     tally.update(mean, targets)
     return tally.result()
 
@@ -199,38 +197,35 @@ def calibrate_run(path: str | Path, engine: EngineOptions | None = None) -> dict
             f"{path} is being trained: its temperature would be for other weights; calibrate it afterwards"
         )
     options, chosen = data_options_of(subject.run), resolve(engine or EngineOptions())
-    data = _own_data(subject, None)
-    what = f"{path}: a temperature"
-    result = as_classification(_evaluate_subject(subject, data.val, options, chosen), what)
+    data, task = _own_data(subject, None), _task_of(subject)
+    plain = task.evaluating()
+    result = _evaluate_subject(subject, plain, data.val, options, chosen)
     try:
-        fitted = temperature(_outputs(result), data.val.labels)
+        fitted = task.fitted_temperature(_outputs(result), data.val.labels, str(path))
     except UsageError as error:
+        if str(error).startswith(str(path)):
+            raise
         raise UsageError(f"{path}: cannot be calibrated on its validation split: {error}") from None
-    splits = {"val": _before_and_after(subject, data.val, result, fitted)}
+    splits = {"val": _before_and_after(task, data.val, result, fitted)}
     if data.test is not None:
-        tested = as_classification(_evaluate_subject(subject, data.test, options, chosen), what)
-        splits["test"] = _before_and_after(subject, data.test, tested, fitted)
+        tested = _evaluate_subject(subject, plain, data.test, options, chosen)
+        splits["test"] = _before_and_after(task, data.test, tested, fitted)
     store_calibration(subject.run, fitted, subject.step, splits)
     return subject.run.record(CALIBRATION)
 
 
-def _before_and_after(subject: Subject, examples: Examples, result: Classification, fitted: float) -> dict[str, Any]:
-    tally = Classify(subject.labels, temperature=fitted).tally("cpu")
+def _before_and_after(task: Task, examples: Examples, result: Result, fitted: float) -> dict[str, Any]:
+    tally = task.evaluating(fitted).tally("cpu")
     tally.update(torch.from_numpy(_outputs(result)), torch.from_numpy(examples.labels))
-    after = tally.result()
-    pairs = {
-        "loss": [result.loss, after.loss],
-        "ece": [result.ece(), after.ece()],
-        "brier": [result.brier, after.brier],
-    }
-    return {"count": result.count, "accuracy": result.accuracy, **pairs}
+    before, after = ({n.name: n.value for n in of.numbers} for of in (result, tally.result()))
+    pairs = {name: [before[name], after[name]] for name in ("loss", "ece", "brier")}
+    return {"count": result.count, "accuracy": before["accuracy"], **pairs}
 
 
-def _outputs(result: Evaluation) -> np.ndarray:
-    outputs = getattr(result, "outputs", None)
-    if outputs is None:
+def _outputs(result: Result) -> np.ndarray:
+    if result.samples is None or result.samples.outputs is None:
         raise UsageError("this evaluation did not keep the outputs")
-    return outputs
+    return result.samples.outputs
 
 
 def _places(examples: Examples) -> list[str]:
@@ -243,18 +238,18 @@ def _listed(labels: Sequence[str]) -> str:
 
 def evaluate_examples(
     model: nn.Module, examples: Examples, task: Task, preprocess: Preprocess, options: DataOptions, engine: Engine,
-    world: World = ALONE,
-) -> Evaluation:  # fmt: skip
+    world: World = ALONE, seed: int = 0,
+) -> Result:  # fmt: skip
     """The task's numbers of a module over examples."""
     loader = evaluation_loader(
         examples, preprocess, options, batch=EVALUATION_BATCH, device=engine.device, part=world.part
     )
     world.meet()  # images that are kept in memory have been decoded, by some faster than by others
-    return evaluate(model, loader, task, preprocess, engine, world)
+    return evaluate(model, loader, task, preprocess, engine, world, seed)
 
 
-def evaluate_views(viewer: Viewer, examples: Examples, labels: tuple[str, ...], options: DataOptions) -> Classification:
-    """The classification numbers of the mean probabilities over views; each image counts once."""
+def evaluate_views(viewer: Viewer, examples: Examples, task: Task, options: DataOptions) -> Result:
+    """The task's numbers of the mean probabilities over views; each image counts once."""
     batch, device = viewer.batch(EVALUATION_BATCH), viewer.engine.device
     loaders = [
         # What is decoded for views alone is not kept on the disk.
@@ -264,7 +259,7 @@ def evaluate_views(viewer: Viewer, examples: Examples, labels: tuple[str, ...], 
         )
         for record in viewer.records
     ]  # fmt: skip
-    tally = Classify(labels, keep_outputs=True).tally(device)
+    tally = task.tally(device)
     # The loaders go through the same images side by side, each at its own scale.
     for number, batches in enumerate(zip(*(loader.epoch(0) for loader in loaders), strict=True)):
         tally.update(viewer.outputs([batch.images for batch in batches], number), batches[0].targets)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile, NoChange, UsageError, unknown
+from convsmith.base.record import Record, option
 from convsmith.data.fit import size_word
 from convsmith.data.options import DataOptions, split_shares
 from convsmith.data.sources.opening import KNOWN, open_path, open_source
@@ -44,7 +45,7 @@ STEPS_UNDER = ("optimiser.", "schedule.", "early_stopping.", "loss.")
 
 
 @dataclass(frozen=True)
-class FineTuning:
+class FineTuning(Record, called=""):
     """What of a network learns. An option that belongs to a mode chooses it; None leaves the choice to the data.
 
     probe: a new last layer alone, on the features of the stage `at`; partial: the last `unfreeze` stages too; full: all
@@ -52,18 +53,15 @@ class FineTuning:
     says that options of taking steps were given, for which a regression has no use.
     """
 
-    mode: Mode | None = None
-    at: str | None = None
-    unfreeze: int | None = None
-    decay: float | None = None
-    classifier: Literal["linear", "logistic"] | None = None
-    by_steps: bool = False
+    mode: Mode | None = option(None, "what learns: probe, partial or full")
+    at: str | None = option(None, "stage whose features the new last layer gets")
+    unfreeze: int | None = option(None, "last stages that learn", least=1, mend="--mode probe unfreezes no stage")
+    decay: float | None = option(None, "ratio of the rates of neighbouring stages", above=0, most=1, log=True)
+    classifier: Literal["linear", "logistic"] | None = option(None, "how probe finds the last layer")
+    by_steps: bool = option(False, "whether options of taking steps were given")
 
-    def __post_init__(self) -> None:
-        if self.unfreeze is not None and self.unfreeze < 1:
-            raise UsageError(f"unfreeze: expected at least 1 stage, received {self.unfreeze}; none is --mode probe")
-        if self.decay is not None and not 0 < self.decay <= 1:
-            raise UsageError(f"decay: expected a number above 0 and at most 1, received {self.decay}")
+    def check(self) -> None:
+        """Options of a mode stand with that mode, and choose it."""
         belonging = {"unfreeze": ("partial",), "classifier": ("probe",), "decay": ("partial", "full")}
         given = [name for name in belonging if getattr(self, name) is not None]
         modes = (self.mode,) if self.mode else ("probe", "partial", "full")

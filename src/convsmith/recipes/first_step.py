@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from convsmith.base.errors import ConvsmithError, UsageError
+from convsmith.nets.taps import hooked
 from convsmith.recipes.prepare import Plan, auxiliary_heads
 from convsmith.runs.directory import RunDirectory
 from convsmith.runs.subject import make_module
@@ -50,14 +51,13 @@ def smallest_part(batch: int, parts: int) -> int:
 
 def _norm_of_one_value(module: nn.Module, shape: tuple[int, ...], plan: Plan) -> str | None:
     """The norm that refuses one image of this shape; None if no norm does, or if the meta device cannot tell."""
+    norms = [(name, layer) for name, layer in module.named_modules() if "Norm" in type(layer).__name__]
     entered: list[str] = []
-    for name, layer in module.named_modules():
-        if "Norm" in type(layer).__name__:
-            layer.register_forward_pre_hook(lambda *_, name=name: entered.append(name))
     try:
         sample = torch.empty(shape, device="meta")
         heads = auxiliary_heads(plan.network) if plan.recipe.loss.auxiliary else ()
-        module.to("meta")(sample, **({"at": heads} if heads else {}))
+        with hooked(norms, lambda name, *_: entered.append(name), before=True):
+            module.to("meta")(sample, **({"at": heads} if heads else {}))
     except ValueError as error:
         if any(text in str(error) for text in _ONE_VALUE):
             return entered[-1] if entered else "a norm"
@@ -98,7 +98,7 @@ def explained(job: Job, state: State, run: RunDirectory) -> Generator[None]:
         size = "x".join(map(str, (job.training.batch, job.preprocess.channels, *job.preprocess.size)))
         raise StepFailed(
             f"step {state.step + 1}: the network refused a batch{where}: {type(error).__name__}: {said}. It received "
-            f"images of {size} and is to give an output for each of {len(job.task.labels)} classes; the whole "
+            f"images of {size} and is to give an output for each of {job.classes} classes; the whole "
             f"traceback is in {run.path / 'log.txt'}"
         ) from None
 

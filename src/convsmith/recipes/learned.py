@@ -16,7 +16,7 @@ from convsmith.runs.directory import RunDirectory
 from convsmith.runs.records import card_of, reading, recipe_of
 from convsmith.tasks.classify import Classify
 from convsmith.tasks.multilabel import Multilabel
-from convsmith.training.job import Task
+from convsmith.tasks.task import Task
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from torch.nn import functional
 from convsmith.base import user_code
 from convsmith.base.config import read_value
 from convsmith.base.errors import UsageError, WrongType
-from convsmith.training.job import Task
+from convsmith.tasks.task import Own
 
-# What a task has (see `Task` in training/job.py), with what each is for.
+# What a user's task has, with what each is for; `tasks.task.Own` makes a task of the loop of it.
 PARTS = {
     "labels": "the names of the classes",
     "guess_loss": "the loss of an answer that knows nothing, 0 where that is not known",
@@ -72,7 +72,7 @@ def open_maker(text: str, values: dict[str, Any]) -> Maker:
     return Maker(f"{path.resolve()}:{function}", user_code.fingerprint(path), values)
 
 
-def make_own(maker: Maker) -> tuple[Task, tuple[str, ...]]:
+def make_own(maker: Maker) -> tuple[Own, tuple[str, ...]]:
     """The task, made with those of the values that the function takes, and the names of the others.
 
     Raises UsageError that names what is missing of a task, BadFile for a file that is another than it was.
@@ -87,14 +87,15 @@ def make_own(maker: Maker) -> tuple[Task, tuple[str, ...]]:
         raise UsageError(f"{maker.source} gave a {type(task).__name__} that is no task; it lacks {'; '.join(missing)}")
     if tuple(task.labels) != tuple(values["classes"]):
         raise UsageError(f"{maker.source}: expected labels to be the classes of the data, received {task.labels!r:.80}")
-    return task, tuple(name for name in values if name not in arguments)
+    return Own(task), tuple(name for name in values if name not in arguments)
 
 
-def try_task(task: Task, source: str, labels: np.ndarray, mixed: bool) -> None:
+def try_task(own: Own, source: str, labels: np.ndarray, mixed: bool) -> None:
     """Put a few made-up outputs through everything a run asks of a task; UsageError says what does not fit.
 
     `labels` are the training images'; with `mixed` targets are shares of the classes (N, classes) in training.
     """
+    task = own.made
     targets = torch.from_numpy(labels[:TRIED])
     classes = len(task.labels)
     soft = targets.float() if targets.ndim == 2 else functional.one_hot(targets, classes).float()

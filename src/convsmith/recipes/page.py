@@ -1,33 +1,28 @@
 """A run's report.html: its numbers gathered for the page that `report` renders."""
 
 from collections.abc import Mapping
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from convsmith.base.files import write_files
+from convsmith.base.result import Result
 from convsmith.data.decoding import decode_one
 from convsmith.data.examples import Examples
 from convsmith.nets.cost import cost
 from convsmith.nets.drawing import draw
 from convsmith.nets.network import Network
-from convsmith.recipes.page_parts import labelling_parts, own_parts
 from convsmith.recipes.prepare import Plan
-from convsmith.recipes.task_choice import numbers
 from convsmith.report import text
 from convsmith.report.page import Mistake, RunReport, render_report
 from convsmith.report.pictures import png
-from convsmith.report.reliability import Reliability
 from convsmith.runs.directory import RunDirectory
-from convsmith.tasks.classify import Classification
-from convsmith.tasks.multilabel import Labelling
-from convsmith.training.job import Evaluation
 
 WORST = 24
 
 
-def write_report(run: RunDirectory, plan: Plan, evaluations: Mapping[str, Evaluation | None], state: str) -> None:
+def write_report(run: RunDirectory, plan: Plan, evaluations: Mapping[str, Result | None], state: str) -> None:
     """Write `report.html` into the run: the test split's numbers where it has one, else the validation's."""
     split = "test" if evaluations["test"] is not None else "val"
     result = evaluations[split]
@@ -40,31 +35,13 @@ def write_report(run: RunDirectory, plan: Plan, evaluations: Mapping[str, Evalua
         network_svg=draw(network) if isinstance(network, Network) else None,
         metrics=run.metrics(),
         split=split,
-        labels=plan.dataset.card.classes,
         recipe=run.record("recipe"),
         environment=run.environment(),
         notes=tuple(dict.fromkeys((*plan.notes, *plan.dataset.card.notes))),
     )
     if result is not None and examples is not None:
-        report = replace(report, **_evaluated(plan, examples, result))
+        report = replace(report, result=result, mistakes=_mistakes(plan, examples, result))
     write_files({run.path / "report.html": render_report(report).encode()})
-
-
-def _evaluated(plan: Plan, examples: Examples, result: Evaluation) -> dict[str, Any]:
-    """What a page shows of an evaluation, by its kind."""
-    if isinstance(result, Classification):
-        return {
-            "accuracy": result.accuracy,
-            "interval": result.interval,
-            "count": result.count,
-            "confusion": result.confusion,
-            "per_class": [(c.label, c.precision, c.recall, c.f1, c.support) for c in result.per_class],
-            "reliability": _reliability(result),
-            "mistakes": _mistakes(plan, examples, result),
-        }
-    if isinstance(result, Labelling):
-        return labelling_parts(plan, examples, result)
-    return own_parts(numbers(result), result.summary())
 
 
 def _summary(run: RunDirectory, plan: Plan) -> tuple[tuple[str, str], ...]:
@@ -88,22 +65,17 @@ def _splits(plan: Plan) -> list[tuple[str, Examples]]:
     return [(n, e) for n, e in (("train", data.train), ("val", data.val), ("test", data.test)) if e is not None]
 
 
-def _reliability(result: Classification) -> Reliability:
-    return Reliability("Confidence and accuracy", [astuple(b) for b in result.reliability()], result.ece())
-
-
-def _mistakes(plan: Plan, examples: Examples, result: Classification) -> tuple[Mistake, ...]:
-    """The wrong answers of largest loss, with their images as the network got them."""
-    labels, classes = examples.labels, plan.dataset.card.classes
-    wrong = np.flatnonzero(np.asarray(result.predicted) != labels)
-    worst = wrong[np.argsort(-np.asarray(result.sample_loss)[wrong], kind="stable")][:WORST]
+def _mistakes(plan: Plan, examples: Examples, result: Result) -> tuple[Mistake, ...] | None:
+    """The wrong answers of largest loss, with their images as the network got them; None if the task says none."""
+    samples = result.samples
+    if samples is None or samples.said is None or samples.right is None or samples.loss is None:
+        return None
+    wrong = np.flatnonzero(~samples.right)
+    worst = wrong[np.argsort(-samples.loss[wrong], kind="stable")][:WORST]
     return tuple(
         Mistake(
             image_png=png(decode_one(examples, int(i), plan.dataset.preprocess)),
-            true=classes[labels[i]],
-            predicted=classes[result.predicted[i]],
-            probability=result.probability[i],
-            true_probability=result.true_probability[i],
+            **samples.said(int(i))._asdict(),
             name=examples.name(int(i)),
         )
         for i in worst

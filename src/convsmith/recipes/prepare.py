@@ -193,6 +193,7 @@ def make_job(plan: Plan, world: World = ALONE) -> Job:
     total = recipe.length.steps(training.steps)
     return Job(
         task=plan.learned.task,
+        classes=len(data.card.classes),
         training=training,
         validation=evaluation_loader(data.val, data.preprocess, recipe.data, batch=EVALUATION_BATCH, **where),
         preprocess=data.preprocess,

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convsmith.base import config
-from convsmith.base.config import option
 from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.base.files import read_json
+from convsmith.base.record import Record, option
 from convsmith.data.augmentations import MIXING, Augment
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.names import SETS
@@ -22,8 +22,13 @@ QUICK_IMAGES = 256
 QUICK_STEPS = 4
 
 
+def _check_length(length: Duration) -> None:
+    if length.unit == "%":
+        raise UsageError(f"length: expected epochs or steps such as 90ep, received {length}")
+
+
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Record, called=""):
     """A run as data. Durations are `90ep`, `2000steps` or `10%`; lists are `crop(4),flip`."""
 
     name: str = option("custom", "what the run is called")
@@ -41,45 +46,35 @@ class Recipe:
     solver: Literal["steps", "logistic"] = option(
         "steps", "how weights are found; logistic: regression for the last layer on features computed once, rest as is"
     )
-    batch: int = option(128, "images in a step")
-    length: Duration = option(Duration(10, "ep"), "how long to train")
-    seed: int = option(0, "seed of initialisation, order, augmentation and dropout")
-    label_smoothing: float = option(0.0, "share of the target spread over all classes")
+    batch: int = option(128, "images in a step", least=1, log=True)
+    length: Duration = option(Duration(10, "ep"), "how long to train", above=0, check=_check_length)
+    seed: int = option(0, "seed of initialisation, order, augmentation and dropout", least=0)
+    label_smoothing: float = option(0.0, "share of the target spread over all classes", least=0, below=1)
     task: str | None = option(None, "a task of your own, file.py:function; none: by the labels of the data")
     loss: Loss = option(Loss, "")
     optimiser: Optimiser = option(Optimiser, "")
     schedule: Schedule = option(Schedule, "")
     early_stopping: EarlyStopping = option(EarlyStopping, "")
     engine: EngineOptions = option(EngineOptions, "")
-    evaluate_every: Duration = option(Duration(1, "ep"), "how often to evaluate")
-    checkpoint_every: Duration = option(Duration(1, "ep"), "how often to write a checkpoint")
-    keep: int = option(2, "checkpoints kept besides the best")
+    evaluate_every: Duration = option(Duration(1, "ep"), "how often to evaluate", above=0)
+    checkpoint_every: Duration = option(Duration(1, "ep"), "how often to write a checkpoint", above=0)
+    keep: int = option(2, "checkpoints kept besides the best", least=1)
     select: Literal["last", "best"] = option("last", "which weights are tested and used: by time or by validation")
-    views: tuple[View, ...] = option((), "evaluate the end through views as well: translate(1),mirror or ten_crop")
+    views: tuple[View, ...] = option(
+        (), "evaluate the end through views as well: translate(1),mirror or ten_crop", check=check_views
+    )
     track: Literal["tensorboard"] | None = option(None, "tensorboard: write the log's numbers for it as well")
     explosion: float = option(
-        3.0, "stop where the mean loss of the last steps is above this many times the start; 0: never"
+        3.0, "stop where the mean loss of the last steps is above this many times the start; 0: never", least=0
     )
     quick: bool = option(False, "shrink to seconds: a few images, a few steps")
 
-    def __post_init__(self) -> None:
-        for name, value, least in (("batch", self.batch, 1), ("keep", self.keep, 1), ("seed", self.seed, 0)):
-            if value < least:
-                raise UsageError(f"{name}: expected at least {least}, received {value}")
-        if self.length.unit == "%":
-            raise UsageError(f"length: expected epochs or steps such as 90ep, received {self.length}")
-        for name in ("length", "evaluate_every", "checkpoint_every"):
-            if not getattr(self, name).amount > 0:
-                raise UsageError(f"{name}: expected more than nothing, received {getattr(self, name)}")
-        if not 0 <= self.label_smoothing < 1:
-            raise UsageError(f"label_smoothing: expected a share from 0 to below 1, received {self.label_smoothing}")
-        check_views(self.views)
+    def check(self) -> None:
+        """The loss and the solver have a use for what else is asked for."""
         if self.loss.kind == "hinge":
             self._check_whole_labels()
         if self.solver == "logistic":
             self._check_logistic()
-        if self.explosion < 0:
-            raise UsageError(f"explosion: expected 0 or more, received {self.explosion}")
 
     def _check_logistic(self) -> None:
         """Features are those of the images as they are, and the loss is the regression's own."""
@@ -117,7 +112,17 @@ def recipe_from_json(data: Any, where: str = "recipe") -> Recipe:
     schema = fields.pop("schema", None)
     if schema != SCHEMA:
         raise UsageError(f"{where}: schema is {schema!r}; this version of convsmith reads {SCHEMA}")
-    return config.read(Recipe, fields, where)
+    return config.read(Recipe, _renamed(fields), where)
+
+
+def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with today's words: older recipes call a crop's padding with the mean colour `zero`."""
+    steps = fields.get("augment")
+    if not isinstance(steps, list):
+        return fields
+    old = {"kind": "crop", "mode": "zero"}
+    new = [step | {"mode": "mean"} if isinstance(step, dict) and step | old == step else step for step in steps]
+    return fields | {"augment": new}
 
 
 def recipe_from_file(path: Path) -> Recipe:

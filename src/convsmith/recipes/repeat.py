@@ -12,7 +12,8 @@ from typing import Any
 from convsmith.base.errors import UsageError
 from convsmith.base.files import read_json, write_json, writing
 from convsmith.base.processes import part
-from convsmith.recipes.compare import compared, spreads
+from convsmith.base.result import compared, stored_numbers
+from convsmith.recipes.compare import spreads
 from convsmith.recipes.recipe import Recipe, recipe_from_json
 from convsmith.recipes.run import Outcome, resume, train
 from convsmith.runs.claim import claimed
@@ -151,5 +152,4 @@ def _over_runs(members: Sequence[Member], outcomes: list[Outcome]) -> dict[str, 
 
 
 def _numbers(outcome: Outcome, split: str) -> dict[str, float | None]:
-    found = outcome.result["metrics"][split]
-    return compared(found)
+    return compared(stored_numbers(outcome.result, split))

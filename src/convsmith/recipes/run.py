@@ -1,7 +1,7 @@
 """Train by a recipe, or resume a run: the run directory is the result."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from torch import nn
 from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.base.processes import command, launch, may_restart, part, restarts
+from convsmith.base.result import Result, results_to_json
 from convsmith.data.loaders import steps_in_epoch
 from convsmith.data.sources.opening import describe
 from convsmith.data.views import price, views_text
@@ -32,7 +33,6 @@ from convsmith.recipes.prepare import (
     with_start,
 )
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.task_choice import numbers
 from convsmith.recipes.waiting import waiting_note
 from convsmith.recipes.within import planned
 from convsmith.runs.checkpoints import Checkpoint, load_checkpoint
@@ -46,7 +46,7 @@ from convsmith.training.distributed import World
 from convsmith.training.engine import drift, resolve_here, suited, using
 from convsmith.training.fit import fit, save_state
 from convsmith.training.interrupt import Interrupted, Request
-from convsmith.training.job import Evaluation, Job, State, new_state, unpack
+from convsmith.training.job import Job, State, new_state, unpack
 from convsmith.training.logistic import solve
 from convsmith.training.lookahead import slow_weights
 from convsmith.training.options import EngineOptions
@@ -221,7 +221,7 @@ def _state_and_job(plan: Plan, module: nn.Module, world: World) -> tuple[State, 
         raise UsageError(f"solver {plan.recipe.solver}: works in one process, received {world.part.size}")
     model = plan.engine.place(module)
     job = make_job(plan, world)
-    state = new_state(model, plan.recipe.optimiser, plan.engine)
+    state = new_state(model, plan.recipe.optimiser, plan.engine, plan.learned.task.parts)
     plan.engine.accelerate(model)
     return state, job
 
@@ -288,7 +288,7 @@ def _go_on(begun: _Begun, quiet: bool, say: Say, restore: bool = False) -> Outco
     return Outcome(run, run.record("result"))
 
 
-def _conclude(begun: _Begun, how: str, evaluations: dict[str, Evaluation | None], say: Say) -> None:
+def _conclude(begun: _Begun, how: str, evaluations: Mapping[str, Result | None], say: Say) -> None:
     """Write result and report."""
     run, plan, state = begun.run, begun.plan, begun.state
     run.log(f"{how} at step {state.step}")
@@ -301,7 +301,7 @@ def _conclude(begun: _Begun, how: str, evaluations: dict[str, Evaluation | None]
         result["views"] = {
             "views": views_text(plan.recipe.views),
             "of_an_image": price(plan.recipe.views, plan.dataset.preprocess).views,
-            "metrics": {split: e and e.to_json() for split, e in seen.items()},
+            **results_to_json(seen),
         }
     run.write_record("result", result)
     write_report(run, plan, evaluations, "finished")
@@ -325,7 +325,7 @@ def _write_unfinished(run: RunDirectory, plan: Plan, state: str) -> None:
 
 
 def _result(
-    run: RunDirectory, job: Job, state: State, how: str, evaluations: dict[str, Evaluation | None]
+    run: RunDirectory, job: Job, state: State, how: str, evaluations: Mapping[str, Result | None]
 ) -> dict[str, Any]:
     return {
         "ended": how,
@@ -333,7 +333,7 @@ def _result(
         "steps": state.step,
         "seconds": round(state.seconds, 3),
         "images_per_second": round(state.images / state.busy, 1) if state.busy else None,
-        "metrics": {split: e and numbers(e) for split, e in evaluations.items()},
+        **results_to_json(evaluations),
     }
 
 

@@ -1,12 +1,13 @@
 """The report of a run as one HTML file that needs nothing else: no network, no script, no font."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from convsmith.base.result import Confusion, Plot, Reliability, Result
 from convsmith.report import sections
 from convsmith.report.curves import curves_svg
-from convsmith.report.reliability import Reliability, reliability_svg
+from convsmith.report.reliability import reliability_svg
 from convsmith.report.sections import Mistake
 from convsmith.report.style import CSS
 from convsmith.report.svg import escape
@@ -15,8 +16,6 @@ __all__ = ["Mistake", "RunReport", "render_report"]
 
 # A section's anchor, its name in the list of sections, and its HTML.
 Card = tuple[str, str, str]
-# Another number than the accuracy that says how good a run is: its name, its value, whether it is a share.
-Score = tuple[str, float, bool]
 _STATES = {
     "done": "good",
     "finished": "good",
@@ -33,10 +32,9 @@ _STATES = {
 class RunReport:
     """All that a page shows of a run; what is absent is left out of the page.
 
-    `accuracy` and `interval` (95%) are shares of the `count` images of `split`, shown beside the `summary`, which need
-    not repeat them. `network_svg` is what `stages_svg` draws and enters the page as it is; every other text is escaped.
-    `score` stands in the accuracy's place where that is not the number that counts; `tables` follow the classes.
-    `per_class` rows are (label, precision, recall, F1, images), `confusion` has true classes as rows.
+    `result` is that of `split`; its score stands beside the `summary`, which need not repeat it. `network_svg` is what
+    `stages_svg` draws and enters the page as it is; every other text is escaped. `mistakes` are None if the task has no
+    wrong answers to show.
     """
 
     title: str
@@ -45,16 +43,8 @@ class RunReport:
     network_svg: str | None = None
     metrics: Sequence[Mapping[str, Any]] = ()
     split: str = "test"
-    accuracy: float | None = None
-    score: Score | None = None
-    interval: tuple[float, float] | None = None
-    count: int = 0
-    confusion: Sequence[Sequence[int]] | None = None
-    labels: Sequence[str] = ()
-    per_class: Sequence[sections.PerClass] = ()
-    tables: Sequence[sections.Values] = ()
-    reliability: Reliability | None = None
-    mistakes: tuple[Mistake, ...] = ()
+    result: Result | None = None
+    mistakes: tuple[Mistake, ...] | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -62,11 +52,8 @@ class RunReport:
 
 def render_report(report: RunReport) -> str:
     """The page: the same report gives the same text, whenever and wherever it is made."""
-    if report.score is None:
-        hero = sections.hero(report.split, report.accuracy, report.interval, report.count)
-    else:
-        name, value, share = report.score
-        hero = sections.score_hero(report.split, name, value, report.count, share)
+    result = report.result
+    hero = sections.no_hero() if result is None else sections.hero(report.split, result.numbers, result.count)
     lead = hero + sections.tiles(report.summary)
     top = f'{sections.notes_box(report.notes)}<div class="lead">{lead}</div>'
     return render_page(report.title, report.state, top, _cards(report))
@@ -96,24 +83,35 @@ def render_page(title: str, state: str, top: str, cards: Sequence[Card]) -> str:
 
 def _cards(report: RunReport) -> list[Card]:
     """Each section; an empty one has no text."""
-    evaluated = any(part is not None for part in (report.accuracy, report.confusion))
     network = sections.picture("network", "Network", report.network_svg) if report.network_svg else ""
     curves = sections.picture("curves", "Training", curves_svg(report.metrics))
-    confusion = ""
-    if report.confusion is not None:
-        confusion = sections.confusion(report.confusion, report.labels, report.split)
+    result = report.result
+    plots = () if result is None else result.plots
+    numbers = () if result is None else result.numbers
+    mistakes = "" if report.mistakes is None else sections.mistakes(report.mistakes)
     return [
         ("network", "Network", network),
         ("curves", "Training", curves),
-        ("confusion", "Confusion", confusion),
-        ("classes", "Per class", sections.per_class(report.per_class)),
-        *((t[0], t[1], sections.values_table(*t)) for t in report.tables),
-        ("calibration", "Calibration", _calibration(report.reliability)),
-        ("mistakes", "Mistakes", sections.mistakes(report.mistakes) if evaluated or report.mistakes else ""),
+        ("numbers", "Numbers", sections.numbers(numbers)),
+        *((t.name, escape(t.title), sections.result_table(t)) for t in (() if result is None else result.tables)),
+        *(_drawn(plot, number, report.split) for number, plot in enumerate(plots, 1)),
+        ("mistakes", "Mistakes", mistakes),
         ("recipe", "Recipe", sections.settings("recipe", "Recipe", report.recipe)),
         ("environment", "Environment", sections.settings("environment", "Environment", report.environment)),
     ]
 
 
-def _calibration(reliability: Reliability | None) -> str:
-    return sections.drawing("calibration", "Calibration", reliability_svg([reliability])) if reliability else ""
+def _drawn(plot: Plot, number: int, split: str) -> Card:
+    """A plot of a result by its type; `number` tells plots of one type apart."""
+    return _DRAWN[type(plot)](plot, number, split)
+
+
+def _confusion(plot: Confusion, number: int, split: str) -> Card:
+    return "confusion", "Confusion", sections.confusion(plot.matrix, plot.labels, split)
+
+
+def _calibration(plot: Reliability, number: int, split: str) -> Card:
+    return "calibration", "Calibration", sections.drawing("calibration", "Calibration", reliability_svg([plot]))
+
+
+_DRAWN: dict[type, Callable[[Any, int, str], Card]] = {Confusion: _confusion, Reliability: _calibration}

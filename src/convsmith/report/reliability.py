@@ -1,9 +1,9 @@
 """How far a network's confidence can be relied on: a reliability diagram (Guo et al. 2017, figure 1)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from convsmith.base.errors import UsageError
+from convsmith.base.result import Reliability
 from convsmith.report import svg
 from convsmith.report.axis import Axis
 from convsmith.report.palette import BLUE, GREY, VERMILLION, tint
@@ -11,17 +11,9 @@ from convsmith.report.text import count, percent
 
 _LEFT, _SIDE, _TOP, _STRIP, _PANEL, _ACROSS = 58.0, 230.0, 66.0, 46.0, 320.0, 3
 
+
 # The ends of a stretch of confidence, the images in it, their mean confidence and their accuracy.
 Stretch = tuple[float, float, int, float, float]
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """One classifier: its name, its stretches of confidence, its expected calibration error."""
-
-    name: str
-    stretches: Sequence[Stretch]
-    error: float
 
 
 def reliability_svg(classifiers: Sequence[Reliability]) -> str:

@@ -5,17 +5,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from convsmith.base.result import Number, Table
 from convsmith.report.confusion import confusion_svg, top_confusions
 from convsmith.report.pictures import thumbnail
+from convsmith.report.results import about_words, number_text, number_words, value_text
 from convsmith.report.svg import escape
-from convsmith.report.text import count, interval, percent
+from convsmith.report.text import count, percent
 
 LABEL, VALUE = 60, 400  # the most characters of a name of a class and of a setting that the page shows
 _MOST_CLASSES, _WORST, _BEST, _MOST_MISTAKES, _MOST_SETTINGS, _SMALL = 100, 50, 10, 24, 500, 96
-
-PerClass = tuple[str, float | None, float | None, float | None, int]
-# A table of values: its anchor, its title, its header and its rows.
-Values = tuple[str, str, Sequence[str], Sequence[Sequence[object]]]
 
 
 @dataclass(frozen=True)
@@ -30,37 +28,28 @@ class Mistake:
     name: str = ""
 
 
-def hero(split: str, accuracy: float | None, bounds: tuple[float, float] | None, images: int) -> str:
-    """The accuracy in large figures with its count and its 95% interval."""
-    if accuracy is None or not math.isfinite(accuracy):
-        return _card('<p class="value muted">–</p><p class="muted">Not evaluated yet.</p>', "hero", name="Accuracy")
-    right = round(accuracy * images)
-    shown = f'<div class="value">{percent(accuracy)}</div>'
-    said = f"{split_name(split)} accuracy" if split else "accuracy"
-    bar = f'<i style="width:{_share(accuracy)}"></i>'
-    words = f"{count(right)} of {count(images)} images right" if images else ""
-    if bounds is not None and all(map(math.isfinite, bounds)):
-        low, high = bounds
-        bar += f'<b style="left:{_share(low)};right:{_share(1 - high)}"></b>'
-        words += f"<br>95% interval {interval(low, high)}"
+def no_hero() -> str:
+    """What stands in the score's place before anything was evaluated."""
+    return _card('<p class="value muted">–</p><p class="muted">Not evaluated yet.</p>', "hero", name="Score")
+
+
+def hero(split: str, found: Sequence[Number], images: int) -> str:
+    """The score in large figures; a share has its bar, on which its 95% interval is marked."""
+    score = found[0]
+    said = f"{split_name(split)} {score.title}" if split else score.title
+    bar, words = "", number_words(score, images)
+    if score.unit == "share" and score.value is not None and math.isfinite(score.value):
+        bar = f'<i style="width:{_share(score.value)}"></i>'
+        if score.interval is not None and all(map(math.isfinite, score.interval)):
+            low, high = score.interval
+            bar += f'<b style="left:{_share(low)};right:{_share(1 - high)}"></b>'
+        bar = f'<div class="bar" aria-hidden="true">{bar}</div>'
     return _card(
-        f'<div class="muted">{escape(said)}</div>{shown}<div class="bar" aria-hidden="true">{bar}</div>'
-        f'<div class="muted">{words}</div>',
+        f'<div class="muted">{escape(said, LABEL)}</div><div class="value">{escape(number_text(score))}</div>{bar}'
+        f'<div class="muted">{"<br>".join(map(escape, words))}</div>',
         "hero",
-        name="Accuracy",
+        name=score.title,
     )
-
-
-def score_hero(split: str, name: str, value: float, images: int, share: bool) -> str:
-    """Another number than the accuracy in large figures; a share has its bar."""
-    shown, bar = f"{value:.4g}", ""
-    if share and math.isfinite(value):
-        shown = percent(value)
-        bar = f'<div class="bar" aria-hidden="true"><i style="width:{_share(value)}"></i></div>'
-    said = f"{split_name(split)} {name}" if split else name
-    words = f'<div class="muted">over {count(images)} images</div>' if images else ""
-    figure = f'<div class="muted">{escape(said, LABEL)}</div><div class="value">{escape(shown)}</div>'
-    return _card(figure + bar + words, "hero", name=name)
 
 
 def tiles(pairs: Sequence[tuple[str, str]]) -> str:
@@ -98,24 +87,54 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], split: str
     return _card(inside, ident="confusion", title=f"Confusion on the {split_name(split)} split")
 
 
-def per_class(rows: Sequence[PerClass]) -> str:
-    """Precision, recall and F1 of each class; with many classes the worst come first, with very many only the ends."""
-    if not rows:
+def numbers(found: Sequence[Number]) -> str:
+    """All numbers of a result but the score, which stands above, each with what it is."""
+    rows = [
+        [escape(n.title, LABEL), escape(number_text(n)), escape("; ".join(about_words(n)), VALUE)] for n in found[1:]
+    ]
+    inside = _table(("number", "value", ""), rows, "Numbers", "<><") if rows else ""
+    return _card(_scroll(inside, "Numbers"), ident="numbers", title="Numbers") if rows else ""
+
+
+def result_table(part: Table) -> str:
+    """A table of a result. With many rows the lowest come first, with very many only the ends are shown."""
+    if not part.rows:
         return ""
-    shown, said = list(rows), ""
-    if len(rows) > 20:
-        shown = sorted(rows, key=lambda row: (_rank(row[3]), row[0]))
-        said = '<p class="muted">Lowest F1 first.</p>'
-    lines = [_class_row(row) for row in shown]
-    if len(rows) > _MOST_CLASSES:
-        hidden = len(rows) - _WORST - _BEST
-        gap = f'<tr class="gap"><td colspan="6">… {count(hidden)} classes between …</td></tr>'
+    shown, said, order = list(part.rows), "", part.order
+    by = "" if order is None else part.columns[order].title
+    if len(shown) > 20 and order is not None:
+        shown.sort(key=lambda row: (_rank(row[order]), str(row[0])))
+        said = f'<p class="muted">Lowest {escape(by)} first.</p>'
+    lines = [_result_row(row, part) for row in shown]
+    if len(shown) > _MOST_CLASSES:
+        hidden, wide = len(shown) - _WORST - _BEST, len(part.columns) + (order is not None)
+        gap = f'<tr class="gap"><td colspan="{wide}">… {count(hidden)} rows between …</td></tr>'
         lines = [*lines[:_WORST], gap, *lines[-_BEST:]]
-        said = f'<p class="muted">The {_WORST} lowest and the {_BEST} highest F1 of {count(len(rows))} classes.</p>'
-    names = ("class", "precision", "recall", "F1", "", "images")
-    header = "".join(_header_cell(name, 0 < i < 4 or i == 5, "f1" if i == 4 else "") for i, name in enumerate(names))
-    body = f"<table><thead><tr>{header}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    return _card(said + _scroll(body, "Per class"), ident="classes", title="Per class")
+        if order is not None:
+            said = (
+                f'<p class="muted">The {_WORST} lowest and the {_BEST} highest {escape(by)} of {count(len(shown))}.</p>'
+            )
+    cells = [_header_cell(c.title, c.unit != "text") for c in part.columns]
+    if order is not None:
+        cells.insert(order + 1, _header_cell("", False, "f1"))
+    body = f"<table><thead><tr>{''.join(cells)}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    title = escape(part.title)
+    return _card(said + _scroll(body, title), ident=part.name, title=part.title)
+
+
+def _result_row(row: Sequence[str | float | None], part: Table) -> str:
+    """The cells of a row, after that of the column `order` its bar."""
+    cells: list[str] = []
+    for i, (value, column) in enumerate(zip(row, part.columns, strict=True)):
+        text = escape(value_text(value, column.unit), LABEL)
+        if column.unit == "text":
+            cells.append(f'<th scope="row">{text}</th>' if i == 0 else f"<td>{text}</td>")
+        else:
+            cells.append(f'<td class="number">{text}</td>')
+        if i == part.order:
+            share = value if isinstance(value, int | float) else None
+            cells.append(f'<td class="f1" aria-hidden="true"><span><i style="width:{_share(share)}"></i></span></td>')
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def mistakes(found: Sequence[Mistake]) -> str:
@@ -185,17 +204,11 @@ def _mistake(mistake: Mistake) -> str:
     )
 
 
-def _class_row(row: PerClass) -> str:
-    name, *shares, support = row
-    numbers = "".join(f'<td class="number">{_rate(share)}</td>' for share in shares)
-    bar = f'<td class="f1" aria-hidden="true"><span><i style="width:{_share(shares[2])}"></i></span></td>'
-    first = f'<th scope="row">{escape(name, LABEL)}</th>'
-    return f'<tr>{first}{numbers}{bar}<td class="number">{count(support)}</td></tr>'
-
-
-def _rank(share: float | None) -> float:
-    """Where a class comes among others: what is not finite first, what is not defined last."""
-    return 2.0 if share is None else share if math.isfinite(share) else -1.0
+def _rank(value: str | float | None) -> float:
+    """Where a row comes among others: what is not finite first, what is not defined last."""
+    if value is None or isinstance(value, str):
+        return math.inf
+    return value if math.isfinite(value) else -math.inf
 
 
 def _rate(share: float | None) -> str:

@@ -1,12 +1,10 @@
 """All runs of a folder on one screen, broken ones included. No torch here."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from convsmith.base.errors import ConvsmithError
-from convsmith.report.scores import SCORES
+from convsmith.base.result import Number, known, score_name, stored_numbers
 from convsmith.runs.directory import RunDirectory, is_run, open_run
 from convsmith.runs.metrics import newest_rows
 from convsmith.runs.status import effective_state
@@ -18,9 +16,9 @@ _MARKS = ("recipe.json", "status.json", "metrics.jsonl", "checkpoints")
 class RunSummary:
     """One line of the list of runs.
 
-    `state` is that of `effective_state`, or `unreadable` with the `reason`; `scores` are the numbers whose names end
-    as one of `SCORES` (dots join nested names) in `result.json`, else in the newest row of metrics that has any;
-    `created` is Unix time.
+    `state` is that of `effective_state`, or `unreadable` with the `reason`; `created` is Unix time. `score` is the
+    number that says how good the run is: of the test images, else the validation images, of the result, else of the
+    newest row of metrics that has one, which may be of the training images.
     """
 
     path: Path
@@ -29,21 +27,8 @@ class RunSummary:
     created: float
     epoch: int = 0
     seconds: float = 0.0
-    scores: Mapping[str, float] = field(default_factory=dict)
+    score: Number | None = None
     reason: str = ""
-
-    @property
-    def score(self) -> tuple[str, float] | None:
-        """What to show where there is room for one number, by the order of `SCORES`: what it is, and its value.
-
-        That of the test comes first, that of the training images only where there is no other.
-        """
-        order = list(SCORES)
-        found = [(what, name) for name in self.scores if (what := _what(name))]
-        if not found:
-            return None
-        what, name = min(found, key=lambda one: ("train" in one[1], order.index(one[0]), "test" not in one[1]))
-        return what, self.scores[name]
 
 
 def list_runs(root: str | Path = Path("runs")) -> list[RunSummary]:
@@ -76,7 +61,7 @@ def _summary(path: Path) -> RunSummary:
             float(head["created"]),
             status.epoch,
             status.seconds,
-            _scores(run),
+            _score(run),
         )
     except (ConvsmithError, OSError, KeyError, TypeError, ValueError) as error:
         # A broken run must be seen in the list, whatever is wrong with it.
@@ -91,32 +76,16 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def _scores(run: RunDirectory) -> dict[str, float]:
+def _score(run: RunDirectory) -> Number | None:
     if run.has("result"):
-        result = run.record("result")
-        found = dict(_named_scores(result))
-        # A task of one's own may have none of them, and the accuracy on the training images must not stand for it.
-        if found or (isinstance(result, dict) and any((result.get("metrics") or {}).values())):
-            return found
+        record = run.record("result")
+        splits = [stored_numbers(record, split) for split in ("test", "val")]
+        # A run that has ended is not judged by its training images.
+        if any(splits):
+            return next(numbers[0] for numbers in splits if numbers)
     for row in newest_rows(run.path / "metrics.jsonl"):
-        found = dict(_named_scores(row))
-        if found:
-            return found
-    return {}
-
-
-def _named_scores(data: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    if not isinstance(data, dict):
-        return
-    for key, value in data.items():
-        name = f"{path}.{key}" if path else str(key)
-        if isinstance(value, dict):
-            yield from _named_scores(value, name)
-        elif _what(name) and isinstance(value, int | float) and not isinstance(value, bool):
-            yield name, float(value)
-
-
-def _what(name: str) -> str | None:
-    """Which of `SCORES` a number is by its name: `metrics.test.top5_accuracy` is an accuracy."""
-    last = name.rpartition(".")[2]
-    return next((what for what in SCORES if last == what or last.endswith(f"_{what}")), None)
+        for split in ("val_", "train_"):
+            named = {name.removeprefix(split): value for name, value in row.items() if name.startswith(split)}
+            if (name := score_name(named)) in named:
+                return known(name, named[name])
+    return None

@@ -33,6 +33,8 @@ from convsmith.runs.weights import load_bundle
 class Subject:
     """A trained network with all that is needed to use it. `module` is in evaluation mode, on the processor.
 
+    No layer of `module` writes over values until `Engine.place` says so, and `place(module, in_place=False)` undoes it.
+
     `origin` is the run, or the file of a bundle, and `weights` the file that its weights lie in. Its outputs divided by
     `temperature` are what probabilities are made of; 1 where the run is not calibrated. `channels_last` is the memory
     layout that it was trained with; a module of a user's own may take no other.

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, astuple, dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from convsmith.base.result import Column, Confusion, Number, Plot, Reliability, Said, Samples, Table
 from convsmith.tasks.losses import LOSSES, shares, weights_of_classes
 from convsmith.tasks.metrics import (
     BINS,
@@ -20,10 +21,20 @@ from convsmith.tasks.metrics import (
     calibration_error,
     class_scores,
     reliability,
+    temperature,
 )
 from convsmith.tasks.options import Loss, LossKind
+from convsmith.tasks.task import Supervised
 
 TOP = 5
+_OVER_CLASSES, _RECALL = "mean over the classes", "mean recall of the classes"
+_COLUMNS = (
+    Column("class"),
+    Column("precision", "share"),
+    Column("recall", "share"),
+    Column("F1", "share"),
+    Column("images", "count"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,10 +52,10 @@ class ClassResult:
 class Classification:
     """The numbers of an evaluation. `confusion[i][j]` counts images of class i that were called j.
 
-    `sample_loss`, `predicted`, `right`, `probability` and `true_probability` hold a value for each image, in the
-    split's order. `brier` is the mean squared distance of the probabilities from the truth (Brier 1950; 0 to 2). `auc`
-    needs all probabilities, and is None without them; `outputs` (N, classes) are the network's own, not divided by a
-    temperature. `top5` is None for up to five classes, where it says nothing.
+    `sample_loss`, `predicted`, `targets`, `right`, `probability` and `true_probability` hold a value for each image, in
+    the split's order. `brier` is the mean squared distance of the probabilities from the truth (Brier 1950; 0 to 2).
+    `auc` needs all probabilities, and is None without them; `outputs` (N, classes) are the network's own, not divided
+    by a temperature. `top5` is None for up to five classes, where it says nothing.
     """
 
     accuracy: float
@@ -62,28 +73,68 @@ class Classification:
     right: tuple[bool, ...]
     probability: tuple[float, ...]
     true_probability: tuple[float, ...]
+    targets: tuple[int, ...]
     outputs: np.ndarray | None = field(default=None, compare=False, repr=False)
 
-    def reliability(self, bins: int = BINS) -> tuple[Bin, ...]:
-        """How often the network is right in each stretch of its confidence."""
-        return reliability(self.probability, self.right, bins)
+    bins: int = BINS
 
-    def ece(self, bins: int = BINS) -> float:
+    @property
+    def watch(self) -> str:
+        """Early stopping follows the loss."""
+        return "loss"
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """All numbers; the score is the accuracy."""
+        means, right = self.averages, round(self.accuracy * self.count)
+        about = f"{right:,} of {self.count:,} images"
+        ece = f"expected calibration error, {self.bins} bins"
+        numbers = (
+            Number("accuracy", self.accuracy, "share", interval=self.interval, about=about, place="log"),
+            Number("top5", self.top5, "share", label="top 5", place="page"),
+            Number("balanced_accuracy", means.balanced_accuracy, "share", about=_RECALL, label="balanced"),
+            Number("precision", means.precision, "share", about=_OVER_CLASSES, place="page"),
+            Number("recall", means.recall, "share", about=_OVER_CLASSES, place="page"),
+            Number("f1", means.f1, "share", about=_OVER_CLASSES, label="F1"),
+            Number("auc", self.auc, about="each class against the rest, mean", label="AUC"),
+            Number("loss", self.loss, better="less", about="cross entropy", place="log"),
+            Number("brier", self.brier, better="less", label="Brier"),
+            Number("ece", self.ece(), "share", "less", about=ece, label="ECE"),
+        )
+        return tuple(number for number in numbers if number.name != "top5" or self.top5 is not None)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Each class."""
+        rows = [(c.label, c.precision, c.recall, c.f1, c.support) for c in self.per_class]
+        return (Table("classes", "Per class", _COLUMNS, rows, order=3),)
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        """The confusions, and how far the confidence can be relied on."""
+        stretches = [astuple(each) for each in self.reliability()]
+        labels = tuple(c.label for c in self.per_class)
+        return Confusion(labels, self.confusion), Reliability("Confidence and accuracy", stretches, self.ece())
+
+    @property
+    def samples(self) -> Samples:
+        """Values by image."""
+        return Samples(np.asarray(self.sample_loss), np.asarray(self.right, dtype=bool), self.outputs, self._said)
+
+    def _said(self, i: int) -> Said:
+        predicted, true = (self.per_class[n].label for n in (self.predicted[i], self.targets[i]))
+        return Said(predicted, self.probability[i], true, self.true_probability[i])
+
+    def reliability(self, bins: int | None = None) -> tuple[Bin, ...]:
+        """How often the network is right in each stretch of its confidence."""
+        return reliability(self.probability, self.right, bins or self.bins)
+
+    def ece(self, bins: int | None = None) -> float:
         """The expected calibration error."""
         return calibration_error(self.reliability(bins))
 
-    def summary(self) -> dict[str, Any]:
-        """The numbers of a log line; `score` is the accuracy."""
-        return {
-            "score": self.accuracy,
-            "accuracy": self.accuracy,
-            "top5": self.top5,
-            "loss": self.loss,
-            "count": self.count,
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """What a run's result holds, and `eval --json` prints."""
+    def to_json(self, detailed: bool = False) -> dict[str, Any]:
+        """What a run's result holds; with `detailed` the stretches of confidence too, as `eval --json` prints them."""
         return {
             "accuracy": self.accuracy,
             "top5": self.top5,
@@ -96,11 +147,12 @@ class Classification:
             "brier": self.brier,
             "per_class": [vars(c) for c in self.per_class],
             "confusion": [list(row) for row in self.confusion],
+            **({"reliability": [vars(each) for each in self.reliability()]} if detailed else {}),
         }
 
 
 @dataclass(frozen=True)
-class Classify:
+class Classify(Supervised):
     """The task: training has the loss that `options` say, with `label_smoothing`; an evaluation the cross entropy.
 
     In training an image counts by its class where there are `class_weights`, mixed images by their classes' shares.
@@ -114,6 +166,9 @@ class Classify:
     keep_outputs: bool = False
     options: Loss = Loss()
     class_weights: tuple[float, ...] = ()
+    bins: int = BINS
+
+    about = "one label for each image"
 
     @property
     def guess_loss(self) -> float:
@@ -146,21 +201,44 @@ class Classify:
 
     def tally(self, device: str) -> "ClassificationTally":
         """An empty tally."""
-        return ClassificationTally(self.labels, device, self.temperature, self.keep_outputs)
+        return ClassificationTally(self.labels, device, self.temperature, self.keep_outputs, self.bins)
+
+    def evaluating(self, temperature: float = 1.0, bins: int | None = None) -> Self:
+        """The task with all numbers of an evaluation."""
+        return replace(self, temperature=temperature, keep_outputs=True, bins=bins or self.bins)
+
+    def mean_outputs(self, members: Sequence[tuple[np.ndarray, float]], what: str = "") -> Tensor:
+        """Outputs whose softmax is the mean of the members' probabilities: each outputs (N, classes), temperature."""
+        return mean_outputs(members)
+
+    def fitted_temperature(self, outputs: np.ndarray, targets: np.ndarray, what: str = "") -> float:
+        """The temperature with the smallest cross entropy."""
+        return temperature(outputs, targets)
+
+    def check_views(self, what: str = "") -> None:
+        """Probabilities have a mean."""
 
 
 class ClassificationTally:
     """Sums of an evaluation. They stay on the device until `result`."""
 
-    def __init__(self, labels: tuple[str, ...], device: str, temperature: float = 1.0, keep_outputs: bool = False):
-        self.labels, self.temperature, self.keep_outputs = labels, temperature, keep_outputs
+    def __init__(
+        self,
+        labels: tuple[str, ...],
+        device: str,
+        temperature: float = 1.0,
+        keep_outputs: bool = False,
+        bins: int = BINS,
+    ):
+        self.labels, self.temperature, self.keep_outputs, self.bins = labels, temperature, keep_outputs, bins
         count = len(labels)
         self.confusion = torch.zeros(count * count, dtype=torch.int64, device=device)
         self.top5 = torch.zeros((), dtype=torch.int64, device=device)
         self.samples: list[tuple[Tensor, ...]] = []
 
-    def update(self, outputs: Tensor, targets: Tensor) -> None:
+    def update(self, *rows: Tensor) -> None:
         """Count a batch: outputs (N, classes), targets (N,)."""
+        outputs, targets = rows
         # Classes are ranked by the outputs themselves: divided, close ones may become equal.
         predicted = outputs.argmax(dim=1)
         logarithms = functional.log_softmax(outputs / self.temperature, dim=1)
@@ -197,7 +275,9 @@ class ClassificationTally:
             right=tuple((predicted == targets).tolist()),
             probability=tuple(probability.tolist()),
             true_probability=tuple(true_probability.tolist()),
+            targets=tuple(targets.tolist()),
             outputs=None if outputs is None else outputs.numpy(),
+            bins=self.bins,
         )
 
     def _area(self, outputs: Tensor, targets: Tensor) -> float | None:

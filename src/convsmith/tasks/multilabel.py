@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from convsmith.base.errors import UsageError
+from convsmith.base.result import Column, Number, Plot, Said, Samples, Table
 from convsmith.tasks.classify import wilson_interval
 from convsmith.tasks.losses import weights_of_classes
 from convsmith.tasks.metrics import class_scores
 from convsmith.tasks.options import Loss
+from convsmith.tasks.task import Supervised
 
 THRESHOLD = 0.5
 
@@ -33,6 +35,20 @@ class LabelResult:
     recall: float | None
     f1: float | None
     support: int
+
+
+_OVER_CLASSES, _EXACT = "mean over the classes", "with exactly their labels"
+_MAP = "mean over the classes of the average precision"
+_LOSS = "binary cross entropy, mean over images and classes"
+_COLUMNS = (
+    Column("class"),
+    Column("AP", "share"),
+    Column("AUC", "plain"),
+    Column("precision", "share"),
+    Column("recall", "share"),
+    Column("F1", "share"),
+    Column("images", "count"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +71,6 @@ class Labelling:
     value for each image, in the split's order; `outputs` and `targets` are (N, classes).
     """
 
-    kind: ClassVar[str] = "multilabel"
-
     map: float | None
     accuracy: float
     hamming: float
@@ -73,17 +87,56 @@ class Labelling:
     targets: np.ndarray = field(compare=False, repr=False)
     outputs: np.ndarray = field(compare=False, repr=False)
 
-    def summary(self) -> dict[str, Any]:
-        """The numbers of a log line; `score` is the mean average precision."""
-        return {
-            "score": self.map or 0.0,
-            "map": self.map or 0.0,
-            "accuracy": self.accuracy,
-            "loss": self.loss,
-            "count": self.count,
-        }
+    @property
+    def watch(self) -> str:
+        """Early stopping follows the loss."""
+        return "loss"
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        """None."""
+        return ()
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """All numbers; the score is the mean average precision."""
+        means = self.averages
+        return (
+            Number("map", self.map, "share", about=_MAP, label="mAP", place="log"),
+            Number(
+                "accuracy", self.accuracy, "share", interval=self.interval, about=_EXACT, label="all right", place="log"
+            ),
+            Number("hamming", self.hamming, "share", "less", about="wrong decisions", label="Hamming"),
+            Number("precision", means.precision, "share", about=_OVER_CLASSES, place="page"),
+            Number("recall", means.recall, "share", about=_OVER_CLASSES, place="page"),
+            Number("f1", means.f1, "share", about=_OVER_CLASSES, label="F1"),
+            Number("micro_f1", means.micro_f1, "share", about="every decision counts the same", label="F1 of all"),
+            Number("auc", self.auc, about=_OVER_CLASSES, label="AUC"),
+            Number("loss", self.loss, better="less", about=_LOSS, place="log"),
+            Number("brier", self.brier, better="less", label="Brier"),
+        )
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Each class."""
+        rows = [(c.label, c.ap, c.auc, c.precision, c.recall, c.f1, c.support) for c in self.per_class]
+        return (Table("classes", "Per class", _COLUMNS, rows, order=1),)
+
+    @property
+    def samples(self) -> Samples:
+        """Values by image."""
+        return Samples(np.asarray(self.sample_loss), np.asarray(self.right, dtype=bool), self.outputs, self._said)
+
+    def _said(self, i: int) -> Said:
+        """The class that is most wrong for image i."""
+        there, shares = self.targets[i], self.probabilities[i]
+        number = int(np.abs(there - shares).argmax())
+        name, share = self.per_class[number].label, float(shares[number])
+        said, so = (f"no {name}", name) if there[number] else (name, f"no {name}")
+        sure = 1 - share if there[number] else share
+        return Said(said, sure, so, 1 - sure)
+
+    def to_json(self, detailed: bool = False) -> dict[str, Any]:
         """What a run's result holds, and `eval --json` prints."""
         return {
             "map": self.map,
@@ -100,11 +153,11 @@ class Labelling:
 
 
 @dataclass(frozen=True)
-class Multilabel:
+class Multilabel(Supervised):
     """The task: training has the loss that `options` say, with `label_smoothing`; an evaluation the cross entropy.
 
-    Targets are 0 or 1 for each class (N, classes); of mixed images the shares. A class's part of the loss counts by its
-    of `class_weights` where there are any. An evaluation divides the outputs by `temperature`.
+    Targets are 0 or 1 for each class (N, classes), of mixed images the shares. Each class's loss is multiplied by its
+    entry in `class_weights`, if there are any. An evaluation divides the outputs by `temperature`.
     """
 
     labels: tuple[str, ...]
@@ -112,6 +165,8 @@ class Multilabel:
     temperature: float = 1.0
     options: Loss = Loss(kind="bce")
     class_weights: tuple[float, ...] = ()
+
+    about = "several labels for each image"
 
     @property
     def guess_loss(self) -> float:
@@ -142,6 +197,14 @@ class Multilabel:
         """An empty tally."""
         return LabelTally(self.labels, self.temperature)
 
+    def evaluating(self, temperature: float = 1.0, bins: int | None = None) -> Self:
+        """The task with all numbers of an evaluation."""
+        return replace(self, temperature=temperature)
+
+    def mean_outputs(self, members: Sequence[tuple[np.ndarray, float]], what: str = "") -> Tensor:
+        """Outputs whose sigmoid is the mean of the members' probabilities: each outputs (N, classes), temperature."""
+        return mean_label_outputs(members)
+
 
 class LabelTally:
     """The outputs and targets of an evaluation. They stay on the device until `result`."""
@@ -150,9 +213,9 @@ class LabelTally:
         self.labels, self.temperature = labels, temperature
         self.samples: list[tuple[Tensor, ...]] = []
 
-    def update(self, outputs: Tensor, targets: Tensor) -> None:
+    def update(self, *rows: Tensor) -> None:
         """Count a batch: outputs and targets (N, classes)."""
-        self.samples.append((outputs, targets))
+        self.samples.append(rows)
 
     def result(self) -> Labelling:
         """The numbers over everything counted."""

@@ -17,11 +17,12 @@ from torch.nn.parallel import DistributedDataParallel
 from convsmith.base.errors import ConvsmithError, ProcessFailed, Told
 from convsmith.base.processes import WHOLE, Part, restarts
 from convsmith.nets.build import BuiltNetwork
+from convsmith.tasks.task import Losses
 from convsmith.training.interrupt import Request, stop_requests
 from convsmith.training.presence import DEFERENCE, Presence
 
 T = TypeVar("T")
-Answers = Iterator[tuple[Tensor, Tensor]]
+Answers = Iterator[tuple[Tensor, ...]]
 
 
 class World(Protocol):
@@ -49,10 +50,10 @@ class World(Protocol):
         """Whether any process wishes it."""
         ...
 
-    def totals(self, loss: Tensor, correct: Tensor, asked: bool, look: bool) -> tuple[Tensor, Tensor, bool]:
-        """The sums of a step's loss and hits over the processes, and whether any was asked to stop.
+    def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
+        """A step's losses over all processes, and whether any process was asked to stop.
 
-        Of several processes the last is told where they `look`, for which the device must have done all before.
+        With several processes the second is told only if `look` is true, because the exchange waits for the device.
         """
         ...
 
@@ -109,8 +110,8 @@ class Alone:
     def agree(self, wish: bool) -> bool:
         return wish
 
-    def totals(self, loss: Tensor, correct: Tensor, asked: bool, look: bool) -> tuple[Tensor, Tensor, bool]:
-        return loss, correct, asked
+    def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
+        return losses, asked
 
     def whole(self, tensor: Tensor, count: int) -> Tensor:
         return tensor
@@ -165,12 +166,17 @@ class Group:
         dist.all_reduce(wishes)
         return wishes.item() > 0
 
-    def totals(self, loss: Tensor, correct: Tensor, asked: bool, look: bool) -> tuple[Tensor, Tensor, bool]:
+    def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
         # Filled in by the device itself: a number that is copied there waits for it.
-        wish = torch.full_like(loss, asked, dtype=torch.float64)
-        numbers = torch.stack([loss.double() / self.part.size, correct.double(), wish])
+        wish = torch.full_like(losses.total, asked, dtype=torch.float64)
+        right = torch.zeros_like(wish) if losses.right is None else losses.right.double()
+        means = [value.double() / self.part.size for value in (losses.total, *losses.parts.values())]
+        numbers = torch.stack([wish, right, *means])
         dist.all_reduce(numbers)
-        return numbers[0], numbers[1], look and numbers[2].item() > 0
+        _, hits, total, *parts = numbers
+        named = dict(zip(losses.parts, parts, strict=True))
+        found = Losses(total, None if losses.right is None else hits, named)
+        return found, look and numbers[0].item() > 0
 
     def whole(self, tensor: Tensor, count: int) -> Tensor:
         counts = [Part(rank, self.part.size).slice(0, count) for rank in range(self.part.size)]
@@ -191,8 +197,7 @@ class Group:
             dist.gather_object(mine and tuple(tensor.cpu() for tensor in mine), found or None)
             for answer in found:
                 if answer is not None:
-                    outputs, targets = (tensor.to(self.device) for tensor in answer)
-                    yield outputs, targets
+                    yield tuple(tensor.to(self.device) for tensor in answer)
 
     def parallel(self, model: nn.Module) -> nn.Module:
         # Looking for unused parameters has another good: gradients are then summed in the same order in the first step

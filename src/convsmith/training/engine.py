@@ -41,9 +41,9 @@ class Engine:
         """The layout of images and filters."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
-    def place(self, module: nn.Module) -> nn.Module:
-        """The module on the device, its filters in the layout, to be run as a whole: values inside are written over."""
-        work_in_place(module)
+    def place(self, module: nn.Module, in_place: bool = True) -> nn.Module:
+        """The module on the device, its filters in the layout. Unless `in_place` is false, ReLUs write over values."""
+        work_in_place(module, in_place)
         return module.to(device=self.device, memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
 
     def accelerate(self, module: nn.Module) -> None:

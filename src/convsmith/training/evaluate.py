@@ -1,50 +1,50 @@
 """Exact evaluation: every sample once, in fp32, whatever the training step uses."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from convsmith.base.result import Measures, Result
 from convsmith.data.augment import normalise
 from convsmith.data.loaders import Loader
 from convsmith.data.preprocess import Preprocess
+from convsmith.tasks.task import Row, Task
 from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine
-from convsmith.training.job import Evaluation, Task
+from convsmith.training.gradient import Forward
 
-
-class Elsewhere:
-    """An evaluation whose numbers the first process has."""
-
-    def summary(self) -> dict[str, Any]:
-        raise AssertionError("the first process has the numbers; it tells them by World.lead")
+EVALUATION = -1  # the epoch that draws by key in an evaluation belong to
 
 
 def evaluate(
-    model: nn.Module, loader: Loader, task: Task, preprocess: Preprocess, engine: Engine, world: World = ALONE
-) -> Evaluation:
+    model: nn.Module, loader: Loader, task: Task, preprocess: Preprocess, engine: Engine, world: World = ALONE,
+    seed: int = 0,
+) -> Result:  # fmt: skip
     """The task's numbers over all of the loader's samples; the model's mode is left as it was.
 
-    In several processes each takes whole batches, and the first one the answers to all of them in their order: its
-    numbers are those of one process, bit for bit. The others get `Elsewhere`.
+    With several processes each takes whole batches, and the first one gets the rows of all in their order: its numbers
+    are those of one process, bit for bit. The others get an empty result. `seed` is for tasks that draw.
     """
     tally = task.tally(engine.device)
     training = model.training
     model.eval()
     try:
         with torch.no_grad(), engine.uncompiled():
-            for outputs, targets in world.in_order(_answers(model, loader, preprocess, engine), loader.steps):
-                tally.update(outputs, targets)
+            rows = _rows(model, loader, task, preprocess, engine, seed)
+            for row in world.in_order(rows, loader.steps):
+                tally.update(*row)
     finally:
         model.train(training)
-    return tally.result() if world.part.leads else Elsewhere()
+    return tally.result() if world.part.leads else Measures((), 0)
 
 
-def _answers(
-    model: nn.Module, loader: Loader, preprocess: Preprocess, engine: Engine
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Outputs (N, classes) in fp32 and targets of each batch."""
+def _rows(
+    model: nn.Module, loader: Loader, task: Task, preprocess: Preprocess, engine: Engine, seed: int
+) -> Iterator[Row]:
+    """What the task measures of each batch."""
+    run = Forward(model, replace(engine, precision="fp32"), seed=seed, epoch=EVALUATION)
     for batch in loader.epoch(0):
         inputs = normalise(batch.images, preprocess, memory_format=engine.memory_format)
-        yield model(inputs).float(), batch.targets
+        yield task.measure(run, batch._replace(images=inputs))

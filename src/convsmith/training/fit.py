@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from convsmith.base.result import Number, Result, known, logged, summary
 from convsmith.data.augment import augment, normalise
 from convsmith.data.loaders import Loader
 from convsmith.runs.checkpoints import save_checkpoint
@@ -110,22 +111,25 @@ def _finish_epoch(
         "step": state.step,
         "lr": learning_rate(state, job, state.step - 1),
         "train_loss": state.sums.loss.item() / state.sums.images,
-        "train_accuracy": state.sums.correct.item() / state.sums.images,
     }
+    if job.task.counts_right:
+        row["train_accuracy"] = state.sums.correct.item() / state.sums.images
+    row |= {f"train_{name}": value.item() / state.sums.images for name, value in state.sums.parts.items()}
     if job.optimiser.clip is not None:
         row["gradient_norm"] = state.sums.norm.item() * job.training.batch / state.sums.images
     threshold = job.schedule.warmup_error
-    state.warmed = state.warmed or (threshold is not None and 1 - row["train_accuracy"] < threshold)
+    if threshold is not None and job.task.counts_right:
+        state.warmed = state.warmed or 1 - row["train_accuracy"] < threshold
     every = job.evaluate_every.steps(span.steps_per_epoch, span.total_steps)
     last = state.step >= span.total_steps
     best = False
     if job.validation is not None and (last or state.step % every < span.steps_per_epoch):
-        summary = _validated(job, state, job.validation, row["train_loss"])
-        row |= {f"val_{name}": summary[name] for name in logged(summary)}
-        best = _better(summary, state.best)
-        state.best = summary if best else state.best
-        state.stopping = watched(state.stopping, summary["loss"], state.step, job.early_stopping.smoothing)
-        state.plateau = watched(state.plateau, summary["loss"], state.step, job.early_stopping.smoothing)
+        found, shown, followed = _validated(job, state, job.validation, row["train_loss"])
+        row |= {f"val_{name}": value for name, value in shown.items()}
+        best = _better(found, state.best)
+        state.best = found if best else state.best
+        state.stopping = watched(state.stopping, followed, state.step, job.early_stopping.smoothing)
+        state.plateau = watched(state.plateau, followed, state.step, job.early_stopping.smoothing)
         state.plateau = plateaued(state.plateau, job.schedule, state.step, span)
     _note_time(state, clock)
     row |= {
@@ -136,7 +140,7 @@ def _finish_epoch(
     world.lead(lambda: run.append_metrics(row))
     job.tracker.row(row)
     progress.line(epoch_line(row, -(-span.total_steps // span.steps_per_epoch)))
-    state.sums = Sums.zero(job.engine.device)
+    state.sums = Sums.zero(job.engine.device, job.task.parts)
     every = job.checkpoint_every.steps(span.steps_per_epoch, span.total_steps)
     due = every <= span.steps_per_epoch or state.step % every < span.steps_per_epoch
     stop = world.agree(request.made)
@@ -145,29 +149,42 @@ def _finish_epoch(
     return stop
 
 
-def _validated(job: Job, state: State, images: Loader, train_loss: float) -> dict[str, Any]:
-    """The numbers of an evaluation of the weights to keep; raises `Exploded` if one is NaN or infinite."""
+def _validated(
+    job: Job, state: State, images: Loader, train_loss: float
+) -> tuple[dict[str, Any], dict[str, float | None], float]:
+    """The summary of an evaluation of the weights to keep, the numbers for the log, and the value that is followed.
+
+    Less is better in the value that is followed. Raises `Exploded` if the loss or the score is NaN or infinite.
+    """
     world = job.world
     if state.kept is not state.model and isinstance(job.optimiser.average, Swa):
         refresh_statistics(state.kept, _training_inputs(job))
         world.same_statistics(state.kept, mean=True)
     world.same_statistics(state.kept)
-    evaluation = evaluate(state.kept, images, job.task, job.preprocess, job.engine, world)
+    result = evaluate(state.kept, images, job.task, job.preprocess, job.engine, world, job.seed)
     # All processes take the numbers of one: a decision must not differ between them by a last bit.
-    summary = world.lead(evaluation.summary)
-    if not math.isfinite(summary["loss"]):
-        raise Exploded(_no_validation_loss(job, state, images, train_loss, summary["loss"]))
-    if not math.isfinite(summary["score"]):
+    found, shown, followed = world.lead(lambda: _decided_by(result))
+    if not math.isfinite(followed):
+        raise Exploded(_no_validation_loss(job, state, images, train_loss, shown))
+    if not math.isfinite(found["score"]):
         raise Exploded(
-            f"{moment(state.step - 1, job)}: the validation score is {summary['score']:g}, where the loss is "
-            f"{summary['loss']:.4g}. Mend the task: its score has to be finite after any epoch"
+            f"{moment(state.step - 1, job)}: the validation score is {found['score']:g}, where the loss is "
+            f"{abs(followed):.4g}. Mend the task: its score has to be finite after any epoch"
         )
-    return summary
+    return found, shown, followed
 
 
-def _no_validation_loss(job: Job, state: State, images: Loader, train_loss: float, loss: float) -> str:
-    """The message for a validation loss or score of NaN or inf, with its origin if that is found."""
-    what = f"{moment(state.step - 1, job)}: the validation loss is {loss:g}"
+def _decided_by(result: Result) -> tuple[dict[str, Any], dict[str, float | None], float]:
+    followed = next(number.merit for number in result.numbers if number.name == result.watch)
+    return summary(result), logged(result), math.nan if followed is None else -followed
+
+
+def _no_validation_loss(
+    job: Job, state: State, images: Loader, train_loss: float, shown: Mapping[str, float | None]
+) -> str:
+    """The message for a validation loss of NaN or inf, with its origin if that is found."""
+    name, value = next(iter(shown.items()))
+    what = f"{moment(state.step - 1, job)}: the validation {name} is {value:g}"
     model, size = state.kept, job.preprocess.size
     slower = f"a lower --lr (now {job.optimiser.lr:g}), a longer --schedule.warmup"
     if (weights := broken(model)) is not None:
@@ -192,34 +209,33 @@ def _training_inputs(job: Job) -> Iterator[Tensor]:
         yield normalise(images, job.preprocess, memory_format=job.engine.memory_format)
 
 
-def logged(summary: Mapping[str, object]) -> list[str]:
-    """Those of an evaluation's numbers that the log has: its loss, and what it calls its score."""
-    known = [name for name in ("accuracy", "map") if name in summary]
-    return ["loss", *(known or ["score"])]
-
-
-def epoch_line(row: dict[str, object], epochs: int) -> str:
-    """An epoch's numbers for people."""
-    parts = [
-        f"epoch {row['epoch']:>3}/{epochs}",
-        f"train loss {row['train_loss']:.4f}",
-        f"acc {row['train_accuracy']:6.2%}",
-    ]
-    if "val_loss" in row:
-        parts += [f"val loss {row['val_loss']:.4f}"]
-        parts += [f"acc {row['val_accuracy']:6.2%}"] if "val_accuracy" in row else []
-        parts += [f"mAP {row['val_map']:6.2%}"] if "val_map" in row else []
-        parts += [f"score {row['val_score']:.4g}"] if "val_score" in row else []
+def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
+    """An epoch's numbers for people: those of training, those of validation, the speed."""
+    parts = [f"epoch {row['epoch']:>3}/{epochs}"]
+    for split in ("train", "val"):
+        for key, value in row.items():
+            if key.startswith(f"{split}_"):
+                number = known(key.removeprefix(f"{split}_"), value)
+                name = {"accuracy": "acc"}.get(number.name, number.title)
+                parts.append(f"{f'{split} ' if number.name == 'loss' else ''}{name} {_shown(number)}")
     if row["images_per_second"] is not None:
         parts.append(f"{row['images_per_second']:,.0f} images/s")
     return "  ".join(parts)
 
 
-def _better(summary: dict[str, object], best: dict[str, object] | None) -> bool:
+def _shown(number: Number) -> str:
+    if number.value is None:
+        return "-"
+    if number.name == "score":
+        return f"{number.value:.4g}"
+    return f"{number.value:6.2%}" if number.unit == "share" else f"{number.value:.4f}"
+
+
+def _better(found: Mapping[str, Any], best: Mapping[str, Any] | None) -> bool:
     """Higher score, or the same with a lower loss."""
     if best is None:
         return True
-    return (summary["score"], -summary["loss"]) > (best["score"], -best["loss"])  # pyright: ignore[reportOperatorIssue]
+    return (found["score"], -found.get("loss", 0.0)) > (best["score"], -best.get("loss", 0.0))
 
 
 def _should_stop(job: Job, state: State) -> bool:

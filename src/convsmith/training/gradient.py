@@ -1,46 +1,71 @@
 """The gradient that a step takes: of a batch whole or in parts, at the weights or at worse ones nearby, clipped."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from convsmith.data.loaders import Batch
+from convsmith.tasks.task import Losses
+from convsmith.training.engine import Engine
 from convsmith.training.job import Job, State
 
 # torch's operations on lists of tensors, one launch for all of them on a GPU; its type stubs leave them out.
 foreach: Any = torch
 
 
-def backward(state: State, inputs: Tensor, targets: Tensor, job: Job) -> tuple[Tensor, Tensor]:
-    """Add the gradient of the batch's mean loss to the parameters; gives that loss and how many were right.
+@dataclass(frozen=True)
+class Forward:
+    """The model in a training step, as a task calls it (`tasks.task.Run`)."""
 
-    Auxiliary heads add their losses, each times `job.auxiliary_weight` (Szegedy et al. 2015, section 5).
-    The batch goes through the network in `optimiser.accumulate` parts. Without norms over the batch that is the
-    gradient of the whole. Inputs (N, C, H, W); both numbers stay on the device.
+    module: nn.Module
+    engine: Engine
+    auxiliary: tuple[str, ...] = ()
+    auxiliary_weight: float = 0.0
+    seed: int = 0
+    epoch: int = 0
+
+    def __call__(self, inputs: Any, at: Collection[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+        """The main output, and the outputs of the places `at`, all in fp32."""
+        with self.engine.autocast():
+            outputs, others = self.module(inputs, at=at) if at else (self.module(inputs), {})
+        return outputs.float(), {name: other.float() for name, other in others.items()}
+
+
+def backward(state: State, batch: Batch, job: Job) -> Losses:
+    """Add the gradient of the batch's mean loss to the parameters; gives the losses, which stay on the device.
+
+    The batch, whose images are normalised, goes through the network in `optimiser.accumulate` parts. Without norms over
+    the batch the gradient is that of the whole.
     """
     parts = job.optimiser.accumulate
-    # Of several processes each has a slice of the batch, and the mean of their gradients is the batch's.
-    whole = job.training.batch / job.world.part.size if job.world.part.size > 1 else len(inputs)
-    losses: list[Tensor] = []
-    correct: list[Tensor] = []
-    pieces = list(zip(inputs.chunk(parts), targets.chunk(parts), strict=True))
-    for number, (part, wanted) in enumerate(pieces, 1):
+    # With several processes each has a slice of the batch, and the mean of their gradients is the batch's.
+    whole = job.training.batch / job.world.part.size if job.world.part.size > 1 else len(batch.images)
+    epoch = state.step // job.span.steps_per_epoch
+    run = Forward(state.runner, job.engine, job.auxiliary, job.auxiliary_weight, job.seed, epoch)
+    pieces = [Batch(*tensors) for tensors in zip(*(tensor.chunk(parts) for tensor in batch), strict=True)]
+    losses: list[Losses] = []
+    for number, piece in enumerate(pieces, 1):
+        share = len(piece.images) / whole
         with job.world.gradients(state.runner, last=number == len(pieces)):
-            with job.engine.autocast():
-                outputs, others = state.runner(part, at=job.auxiliary) if job.auxiliary else (state.runner(part), {})
-            outputs = outputs.float()
-            loss = job.task.loss(outputs, wanted)
-            if others:
-                added = sum(job.task.loss(other.float(), wanted) for other in others.values())
-                loss = loss + job.auxiliary_weight * added
-            if len(part) != whole:
-                loss = loss * (len(part) / whole)
-            state.scaler.scale(loss).backward()
-        losses.append(loss.detach())
-        correct.append(job.task.correct(outputs.detach(), wanted))
-    return sum(losses[1:], losses[0]), sum(correct[1:], correct[0])
+            found = job.task.losses(run, piece)
+            total = found.total if share == 1 else found.total * share
+            state.scaler.scale(total).backward()
+        named = {name: value.detach() if share == 1 else value.detach() * share for name, value in found.parts.items()}
+        losses.append(Losses(total.detach(), found.right, named))
+    return _summed(losses)
+
+
+def _summed(losses: Sequence[Losses]) -> Losses:
+    first, *others = losses
+    for other in others:
+        right = None if first.right is None or other.right is None else first.right + other.right
+        parts = {name: value + other.parts[name] for name, value in first.parts.items()}
+        first = Losses(first.total + other.total, right, parts)
+    return first
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
 """What a run does (`Job`, fixed for its life) and where it stands (`State`, all that must survive a restart)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from convsmith.base.errors import UsageError
 from convsmith.data.augmentations import Augment
 from convsmith.data.loaders import Loader
 from convsmith.data.preprocess import Preprocess
+from convsmith.tasks.task import Task
 from convsmith.training.average import make_average
 from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine
@@ -25,58 +26,9 @@ from convsmith.training.options import EarlyStopping, Optimiser, Progressive, Sc
 from convsmith.training.schedule import Span, Watch
 from convsmith.training.track import Tracker, Untracked
 
-
-class Evaluation(Protocol):
-    """A task's numbers over a split."""
-
-    def summary(self) -> dict[str, Any]:
-        """The numbers of a log line: at least `loss`, `score` (larger is better) and `count`.
-
-        The log has `accuracy` and `map` (shares) where they are there, else the score.
-        """
-        ...
-
-
-class Tally(Protocol):
-    """Sums over the batches of an evaluation, kept on the device."""
-
-    def update(self, outputs: Tensor, targets: Tensor) -> None:
-        """Count a batch: outputs (N, classes), targets (N,), of several labels (N, classes)."""
-        ...
-
-    def result(self) -> Evaluation:
-        """The numbers over everything counted."""
-        ...
-
-
-class Task(Protocol):
-    """What is learned: a loss, a count of what was right, and an evaluation."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The names of the classes."""
-        ...
-
-    @property
-    def guess_loss(self) -> float:
-        """The loss of an answer that knows nothing; 0 or below where it has no scale (see `Stop`)."""
-        ...
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean training loss of a batch."""
-        ...
-
-    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """How many of the batch were right, on the device."""
-        ...
-
-    def tally(self, device: str) -> Tally:
-        """An empty tally."""
-        ...
-
-
 # The names in a checkpoint of what belongs neither to the model nor to the optimiser (whose names have `::`).
 SUMS = ("loss", "correct", "norm")
+PART = "part/"
 SLOW, LIVE, RECENT = "slow/", "live/", "recent"
 
 
@@ -85,6 +37,7 @@ class Job:
     """A run's parts and rules. The loss of each of the heads `auxiliary` is added times `auxiliary_weight`."""
 
     task: Task
+    classes: int
     training: Loader
     validation: Loader | None
     preprocess: Preprocess
@@ -119,18 +72,19 @@ class Job:
 
 @dataclass
 class Sums:
-    """The sums of the training loss, of correct answers and of gradient norms since the last log line, float64."""
+    """The sums since the last log line, float64: the training loss and its parts, right answers, gradient norms."""
 
     loss: Tensor
     correct: Tensor
     norm: Tensor
+    parts: dict[str, Tensor]
     images: int = 0
 
     @staticmethod
-    def zero(device: str) -> "Sums":
-        """Nothing counted yet."""
-        loss, correct, norm = (torch.zeros((), dtype=torch.float64, device=device) for _ in SUMS)
-        return Sums(loss, correct, norm)
+    def zero(device: str, parts: Sequence[str] = ()) -> "Sums":
+        """Nothing counted yet; `parts` are the names of the parts of the task's loss."""
+        loss, correct, norm, *others = (torch.zeros((), dtype=torch.float64, device=device) for _ in (*SUMS, *parts))
+        return Sums(loss, correct, norm, dict(zip(parts, others, strict=True)))
 
 
 @dataclass
@@ -201,8 +155,8 @@ class State:
         return self.average.module
 
 
-def new_state(model: nn.Module, options: Optimiser, engine: Engine) -> State:
-    """The state before the first step."""
+def new_state(model: nn.Module, options: Optimiser, engine: Engine, parts: Sequence[str] = ()) -> State:
+    """The state before the first step; `parts` are the names of the parts of the task's loss."""
     if options.sam is not None and engine.precision == "fp16":
         raise UsageError("optimiser.sam: its two gradients cannot share fp16's loss scaling; use --precision fp32")
     device = torch.device(engine.device).type
@@ -211,7 +165,7 @@ def new_state(model: nn.Module, options: Optimiser, engine: Engine) -> State:
         model,
         optimiser,
         torch.amp.GradScaler(device, enabled=engine.precision == "fp16"),
-        Sums.zero(engine.device),
+        Sums.zero(engine.device, parts),
         Recent.none(engine.device),
         average=make_average(model, options.average),
         slow=slow_weights(model) if options.lookahead else {},
@@ -233,6 +187,7 @@ def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, 
     model = state.kept
     tensors = optimiser_state(state.optimiser, state.model)
     tensors |= {f"sums.{name}": getattr(state.sums, name) for name in SUMS}
+    tensors |= {f"sums.{PART}{name}": value for name, value in state.sums.parts.items()}
     tensors |= {RECENT: state.recent.values}
     tensors |= {SLOW + name: value for name, value in state.slow.items()}
     if model is not state.model:
@@ -265,7 +220,9 @@ def unpack(state: State, model: Mapping[str, Tensor], tensors: Mapping[str, Tens
     for name, value in _under(SLOW, tensors).items():
         state.slow[name].copy_(value)
     for name, value in _under("sums.", tensors).items():
-        if name in SUMS:  # older runs have others
+        if name.startswith(PART):
+            state.sums.parts[name.removeprefix(PART)].copy_(value)
+        elif name in SUMS:  # older runs have others
             setattr(state.sums, name, value.to(state.sums.loss.device))
     if RECENT in tensors:
         state.recent.values.copy_(tensors[RECENT])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from convsmith.base.errors import UsageError
+from convsmith.base.result import summary
 from convsmith.nets.tree import MAIN
 from convsmith.runs.directory import RunDirectory
 from convsmith.training.fit import epoch_line, save_state
@@ -66,7 +67,7 @@ def solve(job: Job, state: State, run: RunDirectory, inputs: Inputs, progress: P
     if state.step >= job.span.total_steps:
         return "finished"
     began = time.perf_counter()
-    found = fit_layer(state.model, inputs, len(job.task.labels))
+    found = fit_layer(state.model, inputs, job.classes)
     state.step = job.span.total_steps
     state.images += len(inputs.train[1])
     training, validation = (_summary(job, found, *of) for of in (inputs.train, inputs.val))
@@ -79,7 +80,7 @@ def solve(job: Job, state: State, run: RunDirectory, inputs: Inputs, progress: P
         "train_loss": training["loss"],
         "train_accuracy": training["accuracy"],
         "val_loss": validation["loss"],
-        "val_accuracy": validation["score"],
+        "val_accuracy": validation["accuracy"],
         "seconds": round(state.seconds, 3),
         "images_per_second": None,
         "data_wait": None,
@@ -186,4 +187,4 @@ def _main(model: nn.Module) -> nn.Module:
 def _summary(job: Job, found: Classifier, features: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
     tally = job.task.tally("cpu")
     tally.update(found.outputs(features).float(), torch.from_numpy(targets))
-    return tally.result().summary()
+    return summary(tally.result())

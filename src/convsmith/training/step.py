@@ -45,14 +45,15 @@ def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] =
     images, targets = mixed(batch._replace(images=images), job, epoch)
     inputs = normalise(images, job.preprocess, memory_format=job.engine.memory_format)
     inputs = resized(inputs, job, state.step)
+    batch = Batch(inputs, targets, batch.positions, batch.samples)
     looks = is_looked_at(state, job)
-    loss, correct, stop = job.world.totals(*backward(state, inputs, targets, job), asked(), looks)
+    losses, stop = job.world.totals(backward(state, batch, job), asked(), looks)
     if job.optimiser.sam is not None:
         with sharpest(state.model, job.optimiser.sam):
             torch.manual_seed(seed)
-            backward(state, inputs, targets, job)
+            backward(state, batch, job)
     length = limit_length(state, job.optimiser.clip)
-    state.recent.note(state.step, loss, length)
+    state.recent.note(state.step, losses.total, length)
     if looks or stop:
         check(state, job, inputs)
     state.sums.norm += length
@@ -62,15 +63,18 @@ def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] =
     state.optimiser.zero_grad(set_to_none=True)
     state.step += 1
     follow(state, job)
-    state.sums.loss += loss * job.training.batch
-    state.sums.correct += correct
+    state.sums.loss += losses.total * job.training.batch
+    if losses.right is not None:
+        state.sums.correct += losses.right
+    for name, value in losses.parts.items():
+        state.sums.parts[name] += value * job.training.batch
     state.sums.images += job.training.batch
     return stop
 
 
 def mixed(batch: Batch, job: Job, epoch: int) -> tuple[Tensor, Tensor]:
     """A batch's images and targets after mixing; partners are drawn from the slices of all processes."""
-    classes = len(job.task.labels)
+    classes = job.classes
     if not any(isinstance(step, MIXING) for step in job.augment):
         return batch.images, mixed_targets(batch.targets, (), classes)
     images, targets, positions = (job.world.whole(tensor, job.training.batch) for tensor in batch[:3])

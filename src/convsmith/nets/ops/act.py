@@ -1,12 +1,13 @@
 """Activation functions and distances."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from convsmith.base.errors import UsageError
 from convsmith.base.table import Table
 from convsmith.nets.shape import Shape
 from convsmith.nets.sizes import at_least
-from convsmith.nets.tree import Leaf, TorchCall
+from convsmith.nets.tree import Kind, Leaf, TorchCall
 
 ACTIVATIONS: Table[str] = Table(
     "activation",
@@ -30,6 +31,11 @@ class Act(Leaf):
     """An activation function by name."""
 
     function: str = "relu"
+    kind: ClassVar[Kind] = "act"
+    rides: ClassVar[bool] = True
+
+    def label(self) -> str:
+        return self.function.replace("_", " ")
 
     def output(self, x: Shape) -> Shape:
         ACTIVATIONS[self.function]
@@ -47,6 +53,13 @@ class Rbf(Leaf):
     """Minus the squared distance to one fixed code of +1 and -1 for each class (LeCun et al. 1998, equation 7)."""
 
     channels: int
+    kind: ClassVar[Kind] = "linear"
+
+    def words(self, widths: bool = True) -> str:
+        return f"rbf {self.channels}" if widths else "rbf"
+
+    def label(self) -> str:
+        return self.words()
 
     def output(self, x: Shape) -> Shape:
         if x.spatial:

@@ -1,12 +1,14 @@
 """Layers with weights: convolutions, transposed convolutions and fully connected layers."""
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from convsmith.base.errors import UsageError
 from convsmith.nets.shape import Shape, Window
-from convsmith.nets.sizes import Axes, at_least, check_probability, dimension, per_axis, slide
-from convsmith.nets.tree import Leaf, TorchCall
+from convsmith.nets.sizes import Axes, across, at_least, check_probability, dimension, per_axis, slide, strided
+from convsmith.nets.tree import Kind, Leaf, TorchCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,21 @@ class Conv(Leaf):
     dilation: Axes = 1
     groups: int = 1
     bias: bool = True
+    kind: ClassVar[Kind] = "conv"
+    weighted: ClassVar[bool] = True
+
+    @property
+    def pointwise(self) -> bool:
+        return self.kernel in (1, (1, 1))
+
+    def words(self, widths: bool = True) -> str:
+        return _words(self, widths)
+
+    def label(self) -> str:
+        return _label(self)
+
+    def alike(self, loose: bool) -> Hashable:
+        return (self.op, self.channels, self.kernel, self.dilation, self.groups) if loose else self
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         sizes = (per_axis(v, x) for v in (self.kernel, self.stride, self.padding, self.dilation))
@@ -74,6 +91,17 @@ class ConvTranspose(Leaf):
     dilation: Axes = 1
     groups: int = 1
     bias: bool = True
+    kind: ClassVar[Kind] = "conv"
+    weighted: ClassVar[bool] = True
+
+    def words(self, widths: bool = True) -> str:
+        return _words(self, widths, up="up ")
+
+    def label(self) -> str:
+        return f"up-{_label(self)}"
+
+    def alike(self, loose: bool) -> Hashable:
+        return (self.op, self.channels, self.kernel, self.dilation, self.groups) if loose else self
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         sizes = (per_axis(v, x) for v in (self.kernel, self.stride, self.padding, self.dilation))
@@ -135,6 +163,14 @@ class Linear(Leaf):
     channels: int
     bias: bool = True
     dropconnect: float = 0.0
+    kind: ClassVar[Kind] = "linear"
+    weighted: ClassVar[bool] = True
+
+    def words(self, widths: bool = True) -> str:
+        return f"linear {self.channels}" if widths else "linear"
+
+    def label(self) -> str:
+        return self.words()
 
     def output(self, x: Shape) -> Shape:
         if x.spatial:
@@ -169,3 +205,24 @@ def check_groups(op: str, groups: int, inputs: int, outputs: int) -> None:
                 f"{op} in {groups} groups cannot divide its {count} {name} channels; "
                 f"groups that would: {', '.join(map(str, near))}"
             )
+
+
+def _words(conv: Conv | ConvTranspose, widths: bool, up: str = "") -> str:
+    depthwise = "dw " if _depthwise(conv) else ""
+    if not widths:
+        return f"{depthwise}{across(conv.kernel)}"
+    dilated = f" dilated {conv.dilation}" if conv.dilation not in (1, (1, 1)) else ""
+    grouped = f" C={conv.groups}" if conv.groups > 1 and not depthwise else ""
+    return f"{depthwise}{up}{across(conv.kernel)} {conv.channels}{dilated}{grouped}"
+
+
+def _label(conv: Conv | ConvTranspose) -> str:
+    name = "depthwise" if _depthwise(conv) else "conv"
+    grouped = f", {conv.groups} groups" if conv.groups > 1 and not _depthwise(conv) else ""
+    dilated = f", dilation {across(conv.dilation, '×')}" if conv.dilation not in (1, (1, 1)) else ""
+    return f"{name} {across(conv.kernel, '×')}, {conv.channels}{strided(conv.stride)}{grouped}{dilated}"
+
+
+def _depthwise(conv: Conv | ConvTranspose) -> bool:
+    """Whether each channel has a filter of its own."""
+    return conv.groups > 1 and conv.channels % conv.groups == 0 and conv.channels // conv.groups <= 2

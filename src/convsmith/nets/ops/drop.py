@@ -1,11 +1,12 @@
 """What training alone does: dropout and stochastic depth."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from convsmith.nets.shape import Shape
 from convsmith.nets.sizes import check_probability
-from convsmith.nets.tree import Leaf, TorchCall
+from convsmith.nets.tree import Kind, Leaf, TorchCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,11 @@ class Dropout(Leaf):
 
     drop: float = 0.5
     form: Literal["inverted", "plain"] = "inverted"
+    kind: ClassVar[Kind] = "drop"
+    rides: ClassVar[bool] = True
+
+    def label(self) -> str:
+        return f"{'plain ' if self.form == 'plain' else ''}dropout {self.drop:g}"
 
     def output(self, x: Shape) -> Shape:
         check_probability(self.drop, one=True)
@@ -40,6 +46,11 @@ class DropPath(Leaf):
 
     drop: float
     by: Literal["sample", "batch"] = "sample"
+    kind: ClassVar[Kind] = "drop"
+    rides: ClassVar[bool] = True
+
+    def alike(self, loose: bool) -> Hashable:
+        return None
 
     def output(self, x: Shape) -> Shape:
         check_probability(self.drop, one=False)

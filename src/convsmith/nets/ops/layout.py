@@ -1,6 +1,7 @@
 """What moves values without computing: channels, padding, resizing, flattening."""
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -15,6 +16,7 @@ class Flatten(Leaf):
     """All positions of all channels as one vector."""
 
     whole: ClassVar[bool] = True
+    rides: ClassVar[bool] = True
 
     def output(self, x: Shape) -> Shape:
         return Shape(x.elements)
@@ -49,6 +51,12 @@ class Take(Leaf):
     """Some of the channels, in the order given."""
 
     channels: tuple[int, ...]
+
+    def label(self) -> str:
+        return self.words()
+
+    def alike(self, loose: bool) -> Hashable:
+        return self.op
 
     def output(self, x: Shape) -> Shape:
         if not self.channels or not all(0 <= c < x.channels for c in self.channels):
@@ -121,6 +129,9 @@ class PadSame(Leaf):
     dilation: Axes = 1
     fill: Literal["zero", "lowest"] = "zero"
 
+    def alike(self, loose: bool) -> Hashable:
+        return (self.op, self.kernel) if loose else self
+
     def _totals(self, x: Shape) -> list[int]:
         sizes = (per_axis(v, x) for v in (self.kernel, self.stride, self.dilation))
         return [max(((n - 1) // s) * s + (k - 1) * d + 1 - n, 0) for n, k, s, d in zip(x.spatial, *sizes, strict=True)]
@@ -175,6 +186,9 @@ class Chunk(Leaf):
     index: int
     count: int = 2
 
+    def label(self) -> str:
+        return f"part {self.index + 1} of {self.count}"
+
     def output(self, x: Shape) -> Shape:
         if self.count < 1 or x.channels % self.count or not 0 <= self.index < self.count:
             raise UsageError(f"chunk {self.index} of {self.count} cannot be had from {x.channels} channels")
@@ -189,6 +203,9 @@ class Shuffle(Leaf):
     """The channels of `groups` groups interleaved, so that each next group sees all (Zhang et al. 2018, figure 1)."""
 
     groups: int
+
+    def label(self) -> str:
+        return f"shuffle {self.groups} groups"
 
     def output(self, x: Shape) -> Shape:
         if self.groups < 1 or x.channels % self.groups:

@@ -1,11 +1,12 @@
 """Normalisations and learnt or constant scales."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from convsmith.base.errors import UsageError
 from convsmith.nets.shape import Shape, Window
 from convsmith.nets.sizes import at_least, dimension
-from convsmith.nets.tree import Leaf, TorchCall
+from convsmith.nets.tree import Kind, Leaf, TorchCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,8 @@ class BatchNorm(Leaf):
 
     eps: float = 1e-5
     momentum: float = 0.1
+    kind: ClassVar[Kind] = "norm"
+    rides: ClassVar[bool] = True
 
     def params(self, x: Shape) -> int:
         return 2 * x.channels
@@ -36,6 +39,8 @@ class GroupNorm(Leaf):
 
     groups: int = 32
     eps: float = 1e-5
+    kind: ClassVar[Kind] = "norm"
+    rides: ClassVar[bool] = True
 
     def output(self, x: Shape) -> Shape:
         if self.groups < 1 or x.channels % self.groups:
@@ -57,6 +62,8 @@ class LayerNorm(Leaf):
     """Normalisation over the channels at each position, with a learnt scale and shift (Ba et al. 2016)."""
 
     eps: float = 1e-5
+    kind: ClassVar[Kind] = "norm"
+    rides: ClassVar[bool] = True
 
     def params(self, x: Shape) -> int:
         return 2 * x.channels
@@ -76,6 +83,8 @@ class LocalResponseNorm(Leaf):
     alpha: float = 1e-4
     beta: float = 0.75
     k: float = 2.0
+    kind: ClassVar[Kind] = "norm"
+    rides: ClassVar[bool] = True
 
     def output(self, x: Shape) -> Shape:
         at_least(1, size=self.size)
@@ -99,6 +108,7 @@ class LocalContrastNorm(Leaf):
     """
 
     size: int = 9
+    kind: ClassVar[Kind] = "norm"
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         # The mean is taken twice: of the values and of their squared deviations.
@@ -126,6 +136,8 @@ class Affine(Leaf):
 
     scale: float = 1.0
     shift: bool = True
+    kind: ClassVar[Kind] = "norm"
+    rides: ClassVar[bool] = True
 
     def params(self, x: Shape) -> int:
         return (1 + self.shift) * x.channels
@@ -143,6 +155,10 @@ class Scale(Leaf):
     """Multiplication by a constant."""
 
     factor: float
+    rides: ClassVar[bool] = True
+
+    def label(self) -> str:
+        return f"scale {self.factor:g}"
 
     def elementwise(self, x: Shape, y: Shape) -> int:
         return y.elements

@@ -8,8 +8,8 @@ from typing import ClassVar
 from convsmith.base.errors import UsageError
 from convsmith.nets.ops.layout import PadSame
 from convsmith.nets.shape import Shape, Window
-from convsmith.nets.sizes import Axes, at_least, dimension, per_axis, slide
-from convsmith.nets.tree import Leaf, TorchCall
+from convsmith.nets.sizes import Axes, across, at_least, dimension, per_axis, slide, strided
+from convsmith.nets.tree import Kind, Leaf, TorchCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,14 @@ class _Pool(Leaf):
     stride: Axes = 2
     padding: Axes = 0
     ceil: bool = False
+    kind: ClassVar[Kind] = "pool"
+    takes: ClassVar[str] = "max"
+
+    def words(self, widths: bool = True) -> str:
+        return f"{self.takes} pool {across(self.kernel)}"
+
+    def label(self) -> str:
+        return f"{self.takes} pool {across(self.kernel, '×')}{strided(self.stride)}"
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         sizes = (per_axis(v, x) for v in (self.kernel, self.stride, self.padding))
@@ -69,6 +77,7 @@ class AvgPool(_Pool):
     """The mean of each window; `count_padding` tells whether the zeros of the padding count."""
 
     count_padding: bool = True
+    takes: ClassVar[str] = "average"
 
     def output(self, x: Shape) -> Shape:
         # torch's average over three axes wants the kernel to fit without the padding, unlike its other pools.
@@ -87,6 +96,10 @@ class AvgPoolSame(Leaf):
 
     kernel: Axes = 3
     stride: Axes = 1
+    kind: ClassVar[Kind] = "pool"
+
+    def words(self, widths: bool = True) -> str:
+        return f"average pool {across(self.kernel)}"
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         starts = PadSame(self.kernel, self.stride).windows(x)
@@ -110,6 +123,7 @@ class AvgPoolSame(Leaf):
 class _AdaptivePool(Leaf):
     size: Axes = 1
     whole: ClassVar[bool] = True
+    kind: ClassVar[Kind] = "pool"
 
     def output(self, x: Shape) -> Shape:
         dimension("an adaptive pooling layer", x)
@@ -128,6 +142,12 @@ class _AdaptivePool(Leaf):
 class AdaptiveAvgPool(_AdaptivePool):
     """The means of a grid of `size` cells over the whole input; with 1 it is global average pooling."""
 
+    def words(self, widths: bool = True) -> str:
+        return "global pool" if self.size in (1, (1, 1)) else f"pool to {across(self.size)}"
+
+    def label(self) -> str:
+        return "global average pool" if self.size in (1, (1, 1)) else f"average pool to {across(self.size, '×')}"
+
     def torch(self, x: Shape) -> TorchCall:
         return self._call(x, "AdaptiveAvgPool")
 
@@ -135,6 +155,12 @@ class AdaptiveAvgPool(_AdaptivePool):
 @dataclass(frozen=True, slots=True)
 class AdaptiveMaxPool(_AdaptivePool):
     """The largest values of a grid of `size` cells; with 1, over one axis, it is max-over-time pooling (Kim 2014)."""
+
+    def words(self, widths: bool = True) -> str:
+        return "global max pool" if self.size in (1, (1, 1)) else f"max pool to {across(self.size)}"
+
+    def label(self) -> str:
+        return "global max pool" if self.size in (1, (1, 1)) else f"max pool to {across(self.size, '×')}"
 
     def torch(self, x: Shape) -> TorchCall:
         return self._call(x, "AdaptiveMaxPool")
@@ -149,6 +175,7 @@ class FractionalMaxPool(Leaf):
     """
 
     ratio: float = math.sqrt(2)
+    kind: ClassVar[Kind] = "pool"
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         return tuple(Window(2, Fraction(n, m), 0) for n, m in zip(x.spatial, self.output(x).spatial, strict=True))
@@ -180,6 +207,7 @@ class StochasticPool(Leaf):
 
     kernel: Axes = 2
     stride: Axes = 2
+    kind: ClassVar[Kind] = "pool"
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         return tuple(Window(k, s, 0) for k, s in zip(per_axis(self.kernel, x), per_axis(self.stride, x), strict=True))

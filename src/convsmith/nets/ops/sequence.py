@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from convsmith.base.errors import UsageError
 from convsmith.nets.shape import Shape, Window
-from convsmith.nets.sizes import Axes, at_least, dimension, per_axis, slide
-from convsmith.nets.tree import Leaf, TorchCall
+from convsmith.nets.sizes import Axes, across, at_least, dimension, per_axis, slide
+from convsmith.nets.tree import Kind, Leaf, TorchCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Embedding(Leaf):
     vocabulary: int
     channels: int
     padding: int | None = 0
-    kind: ClassVar[Any] = "linear"
+    kind: ClassVar[Kind] = "linear"
 
     def words(self, widths: bool = True) -> str:
         return f"embedding {self.channels}" if widths else "embedding"
@@ -72,7 +72,7 @@ class Recurrent(Leaf):
     tokens: str = ""
     padding: int = 0
     whole: ClassVar[bool] = True
-    kind: ClassVar[Any] = "linear"
+    kind: ClassVar[Kind] = "linear"
     weighted: ClassVar[bool] = True
 
     @property
@@ -134,7 +134,7 @@ class Correlate(Leaf):
     kernel: Axes = 3
     padding: Axes = 0
     channels: int = 1
-    kind: ClassVar[Any] = "conv"
+    kind: ClassVar[Kind] = "conv"
     weighted: ClassVar[bool] = True
 
     @property
@@ -145,8 +145,8 @@ class Correlate(Leaf):
         return (Shape(self.channels * x.channels, per_axis(self.kernel, x)),)
 
     def words(self, widths: bool = True) -> str:
-        size = "x".join(map(str, self.kernel)) if isinstance(self.kernel, tuple) else f"{self.kernel}x{self.kernel}"
-        return f"{size} of {self.name} {self.channels}" if widths else f"{size} of {self.name}"
+        size = f"{across(self.kernel)} of {self.name}"
+        return f"{size} {self.channels}" if widths else size
 
     def label(self) -> str:
         return f"correlate with {self.name}"

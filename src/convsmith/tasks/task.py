@@ -1,0 +1,184 @@
+"""What is learned: the protocol of a task, and the part that is the same for every task with one target per output."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
+from torch import Tensor
+
+from convsmith.base.errors import UsageError
+from convsmith.base.result import Measures, Number, Result, Samples, known
+from convsmith.data.loaders import Batch
+
+Row = tuple[Tensor, ...]
+
+
+class Run(Protocol):
+    """The network as the engine runs it, with what a task may know of the moment.
+
+    `run(inputs)` gives the main output and a dictionary of the places `at`, all float32. `auxiliary` names the heads
+    with the main head's question, whose losses count `auxiliary_weight` times. `seed` and `epoch` are for draws by key;
+    an evaluation is epoch -1.
+    """
+
+    @property
+    def auxiliary(self) -> tuple[str, ...]: ...
+    @property
+    def auxiliary_weight(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    def __call__(self, inputs: Any, at: Collection[str] = ()) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+class Losses(NamedTuple):
+    """The losses of a batch: `total` is the mean over the examples, on which `backward` is called.
+
+    `right` counts the examples that are right, None if the task has no such thing. `parts` are logged by name.
+    """
+
+    total: Tensor
+    right: Tensor | None = None
+    parts: Mapping[str, Tensor] = {}
+
+
+class Tally(Protocol):
+    """The sums of an evaluation. `update` takes the rows that `measure` gave, batch by batch, in their order."""
+
+    def update(self, *rows: Tensor) -> None: ...
+    def result(self) -> Result: ...
+
+
+class Task:
+    """What is learned. A task's class overrides `losses`, `measure` and `tally`, and what else it is able to do.
+
+    `about` names the task in messages. `parts` are the names of the parts of its loss, fixed for the life of a run.
+    `guess_loss` is the loss of an answer that knows nothing, 0 if that is not known. A loss that couples the examples
+    of a batch sets `whole_batch`: the batch is then never split. `counts_right` says whether `Losses.right` is there.
+    """
+
+    about: str = "a task of its own"
+    parts: tuple[str, ...] = ()
+    whole_batch: bool = False
+    counts_right: bool = True
+
+    @property
+    def guess_loss(self) -> float:
+        return 0.0
+
+    def losses(self, run: Run, batch: Batch) -> Losses:
+        """The training losses of a batch, whose inputs are normalised."""
+        raise NotImplementedError
+
+    def measure(self, run: Run, batch: Batch) -> Row:
+        """What the tally needs of a batch: tensors with a row for each example. It runs without gradient."""
+        raise NotImplementedError
+
+    def tally(self, device: str) -> Tally:
+        """An empty tally."""
+        raise NotImplementedError
+
+    def evaluating(self, temperature: float = 1.0, bins: int | None = None) -> Self:
+        """The task with all numbers of an evaluation: outputs are divided by `temperature`; `bins` are of the ECE."""
+        return self
+
+    def mean_outputs(self, members: Sequence[tuple[np.ndarray, float]], what: str) -> Tensor:
+        """Outputs that give the mean of the members' probabilities; each has outputs (N, ...) and a temperature."""
+        raise self.unable(f"{what}: the mean of probabilities")
+
+    def fitted_temperature(self, outputs: np.ndarray, targets: np.ndarray, what: str) -> float:
+        """The temperature with the smallest loss."""
+        raise self.unable(f"{what}: a temperature")
+
+    def check_views(self, what: str = "") -> None:
+        """UsageError if the answers for several views of an image have no mean."""
+        raise self.unable("views:", what)
+
+    def unable(self, what: str, whose: str = "this run") -> UsageError:
+        """The error for what is made for one label for each image alone."""
+        verb = "are" if what.endswith("views:") else "is"
+        return UsageError(f"{what} {verb} for one label for each image, and {whose or 'this run'} has {self.about}")
+
+
+class Supervised(Task):
+    """A task whose loss compares the main output with the batch's targets.
+
+    A subclass has `loss(outputs, targets)` and `correct(outputs, targets)`, both float32 outputs.
+    """
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean training loss of a batch."""
+        raise NotImplementedError
+
+    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """How many examples of the batch are right, on the device."""
+        raise NotImplementedError
+
+    def losses(self, run: Run, batch: Batch) -> Losses:
+        """The loss of the main output, and of each auxiliary head times the weight (Szegedy et al. 2015, section 5)."""
+        outputs, others = run(batch.images, at=run.auxiliary)
+        loss = self.loss(outputs, batch.targets)
+        if others:
+            added = sum(self.loss(other, batch.targets) for other in others.values())
+            loss = loss + run.auxiliary_weight * added
+        return Losses(loss, self.correct(outputs.detach(), batch.targets))
+
+    def measure(self, run: Run, batch: Batch) -> Row:
+        """The main outputs and the targets."""
+        return run(batch.images)[0], batch.targets
+
+
+@dataclass(frozen=True)
+class Own(Supervised):
+    """A user's task: any object with `guess_loss`, `loss`, `correct` and `tally` (see `own_task.PARTS`)."""
+
+    made: Any
+
+    @property
+    def guess_loss(self) -> float:
+        return self.made.guess_loss
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.made.loss(outputs, targets)
+
+    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.made.correct(outputs, targets)
+
+    def tally(self, device: str) -> Tally:
+        return OwnTally(self.made.tally(device))
+
+
+@dataclass(frozen=True)
+class OwnTally:
+    """The tally of a user's task; its result is wrapped, so that it says itself."""
+
+    made: Any
+
+    def update(self, *rows: Tensor) -> None:
+        self.made.update(*rows)
+
+    def result(self) -> Result:
+        return own_result(self.made.result())
+
+
+def own_result(made: Any) -> Result:
+    """The result of a user's task as one that says itself: the score, the loss and the other plain numbers."""
+    summary = made.summary()
+    record = made.to_json() if hasattr(made, "to_json") else summary
+    shown = [name for name in ("accuracy", "map") if name in summary]
+    logged = {"loss", *(shown or ["score"])}
+    values = {**{name: summary[name] for name in ("score", *shown, "loss")}, **record}
+    plain = {name: v for name, v in values.items() if name != "count" and (v is None or type(v) in (int, float))}
+    numbers = [
+        _own_number(name, value)._replace(place="log" if name in logged else "table") for name, value in plain.items()
+    ]
+    arrays = {name: getattr(made, name, None) for name in ("sample_loss", "right", "outputs")}
+    loss, right, outputs = (None if array is None else np.asarray(array) for array in arrays.values())
+    samples = Samples(loss, None if right is None else right.astype(bool), outputs)
+    return Measures(tuple(numbers), int(summary["count"]), samples=samples, record=record, made=made)
+
+
+def _own_number(name: str, value: float | None) -> Number:
+    return known(name, value) if name in ("loss", "accuracy", "map") else Number(name, value)
