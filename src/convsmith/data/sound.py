@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from convsmith.base import config
-from convsmith.base.config import option
 from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.base.record import option
 
 # The rates that recordings have: telephones have 8,000, the best converters 768,000.
 _RATES = (1_000, 768_000)
@@ -113,7 +113,7 @@ class SoundInput:
 def read_wave(
     raw: Path | str | bytes, name: str | None = None, seconds: float = _MOST_SECONDS
 ) -> tuple[np.ndarray, int]:
-    """The first `seconds` of a WAV file (PCM of 8 to 32 bits), channels averaged: float64 from -1 to 1; and the rate."""
+    """The first `seconds` of a WAV file (8 to 32 bits PCM) as one channel, float64 from -1 to 1; and the rate."""
     name = name or (f"a recording of {len(raw)} bytes" if isinstance(raw, bytes) else str(raw))
     if not isinstance(raw, bytes) and not Path(raw).is_file():
         raise MissingPath(f"no such file: {raw}")

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from convsmith.base import config
-from convsmith.base.config import option
 from convsmith.base.errors import UsageError
+from convsmith.base.record import option
 
 # The first two words of every vocabulary: what fills a short text up, and what stands for a word that is not in it.
 PADDING, UNKNOWN = "", "?unknown"
