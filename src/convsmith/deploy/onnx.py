@@ -17,7 +17,6 @@ from convsmith.data.loaders import decode_all
 from convsmith.data.preprocess import Preprocess
 from convsmith.engines.graph import INPUT, OPSET, onnx_program
 from convsmith.engines.silent import import_silent
-from convsmith.nets.network import Network
 from convsmith.runs.subject import Subject
 
 # Relative to the largest output: fp32 convolutions summed in another order differ by some 1e-6.
@@ -103,7 +102,7 @@ def _metadata(subject: Subject) -> dict[str, str]:
         "preprocess": subject.preprocess.to_json(),
         "labels": list(subject.labels),
         "multilabel": subject.multilabel,
-        "network": subject.network.to_json() if isinstance(subject.network, Network) else {"name": name},
+        "network": subject.network.to_json() if subject.network.tree else {"name": name},
         "run": subject.run.path.name,
         "step": subject.step,
         "temperature": subject.temperature,

@@ -9,9 +9,7 @@ import numpy as np
 from convsmith.base.files import write_files
 from convsmith.data.decoding import decode_one
 from convsmith.data.examples import Examples
-from convsmith.nets.cost import cost
 from convsmith.nets.drawing import draw
-from convsmith.nets.network import Network
 from convsmith.recipes.page_parts import labelling_parts, own_parts
 from convsmith.recipes.prepare import Plan
 from convsmith.recipes.task_choice import numbers
@@ -37,7 +35,7 @@ def write_report(run: RunDirectory, plan: Plan, evaluations: Mapping[str, Evalua
         title=f"{plan.recipe.name}: {network.name} on {plan.dataset.card.name}",
         state=state,
         summary=_summary(run, plan),
-        network_svg=draw(network) if isinstance(network, Network) else None,
+        network_svg=draw(network.tree) if network.tree else None,
         metrics=run.metrics(),
         split=split,
         labels=plan.dataset.card.classes,
@@ -77,8 +75,7 @@ def _summary(run: RunDirectory, plan: Plan) -> tuple[tuple[str, str], ...]:
         ("Images", ", ".join(f"{text.count(len(e))} {n}" for n, e in _splits(plan))),
         ("Image size", "x".join(map(str, plan.dataset.preprocess.size))),
     ]
-    if isinstance(plan.network, Network):
-        numbers = cost(plan.network)
+    if (numbers := plan.network.price()) is not None:
         rows += [("Parameters", text.count(numbers.params)), ("MACs", text.short(numbers.macs))]
     return tuple((name, str(value)) for name, value in rows)
 

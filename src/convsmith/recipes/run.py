@@ -41,7 +41,6 @@ from convsmith.runs.generations import generations, tidy
 from convsmith.runs.lock import TAKEOVER_PATIENCE, hold
 from convsmith.runs.network import network_of
 from convsmith.runs.records import reading, result_of, whole_result
-from convsmith.runs.subject import make_module
 from convsmith.training.distributed import World
 from convsmith.training.engine import drift, resolve_here, suited, using
 from convsmith.training.fit import fit, save_state
@@ -134,7 +133,7 @@ def _join_run(path: str, world: World) -> _Begun:
     run = open_run(path)
     recipe = run_recipe(run.path)
     plan = stored_plan(run.path, recipe, network_of(run))
-    return _begin(run, plan, make_module(plan.network, recipe.seed), world)
+    return _begin(run, plan, plan.network.make(recipe.seed), world)
 
 
 def _begin_run(plan: Plan, world: World, out: Path | None, say: Say, quiet: bool) -> _Begun:
@@ -184,7 +183,7 @@ def _resume(run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, 
     if course == "new":
         return _go_on(_begin(run, plan, first_model(with_start(plan), [], speak, quiet), world), quiet, say)
     # The checkpoint holds the weights: what the run once started from is not needed again.
-    return _go_on(_begin(run, plan, make_module(plan.network, recipe.seed), world), quiet, say, restore=True)
+    return _go_on(_begin(run, plan, plan.network.make(recipe.seed), world), quiet, say, restore=True)
 
 
 def _here(plan: Plan, allow_drift: bool, run: RunDirectory, say: Say) -> Plan:
