@@ -57,7 +57,7 @@ def dropping(classes, channels, size=12):
         name="dropping", family="own", input=shape, stages=(("body", body),), heads=(("head", pooled_head(classes)),)
     )
 """
-# A module of a user's own, which is no tree.
+# A module of a user's own.
 MODULES = """
 import torch
 from torch import nn

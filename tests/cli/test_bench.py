@@ -113,7 +113,8 @@ def test_training_engines(command, monkeypatch):
         (("lenet5", "--train", "--engines", "eager"), "bench: --engines are those that run a network; "),
         (
             ("torchvision:resnet18",),
-            "bench: torchvision:resnet18 is no tree; train it (--quick will do) and give the run",
+            "torchvision:resnet18 is not a convsmith network; it was imported from torchvision, so its engines are "
+            "compared with trained weights; train it (--quick will do) and give the run",
         ),
         (("nowhere/run",), "unknown network 'nowhere/run'"),
     ],

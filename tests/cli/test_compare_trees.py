@@ -73,10 +73,10 @@ def test_many_different_changes_are_counted():
 def test_modules_have_no_layers_to_compare():
     one, other = Foreign("modules.py:make", {}, ""), Foreign("modules.py:other", {}, "")
     assert trees_text(["a", "b"], [one, one]) == ""
-    sentence = "the network of {} is a module and no tree: its layers cannot be compared"
-    assert trees_text(["a", "b"], [TREE, one]) == sentence.format("b")
-    assert trees_text(["a", "b"], [one, TREE]) == sentence.format("a")
-    assert trees_text(["a", "b"], [one, other]) == sentence.format("b")
+    sentence = "{}:{} is not a convsmith network; it was imported from modules.py, so its layers cannot be compared"
+    assert trees_text(["a", "b"], [TREE, one]) == sentence.format("b: modules.py", "make")
+    assert trees_text(["a", "b"], [one, TREE]) == sentence.format("a: modules.py", "make")
+    assert trees_text(["a", "b"], [one, other]) == sentence.format("b: modules.py", "other")
     assert trees_as_json(["a", "b"], [one, TREE])[0]["changed"] is None
 
 

@@ -42,6 +42,6 @@ def test_options_shape_the_network(command):
 def test_own_trees_and_what_is_no_tree(command, refused, trees, here):
     assert command("review", f"{trees}:resnet8", "--classes", 3, "--channels", 3).code == 0
     assert refused("review", "torchvision:resnet18").startswith(
-        "torchvision:resnet18 is no tree, so it cannot be reviewed"
+        "torchvision:resnet18 is not a convsmith network; it was imported from torchvision, so it cannot be reviewed"
     )
     assert refused("review").startswith("review: the following arguments are required: network")

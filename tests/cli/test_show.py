@@ -80,6 +80,9 @@ def test_options_that_shape_the_network(command):
     assert "edits: drop_path(0.2)" in command("show", "resnet20_cifar", "--edit", "drop_path=0.2").out
 
 
+NO_TREE = "torchvision:resnet18 is not a convsmith network; it was imported from torchvision"
+
+
 @pytest.mark.parametrize("sizes", ["64", "64,48", "16,64,48"])
 def test_another_input_for_the_network_as_it_is(command, sizes):
     answer = command("show", "resnet18", "--input", f"3,{sizes}", "--json").json
@@ -141,8 +144,8 @@ def test_the_deepest_network_is_shown_by_its_repeats(command):
         (["resnet18", "--input", "3,0,1"], "show: argument --input: expected channels and 1 to 3 sizes"),
         (["resnet18", "--input", "3,9,9", "--size", "9"], "--input gives channels and size already; leave out --size"),
         (["vgg16", "--input", "3,8,8"], "stage4.pool"),
-        (["torchvision:resnet18", "--svg", "a.svg"], "torchvision:resnet18 is no tree, so --svg cannot be had"),
-        (["torchvision:resnet18", "--units"], "torchvision:resnet18 is no tree, so --units cannot be had"),
+        (["torchvision:resnet18", "--svg", "a.svg"], f"{NO_TREE}, so --svg cannot be had"),
+        (["torchvision:resnet18", "--units"], f"{NO_TREE}, so --units cannot be had"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

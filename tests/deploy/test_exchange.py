@@ -197,7 +197,7 @@ def test_what_is_no_tree_or_no_weight_file_is_refused(made, tmp_path):
     with pytest.raises(UsageError, match=r"w\.onnx: expected a file name that ends in \.safetensors, \.pth, \.pt$"):
         export_weights(subject, examples, "torchvision", tmp_path / "w.onnx")
     foreign = replace(subject, network=Foreign("torchvision:resnet18", {}))
-    with pytest.raises(UsageError, match="is no tree; its weights have its own names already"):
+    with pytest.raises(UsageError, match="it was imported from torchvision, so its weights have its own names already"):
         export_weights(foreign, examples, "torchvision", tmp_path / "w.pth")
 
 

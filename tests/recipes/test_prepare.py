@@ -86,7 +86,8 @@ def test_a_users_function_gets_the_numbers_that_it_takes(shared_pictures, tmp_pa
 
 
 def test_a_module_is_no_tree_and_cannot_be_edited(modules, shared_pictures):
-    with pytest.raises(UsageError, match=r"modules.py:make is no tree, so it cannot be edited \(plain\)$"):
+    said = r"modules.py:make is not a convsmith network; .* from modules.py, so it cannot be edited \(plain\)$"
+    with pytest.raises(UsageError, match=said):
         plan(f"{modules}:make", shared_pictures, edits="plain")
 
 

@@ -1,4 +1,4 @@
-"""A module that is no tree goes the whole way: train, be killed, resume, eval, predict, export, report."""
+"""A module of others goes the whole way: train, be killed, resume, eval, predict, export, report."""
 
 import json
 

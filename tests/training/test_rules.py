@@ -9,7 +9,6 @@ from convsmith.recipes.prepare import make_job, prepare
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import train
 from convsmith.runs.checkpoints import load_checkpoint
-from convsmith.runs.subject import make_module
 from convsmith.training.options import Rule
 from convsmith.training.rules import grouped, set_training
 
@@ -27,7 +26,7 @@ def test_a_frozen_stage_keeps_every_bit_of_weights_and_statistics(average, recip
     frozen = "^(stem|stage1)"
     recipe = recipe.edit(optimiser__rules=f"rule('{frozen}', freeze=True)", optimiser__average=average, length="2ep")
     plan = prepare(recipe)
-    first = make_module(plan.network, recipe.seed).state_dict()
+    first = plan.network.make(recipe.seed).state_dict()
     saved = load_checkpoint(train(recipe, out=tmp_path / "run", quiet=True).run)
     own = [name for name in first if name.startswith(("stem", "stage1"))]
     assert any("running_var" in name for name in own)

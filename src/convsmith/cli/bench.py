@@ -12,7 +12,7 @@ from convsmith.cli.networks import size_option
 from convsmith.cli.output import show_text
 from convsmith.data.fit import size_word
 from convsmith.engines.names import ENGINES, check_engine, read_engines
-from convsmith.nets.network import Network
+from convsmith.nets.model import tree_of
 from convsmith.nets.source import open_network
 from convsmith.nets.zoo import NETWORKS, edit
 from convsmith.report.text import duration, many, size, table
@@ -104,9 +104,8 @@ def _run_and_images(path: str) -> tuple[Any, Any]:
 
 def _network_and_images(values: argparse.Namespace) -> tuple[Any, Any]:
     """A network with weights from a seed, and images from one."""
-    network = open_network(values.subject)
-    if not isinstance(network, Network):
-        raise UsageError(f"bench: {network.source} is no tree; train it (--quick will do) and give the run")
+    so = "its engines are compared with trained weights; train it (--quick will do) and give the run"
+    network = tree_of(open_network(values.subject), so)
     if values.size is not None:
         network = edit(network, "size({},{})".format(*values.size))
     torch, inference = import_module("torch"), import_module("convsmith.engines.inference")

@@ -12,8 +12,7 @@ from convsmith.cli.output import show_text
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.nets.accuracies import ACCURACIES, HUMAN_ERROR, WINNERS, Accuracy, Winner
 from convsmith.nets.cost import Cost
-from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign
+from convsmith.nets.model import Model
 from convsmith.nets.zoo import NETWORKS
 from convsmith.nets.zoo import network as zoo_network
 from convsmith.report.bubbles import Point, bubbles_svg
@@ -79,7 +78,7 @@ def _names(words: Sequence[str]) -> list[str]:
 class _Row:
     """A network with its cost, and its published accuracy where there is one for it as it stands."""
 
-    network: Network | Foreign
+    network: Model
     numbers: Cost
     published: Accuracy | None
 
@@ -88,14 +87,14 @@ class _Row:
         return self.network.name
 
 
-def _row(network: Network | Foreign, name: str, values: argparse.Namespace) -> _Row:
+def _row(network: Model, name: str, values: argparse.Namespace) -> _Row:
     return _Row(network, priced(name, network, values), _published(network))
 
 
-def _published(network: Network | Foreign) -> Accuracy | None:
+def _published(network: Model) -> Accuracy | None:
     """The published accuracy of a network of the zoo; an edited one, or another input, was not what scored so."""
     known = ACCURACIES.get(network.name)
-    if known is None or not isinstance(network, Network) or network.input.spatial != (known.size,) * 2:
+    if known is None or network.tree is None or network.tree.input.spatial != (known.size,) * 2:
         return None
     return known if network == zoo_network(network.name) else None
 

@@ -12,8 +12,7 @@ from convsmith.cli.compare_trees import trees_as_json, trees_text
 from convsmith.cli.output import show_text
 from convsmith.cli.pictures import picture_file, write_picture
 from convsmith.nets.cost import cost
-from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign
+from convsmith.nets.model import Model
 from convsmith.report.results import results_table, value_text
 from convsmith.report.run_curves import Course, run_curves_svg
 from convsmith.report.text import clean, count, many, short, table
@@ -148,7 +147,7 @@ def _value(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _networks(names: Sequence[str], networks: Sequence[Network | Foreign]) -> str:
+def _networks(names: Sequence[str], networks: Sequence[Model]) -> str:
     rows = []
     for name, facts in zip(names, map(_network_facts, networks), strict=True):
         params, macs = facts["params"], facts["macs"]
@@ -162,12 +161,13 @@ def _networks(names: Sequence[str], networks: Sequence[Network | Foreign]) -> st
     return table(("run", "network", "edits", "parameters", "MACs"), rows, align="<<<>>")
 
 
-def _network_facts(network: Network | Foreign) -> dict[str, Any]:
-    """What a run's network is and costs; a module that is no tree has no price without building it."""
-    if not isinstance(network, Network):
+def _network_facts(network: Model) -> dict[str, Any]:
+    """What a run's network is and costs; a module of others has no price without building it."""
+    tree = network.tree
+    if tree is None:
         return {"network": network.name, "edits": [], "params": None, "macs": None}
-    numbers = cost(network)
-    return {"network": network.name, "edits": list(network.edits), "params": numbers.params, "macs": numbers.macs}
+    numbers = cost(tree)
+    return {"network": tree.name, "edits": list(tree.edits), "params": numbers.params, "macs": numbers.macs}
 
 
 def _as_json(paths: Sequence[str], compared: Any) -> dict[str, Any]:

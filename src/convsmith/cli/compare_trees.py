@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from convsmith.nets.difference import Pair, TreeDifference, difference
-from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign
+from convsmith.nets.model import Model, no_tree
 from convsmith.report.text import clean
 
 # How much is listed: paths in a line, of those that one tree lacks and of those with one change, and lines of changes.
@@ -13,25 +12,25 @@ _LACKING, _ALIKE, _LINES = 8, 3, 12
 _WORDS = {"op": "operator", "children": "order", "stages": "order of stages", "heads": "order of heads"}
 
 
-def trees_text(names: Sequence[str], networks: Sequence[Network | Foreign]) -> str:
+def trees_text(names: Sequence[str], networks: Sequence[Model]) -> str:
     """Where the other networks differ from the first; nothing of those that do not."""
     first, *others = networks
     parts: list[str] = []
     for name, network in zip(names[1:], others, strict=True):
-        if isinstance(first, Network) and isinstance(network, Network):
-            parts.append(_difference(names[0], name, difference(first, network)))
+        if first.tree and network.tree:
+            parts.append(_difference(names[0], name, difference(first.tree, network.tree)))
         elif network != first:
-            module = name if isinstance(network, Foreign) else names[0]
-            parts.append(f"the network of {clean(module)} is a module and no tree: its layers cannot be compared")
+            run, module = (names[0], first) if network.tree else (name, network)
+            parts.append(clean(f"{run}: {no_tree(module, 'its layers cannot be compared')}"))
     return "\n\n".join(part for part in parts if part)
 
 
-def trees_as_json(paths: Sequence[str], networks: Sequence[Network | Foreign]) -> list[dict[str, Any]]:
-    """All differences of each other network from the first; None where one of the two is a module and no tree."""
+def trees_as_json(paths: Sequence[str], networks: Sequence[Model]) -> list[dict[str, Any]]:
+    """All differences of each other network from the first; None where one of the two is a module of others."""
     first, *others = networks
     return [
-        {"run": path, **vars(difference(first, network))}
-        if isinstance(first, Network) and isinstance(network, Network)
+        {"run": path, **vars(difference(first.tree, network.tree))}
+        if first.tree and network.tree
         else {"run": path, "only_first": None, "only_second": None, "changed": None}
         for path, network in zip(paths[1:], others, strict=True)
     ]

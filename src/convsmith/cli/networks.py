@@ -2,15 +2,15 @@
 
 import argparse
 from dataclasses import replace
-from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import add_short
 from convsmith.data.fit import read_size
 from convsmith.nets.cost import Cost, as_shape, cost
+from convsmith.nets.model import Model, no_tree
 from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign, open_network
+from convsmith.nets.source import open_network
 from convsmith.nets.zoo import EDITS, edit, small_images, suit_images
 from convsmith.runs.trained import is_trained, trained_network, trained_shape
 
@@ -49,25 +49,26 @@ def _shape(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-def opened(name: str, values: argparse.Namespace) -> Network | Foreign:
+def opened(name: str, values: argparse.Namespace) -> Model:
     """The network that `name` and the options ask for; a run stands for its network."""
     if values.input and (values.size or values.channels):
         raise UsageError("--input gives channels and size already; leave out --size and --channels")
     numbers = {k: v for k in ("classes", "channels") if (v := getattr(values, k)) is not None}
-    tree = trained_network(name) if is_trained(name) else open_network(name, **numbers)
-    if isinstance(tree, Network):
+    network = trained_network(name) if is_trained(name) else open_network(name, **numbers)
+    tree = network.tree
+    if tree is not None:
         # A run's network, a tree from a file, and a function that takes no such number.
         have = {"classes": tree.classes, "channels": tree.input.channels}
         for key, count in numbers.items():
             tree = tree if have[key] == count else EDITS[key](tree, count)
     elif values.channels and name.startswith("torchvision:"):
-        raise UsageError(f"{name} is made for 3 channels and no tree; name ours without torchvision: to change them")
+        raise UsageError(no_tree(network, "it keeps its 3 channels; name ours without torchvision: to change them"))
     if values.stem not in (None, "auto", "small", "large"):
         raise UsageError(f"stem: expected auto, small or large, received {values.stem!r}")
-    if isinstance(tree, Foreign):
+    if tree is None:
         if values.edit or values.stem:
-            raise UsageError(f"{name} is no tree, so it cannot be edited")
-        return tree
+            raise UsageError(no_tree(network, "it cannot be edited"))
+        return network
     if values.size or values.stem == "small":
         tree = (
             suit_images(tree, _sizes(values.size, tree), values.stem or "auto") if values.size else small_images(tree)
@@ -85,15 +86,13 @@ def _sizes(size: tuple[int, int], tree: Network) -> tuple[int, ...]:
     return size if axes == 2 else (size[0],) * axes
 
 
-def priced(name: str, network: Network | Foreign, values: argparse.Namespace) -> Cost:
-    """What the network costs; a module that is no tree is built and run once, on images like its run's."""
-    if isinstance(network, Network):
-        return cost(network)
+def priced(name: str, network: Model, values: argparse.Namespace) -> Cost:
+    """What the network costs; a module of others is built and run once, on images like its run's."""
+    if network.tree is not None:
+        return cost(network.tree)
     channels, *seen = trained_shape(name) if is_trained(name) else (3, 224, 224)
     shape = values.input or (values.channels or channels, *(values.size or seen))
-    # Only here torch is needed.
-    making, measuring = import_module("convsmith.nets.source"), import_module("convsmith.nets.measure")
-    return measuring.measure_module(making.make(network), shape)
+    return cast(Cost, network.price(shape))
 
 
 def field_size(sizes: tuple[int, ...]) -> int | list[int] | None:
@@ -112,7 +111,7 @@ def _others(network: Network) -> dict[str, Any]:
     return {other.name: {"shape": list(other.shape), "dtype": other.dtype} for other in network.inputs}
 
 
-def as_json(network: Network | Foreign, numbers: Cost) -> dict[str, Any]:
+def as_json(network: Model, numbers: Cost) -> dict[str, Any]:
     """The totals of a network, as `show --json` and `compare --json` print them."""
     return {
         "network": network.name,

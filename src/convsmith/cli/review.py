@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import Parser, add_output, print_json
 from convsmith.cli.networks import add_network_options, opened
 from convsmith.cli.output import show, show_text
 from convsmith.nets.cost import Cost, cost
+from convsmith.nets.model import tree_of
 from convsmith.nets.network import Network
 from convsmith.nets.review import GUIDELINES, Finding, review
 from convsmith.report.text import many, short, table
@@ -21,11 +21,8 @@ def run(words: Sequence[str]) -> int:
     add_network_options(parser)
     add_output(parser)
     values = parser.read(words)
-    network = opened(values.network, values)
-    if not isinstance(network, Network):
-        raise UsageError(
-            f"{values.network} is no tree, so it cannot be reviewed; expected a network of the zoo or a tree"
-        )
+    so = "it cannot be reviewed; expected a network of the zoo or a tree"
+    network = tree_of(opened(values.network, values), so)
     findings, numbers = review(network), cost(network)
     if values.json:
         print_json(_as_json(network, numbers, findings))

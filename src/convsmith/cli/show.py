@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from convsmith.base.errors import UsageError
 from convsmith.base.files import json_bytes, write_files
 from convsmith.cli.arguments import Parser, add_output, print_json, say
 from convsmith.cli.networks import add_network_options, as_json, field_size, field_words, opened, priced
@@ -12,8 +11,7 @@ from convsmith.cli.output import show, show_text
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.nets.cost import Cost, LayerCost, cost
 from convsmith.nets.drawing import diagram, draw
-from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign
+from convsmith.nets.model import Model, tree_of
 from convsmith.nets.stages import layer_bars, summarise, units
 from convsmith.nets.zoo import NETWORKS, siblings
 from convsmith.nets.zoo import network as zoo_network
@@ -27,10 +25,9 @@ def run(words: Sequence[str]) -> int:
     values = _parser().read(words)
     check_folders([values.plot, values.draw, values.svg, Path(values.tree) if values.tree else None])
     network = opened(values.network, values)
-    if not isinstance(network, Network):
-        for option in ("units", "draw", "svg", "tree"):
-            if getattr(values, option):
-                raise UsageError(f"{values.network} is no tree, so --{option} cannot be had")
+    for option in ("units", "draw", "svg", "tree"):
+        if getattr(values, option):
+            tree_of(network, f"--{option} cannot be had")
     numbers = priced(values.network, network, values)
     _write_files(network, numbers, values)
     if values.json:
@@ -38,8 +35,8 @@ def run(words: Sequence[str]) -> int:
         return 0
     show_text(_title(network, numbers))
     show()
-    if isinstance(network, Network) and not values.layers:
-        show_text(_stages(units(network, numbers) if values.units else summarise(network, numbers)))
+    if network.tree and not values.layers:
+        show_text(_stages((units if values.units else summarise)(network.tree, numbers)))
     else:
         show_text(_layers(numbers.layers))
     show()
@@ -69,16 +66,16 @@ def _parser() -> Parser:
     return parser
 
 
-def _write_files(network: Network | Foreign, numbers: Cost, values: Any) -> None:
+def _write_files(network: Model, numbers: Cost, values: Any) -> None:
     note = f"convolution and linear layers, for one input of {_sizes(numbers.input)}"
     if numbers.auxiliary_params:
         note += "; without the auxiliary heads, which only training runs"
     write_picture(values.plot, lambda: layer_bars_svg(network.name, note, layer_bars(numbers)))
-    if isinstance(network, Network):
-        write_picture(values.draw, lambda: diagram(network))
-        write_picture(values.svg, lambda: draw(network))
+    if (tree := network.tree) is not None:
+        write_picture(values.draw, lambda: diagram(tree))
+        write_picture(values.svg, lambda: draw(tree))
         if values.tree:
-            write_files({Path(values.tree): json_bytes(network.to_json())})
+            write_files({Path(values.tree): json_bytes(tree.to_json())})
             say(f"tree written to {values.tree}")
 
 
@@ -86,10 +83,10 @@ def _sizes(sizes: Sequence[int]) -> str:
     return "x".join(map(str, sizes))
 
 
-def _title(network: Network | Foreign, numbers: Cost) -> str:
+def _title(network: Model, numbers: Cost) -> str:
     note = f": {NETWORKS[network.name].note}" if network.name in NETWORKS else ""
-    edits = f"\nedits: {', '.join(network.edits)}" if isinstance(network, Network) and network.edits else ""
-    others = "".join(f", {other}" for other in network.inputs) if isinstance(network, Network) else ""
+    edits = f"\nedits: {', '.join(network.tree.edits)}" if network.tree and network.tree.edits else ""
+    others = "".join(f", {other}" for other in network.tree.inputs) if network.tree else ""
     return f"{network.name}{note}{edits}\ninput {_sizes(numbers.input)}{others}"
 
 
@@ -146,7 +143,7 @@ def _totals(numbers: Cost) -> str:
     return "\n".join(f"{name:<16}{value:>16}  {what}" for name, value, what in rows)
 
 
-def _differences(network: Network | Foreign) -> list[dict[str, Any]]:
+def _differences(network: Model) -> list[dict[str, Any]]:
     """The siblings of a network of the zoo with what they cost more; an edited one has none to be compared with."""
     name = network.name
     if name not in NETWORKS or network != zoo_network(name):
@@ -166,7 +163,7 @@ def _differences(network: Network | Foreign) -> list[dict[str, Any]]:
     return found
 
 
-def _siblings(network: Network | Foreign) -> list[str]:
+def _siblings(network: Model) -> list[str]:
     rows = [
         (row["network"], _signed(row["more_params"], count), _signed(row["more_macs"], short), row["note"])
         for row in _differences(network)
@@ -181,12 +178,12 @@ def _signed(difference: int, words: Any) -> str:
     return "same" if difference == 0 else f"{'+' if difference > 0 else '-'}{words(abs(difference))}"
 
 
-def _as_json(network: Network | Foreign, numbers: Cost) -> dict[str, Any]:
-    tree = isinstance(network, Network)
+def _as_json(network: Model, numbers: Cost) -> dict[str, Any]:
+    tree = network.tree
     return {
         **as_json(network, numbers),
-        "stages": [_stage_json(row) for row in summarise(network, numbers)] if tree else [],
-        "units": [_stage_json(row) for row in units(network, numbers)] if tree else [],
+        "stages": [_stage_json(row) for row in summarise(tree, numbers)] if tree else [],
+        "units": [_stage_json(row) for row in units(tree, numbers)] if tree else [],
         "layers": [_layer_json(layer) for layer in numbers.layers],
         "siblings": _differences(network),
     }

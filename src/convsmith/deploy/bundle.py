@@ -13,7 +13,7 @@ from convsmith.base.errors import BadFile, CheckFailed, UsageError
 from convsmith.base.files import make_folder, writing
 from convsmith.data.examples import Examples
 from convsmith.deploy.onnx import real_images
-from convsmith.nets.source import Foreign
+from convsmith.nets.model import tree_of
 from convsmith.runs.network import network_record
 from convsmith.runs.subject import Subject, open_subject
 from convsmith.runs.weights import save_bundle
@@ -42,11 +42,7 @@ def export_bundle(subject: Subject, examples: Examples, path: Path) -> BundleFil
     """
     if path.suffix != ".safetensors":
         raise UsageError(f"{path}: expected a file name that ends in .safetensors")
-    if isinstance(subject.network, Foreign):
-        raise UsageError(
-            f"{subject.network.source} is no tree, and a bundle holds trees only, so that it names no code; use the "
-            "run's directory, or export --to onnx"
-        )
+    tree_of(subject.network, "no bundle can hold it, since a bundle names no code; use the run, or export --to onnx")
     state = subject.module.state_dict()
     images = real_images(examples, subject.preprocess, IMAGES)
     kept = path.with_name(f".{path.stem}.{os.getpid()}.safetensors")

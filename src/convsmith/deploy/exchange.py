@@ -20,6 +20,7 @@ from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
 from convsmith.deploy.onnx import TOLERANCE, Comparison
 from convsmith.nets.build import build
+from convsmith.nets.model import tree_of
 from convsmith.nets.name_map import written_alike
 from convsmith.nets.network import Network
 from convsmith.nets.peers import LIBRARIES, Library, installed, make_peer, names_of, peer_arguments, peer_name
@@ -96,9 +97,7 @@ def export_weights(
 
 
 def _tree(subject: Subject, library: Library) -> Network:
-    tree = subject.network
-    if not isinstance(tree, Network):
-        raise UsageError(f"{tree.name} is no tree; its weights have its own names already, in the run's checkpoints")
+    tree = tree_of(subject.network, "its weights have its own names already, in the run's checkpoints")
     if peer_name(library, tree.name) is None:
         raise UsageError(f"{library} has no network that computes what {tree.name} does; export --to onnx takes any")
     if library == "torchvision" and tree.input.channels != 3:

@@ -108,7 +108,7 @@ def _metadata(subject: Subject) -> dict[str, str]:
         "preprocess": subject.preprocess.to_json(),
         "labels": list(subject.labels),
         "multilabel": subject.multilabel,
-        "network": subject.network.to_json() if isinstance(subject.network, Network) else {"name": name},
+        "network": subject.network.to_json() if subject.network.tree else {"name": name},
         "run": subject.run.path.name,
         "step": subject.step,
         "temperature": subject.temperature,

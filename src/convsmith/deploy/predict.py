@@ -28,8 +28,7 @@ from convsmith.engines.inference import Inference
 from convsmith.engines.names import AUTO, check_engine
 from convsmith.engines.runner import Runner
 from convsmith.engines.start import plain
-from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign
+from convsmith.nets.model import Model
 from convsmith.training.engine import Engine
 from convsmith.training.viewer import Viewer, make_viewer
 
@@ -85,7 +84,7 @@ class Predictor(Protocol):
     @property
     def module(self) -> nn.Module: ...
     @property
-    def network(self) -> Network | Foreign: ...
+    def network(self) -> Model: ...
     @property
     def preprocess(self) -> Preprocess: ...
     @property

@@ -24,8 +24,7 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.data.slots import FEATURE_BYTES, FEATURES
 from convsmith.engines.choose import automatic
 from convsmith.engines.inference import Inference
-from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign
+from convsmith.nets.model import Model
 from convsmith.report.text import duration, many
 from convsmith.training.engine import Engine, using
 from convsmith.training.progress import make_progress
@@ -48,7 +47,7 @@ class Frozen:
     how an image becomes the network's input.
     """
 
-    network: Network | Foreign
+    network: Model
     module: nn.Module
     last: str | None
     preprocess: Preprocess
@@ -58,9 +57,9 @@ class Frozen:
     def columns(self) -> dict[str, slice]:
         """The slice of a row that holds the features of each stage (the mean of its output), and the `LAST` inputs."""
         widths = {}
-        if isinstance(self.network, Network):
-            traced = self.network.trace().stages
-            widths = {name: traced[name].shape.channels for name, _ in self.network.stages}
+        if (tree := self.network.tree) is not None:
+            traced = tree.trace().stages
+            widths = {name: traced[name].shape.channels for name, _ in tree.stages}
         if self.last is not None:
             layer = self.module.get_submodule(self.last)
             widths[LAST] = int(layer.in_features)  # pyright: ignore[reportArgumentType]
@@ -166,7 +165,7 @@ def _open_store(frozen: Frozen, examples: Examples, width: int, options: DataOpt
     if options.cache == "off" or not images.stores():
         return None
     record = frozen.preprocess.to_json()
-    network = frozen.network.to_json() if isinstance(frozen.network, Network) else frozen.network.source
+    network = frozen.network.to_json() if frozen.network.tree else frozen.network.source
     shared = {
         "shape": [1, 1, width * FEATURE_BYTES],
         "weights": frozen.weights(),

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from convsmith.base.errors import NoChange
 from convsmith.nets.build import BuiltNetwork, build
 from convsmith.nets.carry import carry
+from convsmith.nets.model import Model
 from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign
 
 # Each keeps the outputs in evaluation.
 MERGES = ("reparameterise", "fold_norm")
@@ -27,7 +27,7 @@ class Inference:
     """
 
     module: nn.Module
-    network: Network | Foreign
+    network: Model
     shape: tuple[int, ...]
     channels_last: bool
     temperature: float = 1.0
@@ -42,7 +42,7 @@ class Inference:
     @property
     def fast_layout(self) -> bool:
         """Whether images may be in the memory format channels_last, which is faster. A tree takes either format."""
-        return self.channels_last or (isinstance(self.network, Network) and len(self.shape) == 3)
+        return self.channels_last or (self.network.tree is not None and len(self.shape) == 3)
 
     def given(self) -> nn.Module:
         """The unmerged network. It gives outputs, or features if `features_before` is set."""
@@ -56,9 +56,10 @@ class Inference:
 
         Only the engines know the graph of another module, so it is copied as it is.
         """
-        if not isinstance(self.network, Network):
+        network = self.network.tree
+        if network is None:
             return self._wanted(copy.deepcopy(self.module))
-        network, state = self.network, self.module.state_dict()
+        state = self.module.state_dict()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NoChange)
             for text in MERGES:

@@ -9,6 +9,7 @@ from convsmith.base.errors import UsageError
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import open_source
 from convsmith.experiments.experiment import Experiment
+from convsmith.nets.model import tree_of
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, ConvTranspose, Linear, Rbf
 from convsmith.nets.source import open_network
@@ -124,9 +125,7 @@ _SERIES = {
 
 
 def _opened(recipe: Recipe) -> Network:
-    network = open_network(recipe.network)
-    if not isinstance(network, Network):
-        raise UsageError(f"transferability: {recipe.network} is no tree, so that it has no layers to cut after")
+    network = tree_of(open_network(recipe.network), "it has no layers to cut after")
     for text in recipe.edits:
         network = edit(network, text)
     return network

@@ -11,24 +11,25 @@ from torch import nn
 from convsmith.base.errors import CheckFailed, UsageError
 from convsmith.nets.build import build
 from convsmith.nets.carry import carry
+from convsmith.nets.model import Model
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Flatten
 from convsmith.nets.shape import Shape
-from convsmith.nets.source import Foreign
 from convsmith.nets.tree import MAIN
 
 
-def dense_module(network: Network | Foreign, module: nn.Module, sizes: Sequence[tuple[int, int]]) -> nn.Module:
+def dense_module(network: Model, module: nn.Module, sizes: Sequence[tuple[int, int]]) -> nn.Module:
     """A module with the same weights that answers for images of `sizes`: (N, classes), or a map of such answers.
 
     A network of others is taken to be able to. Raises UsageError where a tree cannot.
     """
-    if isinstance(network, Foreign) or all(_pools_to_one(network, size) for size in sizes):
+    tree = network.tree
+    if tree is None or all(_pools_to_one(tree, size) for size in sizes):
         return module
     try:
-        after, state = carry(network, module.state_dict(), "fully_convolutional")
+        after, state = carry(tree, module.state_dict(), "fully_convolutional")
         for size in sizes:
-            after.trace(Shape(network.input.channels, size))
+            after.trace(Shape(tree.input.channels, size))
     except (UsageError, CheckFailed) as error:
         raise UsageError(f"dense: {network.name} cannot be applied to larger images: {error}") from None
     made = build(after, seed=0)

@@ -1,16 +1,21 @@
 """`Network`, the root of a tree: named stages, heads, what they were made from, and JSON."""
 
 import dataclasses as dc
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from convsmith.base.config import read, read_value
 from convsmith.base.errors import UsageError, WrongType, unknown
+from convsmith.nets.cost import Cost, cost
 from convsmith.nets.drawing import draw
 from convsmith.nets.limits import LARGEST_NUMBER, MOST_NODES, check_numbers
 from convsmith.nets.ops import OPERATORS, Sample
 from convsmith.nets.shape import Field, Input, Shape, Signal
 from convsmith.nets.trace import Step, follow
 from convsmith.nets.tree import COMBINATORS, MAIN, WIRES, Branching, Keep, Node, check_name, walk
+
+if TYPE_CHECKING:
+    from convsmith.nets.build import BuiltNetwork  # which needs torch
 
 FORMAT = 1
 _MAX_DEPTH = 64  # of a tree read from JSON; ours stay under 12
@@ -65,6 +70,16 @@ class Network:
             raise UsageError(f"{self.name}: a network needs a head called {MAIN!r}, has {heads}")
 
     @property
+    def source(self) -> str:
+        """The name, as `Model` has it."""
+        return self.name
+
+    @property
+    def tree(self) -> "Network":
+        """Itself: a `Model` that is a tree."""
+        return self
+
+    @property
     def classes(self) -> int:
         """The number of outputs of the main head."""
         return self.trace().stages[MAIN].shape.channels
@@ -82,6 +97,20 @@ class Network:
     def trace(self, input: Shape | None = None) -> "Traced":
         """Follow an input of shape `input` (its own by default) through every stage and head."""
         return trace_network(self, input or self.input)
+
+    def make(self, seed: int) -> "BuiltNetwork":
+        """The module with weights that are a function of the seed."""
+        from convsmith.nets.build import build
+
+        return build(self, seed=seed)
+
+    def price(self, input: Sequence[int] | None = None) -> Cost:
+        """What it costs for an input (channels, *sizes), its own by default."""
+        return cost(self, input)
+
+    def named(self, path: str) -> str:
+        """How a recipe names the tree that lies at `path`."""
+        return path
 
     def _repr_svg_(self) -> str:
         """The stages as a picture: how a notebook shows the network."""

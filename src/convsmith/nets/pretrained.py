@@ -230,7 +230,7 @@ def _of_other_classes(module: nn.Module, own: Mapping[str, Tensor], given: Mappi
 
 
 def last_layers(module: nn.Module, own: Mapping[str, Tensor]) -> list[str]:
-    """The layers that give one number for each class: the last one of each head, or of a module that is no tree."""
+    """The layers that give one number for each class: the last one of each head, or of a module of others."""
     if not isinstance(module, BuiltNetwork):
         weights = [key for key in own if key.endswith(".weight") and own[key].dim() > 1]
         return [weights[-1].removesuffix(".weight")] if weights else []

@@ -3,18 +3,22 @@
 import contextlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from convsmith.base import user_code
 from convsmith.base.errors import BadFile, MissingPath, UsageError, WrongType, unknown
 from convsmith.base.files import read_json
+from convsmith.nets.cost import Cost
+from convsmith.nets.model import TORCHVISION, Model
 from convsmith.nets.network import Network
 from convsmith.nets.zoo import NETWORKS, network
 
-TORCHVISION = "torchvision:"
+if TYPE_CHECKING:
+    from torch import nn
+
 # The arguments that a function may take, with the largest values in a record, since the module is made at once.
 ARGUMENTS = {"classes": 100_000, "channels": 10_000, "size": 10_000}
 
@@ -53,12 +57,47 @@ class Foreign:
         """A short name for tables."""
         return self.source.rpartition("/")[2]
 
+    @property
+    def tree(self) -> None:
+        """None: only torch can read a module of others."""
+        return None
+
+    @property
+    def classes(self) -> int | None:
+        """The number of outputs that it is made for; None where it is not told."""
+        return self.arguments.get("num_classes", self.arguments.get("classes"))
+
+    @property
+    def stages(self) -> tuple[()]:
+        """None that are known."""
+        return ()
+
+    def make(self, seed: int) -> "nn.Module":
+        """The module with weights that are a function of the seed; torch's global generator does not move."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
+            torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+            return make(self)
+
+    def price(self, input: Sequence[int] | None = None) -> Cost | None:
+        """What the module costs, built and run once on an input (channels, *sizes); None without one."""
+        if input is None:
+            return None
+        from convsmith.nets.measure import measure_module
+
+        return measure_module(make(self), input)
+
+    def named(self, path: str) -> str:
+        """The source, with the path of the file that the user gave; `path` is where a run lies."""
+        return found(self).source
+
     def to_json(self) -> dict[str, Any]:
         """The record as JSON data."""
         return {"source": self.source, "arguments": self.arguments, "fingerprint": self.fingerprint}
 
 
-def open_network(text: str, **numbers: Any) -> Network | Foreign:
+def open_network(text: str, **numbers: Any) -> Model:
     """What `text` names, made with those of `numbers` (`classes`, `channels`, `size`) that it takes.
 
     Raises `UnknownName` for a name that is in no table, `MissingPath` and `BadFile` for files.
@@ -106,7 +145,7 @@ def found(foreign: Foreign) -> Foreign:
     return replace(foreign, source=f"{path}:{function}")
 
 
-def _from_file(path: Path, function: str, numbers: dict[str, Any]) -> Network | Foreign:
+def _from_file(path: Path, function: str, numbers: dict[str, Any]) -> Model:
     maker = user_code.function_of(path, function, "a network")
     arguments = user_code.taken(maker, numbers, f"{path}:{function}")
     torch = sys.modules.get("torch")

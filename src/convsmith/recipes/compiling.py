@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from convsmith.base.errors import UsageError
 from convsmith.data.preprocess import Preprocess
-from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign
+from convsmith.nets.model import Model
 from convsmith.recipes.recipe import Recipe
 from convsmith.training.engine import Engine
 from convsmith.training.resizing import sizes
@@ -22,9 +21,9 @@ class Obstacle(NamedTuple):
     mend: str
 
 
-def obstacle(recipe: Recipe, network: Network | Foreign, preprocess: Preprocess) -> Obstacle | None:
+def obstacle(recipe: Recipe, network: Model, preprocess: Preprocess) -> Obstacle | None:
     """What keeps a run from being compiled; None where nothing does."""
-    if isinstance(network, Network) and network.recompute:
+    if network.tree is not None and network.tree.recompute:
         # torch.compile wants to say itself what is computed again, and takes no context of ours around it.
         return Obstacle("torch.compile does not take stages that are computed again", "leave out --edit recompute")
     count = 0 if recipe.resize is None else len(sizes(recipe.resize, preprocess.size))
@@ -37,7 +36,7 @@ def obstacle(recipe: Recipe, network: Network | Foreign, preprocess: Preprocess)
 
 
 def compiled_where_it_can_be(
-    engine: Engine, recipe: Recipe, network: Network | Foreign, preprocess: Preprocess, notes: list[str]
+    engine: Engine, recipe: Recipe, network: Model, preprocess: Preprocess, notes: list[str]
 ) -> Engine:
     """The engine, which leaves out compiling where that cannot be and says so; UsageError where it was asked for."""
     found = obstacle(recipe, network, preprocess) if engine.compile else None

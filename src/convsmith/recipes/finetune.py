@@ -16,9 +16,10 @@ from convsmith.data.fit import size_word
 from convsmith.data.options import DataOptions, split_shares
 from convsmith.data.sources.opening import KNOWN, open_path, open_source
 from convsmith.nets.cost import cost
+from convsmith.nets.model import Model, no_tree
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, Linear, Rbf
-from convsmith.nets.source import TORCHVISION, Foreign, found, is_network_name, open_network
+from convsmith.nets.source import TORCHVISION, is_network_name, open_network
 from convsmith.nets.tree import MAIN, Leaf, walk
 from convsmith.nets.zoo import NETWORKS, edit
 from convsmith.recipes.choose import OWN_IMAGES, data_name, for_data, for_network, run_recipe, unmirrored
@@ -118,7 +119,7 @@ def tuning_of(subject: str | None, recipe: Recipe, given: Sequence[tuple[str, An
     if recipe.optimiser.rules or recipe.task or recipe.solver != "steps":
         return None
     network = trained_network(recipe.network) if is_trained(recipe.network) else _opened(recipe.network, recipe.data)
-    if not isinstance(network, Network) or open_source(recipe.data).card.multilabel:
+    if network.tree is None or open_source(recipe.data).card.multilabel:
         return None
     return FineTuning(by_steps=asks_steps(given))
 
@@ -140,8 +141,8 @@ def check_tuning(recipe: Recipe, tuning: FineTuning) -> None:
     network = trained_network(recipe.network) if is_trained(recipe.network) else None
     if network is None:
         network = _opened(recipe.network, recipe.data)
-    if isinstance(network, Network):
-        with_tuning(recipe, network, replace(tuning, mode=tuning.mode or "full"))
+    if network.tree is not None:
+        with_tuning(recipe, network.tree, replace(tuning, mode=tuning.mode or "full"))
     else:
         _check_no_tree(network, tuning)
 
@@ -184,13 +185,13 @@ def all_but(layer: str) -> str:
     return rf"^(?!{re.escape(layer)}\.)"
 
 
-def _check_no_tree(network: Foreign, tuning: FineTuning) -> None:
+def _check_no_tree(network: Model, tuning: FineTuning) -> None:
     odd = [f"--{name}" for name in ("at", "unfreeze", "decay") if getattr(tuning, name) is not None]
     odd += ["--mode partial"] if tuning.mode == "partial" and not odd else []
     if odd:
-        raise UsageError(f"{network.source} is no tree, so it has no stages for {odd[0]}; take --mode probe or full")
+        raise UsageError(no_tree(network, f"it has no stages for {odd[0]}; take --mode probe or full"))
     if tuning.mode is None:
-        raise UsageError(f"{network.source} is no tree, so its stages cannot be compared; say --mode probe or full")
+        raise UsageError(no_tree(network, "its stages cannot be compared; say --mode probe or full"))
 
 
 def _probe_rules(layer: str, network: Network) -> tuple[Rule, ...]:
@@ -232,7 +233,7 @@ def _from_run(subject: str, source: str) -> Recipe:
     preprocess = preprocess_of(run)
     recipe = replace(
         recipe,
-        network=found(network).source if isinstance(network, Foreign) else subject,
+        network=network.named(subject),
         data=replace(
             recipe.data,
             size=size_word(preprocess.size),
@@ -260,18 +261,18 @@ def _from_network(subject: str, source: str, weights: str) -> Recipe:
     recipe = for_network(subject, source)
     network = _opened(subject, recipe.data)
     size: int | str | None = recipe.data.size
-    if isinstance(network, Network):
-        size = max(network.input.spatial, default=None)
+    if network.tree is not None:
+        size = max(network.tree.input.spatial, default=None)
     if subject.startswith(TORCHVISION):
         size = _published_size(subject, weights)
     recipe = replace(recipe, data=replace(recipe.data, size=size), engine=EngineOptions())
     return _gentle(recipe, source, weights, _rate(network))
 
 
-def _rate(network: Network | Foreign) -> float:
+def _rate(network: Model) -> float:
     """The rate for the head; without normalisation a network takes half of it."""
-    normalised = isinstance(network, Foreign) or any(layer.op in NORMS for layer in cost(network).layers)
-    return RATE if normalised else RATE / 2
+    numbers = network.price()
+    return RATE if numbers is None or any(layer.op in NORMS for layer in numbers.layers) else RATE / 2
 
 
 def _published_size(network: str, weights: str) -> int:
@@ -281,7 +282,7 @@ def _published_size(network: str, weights: str) -> int:
     return published.find_published(network.removeprefix(TORCHVISION), entry).preprocess.size[0]
 
 
-def _opened(name: str, data: DataOptions) -> Network | Foreign:
+def _opened(name: str, data: DataOptions) -> Model:
     """What `name` names, as far as it is known before the data; a user's function gets numbers that stand in for it."""
     numbers = (
         {"classes": 10, "channels": data.channels or 3, "size": max(data.shape or (32, 32))} if ".py:" in name else {}

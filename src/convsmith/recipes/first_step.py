@@ -13,7 +13,6 @@ from convsmith.nets.taps import hooked
 from convsmith.recipes.prepare import Plan, auxiliary_heads
 from convsmith.report.text import many
 from convsmith.runs.directory import RunDirectory
-from convsmith.runs.subject import make_module
 from convsmith.training.distributed import is_of_connection
 from convsmith.training.job import Job, State
 from convsmith.training.rules import grouped, set_training
@@ -37,7 +36,7 @@ def check_batch(plan: Plan, processes: int = 1) -> None:
     batch = min(recipe.batch, len(plan.dataset.train)) // processes
     if recipe.solver != "steps" or batch < 1 or smallest_part(batch, recipe.optimiser.accumulate) > 1:
         return
-    module = make_module(plan.network, recipe.seed)
+    module = plan.network.make(recipe.seed)
     grouped(module, recipe.optimiser.rules, recipe.optimiser.weight_decay)  # frozen norms keep their statistics
     set_training(module)
     norm = _norm_of_one_value(module, (1, plan.dataset.preprocess.channels, *plan.dataset.preprocess.size), plan)

@@ -8,7 +8,6 @@ from torch import nn
 from convsmith.base.errors import UsageError
 from convsmith.engines.features import LAST, Frozen, features
 from convsmith.recipes.prepare import Plan, make_model
-from convsmith.runs.subject import make_module
 from convsmith.training.logistic import Inputs, fit_layer, last_linear
 
 Say = Callable[[str], None]
@@ -16,7 +15,7 @@ Say = Callable[[str], None]
 
 def frozen(plan: Plan, module: nn.Module) -> Frozen:
     """The plan's network with the weights of `module`, as `features` takes it."""
-    copied = make_module(plan.network, plan.recipe.seed)
+    copied = plan.network.make(plan.recipe.seed)
     copied.load_state_dict(module.state_dict())
     last = last_linear(copied) if has_linear_last(copied) else None
     return Frozen(plan.network, copied.eval(), last, plan.dataset.preprocess, plan.engine)

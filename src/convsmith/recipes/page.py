@@ -10,9 +10,7 @@ from convsmith.base.files import write_files
 from convsmith.base.result import Result
 from convsmith.data.decoding import decode_one
 from convsmith.data.examples import Examples
-from convsmith.nets.cost import cost
 from convsmith.nets.drawing import draw
-from convsmith.nets.network import Network
 from convsmith.recipes.prepare import Plan
 from convsmith.report import text
 from convsmith.report.page import Mistake, RunReport, render_report
@@ -32,7 +30,7 @@ def write_report(run: RunDirectory, plan: Plan, evaluations: Mapping[str, Result
         title=f"{plan.recipe.name}: {network.name} on {plan.dataset.card.name}",
         state=state,
         summary=_summary(run, plan),
-        network_svg=draw(network) if isinstance(network, Network) else None,
+        network_svg=draw(network.tree) if network.tree else None,
         metrics=run.metrics(),
         split=split,
         recipe=run.record("recipe"),
@@ -54,8 +52,7 @@ def _summary(run: RunDirectory, plan: Plan) -> tuple[tuple[str, str], ...]:
         ("Images", ", ".join(f"{text.count(len(e))} {n}" for n, e in _splits(plan))),
         ("Image size", "x".join(map(str, plan.dataset.preprocess.size))),
     ]
-    if isinstance(plan.network, Network):
-        numbers = cost(plan.network)
+    if (numbers := plan.network.price()) is not None:
         rows += [("Parameters", text.count(numbers.params)), ("MACs", text.short(numbers.macs))]
     return tuple((name, str(value)) for name, value in rows)
 

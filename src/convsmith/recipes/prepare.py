@@ -28,8 +28,9 @@ from convsmith.data.shapes import losses, shapes_of
 from convsmith.data.sources.opening import KNOWN, describe
 from convsmith.data.suit import suit_augments
 from convsmith.nets import edits
+from convsmith.nets.model import Model, tree_of
 from convsmith.nets.network import Network
-from convsmith.nets.source import TORCHVISION, Foreign, found, open_network
+from convsmith.nets.source import TORCHVISION, open_network
 from convsmith.nets.tree import MAIN
 from convsmith.nets.whitening import whiten
 from convsmith.nets.zoo import edit, suit_images
@@ -45,7 +46,6 @@ from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.network import network_record
 from convsmith.runs.publishers import is_entry
 from convsmith.runs.records import card_of, preprocess_of, reading, recipe_of, split_of
-from convsmith.runs.subject import make_module
 from convsmith.runs.trained import is_trained, trained_network
 from convsmith.runs.weight_files import file_and_part
 from convsmith.tasks.options import is_weights_file
@@ -69,7 +69,7 @@ class Plan:
 
     recipe: Recipe
     dataset: Dataset
-    network: Network | Foreign
+    network: Model
     engine: Engine
     notes: tuple[str, ...]
     start: Start | None = None
@@ -127,7 +127,7 @@ def prepare(recipe: Recipe) -> Plan:
     )
     recipe = replace(recipe, augment=augment)
     engine = resolve(recipe.engine, training_flops(recipe, dataset, network))
-    if isinstance(network, Foreign):
+    if network.tree is None:
         engine = checked_engine(recipe, dataset, network, engine, notes)
     engine = compiled_where_it_can_be(engine, recipe, network, dataset.preprocess, notes)
     learned = learn(recipe, dataset, notes)
@@ -137,18 +137,17 @@ def prepare(recipe: Recipe) -> Plan:
     return Plan(recipe, dataset, network, engine, tuple(notes), start, whole, learned=learned)
 
 
-def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Network | Foreign:
+def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Model:
     """The recipe's network for the data's classes, channels and size, with the recipe's edits."""
     size, channels = dataset.preprocess.size, dataset.preprocess.channels
     numbers = {"classes": len(dataset.card.classes), "channels": channels}
     network = trained_network(recipe.network) if is_trained(recipe.network) else None
-    if not isinstance(network, Network):
-        name = recipe.network if network is None else found(network).source
+    if network is None or network.tree is None:
+        name = recipe.network if network is None else network.named(recipe.network)
         network = open_network(name, **numbers, **({"size": _for_function(size)} if ".py:" in name else {}))
-    if isinstance(network, Foreign):
-        if recipe.edits:
-            raise UsageError(f"{recipe.network} is no tree, so it cannot be edited ({', '.join(recipe.edits)})")
+    if network.tree is None and not recipe.edits:
         return network
+    network = tree_of(network, f"it cannot be edited ({', '.join(recipe.edits)})")
     if network.classes != numbers["classes"]:
         network = edits.classes(network, numbers["classes"])
     if network.input.channels != channels:
@@ -173,18 +172,17 @@ def whole_network(recipe: Recipe, dataset: Dataset) -> Network | None:
     carried = [i for i, text in enumerate(recipe.edits) if parse_call(text).name in CARRIED]
     if not carried:
         return None
-    network = fit_network(replace(recipe, edits=recipe.edits[: carried[0]]), dataset, [])
-    return network if isinstance(network, Network) else None
+    return fit_network(replace(recipe, edits=recipe.edits[: carried[0]]), dataset, []).tree
 
 
 def make_model(plan: Plan, notes: list[str]) -> nn.Module:
     """The plan's network with its first weights: fresh ones, or those that the recipe starts from."""
-    module = make_module(plan.network, plan.recipe.seed)
+    module = plan.network.make(plan.recipe.seed)
     if plan.start is not None:
         notes.append(load_start(module, plan.start, plan.dataset.card.classes, plan.whole))
         if plan.recipe.renew is not None:
             # Another seed than the run's: the weights to start from may have begun with that.
-            notes.append(renew(module, plan.recipe.renew, make_module(plan.network, plan.recipe.seed + RENEWED)))
+            notes.append(renew(module, plan.recipe.renew, plan.network.make(plan.recipe.seed + RENEWED)))
     elif plan.recipe.whiten is not None:
         whiten(module, plan.recipe.whiten, _first_images(plan.dataset))
     return module
@@ -226,12 +224,13 @@ def make_job(plan: Plan, world: World = ALONE) -> Job:
     )
 
 
-def auxiliary_heads(network: Network | Foreign) -> tuple[str, ...]:
+def auxiliary_heads(network: Model) -> tuple[str, ...]:
     """The heads that answer the main head's question elsewhere in the network: those with an output of its shape."""
-    if isinstance(network, Foreign) or len(network.heads) == 1:
+    tree = network.tree
+    if tree is None or len(tree.heads) == 1:
         return ()
-    ends = network.trace().stages
-    return tuple(name for name, _ in network.heads if name != MAIN and ends[name].shape == ends[MAIN].shape)
+    ends = tree.trace().stages
+    return tuple(name for name, _ in tree.heads if name != MAIN and ends[name].shape == ends[MAIN].shape)
 
 
 def records(plan: Plan) -> dict[str, Any]:
@@ -259,7 +258,7 @@ def _start_record(plan: Plan) -> dict[str, Any]:
 def _code_record(plan: Plan) -> dict[str, Any]:
     """The SHA-256 of the user's file that made a tree. The network's record holds that of a module."""
     own = user_code.split_source(plan.recipe.network)
-    return {TREE_FILE: user_code.fingerprint(own[0])} if own and isinstance(plan.network, Network) else {}
+    return {TREE_FILE: user_code.fingerprint(own[0])} if own and plan.network.tree else {}
 
 
 def environment() -> dict[str, Any]:
@@ -278,7 +277,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def stored_plan(path: str | Path, recipe: Recipe, network: Network | Foreign) -> Plan:
+def stored_plan(path: str | Path, recipe: Recipe, network: Model) -> Plan:
     """The plan of an existing run, its data opened again and compared with what the run was made with."""
     run = open_run(path)
     dataset = reopen_data(run, recipe)
@@ -351,8 +350,8 @@ def _own_size(recipe: Recipe) -> int | None:
     """The side of the images that the recipe's network is made for; a user's function takes what it is given."""
     if ".py:" in recipe.network or is_trained(recipe.network):
         return None
-    network = open_network(recipe.network)
-    return max(network.input.spatial) if isinstance(network, Network) else None
+    tree = open_network(recipe.network).tree
+    return max(tree.input.spatial) if tree else None
 
 
 def _few(dataset: Dataset) -> Dataset:
@@ -363,16 +362,16 @@ def _few(dataset: Dataset) -> Dataset:
     return replace(dataset, train=few(dataset.train), val=few(dataset.val), test=test)
 
 
-def checked_engine(recipe: Recipe, dataset: Dataset, network: Foreign, engine: Engine, notes: list[str]) -> Engine:
-    """The engine that a module that is no tree runs on, tried on blank images to say early what does not fit.
+def checked_engine(recipe: Recipe, dataset: Dataset, network: Model, engine: Engine, notes: list[str]) -> Engine:
+    """The engine that a module of others runs on, tried on blank images to say early what does not fit.
 
     A module that calls `view` on images cannot have them channels last: it then gets the usual layout.
     """
-    module = engine.place(make_module(network, recipe.seed))
+    module = engine.place(network.make(recipe.seed))
     problem = _trial(module, dataset, engine)
     if problem is not None and engine.channels_last:
         plain_engine = replace(engine, channels_last=False)
-        if _trial(plain_engine.place(make_module(network, recipe.seed)), dataset, plain_engine) is None:
+        if _trial(plain_engine.place(network.make(recipe.seed)), dataset, plain_engine) is None:
             notes.append(f"{recipe.network} does not take images channels last; they keep the usual layout")
             return plain_engine
     if problem is not None:

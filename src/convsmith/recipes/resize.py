@@ -7,16 +7,15 @@ import torch
 from convsmith.base.errors import UsageError
 from convsmith.data.preprocess import Preprocess
 from convsmith.nets.cost import cost
+from convsmith.nets.model import Model
 from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign
-from convsmith.runs.subject import make_module
 from convsmith.training.options import Progressive
 from convsmith.training.resizing import Size, sizes
 
 Trial = Callable[[Size], str | None]
 
 
-def check_resize(rule: Progressive, network: Network | Foreign, preprocess: Preprocess, seed: int) -> str:
+def check_resize(rule: Progressive, network: Model, preprocess: Preprocess, seed: int) -> str:
     """The line that says which sizes training sees; UsageError where the network does not take one of them."""
     full = preprocess.size
     seen = sizes(rule, full)
@@ -25,9 +24,7 @@ def check_resize(rule: Progressive, network: Network | Foreign, preprocess: Prep
             f"resize: images of {_text(full)} have no smaller size from {rule.first:g} of it on that is a multiple of "
             f"{rule.multiple}; take a smaller `multiple` or `first`, or leave it out (--resize none)"
         )
-    problem_at = (
-        _tree_trial(network, full) if isinstance(network, Network) else _module_trial(network, preprocess, seed)
-    )
+    problem_at = _module_trial(network, preprocess, seed) if network.tree is None else _tree_trial(network.tree, full)
     fitting: list[Size] = []
     for size in reversed(seen):
         problem = problem_at(size)
@@ -59,9 +56,9 @@ def _tree_trial(network: Network, full: Size) -> Trial:
     return problem_at
 
 
-def _module_trial(network: Foreign, preprocess: Preprocess, seed: int) -> Trial:
-    """The same of a module that is no tree: it is given blank images."""
-    module = make_module(network, seed)
+def _module_trial(network: Model, preprocess: Preprocess, seed: int) -> Trial:
+    """The same of a module of others: it is given blank images."""
+    module = network.make(seed)
 
     def problem_at(size: Size) -> str | None:
         try:

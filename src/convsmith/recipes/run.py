@@ -41,7 +41,6 @@ from convsmith.runs.generations import generations, tidy
 from convsmith.runs.lock import TAKEOVER_PATIENCE, hold
 from convsmith.runs.network import network_of
 from convsmith.runs.records import reading, result_of, whole_result
-from convsmith.runs.subject import make_module
 from convsmith.training.distributed import World
 from convsmith.training.engine import drift, resolve_here, suited, using
 from convsmith.training.fit import fit, save_state
@@ -135,7 +134,7 @@ def _join_run(path: str, world: World) -> _Begun:
     run = open_run(path)
     recipe = run_recipe(run.path)
     plan = stored_plan(run.path, recipe, network_of(run))
-    return _begin(run, plan, make_module(plan.network, recipe.seed), world)
+    return _begin(run, plan, plan.network.make(recipe.seed), world)
 
 
 def _begin_run(plan: Plan, world: World, out: Path | None, say: Say, quiet: bool) -> _Begun:
@@ -186,7 +185,7 @@ def _resume(
     if course == "new":
         return _go_on(_begin(run, plan, first_model(with_start(plan), [], speak, quiet), world), quiet, say, test=test)
     # The checkpoint holds the weights: what the run once started from is not needed again.
-    begun = _begin(run, plan, make_module(plan.network, recipe.seed), world)
+    begun = _begin(run, plan, plan.network.make(recipe.seed), world)
     return _go_on(begun, quiet, say, restore=True, test=test)
 
 

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convsmith.base.errors import UsageError
 from convsmith.data.examples import spread
 from convsmith.engines.features import LAST, features
-from convsmith.nets.network import Network
+from convsmith.nets.model import tree_of
 from convsmith.recipes.last_layer import Say, frozen
 from convsmith.recipes.prepare import Plan, make_model
 
@@ -53,8 +52,7 @@ class Similarity:
 
 def measure_similarity(plan: Plan, say: Say = lambda text: None, quiet: bool = True) -> Similarity:
     """The accuracies of probes behind the stages of the plan's network, with the weights that it starts from."""
-    if not isinstance(plan.network, Network):
-        raise UsageError(f"{plan.network.name} is no tree, so its stages cannot be compared; say --mode probe or full")
+    tree_of(plan.network, "its stages cannot be compared; say --mode probe or full")
     network, data = frozen(plan, make_model(plan, [])), plan.dataset
     train, val = (
         (features(network, some, plan.recipe.data, quiet=quiet, say=say), some.labels)

@@ -13,9 +13,10 @@ from convsmith.data.dataset import Dataset
 from convsmith.data.preprocess import Preprocess
 from convsmith.nets.build import BuiltNetwork, build
 from convsmith.nets.carry import carry, kept_of_cut
+from convsmith.nets.model import Model
 from convsmith.nets.network import Network
 from convsmith.nets.pretrained import load_weights
-from convsmith.nets.source import TORCHVISION, Foreign
+from convsmith.nets.source import TORCHVISION
 from convsmith.runs.pretrained import for_channels
 from convsmith.runs.published import fetch
 from convsmith.runs.publishers import find_published, is_entry, recognised
@@ -47,19 +48,19 @@ class Start:
         return {"source": self.source, "file": self.file.name, "sha256": self.sha256}
 
 
-def open_start(weights: str, network: Network | Foreign) -> Start:
+def open_start(weights: str, network: Model) -> Start:
     """The path of the weights that a recipe names: a run, published weights (found or downloaded), or a file."""
     if is_trained(weights):
         subject = open_subject(weights)
         return Start(weights, subject.weights, sha256(subject.weights), subject.preprocess, subject.labels)
     if is_entry(weights):
-        published = find_published(_name(network), weights)
+        published = find_published(network.source.removeprefix(TORCHVISION), weights)
         file, digest = fetch(published)
         return Start(published.source, file, digest, published.preprocess)
     open_weights(weights)  # says what is wrong with it before anything else is done
     file, part = file_and_part(weights)
     digest = sha256(file)
-    known = recognised(_name(network), digest)
+    known = recognised(network.source.removeprefix(TORCHVISION), digest)
     return Start(weights, file, digest, known.preprocess if known else None, part=part)
 
 
@@ -114,7 +115,3 @@ def normalised_as(dataset: Dataset, start: Start, notes: list[str]) -> Dataset:
     notes.append(f"images are normalised as those weights expect: mean and deviation {numbers}")
     record = replace(own, mean=known.mean, std=known.std, interpolation=known.interpolation)
     return replace(dataset, preprocess=record)
-
-
-def _name(network: Network | Foreign) -> str:
-    return network.name if isinstance(network, Network) else network.source.removeprefix(TORCHVISION)

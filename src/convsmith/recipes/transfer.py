@@ -8,7 +8,6 @@ from typing import Any
 
 from convsmith.base.errors import UsageError
 from convsmith.data.examples import images_of_classes
-from convsmith.nets.network import Network
 from convsmith.nets.pretrained import last_layers
 from convsmith.recipes.finetune import TOP, FineTuning, all_but, by_regression, check_tuning, with_rules, with_tuning
 from convsmith.recipes.last_layer import Say, has_linear_last, last_inputs
@@ -20,7 +19,6 @@ from convsmith.recipes.similarity import LEAST_VAL, Similarity, measure_similari
 from convsmith.recipes.within import shortened, smaller_within
 from convsmith.report.text import many
 from convsmith.runs.publishers import BEST
-from convsmith.runs.subject import make_module
 from convsmith.runs.trained import is_trained
 from convsmith.training.logistic import fit_layer
 from convsmith.training.options import Rule
@@ -117,10 +115,8 @@ def _with_tuning(plan: Plan, tuning: FineTuning, notes: list[str], limit: Limit 
     elif tuning.mode != "probe" and can_regress(plan):
         recipe = replace(recipe, start_head=True)
     plan = replace(plan, recipe=recipe)
-    if isinstance(plan.network, Network):
-        recipe = with_tuning(recipe, plan.network, tuning)
-    else:
-        recipe = _with_rules_of_module(plan, tuning)
+    tree = plan.network.tree
+    recipe = with_tuning(recipe, tree, tuning) if tree else _with_rules_of_module(plan, tuning)
     if recipe.edits != plan.recipe.edits:
         network, whole = fit_network(recipe, plan.dataset, []), whole_network(recipe, plan.dataset)
         plan = replace(plan, network=network, whole=whole)
@@ -165,7 +161,7 @@ def can_regress(plan: Plan) -> bool:
     recipe = plan.recipe
     if plan.dataset.card.multilabel or recipe.task or recipe.loss.kind not in (None, "cross_entropy"):
         return False
-    return has_linear_last(make_module(plan.network, recipe.seed))
+    return has_linear_last(plan.network.make(recipe.seed))
 
 
 def where_it_pays(plan: Plan, tuning: FineTuning, why: str, say: Say, quiet: bool) -> tuple[FineTuning, str]:
@@ -218,7 +214,7 @@ def _images_per_class(plan: Plan) -> float:
 
 def _with_rules_of_module(plan: Plan, tuning: FineTuning) -> Recipe:
     """The recipe with rules for a module that is not a tree; its last layer is the last one with weights."""
-    module = make_module(plan.network, plan.recipe.seed)
+    module = plan.network.make(plan.recipe.seed)
     layers = last_layers(module, module.state_dict())
     if not layers:
         raise UsageError(f"{plan.recipe.network}: has no layer with weights to learn")

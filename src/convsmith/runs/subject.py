@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from convsmith.base.config import read
@@ -15,8 +14,8 @@ from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess
 from convsmith.nets.build import build
 from convsmith.nets.carry import carry
+from convsmith.nets.model import Model, tree_of
 from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign, make
 from convsmith.nets.tree import MAIN
 from convsmith.runs.bundle import read_bundle
 from convsmith.runs.calibration import stored_temperature
@@ -43,7 +42,7 @@ class Subject:
     origin: RunDirectory | Path
     weights: Path
     module: nn.Module
-    network: Network | Foreign
+    network: Model
     preprocess: Preprocess
     card: Card
     step: int
@@ -140,10 +139,10 @@ def _of_bundle(path: Path) -> Subject:
     )
 
 
-def _filled(network: Network | Foreign, weights: Mapping[str, Tensor], place: Path) -> nn.Module:
+def _filled(network: Model, weights: Mapping[str, Tensor], place: Path) -> nn.Module:
     """The network's module with these weights, in evaluation mode; `place` is what an error calls them."""
     try:
-        module = make_module(network, seed=0)
+        module = network.make(seed=0)
     except UsageError as error:
         raise BadFile(place, str(error)) from None
     try:
@@ -154,10 +153,9 @@ def _filled(network: Network | Foreign, weights: Mapping[str, Tensor], place: Pa
     return module.eval()
 
 
-def _edited(network: Network | Foreign, module: nn.Module, edits: Sequence[str]) -> tuple[Network, nn.Module]:
+def _edited(network: Model, module: nn.Module, edits: Sequence[str]) -> tuple[Network, nn.Module]:
     """The network after `edits` and its module with the weights that follow from the trained ones."""
-    if isinstance(network, Foreign):
-        raise UsageError(f"{network.source} is no tree, so it cannot be edited")
+    network = tree_of(network, "it cannot be edited")
     state, ends = module.state_dict(), (network.input, network.trace().stages[MAIN].shape)
     for text in edits:
         network, state = carry(network, state, text)
@@ -166,15 +164,6 @@ def _edited(network: Network | Foreign, module: nn.Module, edits: Sequence[str])
     module = build(network, seed=0)
     module.load_state_dict(state)
     return network, module
-
-
-def make_module(network: Network | Foreign, seed: int) -> nn.Module:
-    """The module with fresh weights, a function of the seed; torch's global generator does not move."""
-    if isinstance(network, Network):
-        return build(network, seed=seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make(network)
 
 
 def data_options_of(run: RunDirectory) -> DataOptions:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.nets.model import Model, no_tree
 from convsmith.nets.network import Network
-from convsmith.nets.source import Foreign
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_from_record, network_of
 from convsmith.runs.sealed import unseal
@@ -28,7 +28,7 @@ def is_trained(path: str | Path) -> bool:
     return is_run(path) or is_bundle(path)
 
 
-def trained_network(path: str | Path) -> Network | Foreign:
+def trained_network(path: str | Path) -> Model:
     """The network of a run or of a bundle."""
     return network_of(open_run(path)) if is_run(path) else bundle_network(Path(path), bundle_fields(path))
 
@@ -61,13 +61,9 @@ def bundle_network(path: Path, fields: dict[str, Any]) -> Network:
         network = network_from_record(fields["network"])
     except UsageError as error:
         raise BadFile(path, f"{error}; export the bundle again") from None
-    if isinstance(network, Foreign):
-        raise BadFile(
-            path,
-            f"the bundle's network is no tree: {network.source} is to make it (SHA-256 {network.fingerprint or 'none'})"
-            "; a bundle names no code that is run, so ask for the run's directory instead",
-        )
-    return network
+    if network.tree is None:
+        raise BadFile(path, no_tree(network, "the bundle is not read: it may name no code; ask for the run instead"))
+    return network.tree
 
 
 def unsealed(path: Path, text: str) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.data.view_pixels import log_mean, seen
 from convsmith.data.views import Dense, Draws, View, pick, scaled_records
 from convsmith.nets.dense import dense_module
-from convsmith.nets.network import Network
+from convsmith.nets.model import Model
 from convsmith.nets.random_layers import DropConnectLinear, DropPath, StochasticPool
-from convsmith.nets.source import Foreign
 from convsmith.training.engine import Engine
 from convsmith.training.step import step_seed
 
@@ -71,7 +70,7 @@ class Viewer:
 
 
 def make_viewer(
-    module: nn.Module, network: Network | Foreign, views: Sequence[View], preprocess: Preprocess, engine: Engine,
+    module: nn.Module, network: Model, views: Sequence[View], preprocess: Preprocess, engine: Engine,
     temperature: float = 1.0,
 ) -> Viewer:  # fmt: skip
     """The viewer of a network, its views checked against its images and its layers; UsageError where they do not fit.
@@ -89,13 +88,13 @@ def make_viewer(
             "with such a layer: --edit dropout=0.2"
         )
     viewer = Viewer(engine.place(module), tuple(views), records, preprocess, engine, temperature)
-    if isinstance(network, Foreign) and pick(views, Dense):
+    if network.tree is None and pick(views, Dense):
         _try(viewer)
     return viewer
 
 
 def _try(viewer: Viewer) -> None:
-    """UsageError where a module that is no tree fails on blank images of the viewer's sizes."""
+    """UsageError where a module of others fails on blank images of the viewer's sizes."""
     for record in viewer.records:
         blank = torch.zeros((1, record.channels, *record.size), dtype=torch.uint8, device=viewer.engine.device)
         try:
