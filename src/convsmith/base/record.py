@@ -125,6 +125,8 @@ def type_name(kind: Any, range: Range | None = None) -> str:
         return "|".join(dict.fromkeys(type_name(a, range) for a in get_args(kind)))
     if get_origin(kind) is tuple:
         return f"list of {type_name(get_args(kind)[0], range)}"
+    if get_origin(kind) is dict:
+        return f"{type_name(get_args(kind)[1], range)} by name"
     ends = str(range or "") if kind in (int, float, Duration) else ""
     return (_NAMES.get(kind) or kind_of(kind)) + (ends and f" {ends}")
 
