@@ -185,7 +185,7 @@ def test_an_edit_that_changes_nothing_warns_in_one_line(command, here):
         (["--data", "cifar"], "no such path, and no data set of this name: 'cifar'; nearest names: cifar10, cifar100"),
         (["nowhere/images"], "nowhere/images: no such file or folder"),
         (["--quiet", "--weights", "nowhere.safetensors"], "nowhere.safetensors: "),
-        (["--data.split", "80/20"], "split: expected train/val/test shares such as 80/10/10"),
+        (["--data.split", "80/20"], "data.split: expected train/val/test shares such as 80/10/10"),
         (["--resume", "nowhere"], "nowhere: no such run; expected a run directory"),
         (["own.py:make"], "own.py: no such file"),
     ],
