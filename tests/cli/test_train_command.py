@@ -165,7 +165,7 @@ def test_an_edit_that_changes_nothing_warns_in_one_line(command, here):
         (["--batch", "3.5"], "batch: expected a whole number, received '3.5'"),
         (["--batch", "0"], "batch: expected a whole number from 1, received 0"),
         (["--lr", "-1"], "optimiser.lr: expected a number above 0, received -1"),
-        (["--size", "0"], "size: expected from 1 to 65535 pixels a side, received 0"),
+        (["--size", "0"], "data.size: expected from 1 to 65535 pixels a side, received 0"),
         (["--precision", "fp8"], "unknown value for engine.precision: 'fp8'; nearest: fp"),
         (["--device", "tpu"], "engine.device: expected auto, cpu, cuda or cuda:N, received 'tpu'"),
         (["--engine.threads", "0"], "engine.threads: expected a whole number from 1, received 0"),
