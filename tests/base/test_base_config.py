@@ -1,7 +1,7 @@
 """Typed records: read strictly, edited by path, written back."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import pytest
@@ -195,6 +195,33 @@ def test_bad_data_says_where(data, text):
     with pytest.raises(UsageError) as error:
         read(Recipe, data)
     assert str(error.value).startswith(text)
+
+
+@dataclass(frozen=True)
+class Counts:
+    images: dict[str, int]
+    classes: dict[str, tuple[int, ...]] = field(default_factory=lambda: {})
+
+
+def test_values_by_name_survive_json():
+    found = Counts({"train": 3}, {"train": (1, 2)})
+    assert plain(found) == {"images": {"train": 3}, "classes": {"train": [1, 2]}}
+    assert read(Counts, json.loads(json.dumps(plain(found)))) == found
+    assert type_name(dict[str, tuple[int, ...]]) == "list of whole number by name"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ({"images": [3]}, "Counts.images: expected whole number by name, received [3]"),
+        ({"images": {"train": "many"}}, "Counts.images.train: expected a whole number, received 'many'"),
+        ({"images": {}, "classes": {"val": [1, "a"]}}, "Counts.classes.val[1]: expected a whole number, received 'a'"),
+    ],
+)
+def test_bad_values_by_name_say_which(data, text):
+    with pytest.raises(UsageError) as error:
+        read(Counts, data)
+    assert str(error.value) == text
 
 
 def test_the_place_can_be_named():

@@ -108,10 +108,21 @@ def test_card_goes_to_json_and_back() -> None:
 
 
 def test_wrong_cards_are_refused() -> None:
-    with pytest.raises(UsageError, match="data card: expected the fields name, kind"):
+    with pytest.raises(UsageError, match="data card: card needs kind, classes, channels, size, counts"):
         Card.from_json({"name": "x"})
     with pytest.raises(UsageError, match="data card: size: expected height and width of at least 1, received"):
         Card.from_json({**CARD.to_json(), "size": [1, 2, 3]})
+    for field, value, says in (
+        ("size", [0, 2], "data card: size: expected height and width of at least 1, received (0, 2)"),
+        ("channels", 5, "data card: channels: expected 1 to 4, received 5"),
+        ("counts", {"train": -1}, "data card: counts: expected numbers of images, 0 or more"),
+        ("counts", [3], "data card.counts: expected whole number by name, received [3]"),
+        ("classes", 3, "data card.classes: expected a list of text, received 3"),
+        ("colour", 3, "unknown key in data card 'colour'"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            Card.from_json({**CARD.to_json(), field: value})
+        assert str(caught.value).startswith(says)
 
 
 def test_everything_but_loading_imports_no_torch() -> None:

@@ -70,7 +70,7 @@ def test_a_start_gives_the_tail(uneven: Examples) -> None:
 
 
 def test_sampling_that_cannot_be_is_refused(uneven: Examples) -> None:
-    with pytest.raises(UsageError, match="sampling: expected natural, balanced, square_root, received 'even'"):
+    with pytest.raises(UsageError, match=r"unknown value for data\.sampling: 'even'; known: balanced, natural, sq"):
         DataOptions(sampling="even")  # type: ignore[arg-type]
     several = Examples(uneven.images, SeveralLabels(np.zeros((520, 3), np.uint8)))
     with pytest.raises(UsageError, match="sampling balanced: images with several labels each belong to no one class"):

@@ -102,7 +102,7 @@ def test_by_the_command(command, refused, here):
         (["--kfold", "1"], "train: --kfold must be at least 2, received 1"),
         (["--kfold", "2", "--repeat", "2"], "train: --repeat and --kfold both say what the runs of a folder are"),
         (["--kfold", "200"], "200 folds: class '8' has "),
-        (["--data.fold", "7/5"], "fold: expected its number and how many there are, such as 2/5, received '7/5'"),
+        (["--data.fold", "7/5"], "data.fold: expected its number and how many there are, such as 2/5, received '7/5'"),
     ):
         assert refused(*words, *more).startswith(message)
     assert "--kfold cannot be given" in refused("train", "--resume", "set/fold1", "--kfold", "2")

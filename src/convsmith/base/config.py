@@ -1,7 +1,8 @@
 """Typed records: read strictly from JSON or text, changed by dotted path, written back to JSON.
 
-A record is a frozen dataclass. Its fields are numbers, text, choices (`Literal`), durations, tuples, optional values or
-further records. A union of records is told apart by `kind`, the class's name in lower case with underscores.
+A record is a frozen dataclass. Its fields are numbers, text, choices (`Literal`), durations, tuples, values by name
+(`dict[str, X]`), optional values or further records. A union of records is told apart by `kind`, the class's name in
+lower case with underscores.
 """
 
 import dataclasses as dc
@@ -63,6 +64,8 @@ def plain(value: Any) -> Any:
         return data | {f.name: plain(getattr(record, f.name)) for f in dc.fields(record)}
     if isinstance(value, tuple | list):
         return [plain(v) for v in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {name: plain(v) for name, v in cast("dict[str, Any]", value).items()}
     return value
 
 
@@ -136,6 +139,8 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return _read_union(kind, value, where)
     if origin is Literal:
         return read_choice(get_args(kind), value, where)
+    if origin is dict:
+        return _read_dict(get_args(kind)[1], value, where)
     if origin is tuple:
         return _read_tuple(get_args(kind)[0], value, where)
     if kind is Duration:
@@ -171,6 +176,13 @@ def _read_tuple(item: Any, value: Any, where: str) -> tuple[Any, ...]:
         raise WrongType(f"{where}: expected a list of {type_name(item)}, received {value!r:.200}")
     items = cast("list[Any]", value)
     return tuple(_read(item, v, f"{where}[{i}]") for i, v in enumerate(items))
+
+
+def _read_dict(item: Any, value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise WrongType(f"{where}: expected {type_name(item)} by name, received {value!r:.200}")
+    named = cast("dict[str, Any]", value)
+    return {name: _read(item, v, f"{where}.{name}") for name, v in named.items()}
 
 
 def _read_union(kind: Any, value: Any, where: str) -> Any:

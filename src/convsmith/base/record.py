@@ -94,8 +94,8 @@ def option(
 def ranges(record: type, prefix: str = "") -> dict[str, Range]:
     """The range of every field that has one, by its dotted path; fields of a record inside are among them."""
     found: dict[str, Range] = {}
-    for field, range in _fields(record):
-        kind, path = hints(record)[field.name], prefix + field.name
+    for name, range, *_ in _fields(record):
+        kind, path = hints(record)[name], prefix + name
         if range is not None and range.kind is not str:
             found[path] = range
         elif dc.is_dataclass(kind):
@@ -125,6 +125,8 @@ def type_name(kind: Any, range: Range | None = None) -> str:
         return "|".join(dict.fromkeys(type_name(a, range) for a in get_args(kind)))
     if get_origin(kind) is tuple:
         return f"list of {type_name(get_args(kind)[0], range)}"
+    if get_origin(kind) is dict:
+        return f"{type_name(get_args(kind)[1], range)} by name"
     ends = str(range or "") if kind in (int, float, Duration) else ""
     return (_NAMES.get(kind) or kind_of(kind)) + (ends and f" {ends}")
 
@@ -152,10 +154,12 @@ def as_python(value: Any) -> Any:
 
 
 @cache
-def _fields(record: type) -> tuple[tuple[dc.Field[Any], Range | None], ...]:
-    types = hints(record)
-    fields = dc.fields(cast(Any, record))
-    return tuple((field, _range(types[field.name], field.metadata.get("ends", {}))) for field in fields)
+def _fields(record: type) -> tuple[tuple[str, Range | None, Callable[[Any], object] | None, dc.Field[Any]], ...]:
+    """Each field's name, range and check."""
+    return tuple(
+        (f.name, _range(hints(record)[f.name], f.metadata.get("ends", {})), f.metadata.get("check"), f)
+        for f in dc.fields(cast(Any, record))
+    )
 
 
 def _range(kind: Any, ends: dict[str, Any]) -> Range | None:
@@ -238,12 +242,11 @@ class Record:
 
     def __post_init__(self) -> None:
         prefix = self.called and f"{self.called}."
-        for field, range in _fields(type(self)):
-            value = getattr(self, field.name)
+        for name, range, check, field in _fields(type(self)):
+            value = getattr(self, name)
             if range is not None and value is not field.default:  # a default is in its range, which a test holds
-                value = _take(value, range, prefix + field.name, field)
-                object.__setattr__(self, field.name, value)
-            check = field.metadata.get("check")
+                value = _take(value, range, prefix + name, field)
+                object.__setattr__(self, name, value)
             if check is not None and value is not None:
                 check(value)
         self.check()
