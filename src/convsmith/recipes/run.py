@@ -187,7 +187,7 @@ def _resume(run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, 
 
 
 def _here(plan: Plan, allow_drift: bool, run: RunDirectory, say: Say) -> Plan:
-    """A stored plan on this machine, with what it has in place of what it has not; that is drift, and is said."""
+    """The plan with an engine for this machine: where it lacks the stored device or precision, its own (said)."""
     now = resolve_here(plan.recipe.engine)
     differences = drift(plan.engine, now)
     if differences and not allow_drift:

@@ -64,8 +64,8 @@ def bundle_network(path: Path, fields: dict[str, Any]) -> Network:
     if isinstance(network, Foreign):
         raise BadFile(
             path,
-            f"the bundle's network is no tree: {network.source} is to make it (SHA-256 {network.fingerprint or 'none'})"
-            "; a bundle names no code that is run, so ask for the run's directory instead",
+            f"its network is made by the code in {network.source} (SHA-256 {network.fingerprint or 'none'}), and the "
+            "code that a bundle names is never run; ask for the run's directory instead",
         )
     return network
 

@@ -134,7 +134,7 @@ def _load_torch(path: Path) -> Any:
             raise BadFile(
                 path,
                 f"holds pickled objects ({named[1]}) besides tensors, and such objects could run code, so it is not "
-                f"read; where you trust it, mend {_MEND}",
+                f"read; if you trust it, mend {_MEND}",
             ) from None
         raise BadFile(
             path,
