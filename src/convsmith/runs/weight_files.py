@@ -78,8 +78,8 @@ def open_weights(weights: str | Path) -> FileWeights:
 
 def _content(path: Path) -> Any:
     """The tensors or the unpickled data of a file, whose format is told by its content."""
-    if path.is_dir() or not path.exists():
-        read_file(path)
+    if not path.is_file():
+        read_file(path)  # says what it is
     if path.suffix not in (".safetensors", *TORCH_FILES):
         known = ", ".join((".safetensors", *TORCH_FILES))
         raise BadFile(path, f"expected a weight file ({known}), received {path.suffix or 'no suffix'}")
