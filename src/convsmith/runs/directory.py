@@ -319,6 +319,8 @@ def _unsealed(path: Path, name: str, data: Any, needed: bool) -> Any:
         return {key: value for key, value in data.items() if key != SEAL} if isinstance(data, dict) else data
     try:
         return unseal(read_regular(path))
+    except OSError as error:
+        raise BadFile(path, f"could not be read ({error.strerror}); expected a JSON file") from None
     except ValueError as error:
         raise edited(path, name, str(error)) from None
 
