@@ -245,9 +245,9 @@ def test_a_refusal_names_file_hash_and_command(form: str, names: list[str], plan
         assert (answer.code, answer.err.count("convsmith: ")) == (2, 1), answer.err
         line = answer.err[answer.err.index("convsmith: ") :]
         assert line.startswith(f"convsmith: {evil}:")
-        assert f" is to make a {'task' if ':task' in line.split()[1] else 'network'}, says a file" in line
+        assert f" makes a {'task' if ':task' in line.split()[1] else 'network'}, and its code is not run" in line
         assert f"(SHA-256 {fingerprint(evil)})" in line
-        assert f"where you trust it: {shlex.join(['convsmith', *words])} {TRUST}" in line
+        assert f"if you trust it: {shlex.join(['convsmith', *words])} {TRUST}" in line
         assert line.count("\n") == 1
         assert not planted.marker.exists()
 
@@ -262,7 +262,7 @@ def test_what_states_no_hash_or_a_librarys_file_is_refused_even_with_consent(
     assert answer.err.count("\n") == 1
     if name.startswith("bundle"):
         texts = (
-            "a bundle names no code that is run",
+            "the code that a bundle names is never run",
             "unknown argument of a module",
             "expected torchvision:NAME or file",
         )
@@ -270,9 +270,9 @@ def test_what_states_no_hash_or_a_librarys_file_is_refused_even_with_consent(
     else:
         texts = {
             "library": "unknown argument of a module 'cmd'",
-            "library unstated": "does not say its SHA-256 (None)",
-            "unstated": "does not say its SHA-256 (None)",
-            "short": "does not say its SHA-256 ('",
+            "library unstated": "without a valid SHA-256 (None)",
+            "unstated": "without a valid SHA-256 (None)",
+            "short": "without a valid SHA-256 ('",
             "torchvision": "unknown argument of a module 'weights'",
         }
         assert texts[name.removeprefix("changed run: ")] in answer.err
@@ -311,7 +311,7 @@ def test_consent_is_for_what_the_command_names(harmless: Path, planted: Planted,
         assert answer.err.rstrip().endswith(f"{TRUST} {TRUST} {harmless}:make")
         assert not planted.marker.exists()
     answer = command("train", planted.subjects["recipe: weights"], "--dry-run", f"{TRUST}={harmless}:make")
-    assert "is to make" not in answer.err
+    assert "is not run without" not in answer.err
     for name in ("recipe: network", "recipe: task", "run of a tree by a file"):
         planted.marker.unlink(missing_ok=True)
         answer = command("train", planted.subjects[name], "--dry-run", TRUST)
@@ -350,7 +350,7 @@ def test_a_compiled_file_beside_it_is_not_taken(tmp_path: Path, command, shared_
 
 def test_python_calls_ask_too(harmless: Path, planted: Planted) -> None:
     run, image = planted.subjects["run of a module"], planted.folder / "image.png"
-    with pytest.raises(NotTrusted, match=rf"{harmless}:make is to make a network.* trust_code=True$"):
+    with pytest.raises(NotTrusted, match=rf"{harmless}:make makes a network.* trust_code=True$"):
         cs.load(run).predict(image)
     with pytest.raises(NotTrusted):
         cs.finetune(run, data="digits", mode="probe", quiet=True)

@@ -3,6 +3,8 @@
 import io
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -65,8 +67,28 @@ def test_an_archive_is_the_folder_in_it(tmp_path: Path, class_folders: Writer, k
     assert {file: file.stat().st_ino for file in goal.rglob("*")} == before
     assert [name for name, _ in list_unpacked()] == [goal.name]
     held = sum(file.stat().st_size for file in goal.rglob("*") if file.is_file())
-    assert clear_unpacked() == held > sum(file.stat().st_size for file in root.rglob("*.png"))
+    assert clear_unpacked() == (held, [])
+    assert held > sum(file.stat().st_size for file in root.rglob("*.png"))
     assert open_path(path).card.fingerprint == plain.card.fingerprint
+
+
+def test_an_archive_that_another_process_reads_is_not_cleared(tmp_path: Path) -> None:
+    path = packed(tmp_path / "z.zip", ("a/0.png", FILE), ("b/1.png", FILE))
+    code = (
+        "import sys; from pathlib import Path; from convsmith.data.sources.archives import unpacked\n"
+        "print(unpacked(Path(sys.argv[1]))[0], flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        goal = Path(reader.stdout.readline().strip())
+        assert clear_unpacked() == (0, [goal.name])
+        assert (goal / "a" / "0.png").read_bytes() == FILE
+        reader.communicate("")
+    freed, used = clear_unpacked()
+    assert freed > 2 * len(FILE)
+    assert used == []
+    assert not goal.exists()
 
 
 def _two_lost(goal: Path) -> None:

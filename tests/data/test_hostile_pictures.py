@@ -142,7 +142,7 @@ def test_a_tile_larger_than_its_image_counts() -> None:
     image = Image.open(buffer)
     image._tile_size = (60_000, 60_000)  # type: ignore[attr-defined]
     with pytest.raises(BadFile, match=r"--max-megapixels 3600, else"):
-        opening._shrunk(image, 100, "x.tif", None)
+        opening._shrunk(image, bytes(100), "x.tif", None)
 
 
 def test_a_large_jpeg_is_decoded_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +163,28 @@ def test_what_takes_long_is_refused() -> None:
     digits = b"P3\n2000 2000\n255\n" + b"1 2 3 " * 4_000_000
     with pytest.raises(BadFile, match=r"would take about 16 s, more than 5 s; .* --max-megapixels 4,"):
         decode(digits, RECORD)
+
+
+def with_scans(more: int, **how: object) -> bytes:
+    """A JPEG of a million pixels whose last scan comes `more` times more."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (1000, 1000), "red").save(buffer, "JPEG", **how)
+    data = buffer.getvalue()
+    return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * more + data[-2:]
+
+
+def test_many_scans_of_few_bytes_are_counted() -> None:
+    data = with_scans(5000, progressive=True)
+    assert len(data) < 100_000
+    with pytest.raises(BadFile, match=r"has 1,000x1,000 pixels .* would take about 20 s, more than 5 s"):
+        open_image(data, "x")
+    with pytest.raises(BadFile, match="would take about 22 s"):  # not progressive
+        open_image(with_scans(5000), "x")
+    # Scans of a thumbnail, which lies in the header, and of pictures behind the first one do not count.
+    thumbnail = with_scans(3000, progressive=True)[2:60_000]
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    plain = with_scans(0, progressive=True)
+    assert open_image(plain[:2] + segment + plain[2:] + data, "x").size == (1000, 1000)
 
 
 def test_pillows_own_limit_is_put_back() -> None:

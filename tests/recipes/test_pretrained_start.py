@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import re
+import socket
 from dataclasses import replace
 from email.message import Message
 from urllib.error import URLError
@@ -172,6 +173,17 @@ def test_without_a_connection_the_file_and_its_place_are_named(served, cache):
         f"{cache / published.file}: could not be downloaded from {published.url} (no route); "
         f"fetch {published.file} elsewhere and put it there"
     )
+    assert list(cache.iterdir()) == []
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(cache, monkeypatch):
+    monkeypatch.setattr("convsmith.runs.published.SILENCE", 0.2)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        published = replace(find_published(NAME), url=f"http://127.0.0.1:{silent.getsockname()[1]}/a.pth")
+        with pytest.raises(BadFile, match=r"could not be downloaded from .* \(no answer for 0.2 s\)"):
+            fetch(published)
+    assert socket.getdefaulttimeout() is None
     assert list(cache.iterdir()) == []
 
 
@@ -418,7 +430,8 @@ def test_own_images_learn_from_published_weights_as_in_fine_tuning(served_resnet
     assert choose(str(tmp_path / "again"), None) == recipe
     answer = command(*[word for word in words if word != "--quiet"], "--repeat", "2", "--out", tmp_path / "set")
     assert answer.code == 0, answer.err
-    assert answer.err.startswith("mode probe")
+    assert answer.err.startswith("data pictures: ")
+    assert "\nmode probe" in answer.err
     assert [choose(str(tmp_path / "set" / f"seed{n}"), None).optimiser for n in (0, 1)] == [recipe.optimiser] * 2
     planned = command(*words, "--dry-run", "--json").json["recipe"]
     assert planned["optimiser"]["rules"] == [config.plain(rule) for rule in recipe.optimiser.rules]

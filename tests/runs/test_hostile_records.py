@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,3 +142,36 @@ def test_hostile_fields_of_a_runs_records(record: str, photo_run, tmp_path: Path
             assert len(err) < 4200, (at, str(value)[:80])
     path.write_text(json.dumps(data))
     assert open_subject(run).step
+
+
+PIPES = (
+    "metrics.jsonl", "log.txt", "last.json", "best.json", "status.json", "recipe.json", "result.json",
+    "checkpoints/{step}/meta.json", "checkpoints/{step}/model.safetensors", "checkpoints/{step}/state.safetensors",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PIPES)
+def test_a_named_pipe_in_a_run_never_hangs(command, photo_run, tmp_path, name) -> None:
+    run = shutil.copytree(photo_run[0], tmp_path / "run")
+    step = max(path.name for path in (run / "checkpoints").iterdir())
+    path = run / name.format(step=step)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+    def give_up(*_: object) -> None:
+        raise AssertionError(f"waits for ever at {name}")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    try:
+        image = next(photo_run[1].rglob("*.png"))
+        for words in (
+            ("show", run), ("eval", run), ("predict", run, image), ("runs", tmp_path), ("train", "--resume", run),
+            ("train", "--resume", run, "--epochs", "4"),
+        ):  # fmt: skip
+            signal.alarm(60)
+            answer = command(*words)
+            assert answer.code in (0, 1, 2), answer.err
+            assert "Traceback" not in answer.err
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

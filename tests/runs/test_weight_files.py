@@ -229,5 +229,5 @@ def test_pickled_objects_are_named_and_not_read(data, name, tmp_path):
         open_weights(file)
     assert str(error.value) == (
         f"{file}: holds pickled objects ({name}) besides tensors, and such objects could run code, so it is not read; "
-        "where you trust it, mend with its own program: torch.save(model.state_dict(), FILE)"
+        "if you trust it, mend with its own program: torch.save(model.state_dict(), FILE)"
     )

@@ -79,8 +79,8 @@ def test_a_run_with_a_task_of_ones_own(task: Path, here: Path, command) -> None:
     assert "twice" in page
     asked = command("eval", "run")
     assert (asked.code, asked.out) == (2, "")
-    assert f"{task}:make is to make a task, says a file" in asked.err
-    assert asked.err.endswith("read it, and where you trust it: convsmith eval run --trust-code\n")
+    assert f"{task}:make makes a task, and its code is not run without your consent" in asked.err
+    assert asked.err.endswith("read it, and if you trust it: convsmith eval run --trust-code\n")
     shown = command("eval", "run", "--trust-code")
     assert shown.err.startswith(f"runs {task}:make (SHA-256 {record['task']['fingerprint']}), as --trust-code says\n")
     assert f"twice     {2 * result['loss']:.6g}" in shown.out

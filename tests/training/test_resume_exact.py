@@ -364,7 +364,7 @@ def test_a_changed_or_missing_file_of_the_user_is_refused(modules, pictures, ref
     modules.unlink()
     assert f"{modules}: the file that makes a network is gone" in refused("train", "--resume", path, "--quiet")
     modules.write_text(text)
-    assert f"{modules}:make is to make a network" in refused("train", "--resume", path, "--quiet")
+    assert f"{modules}:make makes a network" in refused("train", "--resume", path, "--quiet")
     assert main(["train", "--resume", str(path), TRUST, "--quiet", "--json"]) == 0
 
 

@@ -113,7 +113,7 @@ def json_bytes(data: Any) -> bytes:
 
 def open_regular(path: str | Path, flags: int) -> int:
     """A descriptor of a regular file; OSError for anything else: opening or reading a named pipe may never end."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return descriptor
@@ -121,6 +121,12 @@ def open_regular(path: str | Path, flags: int) -> int:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a regular file; OSError for anything else."""
+    with open(path, "rb", opener=open_regular) as file:
+        return file.read()
 
 
 def read_json(path: Path) -> Any:
@@ -147,7 +153,7 @@ def sync_folder(folder: Path) -> None:
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_regular) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -86,8 +86,8 @@ def located(source: str, stated: object, what: str) -> tuple[Path, str]:
     path, function = own
     if not is_fingerprint(stated):
         raise NotTrusted(
-            f"{source} makes {what}, says a file that does not say its SHA-256 ({stated!r:.40}); code without it is "
-            "never run: make the run again from the file"
+            f"the record of {what} names {source} without a valid SHA-256 ({stated!r:.40}), and such code "
+            "is never run; make the run again from the file"
         )
     if (str(stated), function) in _given.files:
         return _given.files[(str(stated), function)], function
@@ -183,8 +183,8 @@ def _refusal(path: Path, function: str, digest: str, what: str) -> NotTrusted:
     # If the command has the option already, it does not cover this file, so the mend names the file.
     given = _given.command is not None and TRUST in _given.command
     return NotTrusted(
-        f"{own} is to make {what}, says a file, and what a file names is not run unasked (SHA-256 {digest}); "
-        f"read it, and where you trust it: {_mend(shlex.quote(own) if given else '')}"
+        f"{own} makes {what}, and its code is not run without your consent (SHA-256 {digest}); "
+        f"read it, and if you trust it: {_mend(shlex.quote(own) if given else '')}"
     )
 
 

@@ -121,11 +121,14 @@ def _cache(values) -> int:
         raise unknown("action of data cache:", action, actions)
     folder = decoded_folder()
     if action == "clear":
-        freed = clear_stored() + clear_unpacked()
+        freed, used = clear_unpacked()
+        freed += clear_stored()
         if values.json:
-            print_json({"folder": str(folder), "freed_bytes": freed})
-        else:
-            show(f"freed {size(freed)} in {folder}")
+            print_json({"folder": str(folder), "freed_bytes": freed, "in_use": used})
+            return 0
+        show(f"freed {size(freed)} in {folder}")
+        if used:
+            show(f"kept, since another process reads them: {', '.join(used)} in {unpacked_folder()}")
         return 0
     entries, archives = list_stored(), list_unpacked()
     if values.json:

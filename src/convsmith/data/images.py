@@ -14,7 +14,7 @@ from PIL import AvifImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError,
 
 from convsmith.base.errors import BadFile, ConvsmithError, MissingPath
 from convsmith.data.formats import OPENED, not_read
-from convsmith.data.price import MOST_BYTES, OPTION, kind_of, pixels_of, price_of, too_dear
+from convsmith.data.price import MOST_BYTES, OPTION, kind_of, pixels_of, price_of, scans_of, too_dear
 
 # `Image.preinit` registers the other formats; these are registered when their plugins are imported.
 _PLUGINS = (TiffImagePlugin, WebPImagePlugin, AvifImagePlugin)
@@ -70,7 +70,7 @@ def open_image(content: Path | bytes, name: str, least: int | None = None, most:
         content = _content(content, name, most)
     image = open_header(content, name)
     with blamed(name, "the image is cut short or damaged", "; replace or remove it"):
-        shrunk = _shrunk(image, len(content), name, most)
+        shrunk = _shrunk(image, content, name, most)
         # Only TIFF warns here; holding the lock for every format would keep threads from decoding side by side.
         with quiet() if image.format == "TIFF" else nullcontext():
             if least is not None or shrunk > 1:
@@ -80,16 +80,17 @@ def open_image(content: Path | bytes, name: str, least: int | None = None, most:
     return image
 
 
-def _shrunk(image: Image.Image, content: int, name: str, most: int | None) -> int:
+def _shrunk(image: Image.Image, content: bytes, name: str, most: int | None) -> int:
     """The divisor of the sides with which decoding is within the limits: 1, or 2, 4, 8 for a JPEG; else BadFile."""
     pixels = pixels_of(image)
     turned = pixels > _SMALL_PIXELS and image.format != "PNG" and orientation(image) != 1
-    price = price_of(image, content, turned)
+    scans = scans_of(image, content)
+    price = price_of(image, len(content), turned, scans=scans)
     if price.fits or pixels <= (most or 0):
         return 1
     if kind_of(image) == "JPEG":
         for shrunk in (2, 4, 8):
-            if price_of(image, content, turned, shrunk).fits:
+            if price_of(image, len(content), turned, shrunk, scans).fits:
                 return shrunk
     raise BadFile(name, too_dear(image, price))
 

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +23,7 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.data.slots import FEATURE_BYTES, FEATURES
 from convsmith.engines.choose import automatic
 from convsmith.engines.inference import Inference
+from convsmith.engines.measure import seconds
 from convsmith.nets.model import Model
 from convsmith.report.text import duration, many
 from convsmith.training.engine import Engine, using
@@ -116,7 +116,10 @@ def _computed(
     batches = (normalise(batch.images, record) for batch in loader.epoch(0))
     first = next(batches)
     _check(frozen, model, first)
-    each = _seconds_each(model, first)
+    with torch.no_grad():
+        given = model.given()
+        given(first[:1])  # the first call sets up what later ones use
+        each = seconds(lambda: given(first)) / len(first)
     say(
         f"{many(len(examples), 'image goes', 'images go')} through {frozen.network.name} once to compute its features: "
         f"about {duration(each * len(examples))} ({1 / each:,.0f} images/s, measured)"
@@ -133,15 +136,6 @@ def _computed(
             progress.update(done, lambda: "features")
     finally:
         progress.close()
-
-
-def _seconds_each(model: Inference, images: Tensor) -> float:
-    with torch.no_grad():
-        given = model.given()
-        given(images[:1])  # the first call sets up what later ones use
-        start = time.perf_counter()
-        given(images)
-        return (time.perf_counter() - start) / len(images)
 
 
 def _check(frozen: Frozen, model: Inference, images: Tensor) -> None:

@@ -70,7 +70,7 @@ def for_data(source: str) -> Recipe:
 
 
 def chosen_data(source: str) -> DataOptions:
-    """How a data set is seen where nothing but it is named: what `data stats` says of sizes and colours is of this."""
+    """The data options of the default recipe for a data set; `data stats` describes sizes and colours by them."""
     return for_data(source).data
 
 

@@ -13,13 +13,13 @@ from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.base.processes import command, launch, may_restart, part, restarts
 from convsmith.base.result import Result, results_to_json
-from convsmith.data.loaders import steps_in_epoch
 from convsmith.data.views import price, views_text
 from convsmith.data.workers import LoaderFailed
 from convsmith.recipes.autotune import tune
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.estimate import estimate, is_long
 from convsmith.recipes.evaluate import check_views_of, evaluate_selected, evaluate_selected_views
+from convsmith.recipes.extend import extended_recipe, is_finished, settle
 from convsmith.recipes.first_step import check_batch, explained
 from convsmith.recipes.last_layer import first_model, last_inputs
 from convsmith.recipes.limit import Limit, say_overrun
@@ -40,7 +40,7 @@ from convsmith.runs.directory import RunDirectory, create_run, is_run, open_run
 from convsmith.runs.generations import generations, tidy
 from convsmith.runs.lock import TAKEOVER_PATIENCE, hold
 from convsmith.runs.network import network_of
-from convsmith.runs.records import reading, result_of, whole_result
+from convsmith.runs.records import reading, result_of
 from convsmith.training.distributed import World
 from convsmith.training.engine import drift, resolve_here, suited, using
 from convsmith.training.fit import fit, save_state
@@ -166,7 +166,7 @@ def resume(
     error unless `allow_drift`. `test` as for `train`.
     """
     run = open_run(path)
-    recipe = _extended(run, length)
+    recipe = extended_recipe(run, length)
     with together(recipe.engine) as world:
         return _resume(run, recipe, world, allow_drift, quiet, say, test)
 
@@ -190,7 +190,7 @@ def _resume(
 
 
 def _here(plan: Plan, allow_drift: bool, run: RunDirectory, say: Say) -> Plan:
-    """A stored plan on this machine, with what it has in place of what it has not; that is drift, and is said."""
+    """The plan with an engine for this machine: where it lacks the stored device or precision, its own (said)."""
     now = resolve_here(plan.recipe.engine)
     differences = drift(plan.engine, now)
     if differences and not allow_drift:
@@ -207,7 +207,7 @@ def _here(plan: Plan, allow_drift: bool, run: RunDirectory, say: Say) -> Plan:
 
 def _course(run: RunDirectory, plan: Plan) -> str:
     """How a run goes on: it is finished, new (killed before its first checkpoint), or to be restored."""
-    if _is_finished(run, plan):
+    if is_finished(run, plan):
         return "finished"
     begun = any(generations(run.path / "checkpoints")) or run.has("last")
     return "restored" if begun else "new"
@@ -250,7 +250,7 @@ def _go_on(begun: _Begun, quiet: bool, say: Say, *, restore: bool = False, test:
         skipped = plan.dataset.split["skipped"]
         say(f"files that cannot be read are left out: {len(skipped):,}, first {skipped[0]['file']} (all in split.json)")
     with using(plan.engine), _held(run, job) as beat, world.requests() as request, world.watch():
-        extended = world.lead(lambda: _settle(run, plan.recipe, say))
+        extended = world.lead(lambda: settle(run, plan.recipe, say))
         if restore:
             _restore(run, state, world, say)
             if extended:
@@ -359,49 +359,3 @@ def _restore(run: RunDirectory, state: State, world: World, say: Say) -> None:
     saved = found if world.part.leads else load_checkpoint(run, found)
     with reading(run.path / "checkpoints"):
         unpack(state, saved.model, saved.state, saved.meta["state"])
-
-
-def _extended(run: RunDirectory, length: Duration | None) -> Recipe:
-    """The run's recipe with the new length; nothing is written before the run is held."""
-    recipe = run_recipe(run.path)
-    if length is None or length == recipe.length:
-        return recipe
-    if recipe.length.unit != length.unit or length.amount < recipe.length.amount:
-        raise UsageError(f"{run.path} is {recipe.length} long; it can be made longer, not {length}")
-    return recipe.edit(length=length)
-
-
-def _settle(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
-    """Write down what the user changes of a run: edited records that are accepted, and a new length."""
-    for name in run.keep_accepted():
-        say(f"{run.path / name}.json was edited; the run goes on by it as it is now")
-        run.log(f"{name}.json was edited, and accepted")
-    return _extend(run, recipe, say)
-
-
-def _extend(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
-    """Write down a new length and say what the schedule makes of it; False where the length is as before."""
-    before = run_recipe(run.path).length
-    if recipe.length == before:
-        return False
-    schedule = recipe.schedule.kind
-    say(
-        f"extended from {before} to {recipe.length}; the {schedule} schedule goes on over the new length"
-        + (
-            ""
-            if schedule in ("constant", "exponential", "plateau")
-            else ", so the rate rises again to where that length has it"
-        )
-    )
-    run.write_record("recipe", run.record("recipe") | {"recipe": recipe.to_json()})
-    return True
-
-
-def _is_finished(run: RunDirectory, plan: Plan) -> bool:
-    if run.status().state != "finished" or not run.has("result"):
-        return False
-    result, extended = whole_result(run), plan.recipe.length != run_recipe(run.path).length
-    if result is None:
-        return False
-    wanted = plan.recipe.length.steps(steps_in_epoch(len(plan.dataset.train), plan.recipe.batch))
-    return result["steps"] >= wanted or (result["ended"] == "stopped early" and not extended)

@@ -206,8 +206,10 @@ def _images_per_class(plan: Plan) -> float:
     # A quick run takes a few images, in which a class may be missing.
     if min(counts) == 0 and not plan.recipe.quick:
         name = classes[counts.index(0)]
+        why = " (groups stay whole)" if plan.recipe.data.group else ""
         raise UsageError(
-            f"the class {name!r} has no training image; give it some, or another --data.split or split_seed"
+            f"the class {name!r} has no training image that can be read{why}; give it some, or try another "
+            "--data.split_seed, or name the other classes with --data.classes"
         )
     return sum(counts) / len(classes)
 

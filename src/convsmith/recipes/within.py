@@ -1,6 +1,5 @@
 """Recipes that fit into a limit of time: the length and the image size, by the measured speed of this machine."""
 
-import time
 from dataclasses import replace
 
 import torch
@@ -9,6 +8,7 @@ from convsmith.base.durations import Duration
 from convsmith.data.augment import normalise
 from convsmith.data.examples import spread
 from convsmith.data.loaders import decode_all
+from convsmith.engines.measure import seconds
 from convsmith.recipes.estimate import estimate
 from convsmith.recipes.limit import Limit
 from convsmith.recipes.prepare import Plan, make_model, prepare
@@ -127,10 +127,7 @@ def _seconds_each(plan: Plan) -> float:
     with using(plan.engine), torch.no_grad():
         images = normalise(decode_all(some, plan.dataset.preprocess, 1), plan.dataset.preprocess)
         module(images[:1])  # the first call sets up what later ones use
-        began = time.perf_counter()
-        decode_all(some, plan.dataset.preprocess, 1)
-        module(images)
-        return (time.perf_counter() - began) / len(some)
+        return seconds(lambda: (decode_all(some, plan.dataset.preprocess, 1), module(images))) / len(some)
 
 
 def _said(length: Duration) -> str:

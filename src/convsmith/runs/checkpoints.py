@@ -16,7 +16,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from convsmith.base.errors import BadFile, ConvsmithError, UsageError, WrongType
-from convsmith.base.files import write_bytes, write_text
+from convsmith.base.files import read_regular, write_bytes, write_text
 from convsmith.runs import generations as disk
 from convsmith.runs.directory import FORMAT, RunDirectory, is_run
 from convsmith.runs.sealed import seal
@@ -145,7 +145,7 @@ def _pointed(run: Path, pointer: str) -> tuple[list[Path], list[str]]:
 def _read_tensors(file: Path, expected: dict[str, Any]) -> dict[str, Tensor]:
     """The tensors of a file whose size and SHA-256 are as expected; ValueError names the file and what is wrong."""
     try:
-        data = file.read_bytes()
+        data = read_regular(file)
     except FileNotFoundError:
         raise ValueError(f"{file} is missing") from None
     except OSError as error:

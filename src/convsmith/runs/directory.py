@@ -19,7 +19,7 @@ from typing import Any
 
 from convsmith.base.config import plain, read
 from convsmith.base.errors import BadFile, MissingPath, UsageError, WrongType, unknown
-from convsmith.base.files import read_json, sync_folder, write_json, write_text, writing
+from convsmith.base.files import open_regular, read_json, read_regular, sync_folder, write_json, write_text, writing
 from convsmith.report.text import clean
 from convsmith.runs import metrics
 from convsmith.runs.sealed import SEAL, seal, unseal
@@ -222,7 +222,7 @@ class RunDirectory:
         """Append lines to `log.txt`, each with the time in UTC."""
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         path = self.path / "log.txt"
-        with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+        with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace", opener=open_regular) as file:
             file.writelines(f"{stamp} {clean(line)}\n" for line in text.splitlines() or [""])
 
     def status(self, quiet: bool = False) -> Status:
@@ -318,7 +318,9 @@ def _unsealed(path: Path, name: str, data: Any, needed: bool) -> Any:
     if is_accepted(name):
         return {key: value for key, value in data.items() if key != SEAL} if isinstance(data, dict) else data
     try:
-        return unseal(path.read_bytes())
+        return unseal(read_regular(path))
+    except OSError as error:
+        raise BadFile(path, f"could not be read ({error.strerror}); expected a JSON file") from None
     except ValueError as error:
         raise edited(path, name, str(error)) from None
 

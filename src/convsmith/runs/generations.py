@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from convsmith.base.files import sync_folder
+from convsmith.base.files import read_regular, sync_folder
 from convsmith.runs.directory import FORMAT
 from convsmith.runs.sealed import unseal
 from convsmith.runs.status import process_lives
@@ -35,7 +35,7 @@ def read_meta(path: Path) -> dict[str, Any]:
     """The sealed `meta.json` of the generation at `path`; ValueError names the file and what is wrong."""
     file, match = path / "meta.json", _NAME.fullmatch(path.name)
     try:
-        meta = unseal(file.read_bytes())
+        meta = unseal(read_regular(file))
     except FileNotFoundError:
         raise ValueError(f"{file} is missing") from None
     except (OSError, ValueError) as error:
@@ -81,7 +81,7 @@ def pointer_text(step: int) -> str:
 def read_pointer(path: Path) -> int | None:
     """The step that a pointer names, None where there is no such file; ValueError names the file and what is wrong."""
     try:
-        text = path.read_bytes()
+        text = read_regular(path)
         step = json.loads(text)["step"]
         if isinstance(step, int) and text == pointer_text(step).encode():
             return step

@@ -5,11 +5,12 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from convsmith.base.errors import BadFile, WrongType
-from convsmith.base.files import write_bytes, writing
+from convsmith.base.files import open_regular, read_regular, write_bytes, writing
 from convsmith.report.text import many
 from convsmith.runs.seals import DamagedRecord
 
@@ -22,7 +23,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     A last line that a crash cut is left out. Other lines that are not JSON objects are left out with a warning.
     """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = read_regular(path).split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -66,7 +67,7 @@ def cut_rows(path: Path, length: int, step: int, needed: Sequence[str] = ()) -> 
                 file.truncate(length)
                 os.fsync(file.fileno())
         return ""
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    lines = read_regular(path).split(b"\n") if path.exists() else []
     kept = [line for line in lines if _step(line, needed) <= step]
     with writing(path):
         write_bytes(path, b"".join(line + b"\n" for line in kept))
@@ -87,7 +88,7 @@ def complete_length(path: Path) -> int:
     """The bytes of all complete lines; reads no more than the end of the file."""
     if not path.exists():
         return 0
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         end = file.seek(0, os.SEEK_END)
         while end > 0:
             start = max(0, end - _BLOCK)
@@ -103,7 +104,7 @@ def newest_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The readable rows at the end of the file, the newest first; passes over damaged ones."""
     if not path.exists():
         return
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * _BLOCK))
         lines = file.read().split(b"\n")[:-1]
     for line in reversed(lines):
@@ -122,6 +123,16 @@ def parse_row(line: bytes) -> dict[str, Any] | None:
 
 
 def _ends_row(path: Path, length: int) -> bool:
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         file.seek(length - 1)
         return file.read(1) == b"\n"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file for reading; BadFile if it cannot be read or is no regular file."""
+    try:
+        with open(path, "rb", opener=open_regular) as file:
+            yield file
+    except OSError as error:
+        raise BadFile(path, f"could not be read ({error.strerror or error})") from None

@@ -1,5 +1,6 @@
 """The files of published weights: found, or downloaded into the cache, and checked by their SHA-256."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from convsmith.base.errors import BadFile
 from convsmith.base.files import cache_folder, make_folder, offline, sha256
 from convsmith.runs.publishers import Published, PublishedFile, how_to_get, places
 from convsmith.runs.weights import load_weights as read_weights
+
+# Seconds without a byte after which a download ends.
+SILENCE = 30.0
 
 
 def fetch(published: Published) -> tuple[Path, str]:
@@ -70,11 +74,17 @@ def _other_bytes(published: Published, file: PublishedFile, path: Path, found: s
 def _download(published: Published, url: str, path: Path) -> None:
     make_folder(path.parent)
     digits = published.files[0].sha256
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SILENCE)  # torch's download has no time-out of its own
     try:
         # It writes beside the goal, compares the hash, then renames.
         torch.hub.download_url_to_file(url, str(path), digits or None, progress=sys.stderr.isatty())
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split())
+        if "timed out" in reason:
+            reason = f"no answer for {SILENCE:g} s"
         raise BadFile(
             path, f"could not be downloaded from {url} ({reason}); fetch {path.name} elsewhere and put it there"
         ) from None
+    finally:
+        socket.setdefaulttimeout(before)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.base.files import open_regular
 from convsmith.nets.model import Model, no_tree
 from convsmith.nets.network import Network
 from convsmith.runs.directory import is_run, open_run
@@ -84,7 +85,7 @@ def unsealed(path: Path, text: str) -> dict[str, Any]:
 def _metadata(path: Path) -> dict[str, str]:
     """The metadata in the header of a safetensors file; empty for other files."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length)) if length <= LONGEST_HEADER else {}
         found = header.get("__metadata__") if isinstance(header, dict) else None

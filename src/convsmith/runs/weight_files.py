@@ -78,8 +78,8 @@ def open_weights(weights: str | Path) -> FileWeights:
 
 def _content(path: Path) -> Any:
     """The tensors or the unpickled data of a file, whose format is told by its content."""
-    if path.is_dir() or not path.exists():
-        read_file(path)
+    if not path.is_file():
+        read_file(path)  # says what it is
     if path.suffix not in (".safetensors", *TORCH_FILES):
         known = ", ".join((".safetensors", *TORCH_FILES))
         raise BadFile(path, f"expected a weight file ({known}), received {path.suffix or 'no suffix'}")
@@ -134,7 +134,7 @@ def _load_torch(path: Path) -> Any:
             raise BadFile(
                 path,
                 f"holds pickled objects ({named[1]}) besides tensors, and such objects could run code, so it is not "
-                f"read; where you trust it, mend {_MEND}",
+                f"read; if you trust it, mend {_MEND}",
             ) from None
         raise BadFile(
             path,

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError, WrongType
-from convsmith.base.files import write_bytes, writing
+from convsmith.base.files import read_regular, write_bytes, writing
 from convsmith.runs.sealed import seal
 from convsmith.runs.trained import BUNDLE_FORMAT, BUNDLE_KEY, LONGEST_HEADER, MOST_TENSORS, unsealed
 
@@ -95,7 +95,7 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def read_file(path: Path) -> bytes:
     """The content of a weight file; MissingPath or BadFile."""
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         raise MissingPath(f"{path}: no such file; expected a file with weights") from None
     except OSError as error:

@@ -21,6 +21,11 @@ from convsmith.data.sources.tree import JUNK_FILES, JUNK_FOLDERS
 from convsmith.report.text import many
 from convsmith.report.text import size as size_text
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing keeps a folder from being cleared
+    fcntl = None
+
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
 # Archives that the standard library does not unpack, and the command that does.
 _OTHERS = {
@@ -37,6 +42,8 @@ MOST_RATIO, HARMLESS_BYTES = 200, 256_000_000
 RESERVE_BYTES = 2_000_000_000  # so many bytes of the disk stay free
 _PART = 1024 * 1024
 _LONGEST = 1000
+# The open descriptors that hold a lock on a folder of the cache, until this process ends.
+_held: dict[Path, int] = {}
 
 
 @dataclass(frozen=True)
@@ -79,10 +86,36 @@ def unpacked(path: Path) -> tuple[Path, str]:
     lost = changed(goal)
     # The line is written into the run and its bundle, so it does not state the path of this user's cache.
     line = f"{path.name} is unpacked into the cache (`convsmith data cache` lists it): {goal.parent.name}/{goal.name}"
-    if lost is None:
-        return goal, line
-    again = f"; again, as it had changed ({lost})" if lost else ""
-    return goal, f"{line}{again}: {_unpack(path, goal)}"
+    if lost is not None:
+        again = f"; again, as it had changed ({lost})" if lost else ""
+        line += f"{again}: {_unpack(path, goal)}"
+    _hold(goal)
+    return goal, line
+
+
+def _hold(goal: Path) -> None:
+    """Keep `clear_unpacked` of other processes from removing the folder while this process, or its children, live."""
+    if fcntl is None or goal in _held:
+        return
+    with suppress(OSError):  # a file system without locks
+        _held[goal] = os.open(goal, os.O_RDONLY)
+        fcntl.flock(_held[goal], fcntl.LOCK_SH)
+
+
+def _is_held(goal: Path) -> bool:
+    """Whether another process holds the folder."""
+    if fcntl is None:
+        return False
+    descriptor = os.open(goal, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def unpacked_folder() -> Path:
@@ -96,11 +129,22 @@ def list_unpacked() -> list[tuple[str, int]]:
     return [(f.name, sum(file.stat().st_size for file in f.rglob("*") if file.is_file())) for f in sorted(folders)]
 
 
-def clear_unpacked() -> int:
-    """Remove all unpacked archives; gives the number of bytes that this frees. They are unpacked again when needed."""
-    freed = sum(size for _, size in list_unpacked())
-    shutil.rmtree(unpacked_folder(), ignore_errors=True)
-    return freed
+def clear_unpacked() -> tuple[int, list[str]]:
+    """Remove the unpacked archives; gives the bytes that this frees, and the names of those that are in use and stay.
+
+    They are unpacked again when needed. What this process itself has opened does not stay.
+    """
+    for descriptor in _held.values():
+        os.close(descriptor)
+    _held.clear()
+    freed, used = 0, list[str]()
+    for name, size in list_unpacked():
+        if _is_held(unpacked_folder() / name):
+            used.append(name)
+            continue
+        shutil.rmtree(unpacked_folder() / name, ignore_errors=True)
+        freed += size
+    return freed, used
 
 
 def _key(path: Path) -> str:
@@ -124,6 +168,7 @@ def _unpack(path: Path, goal: Path) -> str:
     temporary = goal.with_name(f".{goal.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.mkdir(parents=True)
+        _hold(temporary)  # the lock stays with the folder when it is renamed
         files, total = _write_members(path, temporary)
         if not files:
             raise BadFile(path, "holds no files")
