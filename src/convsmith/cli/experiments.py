@@ -60,7 +60,8 @@ def run(words: Sequence[str]) -> int:
     if values.dry_run:
         return print_expected(expectations(series.members, folder), values.json)
     tell = (lambda text: None) if values.quiet else say
-    tell(f"{name}: {experiment.title}\n{experiment.question}\nafter {experiment.source}")
+    for line in (f"{name}: {experiment.title}", experiment.question, f"after {experiment.source}"):
+        tell(line)
     done = train_series(series, folder, quiet=values.quiet, say=tell, allow_drift=values.allow_drift)
     rows = group_rows(done.summary, columns(done.summary["runs"], errors=True))
     return print_series(done.folder, done.summary, values.json, rows, done.summary.get("checks", ()))

@@ -12,8 +12,6 @@ from convsmith.recipes.finetune import FineTuning
 from convsmith.recipes.limit import Limit
 from convsmith.recipes.recipe import Recipe
 from convsmith.report.text import count, interval
-from convsmith.series.folder import default_folder
-from convsmith.series.results import SPLITS, Rows, columns, run_rows
 
 
 def check_repeat(values: argparse.Namespace) -> None:
@@ -37,6 +35,7 @@ def train_repeatedly(
 
     With a `tuning` it is chosen once what learns, and with a `limit` how long each run takes, for all runs.
     """
+    from convsmith.series.folder import default_folder
     from convsmith.series.kfold import cross_validate
     from convsmith.series.repeat import begun, repeat
     from convsmith.series.running import expectations, train_series
@@ -56,8 +55,10 @@ def train_repeatedly(
     return print_series(folder, done.summary, values.json, rows, lines, then)
 
 
-def spread_rows(summary: Mapping[str, Any]) -> Rows:
+def spread_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The table of runs with what they have in common: the score on the splits that were evaluated, header first."""
+    from convsmith.series.results import SPLITS, columns, run_rows
+
     shown = [column for column in columns(summary["runs"]) if column.split != "train"]
     header = (known(shown[0].name).title if shown else "score", *(SPLITS[column.split] for column in shown))
     over = [(column, summary["over_runs"][column.split][column.name]) for column in shown]

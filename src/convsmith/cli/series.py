@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from convsmith.cli.arguments import print_json
 from convsmith.cli.output import show, show_text
 from convsmith.report.text import count, duration, size, table
-from convsmith.series.folder import PICTURE, REPORT, SUMMARY
 
 if TYPE_CHECKING:
     from convsmith.series.running import Expected
@@ -21,6 +20,8 @@ def print_series(
     if as_json:
         print_json({"folder": str(folder), **summary})
         return 0
+    from convsmith.series.folder import PICTURE, REPORT, SUMMARY
+
     header, *cells = rows
     show_text(table(header, cells, align="<" + ">" * (len(header) - 1)))
     for line in lines:

@@ -81,7 +81,11 @@ def _page(series: Series, found: Mapping[str, Any], drawn: str) -> ExperimentRep
         question=series.question,
         source=series.source,
         state="quick" if series.members[0].recipe.quick else "finished",
-        summary=(("Runs", str(len(runs))), ("Groups", str(len(group_cells))), ("Time of the runs", duration(total))),
+        summary=(
+            ("Runs", str(len(runs))),
+            ("Groups", str(len(found["groups"]))),
+            ("Time of the runs", duration(total)),
+        ),
         picture=drawn,
         groups=Table(header, group_cells),
         runs=Table((*names, "epochs", "time"), runs),

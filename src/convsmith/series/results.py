@@ -124,11 +124,22 @@ def columns(runs: Sequence[Mapping[str, Any]], errors: bool = False) -> list[Col
 
 
 def group_rows(found: Mapping[str, Any], shown: Sequence[Column], *, intervals: bool = False) -> Rows:
-    """The table of groups, header first: each number as its mean and standard deviation."""
+    """The table of groups, header first: each number as its mean and standard deviation, `12.30% ± 0.40%`.
+
+    With `intervals` a group of several runs has a second row, with the 95% intervals of the means.
+    """
     rows: Rows = [("group", "n", *(column.title for column in shown))]
     for group in found["groups"]:
-        cells = [_cell(column, group.get(column.split, {}).get(column.name), intervals) for column in shown]
+        over = [(column, group.get(column.split, {}).get(column.name, _spread([]))) for column in shown]
+        cells = [
+            column.text(spread["mean"])
+            + ("" if spread["deviation"] is None else f" ± {column.width(spread['deviation'])}")
+            for column, spread in over
+        ]
         rows.append((group["group"], str(group["n"]), *cells))
+        if intervals and group["n"] > 1:
+            ends = [column.ends(spread["interval"]) for column, spread in over]
+            rows.append(("95% interval of the mean", "", *ends))
     return rows
 
 
@@ -160,13 +171,3 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any]:
         "high": max(there, default=None),
         "interval": interval and list(interval),
     }
-
-
-def _cell(column: Column, found: Mapping[str, Any] | None, interval: bool) -> str:
-    """`12.30% ± 0.40%`"""
-    if found is None or found["mean"] is None:
-        return "-"
-    if found["deviation"] is None:
-        return column.text(found["mean"])
-    ends = f" (95% interval of the mean {column.ends(found['interval'])})" if interval else ""
-    return f"{column.text(found['mean'])} ± {column.width(found['deviation'])}{ends}"
