@@ -16,7 +16,7 @@ from convsmith.cli.pictures import picture_file, write_picture
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
-from convsmith.report.run_curves import Course, run_curves_svg
+from convsmith.report.curves import Course, run_curves_svg
 from convsmith.report.text import clean, count, short, table
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of

@@ -8,10 +8,8 @@ from typing import Any
 from convsmith.base.files import json_bytes, write_files
 from convsmith.experiments.experiment import Experiment, Findings, Measurement, Member, groups
 from convsmith.experiments.results import NUMBERS, Trained, course, of_row, run_numbers, summary
-from convsmith.report.courses import CourseLine, Panel, courses_svg
-from convsmith.report.dots import DotRow, dots_svg
 from convsmith.report.experiment_page import ExperimentReport, Table, render_experiment
-from convsmith.report.lines import Point, Series, lines_svg
+from convsmith.report.groups import CourseLine, DotRow, Panel, Point, Series, courses_svg, dots_svg, lines_svg
 from convsmith.report.sections import dotted
 from convsmith.report.text import duration, percent
 
