@@ -74,7 +74,7 @@ def winners_svg(title: str, note: str, entries: Sequence[Entry], human: float) -
         above = human if human * 0.4 < entry.error < human else entry.error
         plot.text(i, above, f"{entry.error:g}%", dy=-7, font_size=14, font_weight=700)
     told = ", ".join(f"{e.year} {e.name} {e.error:g}%" for e in entries)
-    return sheet([[plot]], title=title, note=note, told=told)
+    return plot.svg(title=title, note=note, told=told)
 
 
 def rows_svg(title: str, rows: Sequence[tuple[str, float, str]], *, low: float = 0.0) -> str:
@@ -82,7 +82,7 @@ def rows_svg(title: str, rows: Sequence[tuple[str, float, str]], *, low: float =
     names, amounts, texts = ([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
     plot = rows_plot("", names, amounts, texts, width=360, low=low)
     told = "; ".join(f"{name} {text}" for name, _, text in rows)
-    return sheet([[plot]], title=title, note=f"bars begin at {low:g}" if low else "", told=told)
+    return plot.svg(title=title, note=f"bars begin at {low:g}" if low else "", told=told)
 
 
 def rows_plot(

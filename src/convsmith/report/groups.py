@@ -129,7 +129,7 @@ def dots_svg(title: str, rows: Sequence[DotRow], *, what: str, share: bool) -> s
         plot.beside(number, " / ".join(texts), muted=True)
     told = "; ".join(f"{name} {', '.join(texts)}" for name, texts in said)
     note = "a dot for each run, a bar at the mean of the runs"
-    return sheet([[plot]], title=title, note=note, told=f"{what}, validation and test: {told}")
+    return plot.svg(title=title, note=note, told=f"{what}, validation and test: {told}")
 
 
 def lines_svg(title: str, series: Sequence[Series], *, what: str, axis: str, share: bool) -> str:
@@ -152,7 +152,7 @@ def lines_svg(title: str, series: Sequence[Series], *, what: str, axis: str, sha
         for one in series
     )
     note = f"{what}; bars reach from the lowest to the highest run"
-    return sheet([[plot]], title=title, note=note, told=f"{what} over {axis}: {told}")
+    return plot.svg(title=title, note=note, told=f"{what} over {axis}: {told}")
 
 
 def depths_svg(title: str, told: str, panels: Sequence[DepthPanel]) -> str:

@@ -27,11 +27,12 @@ _SHAPES = {"cross": "m-3-3l6 6m-6 0l6-6", "square": "m-3-3h6v6h-6z"}
 
 @dataclass(frozen=True)
 class _Layer:
-    """What is drawn, the points that it shows and others that the axes reach for it."""
+    """What is drawn, the points that it shows, and the values that the two axes reach for it."""
 
     draw: Draw
     points: list[tuple[float, float]]
-    reach: list[tuple[float, float]]
+    xs: list[float]
+    ys: list[float]
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Plot:
             parts = [svg.element("path", {"d": path} | style | dashes)] if path else []
             return parts + ([_spots(spots, colour, dots or width + 4, kind)] if spots else [])
 
-        self._layers.append(_Layer(draw, given, []))
+        self._add(draw, given)
         sample = svg.line(0, -4, 26, -4, **(svg.stroke(colour, width) | {"class": kind} | dashes))
         self._key(name, sample + (_circle(13, -4, min(dots, 8) / 2, colour) if dots else ""), 34)
         places = [p for p in given if usable(p[0]) and usable(p[1])]
@@ -112,7 +113,7 @@ class Plot:
             spots = [f"{a:.1f} {b:.1f}" for a, b in places]
             return [_spots(spots, colour, size, kind, shape, opacity)] if spots else []
 
-        self._layers.append(_Layer(draw, given, []))
+        self._add(draw, given)
         sample = _circle(5, -4, 4, colour, opacity) if shape == "dot" else _spots(["5 -4"], colour, 8, kind, shape)
         self._key(name, sample, 16)
 
@@ -134,7 +135,7 @@ class Plot:
                 parts.append(svg.element("path", {"d": "M" + "L".join(there + back) + "Z"} | paint))
             return parts
 
-        self._layers.append(_Layer(draw, [(x, high) for x, _, high in given], [(x, low) for x, low, _ in given]))
+        self._add(draw, [(x, high) for x, _, high in given], [(x, low) for x, low, _ in given])
         self._key(name, svg.rectangle(0, -10, 11, 11, **paint), 17)
 
     def bars(
@@ -166,7 +167,7 @@ class Plot:
                     labels.append(svg.label(*place, texts[number], **anchor))
             return [*([svg.element("path", {"d": path, "fill": colour})] if path else []), *labels]
 
-        self._layers.append(_Layer(draw, [(b, d) for _, b, _, d in given], [(a, c) for a, _, c, _ in given]))
+        self._add(draw, [(b, d) for _, b, _, d in given], [(a, c) for a, _, c, _ in given])
         self._key(name, svg.rectangle(0, -10, 11, 11, rx=2, fill=colour), 17)
         if texts and not flat:
             self._head = 10.0
@@ -182,7 +183,7 @@ class Plot:
             path = "".join(f"M{x.place(a):.1f} {y.place(low):.1f}V{y.place(high):.1f}" for a, low, high in known)
             return [svg.element("path", {"d": path} | svg.stroke(colour, width))] if path else []
 
-        self._layers.append(_Layer(draw, [(x, high) for x, _, high in given], [(x, low) for x, low, _ in given]))
+        self._add(draw, [(x, high) for x, _, high in given], [(x, low) for x, low, _ in given])
 
     def rule(
         self, *, x: float | None = None, y: float | None = None, colour: str = svg.GREY, text: str = "",
@@ -196,7 +197,7 @@ class Plot:
                 return [svg.line(across.place(x), 0, across.place(x), self.height, **style)]
             return [svg.line(0, up.place(y), self.width, up.place(y), **style)] if y is not None and up.holds(y) else []
 
-        self._layers.append(_Layer(draw, [], [(math.nan if x is None else x, math.nan if y is None else y)]))
+        self._add(draw, [], [(math.nan if x is None else x, math.nan if y is None else y)])
         if text and y is not None:
             self.beside(y, text, fill=colour, **{"class": "cs-run-text"})
 
@@ -209,7 +210,7 @@ class Plot:
             place = (across.place(x) + dx, up.place(y) + dy)
             return [svg.label(*place, text, **{**svg.RIM, "text_anchor": "middle", **style})]
 
-        self._layers.append(_Layer(draw, [], [(x, y)]))
+        self._add(draw, [], [(x, y)])
 
     def beside(self, y: float, text: str, **style: object) -> None:
         """A text to the right of the plot at the height of a value; such texts move apart."""
@@ -221,17 +222,16 @@ class Plot:
 
     def layer(self, points: Points, draw: Draw) -> None:
         """Anything else: `draw` gives the shapes for the two scales, which reach the points."""
-        self._layers.append(_Layer(draw, _pairs(points), []))
+        self._add(draw, _pairs(points))
 
-    def svg(self, *, note: str = "", told: str = "") -> str:
+    def svg(self, *, title: str = "", note: str = "", told: str = "") -> str:
         """The plot as a figure of its own; `told` is what a screen reader says of its numbers."""
-        return sheet([[self]], note=note, told=told)
+        return sheet([[self]], title=title, note=note, told=told)
 
     def scales(self) -> tuple[Scale, Scale]:
         """The two scales, with 0 at the left and at the top."""
-        every = [point for layer in self._layers for point in (*layer.points, *layer.reach)]
-        x = self.x.scale((x for x, _ in every), 0.0, self.width)
-        return x, self.y.scale((y for _, y in every), self.height, 0.0)
+        x = self.x.scale((x for layer in self._layers for x in layer.xs), 0.0, self.width)
+        return x, self.y.scale((y for layer in self._layers for y in layer.ys), self.height, 0.0)
 
     def margins(self) -> _Margins:
         """The room that is needed around the plot for what is written there."""
@@ -239,13 +239,7 @@ class Plot:
         left = max([4.0, *(svg.text_width(svg.fit(text, LONGEST)) + 10 for _, text in y.marks)])
         beside = [svg.text_width(text) + 14 for _, text, _ in self._beside]
         last = [svg.text_width(text.split("\n")[0][:80]) / 2 - self.width + x.place(at) for at, text in x.marks]
-        top = (
-            (self.size + 7 if self.title else 0)
-            + (17 if self.note else 0)
-            + (17 if self.y.name else 0)
-            + 10
-            + self._head
-        )
+        top = 10 + self._head + (self.size + 7 if self.title else 0) + 17 * (bool(self.note) + bool(self.y.name))
         bottom = 6 + 16 * lines_of(x.marks) + (16 if self.x.groups else 0) + (18 if self.x.name else 0)
         if self.own_legend:
             bottom += 12 + legend(self.keys, self.width)[1]
@@ -268,7 +262,7 @@ class Plot:
         parts = [svg.rectangle(a, 0, b - a, self.height, fill=_STRIPE, **{"class": "cs-groove"}) for a, b in ends]
         if not self.y.names:
             parts.append(svg.line(0, self.height, self.width, self.height))
-        parts += [*self._header(x, y), *down_marks(self.y, y, self.width), *across_marks(self.x, x, self.height)]
+        parts += [*self._header(y), *down_marks(self.y, y, self.width), *across_marks(self.x, x, self.height)]
         for layer in self._layers:
             parts += layer.draw(x, y)
         if not any(x.holds(a) and y.holds(b) for layer in self._layers for a, b in layer.points):
@@ -282,20 +276,22 @@ class Plot:
             parts.append(svg.group(0, self.height + self.margins().bottom - tall, *shapes))
         return svg.group(left, top, *parts)
 
-    def _header(self, x: Scale, y: Scale) -> list[str]:
+    def _header(self, y: Scale) -> list[str]:
         """Title, note and name of the vertical axis, above each other; that values made it logarithmic is said."""
         name, at = self.y.name and f"{self.y.name}{' (logarithmic)' if y.log else ''}", -11.0 - self._head
         said = y.log and self.y.log is None and not name and self.title
         title = f"{self.title} (logarithmic)" if said else self.title
         parts: list[str] = []
-        for text, style in ((name, {"muted": True}), (self.note, {"muted": True}), (title, {"font_weight": 600})):
-            if text:
-                style |= {} if "muted" in style else {"font_size": self.size}
-                parts.append(
-                    svg.label(0, at, svg.fit(text, self.width, 12 if "muted" in style else self.size), **style)
-                )
-                at -= 17
-        return parts
+        for text in filter(None, (name, self.note)):
+            parts.append(svg.label(0, at, svg.fit(text, self.width), muted=True))
+            at -= 17
+        text = svg.fit(title, self.width, self.size)
+        return [*parts, svg.label(0, at, text, font_size=self.size, font_weight=600)] if title else parts
+
+    def _add(self, draw: Draw, points: list[tuple[float, float]], reach: Sequence[tuple[float, float]] = ()) -> None:
+        """A layer that shows the points; `reach` are further ones that the axes reach for it."""
+        every = [*points, *reach]
+        self._layers.append(_Layer(draw, points, _ends([x for x, _ in every]), _ends([y for _, y in every])))
 
     def _key(self, name: str, sample: str, width: float) -> None:
         if name:
@@ -311,14 +307,14 @@ def sheet(
     With a `width` all plots become as wide as makes the whole so wide; `extra` draws beside the title, given the width.
     """
     count = max(len(row) for row in rows)
-    columns = [[row[i] for row in rows if i < len(row)] for i in range(count)]
-    lefts = [max(plot.margins().left for plot in column) for column in columns]
-    rights = [max(plot.margins().right for plot in column) for column in columns]
+    columns = [[(plot, plot.margins()) for plot in (row[i] for row in rows if i < len(row))] for i in range(count)]
+    lefts = [max(margins.left for _, margins in column) for column in columns]
+    rights = [max(margins.right for _, margins in column) for column in columns]
     if width is not None:
         room = (width - 2 * _EDGE - sum(lefts) - sum(rights) - _GAP * (count - 1)) / count
         for plot in (plot for row in rows for plot in row):
             plot.width = max(80.0, room)
-    widths = [max(plot.width for plot in column) for column in columns]
+    widths = [max(plot.width for plot, _ in column) for column in columns]
     starts = [_EDGE + sum(lefts[: i + 1]) + sum(widths[:i]) + sum(rights[:i]) + _GAP * i for i in range(count)]
     whole = max(starts[-1] + widths[-1] + rights[-1] + _EDGE, _NARROWEST)
     y, parts = 14.0, list[str]()
@@ -329,9 +325,10 @@ def sheet(
         parts.append(svg.label(_EDGE, y + 12, svg.fit(note, whole - 2 * _EDGE), muted=True))
         y += 22
     for row in rows:
-        top = max(plot.margins().top for plot in row)
+        margins = [plot.margins() for plot in row]
+        top = max(one.top for one in margins)
         parts += [plot.draw(start, y + top) for plot, start in zip(row, starts, strict=False)]
-        y += top + max(plot.height + plot.margins().bottom for plot in row) + 8
+        y += top + max(plot.height + one.bottom for plot, one in zip(row, margins, strict=True)) + 8
     keys = list(dict.fromkeys(key for row in rows for plot in row if not plot.own_legend for key in plot.keys))
     if keys:
         shapes, tall = legend(keys, whole - starts[0] - _EDGE)
@@ -343,6 +340,12 @@ def sheet(
     parts += extra(whole) if extra else []
     name = title or ", ".join(plot.title for row in rows for plot in row if plot.title)
     return svg.figure(whole, y + 14, name or "Plot", parts, told)
+
+
+def _ends(values: Sequence[float]) -> list[float]:
+    """What an axis needs to know of values: the lowest, the lowest positive and the highest that can be drawn."""
+    good = [value for value in values if usable(value)]
+    return [min(good), min((value for value in good if value > 0), default=max(good)), max(good)] if good else []
 
 
 def _thinned(points: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:

@@ -54,7 +54,7 @@ def _diagram(classifier: Reliability) -> Plot:
 
 def _histogram(classifier: Reliability) -> Plot:
     most = max((images for _, _, images, *_ in classifier.stretches), default=0)
-    up = Axis(low=0.0, tight=True, grid=False, marks=[(0.8 * most, count(most))])
+    up = Axis(low=0.0, tight=True, grid=False, marks=[(most, count(most))])
     shares = Axis("confidence", low=0.0, high=1.0, share=True, wanted=3)
     plot = Plot("", shares, up, width=_SIDE, height=_STRIP)
     boxes = [(low, high, 0.0, images) for low, high, images, *_ in classifier.stretches]

@@ -7,7 +7,7 @@ import numpy as np
 from convsmith.base.errors import UsageError
 from convsmith.report import svg
 from convsmith.report.axis import Axis
-from convsmith.report.plot import Plot, sheet
+from convsmith.report.plot import Plot
 
 _MOST = 20_000  # points of a figure
 _SHAPES = ("dot", "cross", "square")
@@ -48,7 +48,7 @@ def scatter_svg(
     told = ", ".join(
         f"{name or 'points'}: {np.sum(classes == label):,}" for label, name in zip(found, named, strict=True)
     )
-    return sheet([[plot]], title=title, note=note, told=told)
+    return plot.svg(title=title, note=note, told=told)
 
 
 def _checked(points: np.ndarray, classes: np.ndarray | None, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

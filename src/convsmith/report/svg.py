@@ -6,7 +6,9 @@ them for a dark screen. No ids, so that any number of figures can stand in one p
 
 import html
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 
 from convsmith.report.text import clean
 
@@ -109,11 +111,10 @@ def text_width(text: str, size: float = 12) -> float:
 def fit(text: str, room: float, size: float = 12) -> str:
     """The text, cut with an ellipsis where it is wider than `room`."""
     text = clean(text, 200)
-    if text_width(text, size) <= room:
+    widths = list(accumulate(text_width(char, size) for char in text))
+    if not text or widths[-1] <= room:
         return text
-    while text and text_width(text + "…", size) > room:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    return text[: bisect_right(widths, room - text_width("…", size))].rstrip() + "…"
 
 
 def wrap(text: str, room: float, size: float = 12, lines: int = 3) -> list[str]:
