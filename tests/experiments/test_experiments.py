@@ -114,7 +114,7 @@ def test_page_and_picture(done):
         assert text in page
     loss = done.summary["groups"][1]["val_error"]["mean"]
     assert f"second: training ends at {done.summary['groups'][1]['train_error']['mean']:.1%}" in drawn
-    assert f"validation ends at {loss:.1%}" in drawn
+    assert f"validation at {loss:.1%}" in drawn
 
 
 def test_what_is_finished_stays_and_more_seeds_are_added(tmp_path, monkeypatch):
