@@ -58,7 +58,7 @@ def test_lines_over_a_logarithmic_axis():
     points = [Point(4, 0.1, 0.1, 0.1), Point(32, 0.2, 0.15, 0.25), Point(256, 0.3, 0.3, 0.3)]
     drawn = lines_svg("title", [Series("with", points)], what="error", axis="images in a batch", share=True)
     paths = [e.attrib["d"] for e in ElementTree.fromstring(drawn).iter(f"{SVG}path")]
-    assert paths[0] == "M280.0 210.0V70.0"
+    assert paths[0] == "M280.0 210.0L280.0 70.0"
     assert paths[1:] == ["M20.0 280.0L280.0 140.0L540.0 0.0", "M20.0 280.0h0M280.0 140.0h0M540.0 0.0h0"]
     assert {"4", "32", "256", "images in a batch (logarithmic)", "with"} <= set(texts(drawn))
     near = lines_svg("t", [Series("s", [Point(1, 1, 1, 1), Point(3, 2, 2, 2)])], what="loss", axis="x", share=False)

@@ -185,7 +185,6 @@ KINDS: dict[str, Callable[[Plot, list[tuple[float, float]]], object]] = {
     "dots": lambda plot, points: plot.dots(points, colour="#000000", name="n", shape="cross"),
     "rings": lambda plot, points: plot.dots(points, colour="#000000", shape="ring"),
     "band": lambda plot, points: plot.band([(x, y, y) for x, y in points], colour="#000000", name="n"),
-    "spans": lambda plot, points: plot.spans([(x, y, x) for x, y in points], colour="#000000"),
     "bars": lambda plot, points: plot.bars([(x, y, x, y) for x, y in points], colour="#000000", texts=["t"] * 6),
     "flat bars": lambda plot, points: plot.bars([(0.0, x, y, x) for x, y in points], colour="#000000", flat=True),
     "rules": lambda plot, points: [plot.rule(x=x) or plot.rule(y=y, text="r") for x, y in points],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from convsmith.base.errors import UsageError
 from convsmith.report import svg
 from convsmith.report.axis import Axis, Scale
-from convsmith.report.plot import Plot, sheet
+from convsmith.report.plot import Plot
 from convsmith.report.svg import SERIES
 from convsmith.report.text import short
 
@@ -15,6 +15,7 @@ from convsmith.report.text import short
 _SIZES = ((16, (880.0, 470.0)), (48, (1150.0, 650.0)), (math.inf, (1590.0, 970.0)))
 _LARGEST, _SMALLEST = 34.0, 3.0  # radii in pixels
 _LETTER = 11.0
+_KEY = -36.0  # where the key of the sizes stands above the plot
 _DISTANCES = (0.0, 14.0, 30.0, 50.0, 75.0)  # of a name from its bubble
 
 _Place = tuple[float, float, float, float]  # left, top, right, bottom
@@ -49,11 +50,8 @@ def bubbles_svg(note: str, points: Sequence[Point]) -> str:
             plot.line(line, colour=colour, width=1.4, opacity=0.7)
     plot.layer([(p.macs, p.accuracy) for p in points], lambda x, y: _drawn(points, colours, scale, x, y))
     told = "; ".join(f"{p.name} {p.accuracy:g}% at {short(p.macs)}" for p in points)
-    key = max(p.params for p in points)
     title = "Accuracy against multiply-accumulates"
-    return sheet(
-        [[plot]], title=title, note=note or " ", told=told, extra=lambda wide: _size_key(scale, key, wide - 24)
-    )
+    return plot.svg(title=title, note=note or " ", told=told)
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def _drawn(points: Sequence[Point], colours: dict[str, str], scale: float, x: Sc
     for b in sorted(bubbles, key=lambda b: -b.radius):
         ring = {"cx": b.x, "cy": b.y, "r": b.radius, "fill": colours[b.point.family], "fill_opacity": 0.3}
         parts.append(svg.element("circle", {**ring, "stroke": colours[b.point.family], "stroke_width": 1.4}))
-    return parts + _names(bubbles, x.end, y.start)
+    return [*parts, *_names(bubbles, x.end, y.start), *_size_key(scale, max(p.params for p in points), x.end)]
 
 
 def _colours(points: Sequence[Point]) -> dict[str, str]:
@@ -142,7 +140,7 @@ def _meet(a: _Place, b: _Place) -> bool:
 
 
 def _size_key(scale: float, largest: int, x: float) -> list[str]:
-    """Three bubbles that say what their size means."""
+    """Three bubbles that say what their size means, above the upper right corner, which lies at x."""
     parts: list[str] = []
     top = 10.0 ** math.floor(math.log10(largest))
     amounts = [top / 10, top / 2, top] if largest < 4 * top else [top / 10, top, 4 * top]
@@ -150,9 +148,9 @@ def _size_key(scale: float, largest: int, x: float) -> list[str]:
         text = _plain(amount)
         radius = scale * math.sqrt(amount)
         x -= svg.text_width(text)
-        parts.append(svg.label(x, 50, text, muted=True))
+        parts.append(svg.label(x, _KEY + 4, text, muted=True))
         x -= radius + 5
-        parts.append(svg.element("circle", {"cx": x, "cy": 46, "r": radius, "fill": "none", "stroke": svg.MUTED}))
+        parts.append(svg.element("circle", {"cx": x, "cy": _KEY, "r": radius, "fill": "none", "stroke": svg.MUTED}))
         x -= radius + 12
-    parts.append(svg.label(x, 50, "parameters", muted=True, text_anchor="end"))
+    parts.append(svg.label(x, _KEY + 4, "parameters", muted=True, text_anchor="end"))
     return parts

@@ -122,8 +122,10 @@ def dots_svg(title: str, rows: Sequence[DotRow], *, what: str, share: bool) -> s
         moved = -0.17 + 0.34 * number
         points = [(value, row + moved) for row, some in enumerate(values) for value in some]
         plot.dots(points, colour=colour, name=split, opacity=0.55)
-        means = [(fmean(some), row + moved) for row, some in enumerate(values) if some]
-        plot.spans([(mean, at - 0.17, at + 0.17) for mean, at in means], colour=colour, width=2.4)
+        for row, some in enumerate(values):
+            if some:
+                bar = [(fmean(some), row + moved + end) for end in (-0.17, 0.17)]
+                plot.line(bar, colour=colour, width=2.4)
     said = [(row.name, [value_text(fmean(v), share) for v in (row.validation, row.test) if v]) for row in rows]
     for number, (_, texts) in enumerate(said):
         plot.beside(number, " / ".join(texts), muted=True)
@@ -145,7 +147,9 @@ def lines_svg(title: str, series: Sequence[Series], *, what: str, axis: str, sha
     plot = Plot("", across, Axis(share=share), height=280)
     for number, one in enumerate(series):
         colour, points = SERIES[number % len(SERIES)], sorted(one.points, key=lambda point: point.place)
-        plot.spans([(p.place, p.low, p.high) for p in points], colour=colour)
+        for p in points:
+            if p.low < p.high:
+                plot.line([(p.place, p.low), (p.place, p.high)], colour=colour, width=1.4)
         plot.line([(p.place, p.mean) for p in points], colour=colour, width=2.2, dots=8, name=one.name)
     told = "; ".join(
         f"{one.name}: {', '.join(f'{short(p.place)} {value_text(p.mean, share)}' for p in one.points)}"

@@ -174,17 +174,6 @@ class Plot:
         if flat:
             self._room = max([0.0, *(svg.text_width(text) + 6 for text in texts)])
 
-    def spans(self, points: Iterable[tuple[float, float, float]], *, colour: str, width: float = 1.4) -> None:
-        """An upright line at each x, from the lower to the upper value."""
-        given = [(_number(x), _number(low), _number(high)) for x, low, high in points]
-
-        def draw(x: Scale, y: Scale) -> list[str]:
-            known = [p for p in given if x.holds(p[0]) and y.holds(p[1]) and y.holds(p[2]) and p[1] < p[2]]
-            path = "".join(f"M{x.place(a):.1f} {y.place(low):.1f}V{y.place(high):.1f}" for a, low, high in known)
-            return [svg.element("path", {"d": path} | svg.stroke(colour, width))] if path else []
-
-        self._add(draw, [(x, high) for x, _, high in given], [(x, low) for x, low, _ in given])
-
     def rule(
         self, *, x: float | None = None, y: float | None = None, colour: str = svg.GREY, text: str = "",
         dash: str = "4 3",
@@ -299,12 +288,11 @@ class Plot:
 
 
 def sheet(
-    rows: Sequence[Sequence[Plot]], *, title: str = "", note: str = "", told: str = "", width: float | None = None,
-    extra: Callable[[float], list[str]] | None = None,
+    rows: Sequence[Sequence[Plot]], *, title: str = "", note: str = "", told: str = "", width: float | None = None
 ) -> str:  # fmt: skip
     """Plots in rows and columns as one figure, with a title, and a legend of all that is named in them.
 
-    With a `width` all plots become as wide as makes the whole so wide; `extra` draws beside the title, given the width.
+    With a `width` all plots become as wide as makes the whole so wide.
     """
     count = max(len(row) for row in rows)
     columns = [[(plot, plot.margins()) for plot in (row[i] for row in rows if i < len(row))] for i in range(count)]
@@ -337,7 +325,6 @@ def sheet(
     for text in dict.fromkeys(text for row in rows for plot in row for text in plot.missing()):
         parts.append(svg.label(_EDGE, y + 14, svg.fit(text, whole - 2 * _EDGE), muted=True))
         y += 18
-    parts += extra(whole) if extra else []
     name = title or ", ".join(plot.title for row in rows for plot in row if plot.title)
     return svg.figure(whole, y + 14, name or "Plot", parts, told)
 
