@@ -218,3 +218,10 @@ def test_plots_become_as_wide_as_makes_the_whole_so_wide():
         plot.line([(0, 1), (1, 2)], colour="#000000", end="train 1.23")
     assert float(read(sheet([plots], width=980)).attrib["width"]) == pytest.approx(980)
     assert plots[0].width == plots[1].width
+
+
+def test_texts_at_the_ends_of_bars_and_lines_do_not_widen_the_card_without_end():
+    plot = Plot("", Axis(), categories(["a"], down=True), width=100)
+    plot.bars([(0.0, 1.0, 0.5, -0.5)], colour="#000000", texts=[HOSTILE * 30], flat=True)
+    plot.beside(0.0, HOSTILE * 30)
+    assert float(read(drawn(plot)).attrib["width"]) < 700

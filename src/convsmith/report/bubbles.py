@@ -43,7 +43,7 @@ def bubbles_svg(note: str, points: Sequence[Point]) -> str:
     across = Axis("MACs for one image", low / 1.5, high * 1.6, log=True, grid=True, words=_plain)
     up = Axis("", worst - room, min(best + room, 100.0), tight=True, words=lambda mark: f"{mark:g}%", wanted=8)
     plot = Plot("", across, up, width=width, height=height)
-    colours, scale = _colours(points), _LARGEST / math.sqrt(max(point.params for point in points))
+    colours, scale = _colours(points), _LARGEST / math.sqrt(max(1, *(point.params for point in points)))
     for family, colour in colours.items():
         line = sorted((p.macs, p.accuracy) for p in points if p.family == family)
         if len(line) > 1:
@@ -65,13 +65,15 @@ class _Bubble:
 def _drawn(points: Sequence[Point], colours: dict[str, str], scale: float, x: Scale, y: Scale) -> list[str]:
     """The bubbles, the largest at the back, and their names."""
     bubbles = [
-        _Bubble(p, x.place(p.macs), y.place(p.accuracy), max(_SMALLEST, scale * math.sqrt(p.params))) for p in points
+        _Bubble(p, x.place(p.macs), y.place(p.accuracy), max(_SMALLEST, scale * math.sqrt(p.params)))
+        for p in points
+        if x.holds(p.macs) and y.holds(p.accuracy)
     ]
     parts: list[str] = []
     for b in sorted(bubbles, key=lambda b: -b.radius):
         ring = {"cx": b.x, "cy": b.y, "r": b.radius, "fill": colours[b.point.family], "fill_opacity": 0.3}
         parts.append(svg.element("circle", {**ring, "stroke": colours[b.point.family], "stroke_width": 1.4}))
-    return [*parts, *_names(bubbles, x.end, y.start), *_size_key(scale, max(p.params for p in points), x.end)]
+    return [*parts, *_names(bubbles, x.end, y.start), *_size_key(scale, max(1, *(p.params for p in points)), x.end)]
 
 
 def _colours(points: Sequence[Point]) -> dict[str, str]:

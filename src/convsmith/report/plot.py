@@ -147,6 +147,7 @@ class Plot:
         What is there but small is not shown as nothing. A base that a logarithmic axis cannot hold is its low end.
         """
         given = [(_number(a), _number(b), _number(c), _number(d)) for a, b, c, d in boxes]
+        texts = [svg.fit(text, LONGEST) for text in texts]
 
         def draw(x: Scale, y: Scale) -> list[str]:
             path, labels = "", list[str]()
@@ -203,7 +204,7 @@ class Plot:
 
     def beside(self, y: float, text: str, **style: object) -> None:
         """A text to the right of the plot at the height of a value; such texts move apart."""
-        self._beside.append((float(y), text, style))
+        self._beside.append((float(y), svg.fit(text, LONGEST), style))
 
     def stripe(self, left: float, right: float) -> None:
         """A ground between two values of the horizontal axis, behind the grid."""
