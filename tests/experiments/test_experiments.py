@@ -120,7 +120,7 @@ def test_page_and_picture(done):
         assert text in page
     second = done.summary["groups"][1]
     assert f"second: training ends at {1 - second['train']['accuracy']['mean']:.1%}" in drawn
-    assert f"validation ends at {1 - second['val']['accuracy']['mean']:.1%}" in drawn
+    assert f"validation at {1 - second['val']['accuracy']['mean']:.1%}" in drawn
 
 
 def test_what_is_finished_stays_and_more_seeds_are_added(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from convsmith.nets.drawing import diagram, draw
 from convsmith.nets.ops import Act, AdaptiveAvgPool, AvgPoolSame, Conv, DropPath, FractionalMaxPool, StochasticPool
 from convsmith.nets.tree import IDENTITY, Keep, Use, add, gate, seq
 from convsmith.nets.zoo import NETWORKS, edit, network
-from convsmith.report.palette import BLUE, GREEN
+from convsmith.report.svg import BLUE, GREEN
 
 
 def texts(drawing):

@@ -16,9 +16,8 @@ from convsmith.nets.model import Model
 from convsmith.nets.zoo import NETWORKS
 from convsmith.nets.zoo import network as zoo_network
 from convsmith.report.bubbles import Point, bubbles_svg
-from convsmith.report.comparison import Total, totals_svg
+from convsmith.report.comparison import Entry, Total, totals_svg, winners_svg
 from convsmith.report.text import count, short, size, table
-from convsmith.report.winners import Entry, winners_svg
 
 
 def run(words: Sequence[str]) -> int:

@@ -13,8 +13,8 @@ from convsmith.cli.output import show_text
 from convsmith.cli.pictures import picture_file, write_picture
 from convsmith.nets.cost import cost
 from convsmith.nets.model import Model
+from convsmith.report.curves import Course, run_curves_svg
 from convsmith.report.results import results_table, value_text
-from convsmith.report.run_curves import Course, run_curves_svg
 from convsmith.report.text import clean, count, many, short, table
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.experiments.experiment import Experiment, Findings, Measurement
-from convsmith.report.courses import CourseLine, Panel, courses_svg
 from convsmith.report.experiment_page import ExperimentReport, Table
-from convsmith.report.lines import Point, lines_svg
-from convsmith.report.lines import Series as Line
+from convsmith.report.groups import CourseLine, Panel, Point, courses_svg, lines_svg
+from convsmith.report.groups import Series as Line
 from convsmith.series.folder import experiment_name
 from convsmith.series.member import Member, seeded
 from convsmith.series.page import Series, dots, write_found

@@ -26,7 +26,7 @@ from convsmith.nets.network import Network
 from convsmith.nets.ops import Act, BatchNorm, Linear
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, seq
-from convsmith.report.depths import DepthLine, DepthPanel, depths_svg
+from convsmith.report.groups import DepthLine, DepthPanel, depths_svg
 
 HEADER = ("activation", "initialisation", "n", "last activations", "theory", "first gradient", "theory")
 

@@ -1,6 +1,5 @@
 """Fixed 3x3 kernels, on numbers and on a photograph."""
 
-import base64
 from importlib import import_module
 from pathlib import Path
 
@@ -10,15 +9,14 @@ from PIL import Image, UnidentifiedImageError
 from convsmith.base.errors import BadFile, MissingPath
 from convsmith.lectures.entry import Entry, Figure
 from convsmith.lectures.grids import Operands, correlate, numbers
-from convsmith.report.pictures import png
-from convsmith.report.svg import element, figure, label
+from convsmith.report.picture_grid import PictureRow, pictures_svg
 
 KERNELS: dict[str, np.ndarray] = {
     "edge detection": np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]]),
     "sharpen": np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]]),
     "Gaussian blur": np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16,
 }
-SIDE, WIDTH = 24, 340  # pixels around the pictures, and of one picture
+WIDTH = 340  # pixels of a picture
 PHOTO = "flower.jpg"
 CREDIT = "photograph: scikit-learn's flower.jpg (CC BY 2.0, flickr.com/photos/vultilion)"
 
@@ -67,23 +65,14 @@ def filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 def gallery_svg(path: Path | None = None) -> str:
     """The photograph and what each kernel makes of it."""
     image = photograph(path)
-    panels = [("photograph", None, image), *((name, k, filtered(image, k)) for name, k in KERNELS.items())]
-    parts, height = [], image.shape[0]
-    for number, (name, kernel, picture) in enumerate(panels):
-        x, y = SIDE + number % 2 * (WIDTH + SIDE), SIDE + number // 2 * (height + SIDE + 48)
-        parts.append(label(x, y + 12, name, font_size=14, font_weight=600))
-        if kernel is not None:
-            rows = kernel if kernel.min() < 0 else kernel * 16
-            text = "; ".join(" ".join(f"{v:g}" for v in row) for row in rows)
-            parts.append(label(x, y + 30, text + ("" if kernel.min() < 0 else "  (each / 16)"), muted=True))
-        data = base64.b64encode(png(picture)).decode()
-        place = {"x": x, "y": y + 40, "width": WIDTH, "height": height}
-        parts.append(element("image", place | {"href": f"data:image/png;base64,{data}"}))
-    bottom = 2 * (height + SIDE + 48) + SIDE
-    if path is None:
-        parts.append(label(SIDE, bottom - 8, CREDIT, font_size=11, muted=True))
-    size = (2 * WIDTH + 3 * SIDE, bottom + 8)
-    return figure(*size, "a photograph under kernels for edges, sharpening and blur", parts)
+    images, captions = [image], ["photograph"]
+    for name, kernel in KERNELS.items():
+        rows = "; ".join(" ".join(f"{v:g}" for v in row) for row in (kernel if kernel.min() < 0 else kernel * 16))
+        captions.append(f"{name}: {rows}{'' if kernel.min() < 0 else ' (each / 16)'}")
+        images.append(filtered(image, kernel))
+    row = PictureRow("", np.stack(images), captions)
+    title, note = "A photograph under kernels for edges, sharpening and blur", CREDIT if path is None else ""
+    return pictures_svg(title, [row], note=note, columns=2, side=WIDTH)
 
 
 def _spread(middle: int, side: int, corner: int) -> tuple:

@@ -1,13 +1,13 @@
 """The examples' pictures: grids with the window that makes one output element."""
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from convsmith.lectures.grids import Array, Operands, correlate, pool, poolings, sums
-from convsmith.report.palette import BLUE, VERMILLION
-from convsmith.report.svg import element, escape, figure, fit, label, rectangle, text_width
+from convsmith.report.axis import Axis
+from convsmith.report.plot import Plot, sheet
+from convsmith.report.svg import BLUE, VERMILLION, element, escape, figure, fit, label, rectangle, text_width
 
 CELL, GAP, TOP, SIDE = 34, 44, 44, 24
 PLAIN, OUTER, WINDOW, RESULT, EDGE = "#ffffff", "#eef1f4", "#ffe8a3", "#bfe3c6", "#8c959f"
@@ -93,50 +93,22 @@ def _row(columns: Sequence[Sequence[_Grid]], signs: Sequence[str], caption: str)
             x += room
     width = max(x, min(SIDE + text_width(caption, 13), _WIDEST)) + SIDE
     parts.append(label(SIDE, TOP + tallest + 30, fit(caption, width - 2 * SIDE, 13), font_size=13))
-    return figure(width, TOP + tallest + 30 + SIDE, f"the marked window gives the marked element: {caption}", parts)
+    return figure(width, TOP + tallest + 30 + SIDE, "the marked window gives the marked element", parts, caption)
 
 
-def bars_svg(title: str, rows: Sequence[tuple[str, float, str]], low: float = 0) -> str:
-    """Horizontal bars from `low`: (name, value, text at the end of the bar)."""
-    left = SIDE + max(text_width(name) for name, _, _ in rows) + 12
-    room, height = 360, 22
-    top = max(value for _, value, _ in rows)
-    parts = [label(SIDE, 34, title, font_size=15, font_weight=600)]
-    for number, (name, value, text) in enumerate(rows):
-        y, width = 54 + number * (height + 8), (value - low) / (top - low) * room
-        parts.append(label(left - 12, y + 15, name, text_anchor="end"))
-        parts.append(rectangle(left, y, width, height, fill=BLUE, rx=2))
-        parts.append(label(left + width + 6, y + 15, text))
-    end = 54 + len(rows) * (height + 8)
-    if low:
-        parts.append(label(left, end + 12, f"bars begin at {low:g}", muted=True))
-    widest = max(text_width(text) for _, _, text in rows)
-    return figure(left + room + widest + 12 + SIDE, end + SIDE, title, parts)
-
-
-def scatter_svg(groups: Sequence[tuple[str, Sequence[tuple[int, float, float, float]]]]) -> str:
+def trials_svg(groups: Sequence[tuple[str, Sequence[tuple[int, float, float, float]]]]) -> str:
     """Trials (number, accuracy, learning rate, regularisation) side by side on logarithmic axes; darker is better."""
-    side, top, parts = 300, 60, [label(SIDE, 32, "Trials: darker is better", font_size=15, font_weight=600)]
-    for number, (name, trials) in enumerate(groups):
-        left = 78 + number * (side + 90)
+    plots: list[Plot] = []
+    for name, trials in groups:
         best = max(trials, key=lambda trial: trial[1])
-        axes = [[math.log10(trial[k]) for trial in trials] for k in (2, 3)]
-        (x0, x1), (y0, y1) = ((math.floor(min(axis)), math.ceil(max(axis))) for axis in axes)
-        parts.append(rectangle(left, top, side, side, fill="none", stroke=EDGE))
-        parts.append(label(left, top - 8, f"{name}: best {best[1]:.3f} at learning rate {best[2]:.2e}", muted=True))
-        for power in range(x0, x1 + 1):
-            x = left + (power - x0) / (x1 - x0) * side
-            parts.append(label(x, top + side + 18, f"1e{power}", text_anchor="middle", muted=True, font_size=11))
-        for power in range(y0, y1 + 1):
-            y = top + side - (power - y0) / (y1 - y0) * side
-            parts.append(label(left - 8, y + 4, f"1e{power}", text_anchor="end", muted=True, font_size=11))
-        for trial, x, y in zip(trials, *axes, strict=True):
-            place = {"cx": left + (x - x0) / (x1 - x0) * side, "cy": top + side - (y - y0) / (y1 - y0) * side}
-            ring = {"stroke": VERMILLION, "stroke_width": 3} if trial is best else {"stroke": EDGE}
-            shade = {"fill": BLUE, "fill_opacity": 0.1 + 0.9 * (trial[1] / best[1]) ** 4}
-            parts.append(element("circle", place | {"r": 6} | shade | ring))
-        parts.append(label(left + side / 2, top + side + 38, "learning rate", text_anchor="middle"))
-    parts.append(label(14, top + side / 2, "regularisation", transform=f"rotate(-90 14 {top + side // 2})",
-                       text_anchor="middle"))  # fmt: skip
-    width = 78 + len(groups) * (side + 90) - 90 + SIDE
-    return figure(width, top + side + 56, "validation accuracy of trials by learning rate and regularisation", parts)
+        note = f"{name}: best {best[1]:.3f} at learning rate {best[2]:.2e}"
+        across = Axis("learning rate", log=True, tight=False, inset=9)
+        plot = Plot(note, across, Axis("regularisation", log=True, inset=9), width=320, height=300, size=12)
+        for trial in sorted(trials, key=lambda trial: trial[1]):
+            shade = 0.1 + 0.9 * (trial[1] / best[1]) ** 4
+            plot.dots([trial[2:]], colour=BLUE, size=12, opacity=shade)
+            plot.dots([trial[2:]], colour=EDGE, size=12, shape="ring")
+        plot.dots([best[2:]], colour=VERMILLION, size=16, shape="ring")
+        plots.append(plot)
+    told = "validation accuracy of trials by learning rate and regularisation"
+    return sheet([plots], title="Trials: darker is better", told=told)

@@ -3,6 +3,7 @@
 from convsmith.lectures import pictures
 from convsmith.lectures.entry import Entry, Figure, Quotes
 from convsmith.nets.accuracies import ACCURACIES, WINNERS
+from convsmith.report.comparison import rows_svg
 
 # Top-1 accuracy in percent on ImageNet: network, without and with squeeze-excite (Hu et al. 2018, table 2).
 SQUEEZE_EXCITE = (
@@ -177,7 +178,7 @@ ENTRIES = {
             Figure("ResNeXt-50, points", "1 to 2", 1.01),
             Figure("ResNeXt-101, points", "1 to 2", 0.48, _LOW),
         ),
-        picture=lambda: pictures.bars_svg(
+        picture=lambda: rows_svg(
             "Top-1 accuracy on ImageNet with squeeze-excite, %",
             [(name, after, f"{after:.2f} (+{after - before:.2f})") for name, before, after in SQUEEZE_EXCITE],
             low=70,
@@ -214,7 +215,7 @@ ENTRIES = {
             Figure("its distance from the end of the range, as a factor", None, 1.05579),
             Figure("lies at the edge of the range", None, True),
         ),
-        picture=lambda: pictures.scatter_svg([("coarse", COARSE), ("fine", FINE)]),
+        picture=lambda: pictures.trials_svg([("coarse", COARSE), ("fine", FINE)]),
         quotes=_search_quotes(),
     ),
 }

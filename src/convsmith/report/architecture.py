@@ -63,7 +63,7 @@ def stages_svg(stages: Sequence[Stage]) -> str:
     parts += [svg.label(x, y, svg.fit(_output(s), column - 6)) for s, x in zip(stages, lefts, strict=True)]
     bottom, bars = _bars(stages, lefts, column, y + 14)
     words = ", ".join(f"{stage.name} {_output(stage)}" for stage in stages)
-    return svg.figure(width, bottom + 20, f"The stages of the network: {words}", [*parts, *bars])
+    return svg.figure(width, bottom + 20, "The stages of the network", [*parts, *bars], words)
 
 
 @dataclass(frozen=True)

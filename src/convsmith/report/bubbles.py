@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 from convsmith.base.errors import UsageError
 from convsmith.report import svg
-from convsmith.report.axis import Axis
-from convsmith.report.palette import SERIES
+from convsmith.report.axis import Axis, Scale
+from convsmith.report.plot import Plot
+from convsmith.report.svg import SERIES
 from convsmith.report.text import short
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 28.0, 92.0, 56.0
-# The size of the picture for fewer networks than that; the last is for any number.
-_SIZES = ((16, (980.0, 620.0)), (48, (1240.0, 800.0)), (math.inf, (1680.0, 1120.0)))
+# The size of the plot for fewer networks than that; the last is for any number.
+_SIZES = ((16, (880.0, 470.0)), (48, (1150.0, 650.0)), (math.inf, (1590.0, 970.0)))
 _LARGEST, _SMALLEST = 34.0, 3.0  # radii in pixels
 _LETTER = 11.0
+_KEY = -36.0  # where the key of the sizes stands above the plot
 _DISTANCES = (0.0, 14.0, 30.0, 50.0, 75.0)  # of a name from its bubble
 
 _Place = tuple[float, float, float, float]  # left, top, right, bottom
@@ -36,39 +37,21 @@ def bubbles_svg(note: str, points: Sequence[Point]) -> str:
     if not points:
         raise UsageError("a chart of accuracy needs at least one network whose accuracy is known, received none")
     width, height = next(size for most, size in _SIZES if len(points) < most)
-    right, up, marks, levels = _axes(points, width, height)
-    colours = _colours(points)
-    parts = [svg.label(24, 34, "Accuracy against multiply-accumulates", font_size=17, font_weight=600)]
-    parts.append(svg.label(24, 54, note, muted=True))
-    for mark in levels:
-        y = up.place(mark)
-        parts += [svg.line(_LEFT, y, width - _RIGHT, y), _tick(_LEFT - 8, y + 4, f"{mark:g}%", "end")]
-    for mark in marks:
-        x = right.place(mark)
-        parts += [svg.line(x, _TOP, x, height - _BOTTOM), _tick(x, height - _BOTTOM + 18, _plain(mark), "middle")]
-    middle = (_LEFT + width - _RIGHT) / 2
-    parts.append(_tick(middle, height - 14, "MACs for one image (logarithmic)", "middle"))
-    scale = _LARGEST / math.sqrt(max(point.params for point in points))
-    placed = [
-        _Bubble(p, right.place(p.macs), up.place(p.accuracy), max(_SMALLEST, scale * math.sqrt(p.params)))
-        for p in points
-    ]
+    low, high = min(p.macs for p in points), max(p.macs for p in points)
+    worst, best = min(p.accuracy for p in points), max(p.accuracy for p in points)
+    room = max(1.0, 0.12 * (best - worst))
+    across = Axis("MACs for one image", low / 1.5, high * 1.6, log=True, grid=True, words=_plain)
+    up = Axis("", worst - room, min(best + room, 100.0), tight=True, words=lambda mark: f"{mark:g}%", wanted=8)
+    plot = Plot("", across, up, width=width, height=height)
+    colours, scale = _colours(points), _LARGEST / math.sqrt(max(1, *(point.params for point in points)))
     for family, colour in colours.items():
-        line = sorted((b.x, b.y) for b in placed if b.point.family == family)
+        line = sorted((p.macs, p.accuracy) for p in points if p.family == family)
         if len(line) > 1:
-            path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in line)
-            parts.append(
-                svg.element(
-                    "path", {"d": path, "fill": "none", "stroke": colour, "stroke_width": 1.4, "stroke_opacity": 0.7}
-                )
-            )
-    for b in sorted(placed, key=lambda b: -b.radius):
-        ring = {"cx": b.x, "cy": b.y, "r": b.radius, "fill": colours[b.point.family], "fill_opacity": 0.3}
-        parts.append(svg.element("circle", {**ring, "stroke": colours[b.point.family], "stroke_width": 1.4}))
-    parts += _names(placed, width, height)
-    parts += _size_key(scale, max(p.params for p in points), width)
+            plot.line(line, colour=colour, width=1.4, opacity=0.7)
+    plot.layer([(p.macs, p.accuracy) for p in points], lambda x, y: _drawn(points, colours, scale, x, y))
     told = "; ".join(f"{p.name} {p.accuracy:g}% at {short(p.macs)}" for p in points)
-    return svg.figure(width, height, f"Accuracy against MACs: {told}", parts)
+    title = "Accuracy against multiply-accumulates"
+    return plot.svg(title=title, note=note or " ", told=told)
 
 
 @dataclass(frozen=True)
@@ -79,15 +62,18 @@ class _Bubble:
     radius: float
 
 
-def _axes(points: Sequence[Point], width: float, height: float) -> tuple[Axis, Axis, list[float], list[float]]:
-    low, high = min(p.macs for p in points), max(p.macs for p in points)
-    right = Axis(low / 1.5, high * 1.6, _LEFT, width - _RIGHT, log=True)
-    worst, best = min(p.accuracy for p in points), max(p.accuracy for p in points)
-    room = max(1.0, 0.12 * (best - worst))
-    low_end, high_end = worst - room, min(best + room, 100.0)
-    levels = [level for level in svg.ticks(low_end, high_end, 8) if low_end <= level <= high_end]
-    up = Axis(low_end, high_end, height - _BOTTOM, _TOP)
-    return right, up, svg.log_ticks(right.low, right.high), levels
+def _drawn(points: Sequence[Point], colours: dict[str, str], scale: float, x: Scale, y: Scale) -> list[str]:
+    """The bubbles, the largest at the back, and their names."""
+    bubbles = [
+        _Bubble(p, x.place(p.macs), y.place(p.accuracy), max(_SMALLEST, scale * math.sqrt(p.params)))
+        for p in points
+        if x.holds(p.macs) and y.holds(p.accuracy)
+    ]
+    parts: list[str] = []
+    for b in sorted(bubbles, key=lambda b: -b.radius):
+        ring = {"cx": b.x, "cy": b.y, "r": b.radius, "fill": colours[b.point.family], "fill_opacity": 0.3}
+        parts.append(svg.element("circle", {**ring, "stroke": colours[b.point.family], "stroke_width": 1.4}))
+    return [*parts, *_names(bubbles, x.end, y.start), *_size_key(scale, max(1, *(p.params for p in points)), x.end)]
 
 
 def _colours(points: Sequence[Point]) -> dict[str, str]:
@@ -102,10 +88,6 @@ def _plain(mark: float) -> str:
     return f"{float(digits):g}{text[len(digits) :]}"
 
 
-def _tick(x: float, y: float, text: str, anchor: str) -> str:
-    return svg.label(x, y, text, muted=True, text_anchor=anchor)
-
-
 def _names(bubbles: Sequence[_Bubble], across: float, down: float) -> list[str]:
     """Each name where it covers no other name and the fewest bubbles; a line leads to one that stands apart."""
     taken: list[_Place] = []
@@ -115,7 +97,7 @@ def _names(bubbles: Sequence[_Bubble], across: float, down: float) -> list[str]:
         best: tuple[float, _Place, float] | None = None
         for rank, (x, y, away) in enumerate(_spots(b, width)):
             box = (x, y - _LETTER, x + width, y + 2)
-            inside = box[0] >= _LEFT and box[2] <= across - 4 and box[1] >= _TOP - 20 and box[3] <= down - _BOTTOM
+            inside = box[0] >= 0 and box[2] <= across + 20 and box[1] >= 0 and box[3] <= down
             if not inside or any(_meet(box, other) for other in taken):
                 continue
             hidden = sum(3.0 for other in bubbles if _meet(box, _square(other, min(other.radius, 4.0))))
@@ -128,9 +110,7 @@ def _names(bubbles: Sequence[_Bubble], across: float, down: float) -> list[str]:
             if away:
                 near = min(max(b.x, box[0]), box[2]), min(max(b.y, box[1]), box[3])
                 parts.append(svg.line(b.x, b.y, *near, stroke=svg.MUTED, stroke_width=0.8))
-            # A rim in the card's colour parts the name from lines behind it.
-            rim = {"paint_order": "stroke", "stroke": svg.CARD, "stroke_width": 3, "stroke_linejoin": "round"}
-            parts.append(svg.label(box[0], box[3] - 2, b.point.name, font_size=_LETTER, **rim))
+            parts.append(svg.label(box[0], box[3] - 2, b.point.name, **{**svg.RIM, "font_size": _LETTER}))
     return parts
 
 
@@ -161,19 +141,18 @@ def _meet(a: _Place, b: _Place) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _size_key(scale: float, largest: int, width: float) -> list[str]:
-    """Three bubbles that say what their size means."""
+def _size_key(scale: float, largest: int, x: float) -> list[str]:
+    """Three bubbles that say what their size means, above the upper right corner, which lies at x."""
     parts: list[str] = []
     top = 10.0 ** math.floor(math.log10(largest))
     amounts = [top / 10, top / 2, top] if largest < 4 * top else [top / 10, top, 4 * top]
-    x = width - _RIGHT
     for amount in reversed(amounts):
         text = _plain(amount)
         radius = scale * math.sqrt(amount)
         x -= svg.text_width(text)
-        parts.append(svg.label(x, 50, text, muted=True))
+        parts.append(svg.label(x, _KEY + 4, text, muted=True))
         x -= radius + 5
-        parts.append(svg.element("circle", {"cx": x, "cy": 46, "r": radius, "fill": "none", "stroke": svg.MUTED}))
+        parts.append(svg.element("circle", {"cx": x, "cy": _KEY, "r": radius, "fill": "none", "stroke": svg.MUTED}))
         x -= radius + 12
-    parts.append(svg.label(x, 50, "parameters", muted=True, text_anchor="end"))
+    parts.append(svg.label(x, _KEY + 4, "parameters", muted=True, text_anchor="end"))
     return parts

@@ -1,6 +1,5 @@
 """Which class is taken for which: the confusion matrix as a picture, and its largest errors as rows."""
 
-import base64
 import math
 from collections.abc import Sequence
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from convsmith.base.errors import UsageError
 from convsmith.report import svg
-from convsmith.report.pictures import png
+from convsmith.report.pictures import address, png
 from convsmith.report.text import clean, count, percent
 
 RIGHT, WRONG = (0x25, 0x63, 0xEB), (0xD9, 0x48, 0x0F)
@@ -119,9 +118,8 @@ def _dots(counts: np.ndarray, left: float, top: float, side: float) -> str:
         strengths, colours = _pooled(strengths, colours, block)
     pixels = np.dstack([colours, np.rint(strengths * 255).astype(np.uint8)])
     pixels[pixels[:, :, 3] == 0] = 0
-    data = base64.b64encode(png(pixels)).decode("ascii")
     place = {"x": left, "y": top, "width": side, "height": side, "preserveAspectRatio": "none"}
-    style = {"style": "image-rendering:pixelated", "href": f"data:image/png;base64,{data}"}
+    style = {"style": "image-rendering:pixelated", "href": address(png(pixels))}
     ground = svg.rectangle(left, top, side, side, fill=svg.GRID, fill_opacity=0.4, **{"class": "cs-groove"})
     return ground + svg.element("image", {**place, **style})
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from convsmith.base.errors import UsageError
 from convsmith.report import svg
-from convsmith.report.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, tint
+from convsmith.report.svg import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, tint
 from convsmith.report.text import clean
 
 Kind = Literal["conv", "linear", "pool", "other", "wire"]
@@ -79,7 +79,7 @@ def diagram_svg(title: str, note: str, panels: Sequence[Panel]) -> str:
                 parts.append(_arrow_right(left - (_BETWEEN - 3 if place else 18), left - 3, top + _TITLE / 2))
             left += cell.width + _BETWEEN
         top += max(cell.height for cell in row) + 22
-    return svg.figure(width, top, f"{title}: {', '.join(panel.title for panel in panels)}", parts)
+    return svg.figure(width, top, title, parts, ", ".join(panel.title for panel in panels))
 
 
 _MARGIN, _BETWEEN, _TITLE, _PADDING = 24.0, 26.0, 34.0, 14.0

@@ -1,5 +1,6 @@
 """Arrays of pixels as picture files."""
 
+import base64
 import io
 
 import numpy as np
@@ -29,6 +30,20 @@ def thumbnail(data: bytes, limit: int = 128) -> tuple[bytes, str, int, int]:
     file = io.BytesIO()
     small.save(file, "JPEG", quality=85)
     return file.getvalue(), "image/jpeg", small.width, small.height
+
+
+def address(data: bytes, kind: str = "image/png") -> str:
+    """A picture file as the address of an `img` or `image`, which then loads nothing."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def shrunk(image: np.ndarray, limit: int) -> np.ndarray:
+    """A uint8 image with at most `limit` pixels a side, in its own shape's proportions."""
+    picture = _picture(image)
+    if max(picture.size) <= limit:
+        return image
+    picture.thumbnail((limit, limit), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
 
 
 def _picture(image: np.ndarray) -> Image.Image:

@@ -1,13 +1,12 @@
 """The sections of a report's page: each takes plain values and gives the HTML of one card."""
 
-import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from convsmith.base.result import Number, Table
 from convsmith.report.confusion import confusion_svg, top_confusions
-from convsmith.report.pictures import thumbnail
+from convsmith.report.pictures import address, thumbnail
 from convsmith.report.results import about_words, number_text, number_words, value_text
 from convsmith.report.svg import escape
 from convsmith.report.text import count, percent
@@ -193,12 +192,11 @@ def _plain(value: object) -> str:
 
 def _mistake(mistake: Mistake) -> str:
     data, kind, width, height = thumbnail(mistake.image_png)
-    address = f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
     true, predicted = escape(mistake.true, LABEL), escape(mistake.predicted, LABEL)
     pixels = ' class="pixels"' if max(width, height) <= _SMALL else ""
     alternative = f"{true} taken for {predicted}"
     return (
-        f'<figure><img src="{address}" alt="{alternative}" width="{width}" height="{height}"{pixels}>'
+        f'<figure><img src="{address(data, kind)}" alt="{alternative}" width="{width}" height="{height}"{pixels}>'
         f'<figcaption><b class="bad">{predicted}</b> {_rate(mistake.probability)}<br>is <b>{true}</b> '
         f"{_rate(mistake.true_probability)}<small>{escape(mistake.name, LABEL)}</small></figcaption></figure>"
     )

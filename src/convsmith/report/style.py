@@ -6,7 +6,9 @@ CSS = """
   --good: #1a7f37; --busy: #0b5cc4; --warn: #8a5a00; --bad: #c5221f; --warn-ground: #fff8e6; --warn-border: #ecd08a; }
 @media (prefers-color-scheme: dark) { :root { --ground: #0d1117; --card: #161b22; --ink: #e6edf3; --muted: #9ba5b0;
   --border: #30363d; --groove: #2a313a; --accent: #6cb0ff; --train: #6ea8fe; --val: #ff9558;
-  --good: #56d364; --busy: #6cb0ff; --warn: #e9b949; --bad: #ff7b72; --warn-ground: #272115; --warn-border: #5c4a1e; } }
+  --good: #56d364; --busy: #6cb0ff; --warn: #e9b949; --bad: #ff7b72; --warn-ground: #272115; --warn-border: #5c4a1e; }
+  .cs-figure [stroke="#0072b2"] { stroke: #3f9bdc; } .cs-figure [fill="#0072b2"] { fill: #3f9bdc; }
+  .cs-figure [stroke="#6e7781"] { stroke: #8d96a0; } .cs-figure [fill="#6e7781"] { fill: #8d96a0; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI",
   Roboto, "Helvetica Neue", Arial, "Liberation Sans", sans-serif; -webkit-text-size-adjust: 100%; }
@@ -70,6 +72,7 @@ summary { cursor: pointer; font-size: 18px; font-weight: 600; } details[open] su
 footer { color: var(--muted); font-size: 13px; }
 .cs-card { fill: none; stroke: none; } .cs-ink { fill: var(--ink); } .cs-muted { fill: var(--muted); }
 .cs-grid { stroke: var(--groove); } .cs-groove { fill: var(--groove); } .cs-arrow { stroke: var(--muted); }
+.cs-rim { stroke: var(--card); }
 .cs-train { stroke: var(--train); } .cs-val { stroke: var(--val); }
 .cs-train-text { fill: var(--train); } .cs-val-text { fill: var(--val); }
 @media (max-width: 700px) { .page { padding: 18px 12px 32px; } .card { padding: 16px 14px; }

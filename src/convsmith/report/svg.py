@@ -1,4 +1,4 @@
-"""Small pieces of hand-written SVG: elements, text that fits, ticks.
+"""Small pieces of hand-written SVG: elements, colours, text that fits, ticks.
 
 Every figure is plain shapes with plain colours, so it shows everywhere; the classes on them let a page recolour
 them for a dark screen. No ids, so that any number of figures can stand in one page.
@@ -6,18 +6,36 @@ them for a dark screen. No ids, so that any number of figures can stand in one p
 
 import html
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 
 from convsmith.report.text import clean
 
 INK, MUTED, GRID, CARD, BORDER = "#1f2328", "#59636e", "#e4e8ec", "#ffffff", "#d1d9e0"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
+# Colours that stay apart for every kind of colour vision (Okabe and Ito 2008, "Color Universal Design").
+ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
+BLUE, VERMILLION, PURPLE, GREY = "#0072b2", "#d55e00", "#cc79a7", "#6e7781"
+# In the order in which a picture takes them; yellow is too light for lines and text.
+SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, GREY)
+# Parts a text from what lies behind it; on a dark page the card has another colour.
+RIM: Mapping[str, object] = {
+    "paint_order": "stroke", "stroke": CARD, "stroke_width": 3, "stroke_linejoin": "round", "class": "cs-ink cs-rim",
+}  # fmt: skip
+_TOLD = 4000  # the most characters of a description
 _NARROW, _WIDE = frozenset("fijlrtI.,:;'|!()[]{} /-"), frozenset("mwMW@%—…")
 
 
 def escape(text: object, limit: int | None = None) -> str:
     """Text as it may stand in HTML and SVG, also within quotes; hostile characters are made visible."""
     return html.escape(clean(str(text), limit), quote=True)
+
+
+def tint(colour: str, share: float = 0.16) -> str:
+    """The colour on white paper, `share` of it strong: a ground on which text stays legible."""
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(255 + (part - 255) * share):02x}" for part in parts)
 
 
 def element(name: str, attributes: Mapping[str, object], *children: str) -> str:
@@ -50,20 +68,29 @@ def rectangle(x: float, y: float, width: float, height: float, **attributes: obj
     return element("rect", {"x": x, "y": y, "width": width, "height": height} | attributes)
 
 
-def figure(width: float, height: float, description: str, parts: Iterable[str]) -> str:
-    """The whole picture on its own white card with round corners; `description` is what a screen reader says."""
+def group(x: float, y: float, *children: str) -> str:
+    """Shapes whose (0, 0) lies at (x, y)."""
+    return element("g", {"transform": f"translate({x:.1f} {y:.1f})"}, *children)
+
+
+def figure(width: float, height: float, title: str, parts: Iterable[str], told: str = "") -> str:
+    """The whole picture on its own white card with round corners.
+
+    A screen reader says the `title`, then what is `told` of the numbers.
+    """
     attributes = {
         "xmlns": "http://www.w3.org/2000/svg",
         "viewBox": f"0 0 {_value(width)} {_value(height)}",
         "width": width,
         "height": height,
         "role": "img",
-        "aria_label": description,
         "font_family": FONT,
         "class": "cs-figure",
     }
     card = rectangle(0.5, 0.5, width - 1, height - 1, rx=12, fill=CARD, stroke=BORDER, **{"class": "cs-card"})
-    return element("svg", attributes, card, *parts)
+    words = [element("title", {}, escape(title, _TOLD))]
+    words += [element("desc", {}, escape(told, _TOLD))] if told else []
+    return element("svg", attributes, *words, card, *parts)
 
 
 def text_width(text: str, size: float = 12) -> float:
@@ -84,11 +111,10 @@ def text_width(text: str, size: float = 12) -> float:
 def fit(text: str, room: float, size: float = 12) -> str:
     """The text, cut with an ellipsis where it is wider than `room`."""
     text = clean(text, 200)
-    if text_width(text, size) <= room:
+    widths = list(accumulate(text_width(char, size) for char in text))
+    if not text or widths[-1] <= room:
         return text
-    while text and text_width(text + "…", size) > room:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    return text[: bisect_right(widths, room - text_width("…", size))].rstrip() + "…"
 
 
 def wrap(text: str, room: float, size: float = 12, lines: int = 3) -> list[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.files import json_bytes, write_files
-from convsmith.report.dots import DotRow, dots_svg
 from convsmith.report.experiment_page import ExperimentReport, Table, render_experiment
+from convsmith.report.groups import DotRow, dots_svg
 from convsmith.report.scores import SCORES
 from convsmith.report.sections import dotted
 from convsmith.report.text import duration
