@@ -10,9 +10,11 @@ from torchvision.transforms.v2 import functional as tv
 from convsmith.base.errors import UsageError
 from convsmith.data.augment import colour
 from convsmith.data.augment.colour import colour_jitter, lighting
+from convsmith.data.augment.frame import Frame
 from convsmith.data.augmentations import ColourJitter, Lighting
 from convsmith.data.keys import between, fork, forks, keys, normal
 
+FRAME = Frame((24, 32), torch.zeros(3, dtype=torch.uint8))
 BASIS = Lighting(0.1, (0.4, 0.1, 0.03), (0.6, 0.6, 0.52915, 0.7, 0.0, -0.7, 0.4, -0.8, 0.4))
 
 
@@ -68,7 +70,7 @@ def test_hue_is_torchvisions() -> None:
 
 def test_jitter_does_the_four_in_turn_each_by_its_own_draw() -> None:
     images, own = pictures(20).repeat(10, 1, 1, 1), drawn(200)
-    found = colour_jitter(images, own, ColourJitter(0.3, 0.4, 0.5, 0.2))
+    found = colour_jitter(images, own, ColourJitter(0.3, 0.4, 0.5, 0.2), FRAME)
     factors = [between(fork(own, i), 1 - s, 1 + s).float() for i, s in enumerate((0.3, 0.4, 0.5))]
     turns = between(fork(own, 3), -0.2, 0.2).float()
     expected = colour.brightness(images, factors[0])
@@ -82,7 +84,7 @@ def test_jitter_does_the_four_in_turn_each_by_its_own_draw() -> None:
 
 def test_jitter_of_grey_images() -> None:
     images = pictures(10, 1)
-    found = colour_jitter(images, drawn(10), ColourJitter(saturation=0, hue=0))
+    found = colour_jitter(images, drawn(10), ColourJitter(saturation=0, hue=0), FRAME)
     assert found.shape == images.shape
     assert not torch.equal(found, images)
 
@@ -90,7 +92,7 @@ def test_jitter_of_grey_images() -> None:
 def test_lighting_adds_one_colour_to_every_pixel_of_an_image() -> None:
     own = drawn(4000)
     images = torch.full((4000, 3, 4, 4), 128, dtype=torch.uint8)
-    shift = lighting(images, own, BASIS).double() - 128
+    shift = lighting(images, own, BASIS, FRAME).double() - 128
     assert (shift == shift[:, :, :1, :1]).all()
     amounts = normal(forks(own, 3)) * 0.1 * torch.tensor(BASIS.deviations)
     expected = 255 * amounts @ torch.tensor(BASIS.components, dtype=torch.float64).view(3, 3)
@@ -101,4 +103,4 @@ def test_lighting_adds_one_colour_to_every_pixel_of_an_image() -> None:
 
 def test_lighting_without_a_basis_is_refused() -> None:
     with pytest.raises(UsageError, match="lighting: the basis has not been computed"):
-        lighting(pictures(3), drawn(3), Lighting())
+        lighting(pictures(3), drawn(3), Lighting(), FRAME)

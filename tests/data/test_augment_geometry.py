@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import RandomResizedCrop
 from torchvision.transforms.v2 import functional as tv
 
 from convsmith.data.augment import augment
+from convsmith.data.augment.frame import Frame
 from convsmith.data.augment.geometry import (
     alternating_flip,
     random_shapes,
@@ -21,13 +22,26 @@ from convsmith.data.augment.geometry import (
     vertical_flip,
 )
 from convsmith.data.augment.warp import affine, displaced, inverse, linear, mapped, rotate, smooth_shifts
-from convsmith.data.augmentations import Affine, AlternatingFlip, Elastic, ResizedCrop, ScaleCrop
+from convsmith.data.augmentations import (
+    Affine,
+    AlternatingFlip,
+    Elastic,
+    ResizedCrop,
+    Rotate,
+    ScaleCrop,
+    Translate,
+    VerticalFlip,
+)
 from convsmith.data.keys import between, epoch_order, fork, integers, keys, uniform
 from convsmith.data.preprocess import Preprocess
 
 FILL = torch.tensor([125, 123, 114], dtype=torch.uint8)
 BLACK = torch.zeros(3, dtype=torch.uint8)
 BILINEAR = InterpolationMode.BILINEAR
+
+
+def frame(size: tuple[int, int] = (1, 1), fill: torch.Tensor = FILL, epoch: int = 0) -> Frame:
+    return Frame(size, fill, epoch)
 
 
 def pictures(count: int, height: int = 40, width: int = 48) -> torch.Tensor:
@@ -47,7 +61,7 @@ def levels(found: torch.Tensor, expected: torch.Tensor) -> int:
 
 def test_vertical_flip_mirrors_what_its_keys_choose() -> None:
     images, chosen = pictures(20), uniform(drawn(20)) < 0.5
-    found = vertical_flip(images, drawn(20), 0.5)
+    found = vertical_flip(images, drawn(20), VerticalFlip(), frame())
     assert 4 < chosen.sum() < 16
     for i, yes in enumerate(chosen.tolist()):
         assert torch.equal(found[i], tv.vertical_flip(images[i]) if yes else images[i])
@@ -55,7 +69,7 @@ def test_vertical_flip_mirrors_what_its_keys_choose() -> None:
 
 def test_an_alternating_flip_shows_the_other_side_every_epoch() -> None:
     images, own = pictures(200, 8, 8), drawn(200)
-    epochs = [alternating_flip(images, own, epoch) for epoch in range(4)]
+    epochs = [alternating_flip(images, own, AlternatingFlip(), frame(epoch=epoch)) for epoch in range(4)]
     mirrored = [[torch.equal(a, b) for a, b in zip(e, images.flip(-1), strict=True)] for e in epochs]
     assert 70 < sum(mirrored[0]) < 130
     assert mirrored[1] == [not yes for yes in mirrored[0]]
@@ -76,7 +90,7 @@ def test_an_alternating_flip_follows_the_sample_through_the_orders_of_the_epochs
 
 def test_translate_shifts_by_whole_pixels() -> None:
     images, own = pictures(50, 20, 24), drawn(50)
-    found = translate(images, own, 5, FILL)
+    found = translate(images, own, Translate(5), frame())
     down = (5 - integers(fork(own, 0), 0, 11)).tolist()
     right = (5 - integers(fork(own, 1), 0, 11)).tolist()
     assert set(down) == set(right) == set(range(-5, 6))
@@ -110,7 +124,7 @@ def test_a_window_of_the_final_size_is_cut_exactly() -> None:
 
 def test_scale_crop_is_a_crop_of_the_scaled_image() -> None:
     images = pictures(3, 64, 64)
-    found = scale_crop(images, drawn(3), ScaleCrop(128, 128), (32, 32))
+    found = scale_crop(images, drawn(3), ScaleCrop(128, 128), frame((32, 32)))
     for i in range(3):
         whole = tv.resize(images[i], [128, 128], BILINEAR, antialias=True)
         windows = whole.unfold(1, 32, 1).unfold(2, 32, 1).permute(1, 2, 0, 3, 4).flatten(0, 1)
@@ -121,7 +135,7 @@ def test_scale_crop_is_a_crop_of_the_scaled_image() -> None:
 
 def test_scale_crop_draws_lengths_and_places_evenly() -> None:
     ramp = (torch.arange(120) * 2).to(torch.uint8).view(1, 1, 1, 120).expand(300, 1, 120, 120)
-    found = scale_crop(ramp, drawn(300), ScaleCrop(120, 240), (112, 112))[:, 0, 0].float() / 2
+    found = scale_crop(ramp, drawn(300), ScaleCrop(120, 240), frame((112, 112)))[:, 0, 0].float() / 2
     # A ramp that rises by one a pixel: its slope tells the scale.
     scale = 107 / (found[:, 109] - found[:, 2])
     assert 0.98 < scale.min() < 1.05
@@ -149,12 +163,12 @@ def test_windows_that_never_fit_become_the_largest_that_does() -> None:
     height, width = random_shapes(drawn(5), (10, 100), 1.0, 1.0, 1.5)
     assert (height.tolist(), width.tolist()) == ([0] * 5, [0] * 5)
     stripes = (torch.arange(100) * 2).to(torch.uint8).view(1, 1, 1, 100).expand(5, 1, 10, 100)
-    found = resized_crop(stripes, drawn(5), ResizedCrop(1.0, 1.0, 1.5), (10, 15))
+    found = resized_crop(stripes, drawn(5), ResizedCrop(1.0, 1.0, 1.5), frame((10, 15)))
     assert (found[..., 14] - found[..., 0] == 28).all(), "15 of the 100 columns, unscaled"
 
 
 def test_resized_crop_makes_the_final_size() -> None:
-    assert resized_crop(pictures(5), drawn(5), ResizedCrop(), (24, 20)).shape == (5, 3, 24, 20)
+    assert resized_crop(pictures(5), drawn(5), ResizedCrop(), frame((24, 20))).shape == (5, 3, 24, 20)
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
@@ -185,8 +199,8 @@ def test_the_affine_map_is_torchvisions() -> None:
 def test_what_comes_into_sight_is_filled() -> None:
     images = FILL.view(1, 3, 1, 1).expand(40, 3, 30, 30)
     for found in (
-        rotate(images, drawn(40), 90, FILL),
-        affine(images, drawn(40), Affine(90, 0.5, 0.5, 30), FILL),
+        rotate(images, drawn(40), Rotate(90), frame()),
+        affine(images, drawn(40), Affine(90, 0.5, 0.5, 30), frame()),
     ):
         assert torch.equal(found, images), "an image of the fill alone shows no border"
     white = torch.full((40, 3, 30, 30), 255, dtype=torch.uint8)
@@ -201,7 +215,7 @@ def test_rotation_draws_both_ways_up_to_its_limit() -> None:
     assert angles.abs().max() <= step
     images = pictures(4)
     expected = mapped(images, inverse(linear(angles[:4])), FILL)
-    assert torch.equal(rotate(images, own[:4], step, FILL), expected)
+    assert torch.equal(rotate(images, own[:4], Rotate(step), frame()), expected)
 
 
 def test_elastic_warping_is_torchvisions() -> None:

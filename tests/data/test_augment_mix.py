@@ -5,7 +5,7 @@ import torch
 from scipy.stats import beta, kstest
 
 from convsmith.data.augment import Mixture, mix, mixed_targets
-from convsmith.data.augment.mix import cutmix, draw_partners, mix_once, mixup, symmetric_beta
+from convsmith.data.augment.mix import cut_rectangles, draw_partners, mix_once, mixup, symmetric_beta
 from convsmith.data.augmentations import Cutmix, Flip, Mixup
 from convsmith.data.keys import fork, integers, keys
 from convsmith.tasks.classify import Classify
@@ -53,12 +53,10 @@ def test_mixup_blends_pixels() -> None:
 
 def test_cutmix_pastes_a_rectangle_and_counts_its_pixels() -> None:
     count, side = 400, 16
-    batch, own = torch.zeros(count, 1, side, side, dtype=torch.uint8), drawn(count)
-    batch[1::2] = 255
-    partners = torch.arange(count) ^ 1
+    own = drawn(count)
     shares = symmetric_beta(fork(own, 9), 1.0)
-    found, left = cutmix(batch, partners, shares, own)
-    pasted = (found != batch)[:, 0]
+    inside, left = cut_rectangles((side, side), shares, own)
+    pasted = inside[:, 0]
     assert torch.allclose(left.double(), 1 - pasted.double().mean((1, 2)), atol=1e-7)
     rows, columns = pasted.any(2), pasted.any(1)
     assert torch.equal(pasted, rows[:, :, None] & columns[:, None])
@@ -70,6 +68,9 @@ def test_cutmix_pastes_a_rectangle_and_counts_its_pixels() -> None:
         expected = torch.zeros(side, side, dtype=torch.bool)
         expected[max(top, 0) : max(top + long, 0), max(before, 0) : max(before + long, 0)] = True
         assert torch.equal(pasted[i], expected)
+    found, mixture = mix_once(images(count), own, Cutmix(1.0, 1.0))
+    assert mixture.pasted is not None
+    assert torch.equal(found, torch.where(mixture.pasted, images(count)[mixture.partners], images(count)))
 
 
 @pytest.mark.parametrize("step", [Mixup(1.0, 0.5), Cutmix(1.0, 0.5)])

@@ -8,11 +8,13 @@ from sklearn.datasets import load_sample_image
 from torchvision.transforms.v2 import functional as tv
 
 from convsmith.data.augment.erase import cutout, erase
+from convsmith.data.augment.frame import Frame
 from convsmith.data.augment.noise import blur, blurred, noise, pixel_flip
-from convsmith.data.augmentations import Blur, Erase
+from convsmith.data.augmentations import Blur, Cutout, Erase, Noise, PixelFlip
 from convsmith.data.keys import between, fork, forks, integers, keys, normal, uniform, words
 
 FILL = torch.tensor([125, 123, 114], dtype=torch.uint8)
+FRAME = Frame((30, 40), FILL)
 
 
 def pictures(count: int, channels: int = 3) -> torch.Tensor:
@@ -54,7 +56,7 @@ def test_normal_is_normal() -> None:
 @pytest.mark.parametrize("channels", [3, 1])
 def test_noise_is_gaussian_of_its_deviation(channels: int) -> None:
     grey = torch.full((300, channels, 16, 16), 128, dtype=torch.uint8)
-    found = noise(grey, drawn(300), 0.1).double() - 128
+    found = noise(grey, drawn(300), Noise(0.1), FRAME).double() - 128
     assert abs(found.mean()) < 0.3
     assert abs(found.std() - 25.5) < 0.3
     assert abs((found.abs() < 25.5).double().mean() - math.erf(0.5**0.5)) < 0.01
@@ -64,17 +66,17 @@ def test_noise_is_gaussian_of_its_deviation(channels: int) -> None:
 
 def test_noise_stays_between_black_and_white() -> None:
     black, white = (torch.full((20, 3, 8, 8), value, dtype=torch.uint8) for value in (0, 255))
-    assert abs((noise(black, drawn(20), 0.2) == 0).double().mean() - 0.5) < 0.05
-    assert (noise(white, drawn(20), 0.2) > 20).all()
+    assert abs((noise(black, drawn(20), Noise(0.2), FRAME) == 0).double().mean() - 0.5) < 0.05
+    assert (noise(white, drawn(20), Noise(0.2), FRAME) > 20).all()
 
 
 def test_pixel_flip_makes_negatives_of_whole_pixels() -> None:
     images = pictures(60)
-    found = pixel_flip(images, drawn(60), 0.1)
+    found = pixel_flip(images, drawn(60), PixelFlip(0.1), FRAME)
     changed = (found != images).any(1)
     assert abs(changed.double().mean() - 0.1) < 0.005
     assert torch.equal(found, torch.where(changed[:, None], 255 - images, images))
-    assert torch.equal(pixel_flip(images, drawn(60), 1.0), 255 - images)
+    assert torch.equal(pixel_flip(images, drawn(60), PixelFlip(1), FRAME), 255 - images)
 
 
 def test_blur_is_torchvisions() -> None:
@@ -97,13 +99,13 @@ def test_blur_draws_widths_and_chances() -> None:
     sigmas = torch.where(uniform(fork(own, 1)) < 0.5, between(fork(own, 0), 0.5, 2.0), 0.0)
     assert 25 < (sigmas > 0).sum() < 55
     assert abs(sigmas[sigmas > 0].mean() - 1.25) < 0.2
-    assert torch.equal(blur(images, own, step), blurred(images, sigmas, 6))
+    assert torch.equal(blur(images, own, step, FRAME), blurred(images, sigmas, 6))
 
 
 @pytest.mark.parametrize("size", [1, 8, 9])
 def test_cutout_covers_a_square_around_a_pixel(size: int) -> None:
     images, own = pictures(200), drawn(200)
-    found = cutout(images, own, size, FILL)
+    found = cutout(images, own, Cutout(size), FRAME)
     rows, columns = integers(fork(own, 0), 0, 30).tolist(), integers(fork(own, 1), 0, 40).tolist()
     assert set(rows) == set(range(30)), "every pixel may be the centre"
     for i, (y, x) in enumerate(zip(rows, columns, strict=True)):
@@ -116,7 +118,7 @@ def test_cutout_covers_a_square_around_a_pixel(size: int) -> None:
 @pytest.mark.parametrize("fill", ["mean", "noise"])
 def test_erase_covers_a_rectangle_inside(fill: str) -> None:
     images, step = pictures(1).repeat(3000, 1, 1, 1), Erase(0.7, 0.05, 0.25, 2.0, fill)  # type: ignore[arg-type]
-    found = erase(images, drawn(3000), step, FILL)
+    found = erase(images, drawn(3000), step, FRAME)
     changed = (found != images).any(1)
     some = changed.flatten(1).any(1)
     assert abs(some.double().mean() - 0.7) < 0.03

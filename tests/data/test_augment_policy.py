@@ -6,6 +6,7 @@ from sklearn.datasets import load_sample_image
 from torchvision.transforms import AutoAugmentPolicy, InterpolationMode, v2
 
 from convsmith.data.augment import operations, policy
+from convsmith.data.augment.frame import Frame
 from convsmith.data.augment.operations import (
     AUGMIX,
     AUTOAUGMENT,
@@ -17,11 +18,12 @@ from convsmith.data.augment.operations import (
 )
 from convsmith.data.augment.policies import POLICIES
 from convsmith.data.augment.policy import augmix, autoaugment, randaugment, trivialaugment
-from convsmith.data.augmentations import Augmix, Autoaugment, Randaugment
+from convsmith.data.augmentations import Augmix, Autoaugment, Randaugment, Trivialaugment
 from convsmith.data.keys import fork, forks, integers, keys, uniform
 
 BLACK = torch.zeros(3, dtype=torch.uint8)
 FILL = torch.tensor([125, 123, 114], dtype=torch.uint8)
+FRAME = Frame((36, 44), FILL)
 # Our names of torchvision's operations.
 PEERS = {
     "identity": "Identity", "shear_x": "ShearX", "shear_y": "ShearY", "translate_x": "TranslateX",
@@ -100,7 +102,7 @@ def test_operations_are_torchvisions(name: str) -> None:
     }.get(name, (-0.99, 0.99))  # fmt: skip
     amounts = torch.linspace(lowest, highest, 11, dtype=torch.float64)
     amounts = amounts.round() if name == "posterize" else amounts
-    found = OPERATIONS[name](images, amounts, BLACK, "nearest")
+    found = OPERATIONS[name].apply(images, amounts, Frame((36, 44), BLACK, sampling="nearest"))
     assert (found.dtype, found.shape) == (torch.uint8, images.shape)
     for i, amount in enumerate(amounts.tolist()):
         expected = peer(images[i], name, amount / 255 if name == "solarize" else amount)
@@ -112,7 +114,7 @@ def test_operations_are_torchvisions(name: str) -> None:
 def test_bilinear_operations_are_torchvisions(name: str) -> None:
     images, amounts = pictures(5), torch.linspace(-0.3, 0.3, 5, dtype=torch.float64)
     amounts = amounts * (100 if name == "rotate" else 1)
-    found = OPERATIONS[name](images, amounts, BLACK, "bilinear")
+    found = OPERATIONS[name].apply(images, amounts, Frame((36, 44), BLACK))
     for i, amount in enumerate(amounts.tolist()):
         assert (found[i].int() - peer(images[i], name, amount, "bilinear").int()).abs().max() <= 1
 
@@ -121,11 +123,11 @@ def test_a_batch_of_different_operations_is_each_image_by_itself() -> None:
     images, names = pictures(30), tuple(OPERATIONS)
     numbers = integers(drawn(30), 0, len(names))
     amounts = torch.linspace(0.1, 0.9, 30, dtype=torch.float64)
-    found = apply(images, names, numbers, amounts, FILL, "nearest")
+    frame = Frame((36, 44), FILL, sampling="nearest")
+    found = apply(images, names, numbers, amounts, frame)
     for i, number in enumerate(numbers.tolist()):
-        assert torch.equal(
-            found[i : i + 1], OPERATIONS[names[number]](images[i : i + 1], amounts[i : i + 1], FILL, "nearest")
-        )
+        expected = OPERATIONS[names[number]].apply(images[i : i + 1], amounts[i : i + 1], frame)
+        assert torch.equal(found[i : i + 1], expected)
 
 
 def test_solarize_of_no_strength_does_nothing() -> None:
@@ -138,7 +140,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[str, float]]]:
     """What each call of `apply` did to each image: its operation and magnitude; the images stay as they are."""
     calls: list[list[tuple[str, float]]] = []
 
-    def note(images, names, numbers, amounts, fill, mode):  # type: ignore[no-untyped-def]
+    def note(images, names, numbers, amounts, frame):  # type: ignore[no-untyped-def]
         calls.append([(names[n], a) for n, a in zip(numbers.tolist(), amounts.tolist(), strict=True)])
         return images
 
@@ -149,7 +151,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[str, float]]]:
 @pytest.mark.parametrize("name", POLICIES)
 def test_autoaugment_does_a_pair_of_the_policy(name: str, recorded: list[list[tuple[str, float]]]) -> None:
     own, images = drawn(20_000), torch.zeros(1, 3, 36, 44, dtype=torch.uint8).expand(20_000, 3, 36, 44)
-    autoaugment(images, own, Autoaugment(name), FILL)  # type: ignore[arg-type]
+    autoaugment(images, own, Autoaugment(name), FRAME)  # type: ignore[arg-type]
     rows = integers(fork(own, 0), 0, 25).tolist()
     table, signed = magnitudes(AUTOAUGMENT, 10, (36, 44), torch.device("cpu"))
     known = list(AUTOAUGMENT)
@@ -177,7 +179,7 @@ def test_autoaugment_does_a_pair_of_the_policy(name: str, recorded: list[list[tu
 
 def test_randaugment_does_as_many_operations_as_asked(recorded: list[list[tuple[str, float]]]) -> None:
     own, images = drawn(7000), torch.zeros(1, 3, 36, 44, dtype=torch.uint8).expand(7000, 3, 36, 44)
-    randaugment(images, own, Randaugment(3, 15), FILL)
+    randaugment(images, own, Randaugment(3, 15), FRAME)
     table, _ = magnitudes(RANDAUGMENT, 31, (36, 44), torch.device("cpu"))
     assert len(recorded) == 3
     for done in recorded:
@@ -190,7 +192,7 @@ def test_randaugment_does_as_many_operations_as_asked(recorded: list[list[tuple[
 
 def test_trivialaugment_does_one_operation_of_any_strength(recorded: list[list[tuple[str, float]]]) -> None:
     own, images = drawn(14_000), torch.zeros(1, 3, 36, 44, dtype=torch.uint8).expand(14_000, 3, 36, 44)
-    trivialaugment(images, own, FILL)
+    trivialaugment(images, own, Trivialaugment(), FRAME)
     table, _ = magnitudes(TRIVIALAUGMENT, 31, (36, 44), torch.device("cpu"))
     (done,) = recorded
     for number, name in enumerate(TRIVIALAUGMENT):
@@ -204,18 +206,18 @@ def test_augmix_is_the_blend_of_its_chains(monkeypatch: pytest.MonkeyPatch) -> N
     share = uniform(fork(own, 0)).double()
     weights = -torch.log(uniform(forks(fork(own, 1), 2)).double() + 2.0**-25)
     weights = weights / weights.sum(1, keepdim=True) * (1 - share)[:, None]
-    ends = policy._chains(images.repeat_interleave(2, 0), forks(fork(own, 2), 2).flatten(), 3, FILL)
+    ends = policy._chains(images.repeat_interleave(2, 0), forks(fork(own, 2), 2).flatten(), 3, FRAME)
     expected = share.view(-1, 1, 1, 1) * images
     for chain in range(2):
         expected = expected + weights[:, chain].view(-1, 1, 1, 1) * ends[chain::2]
-    found = augmix(images, own, step, FILL)
+    found = augmix(images, own, step, FRAME)
     assert (found.double() - expected).abs().max() <= 0.51
     assert abs(uniform(fork(drawn(4000), 0)).mean() - 0.5) < 0.02
 
 
 def test_augmix_chains_are_one_to_three_operations_long(recorded: list[list[tuple[str, float]]]) -> None:
     own, images = drawn(1300), torch.zeros(1, 3, 36, 44, dtype=torch.uint8).expand(1300, 3, 36, 44)
-    augmix(images, own, Augmix(4, 3), FILL)
+    augmix(images, own, Augmix(4, 3), FRAME)
     lengths = [sum(step[i][0] != "identity" for step in recorded) for i in range(3900)]
     assert len(recorded) == 3
     for length in (1, 2, 3):

@@ -26,7 +26,7 @@ from convsmith.data.augmentations import (
     Translate,
     Trivialaugment,
 )
-from convsmith.data.examples import ArrayExamples
+from convsmith.data.examples import from_arrays
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.suit import check_augments, principal_colours, suit_augments
 
@@ -107,14 +107,14 @@ def test_principal_colours_are_scikit_learns() -> None:
 
 def test_lighting_gets_the_colours_of_the_training_images() -> None:
     images = photographs()
-    train = ArrayExamples(images, np.zeros(len(images), np.int64), "photographs", np.arange(len(images)))
+    train = from_arrays(images, np.zeros(len(images)), "photographs")
     given = Lighting(0.2, (1.0, 0.5, 0.1), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     found = suit_augments((Flip(), Lighting(0.3), given, Mixup()), train, SMALL)
     deviations, components = principal_colours([images.transpose(0, 3, 1, 2)])
     assert found == (Flip(), Lighting(0.3, deviations, components, measured=True), given, Mixup())
     assert suit_augments((Flip(),), train, SMALL) == (Flip(),)
     # What was measured on these images is not for others; what was given is.
-    others = ArrayExamples(255 - images[..., ::-1] // 2, train.labels, "others", train.numbers)
+    others = from_arrays(255 - images[..., ::-1] // 2, train.labels, "others")
     again = suit_augments(found, others, SMALL)
     assert again == suit_augments((Flip(), Lighting(0.3), given, Mixup()), others, SMALL)
     assert again[1] != found[1]

@@ -22,6 +22,7 @@ from convsmith.data import slots as slots_module
 from convsmith.data.cache import cache_note, crops_from_margin, open_cache
 from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.decoding import decode_stack, find_bad
+from convsmith.data.kept import Kept
 from convsmith.data.loaders import Batch, evaluation_loader, training_loader
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess
@@ -52,14 +53,21 @@ def plain(data: Dataset, margin: bool = False) -> np.ndarray:
     return decode_stack(data.train, range(len(data.train)), data.preprocess, 1, margin)
 
 
+def the_file(cache: Kept | None) -> Slots:
+    """The only file of the cache."""
+    assert cache is not None
+    (slots,) = cache.files.values()
+    return slots
+
+
 def through(data: Dataset, margin: bool = False) -> tuple[Slots, np.ndarray]:
     cache, problem = open_cache(data.train, data.preprocess, margin, "on")
     assert cache is not None, problem
-    return cache, decode_stack(data.train, range(len(data.train)), data.preprocess, 2, margin, cache)
+    return the_file(cache), decode_stack(data.train, range(len(data.train)), data.preprocess, 2, margin, cache)
 
 
 def numbers(data: Dataset) -> list[int]:
-    return [data.train.number(i) for i in range(len(data.train))]  # type: ignore[attr-defined]
+    return [slot.number for i in range(len(data.train)) if (slot := data.train.images.slot(i))]
 
 
 def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,12 +124,11 @@ def test_other_ways_of_decoding_have_other_files(photos: Dataset) -> None:
     record = photos.preprocess
     records = [record, replace(record, interpolation="bicubic"), replace(record, decoding="draft")]
     records += [replace(record, exif=False), replace(record, resize=20), replace(record, size=(12, 12))]
-    paths = [open_cache(photos.train, each, False, "on")[0].path for each in records]  # type: ignore[union-attr]
+    paths = [the_file(open_cache(photos.train, each, False, "on")[0]).path for each in records]
     assert len(set(paths)) == len(records)
     # What is subtracted from the pixels afterwards does not matter.
     again, _ = open_cache(photos.train, replace(record, std=(1.0,) * 3), False, "on")
-    assert again is not None
-    assert again.path == paths[0]
+    assert the_file(again).path == paths[0]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "header", "empty", "longer"])
@@ -243,14 +250,15 @@ def test_processes_fill_one_file_side_by_side(photos: Dataset) -> None:
     found = decode_stack(photos.train, range(12, 32), photos.preprocess, 1, True, cache)
     other.join(120)
     assert other.exitcode == 0
-    assert cache.missing(numbers(photos)) == 0
+    assert cache.missing(photos.train.images) == 0
     np.testing.assert_array_equal(found, plain(photos, margin=True)[12:])
     out = np.empty(cache.shape, np.uint8)
     for i in range(32):
-        number, stamp = photos.train.number(i), photos.train.stamp(i)  # type: ignore[attr-defined]
-        assert cache.read(number, stamp, out)
+        assert cache.read(photos.train.images, i, out)
         np.testing.assert_array_equal(out, plain(photos, margin=True)[i])
-        assert not cache.read(number, (stamp[0], stamp[1] + 1), out), "of a file that has changed"
+        number, stamp = numbers(photos)[i], photos.train.images.stamp(i)
+        assert the_file(cache).read(number, stamp, out)
+        assert not the_file(cache).read(number, (stamp[0], stamp[1] + 1), out), "of a file that has changed"
 
 
 def test_a_full_disk_stops_writing_and_nothing_else(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +271,7 @@ def test_a_full_disk_stops_writing_and_nothing_else(photos: Dataset, monkeypatch
     monkeypatch.setattr(os, "pwritev", full)
     found = decode_stack(photos.train, range(32), photos.preprocess, 1, False, cache)
     np.testing.assert_array_equal(found, plain(photos))
-    assert cache.missing(numbers(photos)) == 32
+    assert cache.missing(photos.train.images) == 32
 
 
 def test_the_reserve_of_the_disk_is_left(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +279,7 @@ def test_the_reserve_of_the_disk_is_left(photos: Dataset, monkeypatch: pytest.Mo
     monkeypatch.setattr(slots_module, "RESERVE_BYTES", 10**18)
     decode_stack(photos.train, range(32), photos.preprocess, 1, False, cache)
     assert cache is not None
-    assert cache.missing(numbers(photos)) == 32
+    assert cache.missing(photos.train.images) == 32
 
 
 def test_a_set_that_does_not_fit_is_streamed_and_says_what_it_needs(
@@ -343,13 +351,14 @@ def test_a_cache_that_can_only_be_read_is_read(photos: Dataset, monkeypatch: pyt
     monkeypatch.setattr(os, "open", open_to_read)
     cache, problem = open_cache(photos.train, photos.preprocess, True, "on")
     assert cache is not None
-    assert (problem, cache.path, cache.writable, cache.missing(numbers(photos))) == ("", path, False, 0)
+    file = the_file(cache)
+    assert (problem, file.path, file.writable, file.missing(numbers(photos))) == ("", path, False, 0)
     no_decoding(monkeypatch)
     found = decode_stack(photos.train, range(len(photos.train)), photos.preprocess, 1, True, cache)
     np.testing.assert_array_equal(found, expected)
     assert cache_note(photos.train, photos.preprocess, "on") == ""
-    cache.write(some, (0, 0), expected[0])  # which changes nothing
-    assert (path.stat().st_size, cache.missing(numbers(photos))) == (size, 0)
+    file.write(some, (0, 0), expected[0])  # which changes nothing
+    assert (path.stat().st_size, file.missing(numbers(photos))) == (size, 0)
     monkeypatch.setattr(Slots, "missing", lambda cache, numbers: 3)
     note = f"3 images are decoded in every epoch: {path} cannot be written"
     assert cache_note(photos.train, photos.preprocess, "on") == note
@@ -406,7 +415,7 @@ def test_batches_are_the_same_with_and_without(photos: Dataset, kind: str, worke
             continue
         cache, _ = open_cache(train, record, True, "on")
         assert cache is not None
-        assert cache.missing(numbers(photos)) == (0 if kind == "resident" else 2), "30 of 32 are in an epoch"
+        assert cache.missing(photos.train.images) == (0 if kind == "resident" else 2), "30 of 32 are in an epoch"
     tail = list(kept.epoch(2, start=2))
     assert torch.equal(tail[0].images, expected[2].images)
     assert photos.test is not None
@@ -508,3 +517,60 @@ def test_of_several_processes_none_reads_everything_at_once(photos: Dataset, mon
     assert len(batches(of(Part(1, 2)), 2)) == 4
     with pytest.raises(AssertionError, match="everything is read at once"):
         batches(of(WHOLE), 2)
+
+
+@pytest.fixture
+def halves(tmp_path: Path, class_folders: Callable[..., Path]) -> Path:
+    """A folder with a stored train of 24 images and a stored val of 12."""
+    class_folders(tmp_path / "halves" / "train", {"a": 12, "b": 12}, size=(20, 25))
+    class_folders(tmp_path / "halves" / "val", {"a": 6, "b": 6}, size=(25, 20))
+    return tmp_path / "halves"
+
+
+def test_folds_over_a_stored_train_and_val_are_kept(halves: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_data(options(halves, fold="1/3"))
+    assert (len(data.train), len(data.val)) == (24, 12)
+    assert {stored.split for stored in data.train.images.stores()} == {"train", "val"}
+    assert cache_note(data.train, data.preprocess, "on").startswith("24 decoded images will be kept in ")
+    cache, problem = open_cache(data.train, data.preprocess, True, "on")
+    assert cache is not None, problem
+    assert cache.missing(data.train.images) == 24
+    expected = plain(data, margin=True)
+    assert np.array_equal(decode_stack(data.train, range(24), data.preprocess, 2, True, cache), expected)
+    assert cache.missing(data.train.images) == 0
+    assert cache_note(data.train, data.preprocess, "on") == ""
+    no_decoding(monkeypatch)
+    assert np.array_equal(decode_stack(data.train, range(24), data.preprocess, 2, True, cache), expected)
+
+
+def test_folds_and_the_stored_splits_share_what_is_kept(halves: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = open_data(options(halves))
+    for examples in (whole.train, whole.val):
+        cache, _ = open_cache(examples, whole.preprocess, True, "on")
+        decode_stack(examples, range(len(examples)), whole.preprocess, 1, True, cache)
+    files = {entry.path for entry in list_stored()}
+    no_decoding(monkeypatch)
+    for fold in ("1/3", "2/3", "3/3"):
+        data = open_data(options(halves, fold=fold), preprocess=whole.preprocess)
+        for workers in (0, 2):
+            loader = training_loader(
+                data.train, data.preprocess, DataOptions(cache="on", loader="streaming", workers=workers), batch=8,
+                seed=0,
+            )  # fmt: skip
+            assert len(batches(loader, 0)) == 3
+    assert {entry.path for entry in list_stored()} == files
+
+
+def test_folds_are_kept_where_that_is_worth_it(halves: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_data(options(halves, fold="1/3", cache="auto"))
+    assert open_cache(data.train, data.preprocess, True, "auto") == (None, "")
+    monkeypatch.setattr(cache_module, "WORTH_BYTES", 10_000)
+    assert open_cache(data.train, data.preprocess, True, "auto")[0] is not None
+
+
+def test_folds_that_do_not_fit_say_so(halves: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_data(options(halves, fold="1/3", cache="off"))
+    monkeypatch.setattr(slots_module.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10_000}))
+    cache, problem = open_cache(data.train, data.preprocess, True, "on")
+    assert cache is None
+    assert problem.startswith("decoded images are not kept: they need ")

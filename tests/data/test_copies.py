@@ -13,10 +13,12 @@ from convsmith.cli import main
 from convsmith.data.check import check_path
 from convsmith.data.copies import contradictions, copies_of, find_copies
 from convsmith.data.dataset import Dataset, open_data
-from convsmith.data.examples import FileExamples, from_arrays
+from convsmith.data.examples import Examples, from_arrays
+from convsmith.data.image_sets import FileImages
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import open_path, open_source
 from convsmith.data.split import split_source
+from convsmith.data.targets import ClassLabels
 
 Writer = Callable[..., Path]
 
@@ -44,7 +46,7 @@ def test_copies_are_found_by_size_then_ends_then_bytes(tmp_path: Path) -> None:
     files = {"1": big, "2": bytes(middle), "3": big, "4": big[:-1], "5": b"", "6": b"", "7": big[:-1]}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    examples = FileExamples(tmp_path, (*files, "gone"), np.zeros(8, np.int64))
+    examples = Examples(FileImages(tmp_path, (*files, "gone")), ClassLabels(np.zeros(8, np.int64)))
     assert find_copies(examples).first.tolist() == [0, 1, 0, 3, 4, 5, 3, 7]
     assert [group.tolist() for group in find_copies(examples).groups()] == [[0, 2], [3, 6]]
 

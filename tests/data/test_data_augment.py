@@ -7,12 +7,14 @@ import torch
 from convsmith.base.errors import UsageError
 from convsmith.data import preprocess as reference
 from convsmith.data.augment import augment, centre, crop, flip, normalise
+from convsmith.data.augment.frame import Frame
 from convsmith.data.augmentations import Augment, Crop, Flip
 from convsmith.data.keys import epoch_order, fork, integers, keys, uniform
 from convsmith.data.preprocess import Preprocess
 
 RECORD = Preprocess(size=(32, 32), mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))
 FILL = torch.tensor([125, 123, 114], dtype=torch.uint8)
+FRAME = Frame((32, 32), FILL)
 
 
 def images(count: int, side: int = 32) -> torch.Tensor:
@@ -90,20 +92,20 @@ def test_an_order_is_a_permutation_that_each_epoch_changes() -> None:
 def test_flip_mirrors_what_its_keys_choose() -> None:
     batch = images(400)
     drawn = keys(0, 0, torch.arange(400), 0)
-    found = flip(batch, drawn, 0.5)
+    found = flip(batch, drawn, Flip(0.5), FRAME)
     chosen = uniform(drawn) < 0.5
     assert 160 < int(chosen.sum()) < 240
     assert torch.equal(found[chosen], batch[chosen].flip(-1))
     assert torch.equal(found[~chosen], batch[~chosen])
-    assert torch.equal(flip(batch, drawn, 0.0), batch)
-    assert torch.equal(flip(batch, drawn, 1.0), batch.flip(-1))
+    assert torch.equal(flip(batch, drawn, Flip(0), FRAME), batch)
+    assert torch.equal(flip(batch, drawn, Flip(1), FRAME), batch.flip(-1))
 
 
 @pytest.mark.parametrize("mode", ["mean", "reflect"])
 def test_crop_cuts_windows_of_the_padded_image(mode: str) -> None:
     batch, step = images(64), Crop(4, mode)  # type: ignore[arg-type]
     drawn = keys(0, 0, torch.arange(64), 1)
-    found = crop(batch, drawn, step, (32, 32), FILL)
+    found = crop(batch, drawn, step, FRAME)
     if mode == "reflect":
         padded = np.pad(batch.numpy(), ((0, 0), (0, 0), (4, 4), (4, 4)), mode="reflect")
     else:
@@ -118,7 +120,7 @@ def test_crop_cuts_windows_of_the_padded_image(mode: str) -> None:
 
 def test_crop_from_a_margin_reaches_every_corner() -> None:
     batch = images(1, 34).repeat(300, 1, 1, 1)
-    found = crop(batch, keys(0, 0, torch.arange(300), 0), Crop(0), (32, 32), FILL)
+    found = crop(batch, keys(0, 0, torch.arange(300), 0), Crop(0), FRAME)
     windows = {found[i].numpy().tobytes() for i in range(300)}
     expected = {batch[0, :, y : y + 32, x : x + 32].contiguous().numpy().tobytes() for y in range(3) for x in range(3)}
     assert windows == expected
@@ -127,9 +129,9 @@ def test_crop_from_a_margin_reaches_every_corner() -> None:
 def test_crop_errors() -> None:
     drawn = keys(0, 0, torch.arange(2), 0)
     with pytest.raises(UsageError, match=r"cannot cut \(32, 32\) from images of \(20, 20\) padded by 2"):
-        crop(images(2, 20), drawn, Crop(2), (32, 32), FILL)
+        crop(images(2, 20), drawn, Crop(2), FRAME)
     with pytest.raises(UsageError, match="a reflection of 4 pixels needs larger images than 4x4"):
-        crop(images(2, 4), drawn, Crop(4, "reflect"), (4, 4), FILL)
+        crop(images(2, 4), drawn, Crop(4, "reflect"), Frame((4, 4), FILL))
 
 
 def test_padding_is_nearly_zero_after_normalisation() -> None:

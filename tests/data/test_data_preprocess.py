@@ -13,10 +13,12 @@ from PIL import Image
 
 from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
 from convsmith.data.decoding import decode_stack, find_bad, measure
-from convsmith.data.examples import FileExamples, from_arrays
+from convsmith.data.examples import Examples, from_arrays
+from convsmith.data.image_sets import FileImages
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, decode, load, normalise, preprocess_for, to_size
 from convsmith.data.sources.opening import open_source
+from convsmith.data.targets import ClassLabels
 
 RGB = Preprocess(size=(4, 4), mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
 GREY = Preprocess(size=(4, 4), mode="L", mean=(0.5,), std=(0.5,))
@@ -293,7 +295,7 @@ def test_mean_and_std_of_known_values() -> None:
 def test_stacks_are_the_same_whatever_the_workers(tmp_path: Path, class_folders: Callable[..., Path]) -> None:
     root = class_folders(tmp_path, {"a": 150}, size=(6, 7))
     files = tuple(sorted(f"a/{path.name}" for path in (root / "a").iterdir()))
-    examples = FileExamples(root, files, np.zeros(150, np.int64))
+    examples = Examples(FileImages(root, files), ClassLabels(np.zeros(150, np.int64)))
     one = decode_stack(examples, range(150), RGB, 1)
     assert one.shape == (150, 3, 4, 4)
     np.testing.assert_array_equal(one, decode_stack(examples, range(150), RGB, 3))

@@ -26,28 +26,30 @@ def test_only_some_classes_in_the_order_given():
         examples = getattr(part, split)
         assert set(examples.labels.tolist()) == {0, 1}
         for i in (0, len(examples) // 2, len(examples) - 1):
-            number = examples.numbers[i]
-            own = whole.train.images[number]
+            number = examples.images.numbers[i]
+            own = whole.train.images.pixels[number]
             assert (examples.read(i) == own).all()
     all_labels = np.concatenate([whole.train.labels, whole.val.labels, whole.test.labels])
-    numbers = np.concatenate([whole.train.numbers, whole.val.numbers, whole.test.numbers])
+    numbers = np.concatenate([whole.train.images.numbers, whole.val.images.numbers, whole.test.images.numbers])
     stored = dict(zip(numbers.tolist(), all_labels.tolist(), strict=True))
-    assert all(stored[n] == (8, 3)[label] for n, label in zip(part.val.numbers.tolist(), part.val.labels, strict=True))
+    assert all(
+        stored[n] == (8, 3)[label] for n, label in zip(part.val.images.numbers.tolist(), part.val.labels, strict=True)
+    )
     assert part.left_out == ("only the classes 8, 3",)
 
 
 def test_fewer_training_images_of_every_class():
     whole, part = open_digits(), open_digits(images=100)
     assert len(part.train) == 100
-    assert set(part.train.numbers.tolist()) < set(whole.train.numbers.tolist())
-    assert part.val.numbers.tolist() == whole.val.numbers.tolist()
-    assert part.test.numbers.tolist() == whole.test.numbers.tolist()
+    assert set(part.train.images.numbers.tolist()) < set(whole.train.images.numbers.tolist())
+    assert part.val.images.numbers.tolist() == whole.val.images.numbers.tolist()
+    assert part.test.images.numbers.tolist() == whole.test.images.numbers.tolist()
     shares = np.bincount(whole.train.labels) * (100 / len(whole.train))
     assert (np.abs(np.bincount(part.train.labels) - shares) < 1).all()
     assert part.left_out == (f"only 100 of {len(whole.train):,} training images",)
     assert part.split["images"] == {"count": 100, "of": len(whole.train)}
-    assert set(part.train.numbers.tolist()) < set(open_digits(images=300).train.numbers.tolist())
-    assert open_digits(images=100, split_seed=1).train.numbers.tolist() != part.train.numbers.tolist()
+    assert set(part.train.images.numbers.tolist()) < set(open_digits(images=300).train.images.numbers.tolist())
+    assert open_digits(images=100, split_seed=1).train.images.numbers.tolist() != part.train.images.numbers.tolist()
     assert len(open_digits(images=len(whole.train)).train) == len(whole.train)
 
 
@@ -58,7 +60,7 @@ def test_a_record_gives_the_same_part():
     again = open_data(options, split=record, preprocess=first.preprocess)
     for split in ("train", "val", "test"):
         a, b = getattr(first, split), getattr(again, split)
-        assert (a.numbers.tolist(), a.labels.tolist()) == (b.numbers.tolist(), b.labels.tolist())
+        assert (a.images.numbers.tolist(), a.labels.tolist()) == (b.images.numbers.tolist(), b.labels.tolist())
     assert record["classes"] == ["1", "7", "4"]
 
 

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError
-from convsmith.data.examples import FileExamples, from_arrays, spread
+from convsmith.data.examples import Examples, from_arrays, spread
 from convsmith.data.groups import group_names
+from convsmith.data.image_sets import FileImages
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import open_path, open_source
 from convsmith.data.sources.source import Source
 from convsmith.data.split import Skipped, apportion, division_from_record, grouped, split_source, stratified
+from convsmith.data.targets import ClassLabels
 
 Writer = Callable[..., Path]
 DIGITS = DataOptions(source="digits")
@@ -145,7 +147,9 @@ def test_groups_stay_whole_and_near_their_shares() -> None:
 
 
 def test_groups_by_regex(tmp_path: Path) -> None:
-    examples = FileExamples(tmp_path, ("a/p1_0.png", "a/p2_0.png", "b/p1_1.png"), np.asarray([0, 0, 1]))
+    examples = Examples(
+        FileImages(tmp_path, ("a/p1_0.png", "a/p2_0.png", "b/p1_1.png")), ClassLabels(np.asarray([0, 0, 1]))
+    )
     assert group_names(examples, r"(p\d+)_") == ["p1", "p2", "p1"]
     assert group_names(examples, r"p\d") == ["p1", "p2", "p1"]
     with pytest.raises(UsageError, match=r"group: 'p1' does not match .*p2_0\.png; expected a match for every file"):
@@ -155,7 +159,7 @@ def test_groups_by_regex(tmp_path: Path) -> None:
 
 
 def test_groups_by_table(tmp_path: Path) -> None:
-    examples = FileExamples(tmp_path, ("a/1.png", "b/1.png", "b/2.png"), np.asarray([0, 1, 1]))
+    examples = Examples(FileImages(tmp_path, ("a/1.png", "b/1.png", "b/2.png")), ClassLabels(np.asarray([0, 1, 1])))
     table = tmp_path / "groups.csv"
     table.write_text("file,group\na/1.png,x\nb/1.png,y\n2.png,x\n")
     assert group_names(examples, str(table)) == ["x", "y", "x"]

@@ -13,6 +13,7 @@ import torch
 
 from convsmith.data import workers
 from convsmith.data.dataset import Dataset, open_data
+from convsmith.data.examples import Examples
 from convsmith.data.loaders import Batch, training_loader
 from convsmith.data.options import DataOptions
 from convsmith.data.workers import LoaderFailed
@@ -75,7 +76,7 @@ def test_a_worker_that_is_stopped_is_named_after_the_time_out(data: Dataset, man
 
 
 class Strange:
-    """Examples of which one does something that is not expected of it."""
+    """Images of which one does something that is not expected of it."""
 
     def __init__(self, inner, index, act):
         self._inner, self._index, self._act = inner, index, act
@@ -94,8 +95,8 @@ class Strange:
 
 def strange(data: Dataset, act: Callable[[], object], timeout: float = 60.0) -> Iterator[Batch]:
     options = DataOptions(loader="streaming", workers=2, timeout=timeout, cache="off")
-    examples = Strange(data.train, 7, act)
-    return training_loader(examples, data.preprocess, options, batch=4, seed=0).epoch(0)  # type: ignore[arg-type]
+    examples = Examples(Strange(data.train.images, 7, act), data.train.targets)  # type: ignore[arg-type]
+    return training_loader(examples, data.preprocess, options, batch=4, seed=0).epoch(0)
 
 
 @pytest.mark.parametrize(
@@ -115,10 +116,11 @@ def test_the_image_at_which_it_happened_is_named(data: Dataset, act: Callable[[]
 def test_slow_images_are_no_hang(data: Dataset) -> None:
     assert rest(strange(data, lambda: time.sleep(2.0), timeout=30.0)) == 32
     options = DataOptions(loader="streaming", workers=1, timeout=1.0, cache="off")
-    examples = Strange(data.train, None, None)
-    examples.read = lambda i, least=0: (time.sleep(0.1), data.train.read(i, least))[1]
+    images = Strange(data.train.images, None, None)
+    images.read = lambda i, least=0: (time.sleep(0.1), data.train.read(i, least))[1]
+    examples = Examples(images, data.train.targets)  # type: ignore[arg-type]
     # A batch takes longer than the time-out, none of its images does.
-    assert rest(training_loader(examples, data.preprocess, options, batch=16, seed=0).epoch(0)) == 32  # type: ignore
+    assert rest(training_loader(examples, data.preprocess, options, batch=16, seed=0).epoch(0)) == 32
 
 
 def test_an_error_of_ours_keeps_its_traceback(data: Dataset) -> None:

@@ -149,3 +149,17 @@ def test_a_last_layer_that_is_not_linear_is_named():
     with pytest.raises(UsageError, match="the network's last layer is Conv2d"):
         last_linear(nn.Sequential(nn.Linear(4, 4), nn.Conv2d(3, 3, 1)))
     assert last_linear(nn.Sequential(nn.Conv2d(3, 3, 1), nn.Linear(4, 4), nn.Dropout())) == "1"
+
+
+def test_folds_over_a_stored_train_and_val_read_the_store(tmp_path, write_pictures, monkeypatch):
+    for split, each in (("train", 12), ("val", 6)):  # of other sizes, else they are copies
+        write_pictures(tmp_path / "halves" / split, count=each, size=each + 4, labels=("a", "b"))
+    whole = open_data(DataOptions(source=str(tmp_path / "halves"), size=16))
+    network = frozen(whole)
+    rows = np.concatenate([features(network, whole.train, DataOptions()), features(network, whole.val, DataOptions())])
+    places = [examples.place(i) for examples in (whole.train, whole.val) for i in range(len(examples))]
+    monkeypatch.setattr(store, "_computed", None)
+    for fold in ("1/3", "2/3"):
+        data = open_data(DataOptions(source=str(tmp_path / "halves"), size=16, fold=fold), preprocess=whole.preprocess)
+        found = features(network, data.train, DataOptions())
+        np.testing.assert_array_equal(found, rows[[places.index(data.train.place(i)) for i in range(24)]])

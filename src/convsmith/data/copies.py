@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convsmith.data.examples import ArrayExamples, EncodedExamples, Examples, FileExamples
-from convsmith.data.joined import JoinedExamples, join
+from convsmith.data.examples import Examples, join
+from convsmith.data.image_sets import ArrayImages, EncodedImages, FileImages, Images, JoinedImages
 from convsmith.data.sources.source import Source
 from convsmith.data.sources.split_names import SPLITS
 from convsmith.report.text import many
@@ -69,7 +69,7 @@ def find_copies(examples: Examples) -> Copies:
     A file that cannot be read is no copy.
     """
     first = np.arange(len(examples))
-    contents = _contents(examples)
+    contents = _contents(examples.images)
     for sizes in _by(range(len(examples)), lambda i: contents[i].size()):
         for ends in _by(sizes, lambda i: contents[i].ends()):
             for copies in _by(ends, lambda i: contents[i].whole()):
@@ -104,10 +104,11 @@ def copy_notes(source: Source, copies: Copies) -> tuple[str, ...]:
             f"{parts[owners[last]][0]} is {joined.place(int(leaks[0][0]))} in {parts[owners[leaks[0][0]]][0]}; `data "
             "check` lists them"
         )
-    two = contradictions(joined.labels, copies)
-    if two:
+    labels = joined.targets.strata()
+    two = [] if labels is None else contradictions(labels, copies)
+    if labels is not None and two:
         one = two[0][0]
-        other = next(i for i in two[0] if (joined.labels[i] != joined.labels[one]).any())
+        other = next(i for i in two[0] if (labels[i] != labels[one]).any())
         line = (
             f"contradictory labels: {many(len(two), 'image occurs', 'images occur')} with different labels, as "
             f"{joined.place(int(one))} and {joined.place(int(other))}; `data check` lists them"
@@ -121,7 +122,8 @@ def copy_notes(source: Source, copies: Copies) -> tuple[str, ...]:
 
 def two_labels_line(count: int, total: int) -> str:
     """What is said of a set where `count` of `total` images are copies with another label."""
-    return f"{count:,} of {total:,} images ({count / total:.0%}) carry two labels, so that no network can learn them"
+    share = f"{count:,} of {many(total, 'image')} ({count / total:.0%})"
+    return f"{share} {'carries' if count == 1 else 'carry'} two labels, so that no network can learn them"
 
 
 def contradictions(labels: np.ndarray, copies: Copies) -> list[np.ndarray]:
@@ -174,28 +176,28 @@ class _File:
 class _Held:
     """The bytes or pixels of an image in memory."""
 
-    examples: Examples
+    images: Images
     number: int
 
     def size(self) -> object:
-        if isinstance(self.examples, EncodedExamples):
-            return self.examples.stamp(self.number)[0] or None
-        return self.examples.images.shape[1:] if isinstance(self.examples, ArrayExamples) else None
+        if isinstance(self.images, EncodedImages):
+            return self.images.stamp(self.number)[0] or None
+        return self.images.pixels.shape[1:] if isinstance(self.images, ArrayImages) else None
 
     def ends(self) -> bytes:
         return self.whole()
 
     def whole(self) -> bytes:
-        if isinstance(self.examples, EncodedExamples):
-            return hashlib.blake2b(self.examples.content(self.number)).digest()
-        return hashlib.blake2b(np.ascontiguousarray(self.examples.read(self.number)).data).digest()
+        if isinstance(self.images, EncodedImages):
+            return hashlib.blake2b(self.images.content(self.number)).digest()
+        return hashlib.blake2b(np.ascontiguousarray(self.images.read(self.number)).data).digest()
 
 
-def _contents(examples: Examples) -> list[_File | _Held]:
-    if isinstance(examples, FileExamples):
-        root = os.fspath(examples.root)
-        return [_File(f"{root}/{file}") for file in examples.files]
-    if isinstance(examples, JoinedExamples):
-        parts = [_contents(part) for part in examples.parts]
-        return [parts[o][i] for o, i in zip(examples.owners.tolist(), examples.indices.tolist(), strict=True)]
-    return [_Held(examples, i) for i in range(len(examples))]
+def _contents(images: Images) -> list[_File | _Held]:
+    if isinstance(images, FileImages):
+        root = os.fspath(images.root)
+        return [_File(f"{root}/{file}") for file in images.files]
+    if isinstance(images, JoinedImages):
+        parts = [_contents(part) for part in images.parts]
+        return [parts[o][i] for o, i in zip(images.owners.tolist(), images.indices.tolist(), strict=True)]
+    return [_Held(images, i) for i in range(len(images))]

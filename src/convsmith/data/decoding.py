@@ -9,11 +9,13 @@ from typing import TypeVar
 import numpy as np
 
 from convsmith.base.errors import BadFile
-from convsmith.data.cache import KEPT, Use, open_cache
-from convsmith.data.examples import ArrayExamples, Examples, spread
+from convsmith.data.cache import Use, open_cache
+from convsmith.data.examples import Examples, spread
+from convsmith.data.image_sets import ArrayImages
 from convsmith.data.images import blamed
+from convsmith.data.kept import Kept
 from convsmith.data.preprocess import UNFIT, Preprocess, centre, final_size, read_picture, to_size
-from convsmith.data.slots import Slots
+from convsmith.report.text import many
 
 # How many images the mean and deviation of a training split are measured on: more where none is resampled.
 SAMPLE, SAMPLE_RESIZED = 10_000, 2_000
@@ -38,12 +40,13 @@ def decode_stack(
     record: Preprocess,
     workers: int,
     margin: bool = False,
-    cache: Slots | None = None,
+    cache: Kept | None = None,
 ) -> np.ndarray:
     """The examples at `indices` as uint8 (n, C, H, W), in that order; what `cache` lacks is decoded and put there."""
     height, width = final_size(record, margin)
-    if isinstance(examples, ArrayExamples) and examples.images.shape[1:] == (height, width, record.channels):
-        return np.ascontiguousarray(examples.stack(indices).transpose(0, 3, 1, 2))
+    images = examples.images
+    if isinstance(images, ArrayImages) and images.pixels.shape[1:] == (height, width, record.channels):
+        return np.ascontiguousarray(images.stack(indices).transpose(0, 3, 1, 2))
     out = np.empty((len(indices), record.channels, height, width), np.uint8)
 
     def fill(begin: int) -> None:
@@ -55,16 +58,15 @@ def decode_stack(
     return out
 
 
-def _fill(out: np.ndarray, examples: Examples, i: int, record: Preprocess, margin: bool, cache: Slots | None) -> None:
+def _fill(out: np.ndarray, examples: Examples, i: int, record: Preprocess, margin: bool, cache: Kept | None) -> None:
     """Put example `i` into `out`, uint8 (C, H, W), from the cache if it is there."""
-    if cache is None or not isinstance(examples, KEPT):
+    if cache is None:
         out[:] = decode_one(examples, i, record, margin).transpose(2, 0, 1)
         return
     whole = out if out.shape == cache.shape else np.empty(cache.shape, np.uint8)
-    number, stamp = examples.number(i), examples.stamp(i)
-    if not cache.read(number, stamp, whole):
+    if not cache.read(examples.images, i, whole):
         whole[:] = decode_one(examples, i, record, cache.about["margin"]).transpose(2, 0, 1)
-        cache.write(number, stamp, whole)
+        cache.write(examples.images, i, whole)
     if whole is not out:
         out[:] = centre(whole.transpose(1, 2, 0), record.size).transpose(2, 0, 1)
 
@@ -131,7 +133,8 @@ def _odd(count: int, alike: bool, flat: np.ndarray, mean: np.ndarray) -> tuple[s
     """Notes on images that do not differ, so that nothing can be learned from them."""
     if flat.all():
         value = ", ".join(f"{255 * m:.0f}" for m in mean)
-        return (f"every pixel of the {count:,} training images looked at has one value, {value} of 255: {NOTHING}",)
+        looked = many(count, "training image")
+        return (f"every pixel of the {looked} looked at has one value, {value} of 255: {NOTHING}",)
     if alike and count > 1:
         return (f"the {count:,} training images looked at are equal, pixel for pixel: {NOTHING}",)
     if flat.any():

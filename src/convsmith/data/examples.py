@@ -1,210 +1,60 @@
-"""Examples: labels with a way to read the image that each belongs to. No torch here."""
+"""Examples: images, and what is to be learned of each. No torch here."""
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from convsmith.base.errors import BadFile, MissingPath
-from convsmith.data.images import open_header, open_image
+from convsmith.data.image_sets import ArrayImages, Images, join_images
+from convsmith.data.targets import ClassLabels, Targets, label_array
 
 
-@dataclass(frozen=True)
-class StoredSplit:
-    """What examples are some of: the name and fingerprint of their source, the split there, and how many it has."""
+# eq=False as for sets of images.
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """An ordered set of images, and as many targets."""
 
-    source: str
-    fingerprint: str
-    split: str
-    count: int
+    images: Images
+    targets: Targets
 
+    def __post_init__(self) -> None:
+        if len(self.images) != len(self.targets):
+            raise ValueError(f"expected as many targets as images, received {len(self.targets)} and {len(self.images)}")
 
-class Examples(Protocol):
-    """An ordered set of labelled images; nothing is decoded before `read`."""
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, i: int) -> str:
+        """How errors and reports call example `i` (`Images.name`)."""
+        return self.images.name(i)
+
+    def place(self, i: int) -> str:
+        """Where example `i` lies within its set (`Images.place`)."""
+        return self.images.place(i)
+
+    def read(self, i: int, least: int | None = None) -> Image.Image | np.ndarray:
+        """The image of example `i` (`Images.read`)."""
+        return self.images.read(i, least)
+
+    def subset(self, at: Sequence[int] | np.ndarray) -> "Examples":
+        """The examples at `at`, in that order; the images themselves are shared, not copied."""
+        picked = np.asarray(at, dtype=np.int64)
+        return Examples(self.images.subset(picked), self.targets.subset(picked))
 
     @property
     def labels(self) -> np.ndarray:
-        """The classes, int64 of shape (N,); where an image may have several, 0 or 1 for each, uint8 (N, classes)."""
-        ...
+        """The classes, int64 (N,), or where an image may have several, 0 or 1 for each of them, uint8 (N, classes).
 
-    def __len__(self) -> int: ...
-
-    def name(self, i: int) -> str:
-        """How errors and reports call example `i`: its path, or the set and its number there."""
-        ...
-
-    def place(self, i: int) -> str:
-        """Where example `i` lies within its set, with slashes: the same wherever the set itself lies."""
-        ...
-
-    def read(self, i: int, least: int | None = None) -> Image.Image | np.ndarray:
-        """The image of example `i`: decoded by Pillow, or uint8 of shape (H, W, C). Raises BadFile.
-
-        A JPEG may come smaller, with its shorter side no less than `least` (`open_image`).
+        Raises UsageError for other targets.
         """
-        ...
-
-    def subset(self, indices: Sequence[int] | np.ndarray) -> "Examples":
-        """The examples at `indices`, in that order; the images themselves are shared, not copied."""
-        ...
+        return label_array(self.targets)
 
 
-# eq=False keeps identity as equality: comparing arrays element by element has no use here, and caches need a hash.
-@dataclass(frozen=True, eq=False)
-class ArrayExamples:
-    """Examples of one array of images, uint8 (N, H, W, C); `numbers` picks those of the array that belong to it."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    origin: str
-    numbers: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def name(self, i: int) -> str:
-        return f"{self.origin} #{self.numbers[i]}"
-
-    def place(self, i: int) -> str:
-        return self.name(i)
-
-    def read(self, i: int, least: int | None = None) -> np.ndarray:
-        return self.images[self.numbers[i]]
-
-    def stack(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The images at `indices` in one array, uint8 (n, H, W, C)."""
-        return self.images[self.numbers[np.asarray(indices, dtype=np.int64)]]
-
-    def subset(self, indices: Sequence[int] | np.ndarray) -> "ArrayExamples":
-        picked = np.asarray(indices, dtype=np.int64)
-        return ArrayExamples(self.images, self.labels[picked], self.origin, self.numbers[picked])
-
-
-@dataclass(frozen=True, eq=False)
-class FileExamples:
-    """Examples that are one file each, their paths relative to `root`; `numbers` are their places in `stored`.
-
-    Images of up to `most` pixels are decoded whatever they take (`open_image`).
-    """
-
-    root: Path
-    files: tuple[str, ...]
-    labels: np.ndarray
-    numbers: np.ndarray | None = None
-    stored: StoredSplit | None = None
-    most: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def name(self, i: int) -> str:
-        return str(self.root / self.files[i])
-
-    def place(self, i: int) -> str:
-        return self.files[i]
-
-    def read(self, i: int, least: int | None = None) -> Image.Image:
-        with _listed(self.name(i)):
-            return open_image(self.root / self.files[i], self.name(i), least, self.most)
-
-    def number(self, i: int) -> int:
-        """The place of example `i` in the stored split."""
-        return i if self.numbers is None else int(self.numbers[i])
-
-    def stamp(self, i: int) -> tuple[int, int]:
-        """Size and time of change of the file, by which a later change of it is noticed; zeros where it is gone."""
-        try:
-            status = os.stat(self.root / self.files[i])
-        except OSError:
-            return 0, 0
-        return status.st_size, status.st_mtime_ns
-
-    def header(self, i: int) -> Image.Image:
-        """The image with its pixels not yet decoded."""
-        with _listed(self.name(i)):
-            return open_header(self.root / self.files[i], self.name(i))
-
-    def subset(self, indices: Sequence[int] | np.ndarray) -> "FileExamples":
-        picked = np.asarray(indices, dtype=np.int64)
-        numbers = None if self.numbers is None else self.numbers[picked]
-        files = tuple(self.files[i] for i in picked)
-        return replace(self, files=files, labels=self.labels[picked], numbers=numbers)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Many encoded images end to end: image `i` is `data[offsets[i]:offsets[i + 1]]` (uint8; offsets int64)."""
-
-    data: np.ndarray = field(repr=False)
-    offsets: np.ndarray = field(repr=False)
-    paths: tuple[str, ...] = field(repr=False)
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedExamples:
-    """Examples whose files lie inside another file, such as Parquet."""
-
-    encoded: Encoded
-    labels: np.ndarray
-    origin: str
-    numbers: np.ndarray
-    stored: StoredSplit | None = None
-    most: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def name(self, i: int) -> str:
-        number = self.numbers[i]
-        path = self.encoded.paths[number] if self.encoded.paths else ""
-        return f"{self.origin} #{number}" + (f" ({path})" if path else "")
-
-    def place(self, i: int) -> str:
-        number = self.numbers[i]
-        return self.encoded.paths[number] if self.encoded.paths else f"#{number}"
-
-    def content(self, i: int) -> bytes:
-        """The bytes of the encoded image."""
-        begin, end = self.encoded.offsets[self.numbers[i] : self.numbers[i] + 2]
-        return self.encoded.data[begin:end].tobytes()
-
-    def read(self, i: int, least: int | None = None) -> Image.Image:
-        return open_image(self.content(i), self.name(i), least, self.most)
-
-    def number(self, i: int) -> int:
-        """The place of example `i` in the stored split."""
-        return int(self.numbers[i])
-
-    def stamp(self, i: int) -> tuple[int, int]:
-        """The length of the encoded image; the fingerprint of the source covers every byte of it."""
-        return int(np.diff(self.encoded.offsets[self.numbers[i] : self.numbers[i] + 2])[0]), 0
-
-    def header(self, i: int) -> Image.Image:
-        """The image with its pixels not yet decoded."""
-        return open_header(self.content(i), self.name(i))
-
-    def subset(self, indices: Sequence[int] | np.ndarray) -> "EncodedExamples":
-        picked = np.asarray(indices, dtype=np.int64)
-        return replace(self, labels=self.labels[picked], numbers=self.numbers[picked])
-
-
-def allow(examples: Examples, most: int | None) -> Examples:
-    """The examples, whose images of up to `most` pixels are decoded without limits of memory and time."""
-    return replace(examples, most=most) if isinstance(examples, FileExamples | EncodedExamples) else examples
-
-
-@contextmanager
-def _listed(name: str) -> Iterator[None]:
-    """Turn MissingPath into BadFile: a file that is gone since it was listed, or a link to nothing, is a bad file."""
-    try:
-        yield
-    except MissingPath:
-        raise BadFile(name, "is not there any more, or is a link that leads nowhere") from None
+def join(parts: Sequence[Examples]) -> Examples:
+    """All examples of the parts, one part after the other."""
+    first, *others = (part.targets for part in parts)
+    return Examples(join_images([part.images for part in parts]), first.followed_by(others))
 
 
 def images_of_classes(labels: np.ndarray, classes: int) -> tuple[int, ...]:
@@ -213,10 +63,10 @@ def images_of_classes(labels: np.ndarray, classes: int) -> tuple[int, ...]:
     return tuple(int(count) for count in counts)
 
 
-def from_arrays(images: np.ndarray, labels: np.ndarray, origin: str) -> ArrayExamples:
+def from_arrays(images: np.ndarray, labels: np.ndarray, origin: str) -> Examples:
     """Examples of images uint8 (N, H, W) or (N, H, W, C) and as many labels."""
     images = images[..., None] if images.ndim == 3 else images
-    return ArrayExamples(images, labels.astype(np.int64), origin, np.arange(len(labels)))
+    return Examples(ArrayImages(images, origin, np.arange(len(labels))), ClassLabels(labels.astype(np.int64)))
 
 
 def spread(count: int, limit: int) -> np.ndarray:

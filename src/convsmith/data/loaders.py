@@ -1,7 +1,7 @@
 """Loaders: batches whose order is a function of (seed, epoch), from memory or streamed; no generator to save."""
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -11,33 +11,59 @@ from torch import Tensor
 
 from convsmith.base.errors import UsageError
 from convsmith.base.processes import WHOLE, Part, check_script_may_be_imported
-from convsmith.data.cache import KEPT, open_cache
+from convsmith.data.cache import open_cache
 from convsmith.data.decoding import ahead, decode_stack
 from convsmith.data.examples import Examples
+from convsmith.data.image_sets import Images
+from convsmith.data.kept import Kept
 from convsmith.data.keys import epoch_order, sampled_order
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, final_size
-from convsmith.data.slots import Slots
 from convsmith.data.split import apportion
 from convsmith.data.workers import decode_in_workers
 
 # 'auto' keeps sets of up to this many decoded bytes in memory.
 RESIDENT_BYTES = 2_000_000_000
 
-_decoded: "weakref.WeakKeyDictionary[Examples, dict[Any, Tensor]]" = weakref.WeakKeyDictionary()
+_decoded: "weakref.WeakKeyDictionary[Images, dict[Any, Tensor]]" = weakref.WeakKeyDictionary()
 
 
 class Batch(NamedTuple):
-    """Images uint8 (N, C, H, W), and int64 (N) targets, positions and samples, all on the loader's device.
+    """What the network gets, what it is to learn (`Targets.stack`), and which samples they are; all on one device.
 
-    Where an image may have several labels, targets are uint8 (N, classes), 0 or 1.
-    A position is the sample's place in the epoch's order; `samples` are its index in the split, the same every epoch.
+    Inputs are pictures, uint8 (N, C, H, W), or several tensors by name. Positions, int64 (N), are the samples' places
+    in the epoch's order; `samples`, int64 (N), are their indices in the split, the same every epoch.
     """
 
-    images: Tensor
+    inputs: Tensor | dict[str, Tensor]
     targets: Tensor
     positions: Tensor
     samples: Tensor
+
+    @property
+    def images(self) -> Tensor:
+        """The inputs where there is one alone. Raises UsageError where there are several."""
+        if isinstance(self.inputs, dict):
+            raise UsageError(f"expected one input, received {len(self.inputs)}: {', '.join(self.inputs)}")
+        return self.inputs
+
+    def chunk(self, parts: int) -> list["Batch"]:
+        """The batch in `parts` of one size, the last one smaller; fewer where samples are few."""
+        size = -(-len(self.positions) // parts)
+        return [self.slice(begin, begin + size) for begin in range(0, len(self.positions), size)]
+
+    def slice(self, begin: int, end: int) -> "Batch":
+        """The samples from number `begin` to before `end`."""
+        return self._each(lambda tensor: tensor[begin:end])
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on a device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        inputs = self.inputs
+        changed = {n: change(t) for n, t in inputs.items()} if isinstance(inputs, dict) else change(inputs)
+        return Batch(changed, change(self.targets), change(self.positions), change(self.samples))
 
 
 class Loader(Protocol):
@@ -96,12 +122,11 @@ def training_loader(
         )
 
     seen = class_counts(examples, options.sampling)
-    labels = torch.from_numpy(examples.labels)
 
     def order(epoch: int, device: torch.device) -> Tensor:
         if seen is None:
             return epoch_order(len(examples), seed, epoch, device)
-        return sampled_order(labels.to(device), seen, seed, epoch)
+        return sampled_order(torch.from_numpy(examples.labels).to(device), seen, seed, epoch)
 
     steps = steps_in_epoch(len(examples), batch)
     batch = min(batch, len(examples))
@@ -133,10 +158,10 @@ def evaluation_loader(
 
 
 def decode_all(
-    examples: Examples, preprocess: Preprocess, workers: int, margin: bool = False, cache: Slots | None = None
+    examples: Examples, preprocess: Preprocess, workers: int, margin: bool = False, cache: Kept | None = None
 ) -> Tensor:
     """Every example decoded, uint8 (N, C, H, W); the same tensor again for the same examples, size and mode."""
-    decoded = _decoded.setdefault(examples, {})
+    decoded = _decoded.setdefault(examples.images, {})
     height, width = final_size(preprocess, margin)
     p = preprocess
     key = (p.exif, p.mode, p.resize, p.fit, p.interpolation, p.decoding, height, width)
@@ -158,7 +183,7 @@ class _Plan:
     device: torch.device
     order: Callable[[int, torch.device], Tensor]
     part: Part = WHOLE
-    cache: Slots | None = None
+    cache: Kept | None = None
     timeout: float = DataOptions.timeout
 
     @property
@@ -181,7 +206,7 @@ class _Resident:
         self.examples, self.steps, self.batch, self._plan = plan.examples, plan.steps, plan.batch, plan
         decoded = decode_all(plan.source, plan.preprocess, workers, plan.margin, plan.cache)
         self._images = decoded.to(plan.device)
-        self._targets = torch.from_numpy(plan.source.labels).to(plan.device)
+        self._targets = _targets(plan, range(len(plan.source))).to(plan.device)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         order = self._plan.order(epoch, self._plan.device)
@@ -199,7 +224,6 @@ class _Streaming:
         self._workers, self._timeout, self._kept = workers, plan.timeout, False
         if workers:
             check_script_may_be_imported()
-        self._targets = torch.from_numpy(plan.source.labels)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         plan = self._plan
@@ -210,9 +234,7 @@ class _Streaming:
         images_of = self._read(batches) if self._kept else self._decode(batches)
         for (begin, end), images in zip(ranges, images_of, strict=True):
             picked, positions = order[begin:end], torch.arange(begin, end, device=plan.device)
-            moved = images.to(plan.device, non_blocking=True)
-            targets = self._targets[picked].to(plan.device, non_blocking=True)
-            yield Batch(moved, targets, positions, picked.to(plan.device, non_blocking=True))
+            yield Batch(images, _targets(plan, picked.tolist()), positions, picked).to(plan.device)
 
     def _read(self, batches: list[list[int]]) -> Iterator[Tensor]:
         plan = self._plan
@@ -251,10 +273,11 @@ class _Filling:
 
 def _is_kept(plan: _Plan) -> bool:
     """Whether the cache holds what the plan needs, but for less than a batch, as epochs of whole batches leave it."""
-    source = plan.source
-    if plan.cache is None or not isinstance(source, KEPT):
-        return False
-    return plan.cache.missing([source.number(i) for i in range(len(source))]) < plan.batch
+    return plan.cache is not None and plan.cache.missing(plan.source.images) < plan.batch
+
+
+def _targets(plan: _Plan, at: Sequence[int]) -> Tensor:
+    return torch.from_numpy(plan.source.targets.stack(at, plan.preprocess, plan.margin))
 
 
 def _choose(plan: _Plan, options: DataOptions) -> Loader:

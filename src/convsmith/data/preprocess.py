@@ -88,6 +88,23 @@ class Preprocess(Record, called="preprocessing"):
         """The shorter side below which a JPEG is not decoded smaller; None: it is decoded at its full size."""
         return None if self.decoding == "exact" else _DRAFT * max(frame(self) or self.size)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width."""
+        return (self.channels, *self.size)
+
+    def read(self, raw: Path | str | bytes | Image.Image | np.ndarray, name: str | None = None) -> np.ndarray:
+        """The pixels of a file or an image, uint8 (C, H, W) of the final size. Raises BadFile."""
+        name = name or _name(raw)
+        with blamed(name, UNFIT):
+            return np.ascontiguousarray(to_size(read_picture(raw, self, name), self).transpose(2, 0, 1))
+
+    def normalise(self, batch: Any) -> Any:
+        """(x / 255 - mean) / std of uint8 tensors (N, C, H, W), in float32; `augment.normalise` does it faster."""
+        scaled = batch.float() / 255
+        mean, std = (scaled.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return scaled.sub_(mean).div_(std)
+
     def to_json(self) -> dict[str, Any]:
         """The record as JSON data."""
         return config.plain(self)

@@ -9,6 +9,7 @@ from convsmith.base.errors import UsageError, unknown
 from convsmith.data.examples import Examples, images_of_classes
 from convsmith.data.findings import Finding
 from convsmith.data.sources.source import Source
+from convsmith.data.targets import ClassLabels
 
 NO_IMAGE = "has no image: left out"
 
@@ -23,7 +24,7 @@ def of_classes(source: Source, classes: Sequence[str]) -> Source:
         if name not in card.classes:
             raise unknown(f"class of {card.name} in data.classes:", name, card.classes)
     numbers = [card.classes.index(name) for name in classes]
-    splits = {split: _renumbered(examples, numbers) for split, examples in source.splits.items()}
+    splits = {split: _renumbered(examples, numbers, tuple(classes)) for split, examples in source.splits.items()}
     for split, examples in splits.items():
         if not len(examples):
             raise UsageError(f"data.classes: {card.name} has no {split} image of {', '.join(classes)}; name others")
@@ -103,11 +104,11 @@ def _shares(tallies: np.ndarray, count: int) -> list[int]:
     return shares.tolist()
 
 
-def _renumbered(examples: Examples, numbers: Sequence[int]) -> Examples:
+def _renumbered(examples: Examples, numbers: Sequence[int], names: tuple[str, ...]) -> Examples:
     labels = examples.labels
     if labels.ndim != 1:
         raise UsageError("data.classes: images with several labels each cannot be chosen by class; leave it out")
     kept = examples.subset(np.flatnonzero(np.isin(labels, numbers)))
     places = {number: place for place, number in enumerate(numbers)}
     renumbered = np.asarray([places[label] for label in kept.labels.tolist()], dtype=np.int64)
-    return replace(kept, labels=renumbered)  # type: ignore[type-var]
+    return replace(kept, targets=ClassLabels(renumbered, names))

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from convsmith.base.errors import BadFile
-from convsmith.data.examples import ArrayExamples, EncodedExamples, Examples, FileExamples, spread
+from convsmith.data.examples import Examples, spread
 from convsmith.data.fit import Size, enlargement, placed, size_text, size_word
+from convsmith.data.image_sets import ArrayImages, EncodedImages, FileImages, Images
 from convsmith.data.images import FAILURES, quiet, upright_size
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.price import is_deep
+from convsmith.report.text import many
 
 # The number of headers that are read, spread over a split.
 SAMPLE = 2_000
@@ -39,22 +41,22 @@ class Shapes:
 
 def shapes_of(examples: Examples, most: int = SAMPLE) -> Shapes:
     """The shapes of at most `most` images, spread evenly over the examples. No pixel is decoded."""
-    shapes = Shapes()
-    if isinstance(examples, ArrayExamples):
-        height, width, channels = examples.images.shape[1:]
+    shapes, images = Shapes(), examples.images
+    if isinstance(images, ArrayImages):
+        height, width, channels = images.pixels.shape[1:]
         count = min(len(examples), most)
         return Shapes([(height, width)] * count, {"L" if channels == 1 else "RGB": count})
     for i in spread(len(examples), most):
         try:
-            _look(examples, int(i), shapes)
+            _look(images, int(i), shapes)
         except BadFile:
             shapes.unread += 1
     return shapes
 
 
-def _look(examples: Examples, i: int, shapes: Shapes) -> None:
-    if isinstance(examples, FileExamples | EncodedExamples):
-        with examples.header(i) as image:
+def _look(images: Images, i: int, shapes: Shapes) -> None:
+    if isinstance(images, FileImages | EncodedImages):
+        with images.header(i) as image:
             size, mode, deep, clear = upright_size(image), image.mode, is_deep(image), False
             try:
                 with quiet():
@@ -62,7 +64,7 @@ def _look(examples: Examples, i: int, shapes: Shapes) -> None:
             except FAILURES:  # the file is damaged, which is reported when it is decoded
                 pass
     else:
-        pixels = np.asarray(examples.read(i))
+        pixels = np.asarray(images.read(i))
         size, mode, deep, clear = pixels.shape[:2], "L" if pixels.ndim == 2 else "RGB", False, False
     shapes.sizes.append((size[0], size[1]))
     shapes.modes[mode] = shapes.modes.get(mode, 0) + 1
@@ -114,9 +116,9 @@ def _values(shapes: Shapes, record: Preprocess) -> list[str]:
     grey = sum(count for mode, count in shapes.modes.items() if mode in _GREY)
     colour = record.mode == "RGB"
     told = [
-        (shapes.deep, "have more than 8 bits a channel, which are squeezed to 8"),
-        (shapes.clear, "have transparent pixels, which are laid on white"),
-        (0 if colour else total - grey, "have colours, which are dropped (--data.channels 3 keeps them)"),
-        (grey if colour else 0, "are grey and get three equal channels"),
+        (shapes.deep, "values of more than 8 bits are squeezed to 8"),
+        (shapes.clear, "transparent pixels are laid on white"),
+        (0 if colour else total - grey, "colours are dropped; --data.channels 3 keeps them"),
+        (grey if colour else 0, "grey pictures get three equal channels"),
     ]
-    return [f"{count:,} of {total:,} pictures looked at {what}" for count, what in told if count]
+    return [f"{what} ({count:,} of {many(total, 'picture')} looked at)" for count, what in told if count]

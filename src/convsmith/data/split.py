@@ -154,7 +154,8 @@ def grouped(groups: list[str], shares: Sequence[float], seed: int, allowed: np.n
     wanted = [k for k, share in enumerate(shares) if share > 0]
     if len(members) < len(wanted):
         raise UsageError(
-            f"{len(members)} groups cannot fill {len(wanted)} splits; expected at least one group for each"
+            f"{many(len(members), 'group')} cannot fill {many(len(wanted), 'split')}; "
+            "expected at least one group for each"
             + (f", or no test images: {_without_test(shares)}" if len(members) > 1 else "")
         )
     parts: list[list[int]] = [[] for _ in shares]
@@ -178,16 +179,17 @@ def _draw(
         names = copies.merged(group_names(examples, options.group))
         return grouped(names, shares, options.split_seed, allowed)
     heads = copies.heads(allowed)
-    parts = stratified(examples.labels, shares, options.split_seed, heads)
+    strata = _strata(examples)
+    parts = stratified(strata, shares, options.split_seed, heads)
     if lacking := _empty(parts, shares):
         without = [shares[0], shares[1] + shares[2], 0.0]
-        drawn = stratified(examples.labels, without, options.split_seed, heads)
+        drawn = stratified(strata, without, options.split_seed, heads)
         needed = sum(share > 0 for share in shares)
         mend = f"a class of {needed} images or more gives each split one"
         if shares[2] and not _empty(drawn, without):
             mend += f"; without test images: {_without_test(shares)}"
         share = shares[_PARTS.index(lacking)]
-        count, are = many(len(allowed), "image", "images"), "is" if len(allowed) == 1 else "are"
+        count, are = many(len(allowed), "image"), "is" if len(allowed) == 1 else "are"
         if len(heads) < len(allowed):
             count += f" ({len(heads)} different ones; copies stay in one split)"
         raise UsageError(f"{count} {are} too few for a {lacking} split of {share:.0%}; {mend}")
@@ -208,8 +210,8 @@ def _fewer(
 ) -> tuple[dict[str, int], dict[str, Any]]:
     """How many training images of how many are used, and the part that they are."""
     allowed, seed = _indices(source, part, skipped), options.split_seed
-    labels = _pool(source, part["from"]).labels
-    picked = fewer(labels, options.images or len(allowed), allowed, lambda i: _order(seed, i))
+    strata = _strata(_pool(source, part["from"]))
+    picked = fewer(strata, options.images or len(allowed), allowed, lambda i: _order(seed, i))
     return {"count": len(picked), "of": len(allowed)}, {"from": part["from"], "indices": picked.tolist()}
 
 
@@ -231,11 +233,13 @@ def _folded(
         folds = grouped(groups, [1 / count] * count, seed, allowed)
     else:
         heads = copies.heads(allowed)
-        check_classes(examples.labels[heads], source.card.classes, count, where)
-        if examples.labels.ndim == 2:
-            folds = stratified(examples.labels, [1 / count] * count, seed, heads)
+        strata = _strata(examples)
+        if source.card.classes:
+            check_classes(strata[heads], source.card.classes, count, where)
+        if strata.ndim == 2:
+            folds = stratified(strata, [1 / count] * count, seed, heads)
         else:
-            folds = deal(examples.labels, count, heads, lambda i: _order(seed, i))
+            folds = deal(strata, count, heads, lambda i: _order(seed, i))
         folds = [copies.with_copies(fold, allowed) for fold in folds]
     rest = np.sort(np.concatenate([fold for k, fold in enumerate(folds, 1) if k != number]))
     kind = "whole groups" if options.group else "stratified by class"
@@ -276,6 +280,12 @@ def _part(source: Source, part: Any, skipped: Iterable[dict[str, Any]], name: st
     if len(indices) and not 0 <= indices.min() <= indices.max() < len(examples):
         raise UsageError(f"split record: {name} has indices outside the {len(examples)} images of {part['from']}")
     return examples.subset(indices)
+
+
+def _strata(examples: Examples) -> np.ndarray:
+    """What the parts have in proportion: of targets without classes one class for all."""
+    found = examples.targets.strata()
+    return np.zeros(len(examples), np.int64) if found is None else found
 
 
 def _order(seed: int, key: int | str) -> bytes:

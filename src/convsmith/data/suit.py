@@ -30,7 +30,9 @@ from convsmith.data.augmentations import (
 from convsmith.data.cache import Use, open_cache
 from convsmith.data.decoding import CHUNK, SAMPLE, SAMPLE_RESIZED, decode_stack
 from convsmith.data.examples import Examples, spread
+from convsmith.data.moves import MOVES, blends
 from convsmith.data.preprocess import Preprocess, final_size
+from convsmith.data.targets import Kind
 
 # Those that have no meaning for grey images, or change colours among other things.
 COLOUR_ONLY = (Lighting, Autoaugment, Randaugment, Trivialaugment, Augmix)
@@ -51,7 +53,7 @@ def suit_augments(
 
     `soft_targets` says whether the task takes shares of classes. Raises UsageError for what cannot be done.
     """
-    check_augments(augments, preprocess, soft_targets=soft_targets)
+    check_augments(augments, preprocess, soft_targets=soft_targets, kind=train.targets.kind)
     if not any(map(_is_to_measure, augments)):
         return augments
     deviations, components = colours_of(train, preprocess, workers, cache)
@@ -66,8 +68,13 @@ def colours_of(
     return principal_colours(_chunks(train, preprocess, workers, cache))
 
 
-def check_augments(augments: tuple[Augment, ...], preprocess: Preprocess, *, soft_targets: bool = True) -> None:
-    """UsageError where a step cannot work on images as `preprocess` gives them, in the order of the steps."""
+def check_augments(
+    augments: tuple[Augment, ...], preprocess: Preprocess, *, soft_targets: bool = True, kind: Kind = "class"
+) -> None:
+    """UsageError where a step cannot work on images as `preprocess` gives them, in the order of the steps.
+
+    `kind` is that of the targets: some steps have no meaning for masks, boxes and texts.
+    """
     size = final_size(preprocess, margin=True)
     mixing = ""
     for step in augments:
@@ -80,6 +87,7 @@ def check_augments(augments: tuple[Augment, ...], preprocess: Preprocess, *, sof
             raise UsageError(f"{name} comes after {mixing}: mixing is always last; write {name} before {mixing}")
         if preprocess.channels == 1:
             _check_grey(step, name)
+        _check_kind(step, name, kind)
         _check_size(step, name, size, preprocess.size)
         if isinstance(step, Crop | ScaleCrop | ResizedCrop):
             size = preprocess.size
@@ -125,6 +133,16 @@ def _check_grey(step: Augment, name: str) -> None:
     if isinstance(step, COLOUR_ONLY):
         working = ", ".join(kind_of(kind) for kind in get_args(Augment) if kind not in COLOUR_ONLY)
         raise UsageError(f"{name}: it changes colours, and these images are grey; on grey images work {working}")
+
+
+def _check_kind(step: Augment, name: str, kind: Kind) -> None:
+    move = MOVES[type(step)]
+    if kind in ("mask", "box") and move == "blends":
+        raise UsageError(blends(step))
+    if kind == "box" and move == "pastes":
+        raise UsageError(f"{name}: it covers boxes with parts of another image; leave {name} out")
+    if kind == "text" and isinstance(step, MIXING):
+        raise UsageError(f"{name}: it gives images shares of two targets, and a text has no shares; leave {name} out")
 
 
 def _check_size(step: Augment, name: str, size: Size, goal: Size) -> None:

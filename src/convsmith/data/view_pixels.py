@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from convsmith.data import keys as counter
 from convsmith.data.augment.geometry import centre, padded
-from convsmith.data.augment.noise import noise
+from convsmith.data.augment.noise import noisy
 from convsmith.data.augmentations import Crop
 from convsmith.data.views import Dense, Mirror, Noisy, TenCrop, Translate, View, pick
 
@@ -20,14 +20,14 @@ def seen(images: Tensor, views: Sequence[View], size: Size, fill: Tensor) -> Ite
 
     All are of `size` (height, width), but dense ones, which are whole. `fill` (uint8, C) is what padding holds.
     """
-    noisy = pick(views, Noisy)
+    chosen = pick(views, Noisy)
     for share, view in _placed(images, views, size, fill):
-        if noisy:
+        if chosen:
             # By the image itself: in any batch and order, and in `predict` as in `eval`, it gets the same noise.
             image_keys = fingerprints(view)
-            for draw in range(noisy.count):
-                keys = counter.keys(noisy.seed, 0, image_keys, draw)
-                yield share / noisy.count, noise(view, keys, noisy.deviation)
+            for draw in range(chosen.count):
+                keys = counter.keys(chosen.seed, 0, image_keys, draw)
+                yield share / chosen.count, noisy(view, keys, chosen.deviation)
         else:
             yield share, view
 

@@ -28,8 +28,8 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from convsmith.base.errors import BadFile, ConvsmithError
 from convsmith.data.decoding import decode_stack
 from convsmith.data.examples import Examples
+from convsmith.data.kept import Kept
 from convsmith.data.preprocess import Preprocess, final_size
-from convsmith.data.slots import Slots
 
 # Seconds between two looks at the workers while no batch comes.
 LOOK_SECONDS = 1.0
@@ -47,7 +47,7 @@ class _Decoding(Dataset[Any]):
     """Decodes batches of indices into shared memory, in the workers. An item is the batch's error, or None."""
 
     def __init__(
-        self, examples: Examples, preprocess: Preprocess, margin: bool, cache: Slots | None, largest: int,
+        self, examples: Examples, preprocess: Preprocess, margin: bool, cache: Kept | None, largest: int,
         workers: int,
     ):  # fmt: skip
         self.examples, self._record, self._margin, self._cache = examples, preprocess, margin, cache
@@ -78,7 +78,7 @@ class _Decoding(Dataset[Any]):
 
 
 def decode_in_workers(
-    examples: Examples, preprocess: Preprocess, margin: bool, cache: Slots | None, batches: Sequence[list[int]],
+    examples: Examples, preprocess: Preprocess, margin: bool, cache: Kept | None, batches: Sequence[list[int]],
     *, workers: int, timeout: float, pinned: bool,
 ) -> Iterator[Tensor]:  # fmt: skip
     """The images of each batch of indices, uint8 (N, C, H, W), decoded by `workers` processes.

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,17 +14,19 @@ from torch import Tensor, nn
 
 from convsmith.base.errors import CheckFailed
 from convsmith.data.augment import normalise
-from convsmith.data.cache import KEPT, decoders
+from convsmith.data.cache import decoders
 from convsmith.data.examples import Examples
+from convsmith.data.image_sets import StoredSplit
+from convsmith.data.kept import Kept, open_kept
 from convsmith.data.loaders import evaluation_loader
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess
-from convsmith.data.slots import FEATURE_BYTES, FEATURES, Slots, open_slots
+from convsmith.data.slots import FEATURE_BYTES, FEATURES
 from convsmith.engines.choose import automatic
 from convsmith.engines.inference import Inference
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
-from convsmith.report.text import count, duration
+from convsmith.report.text import duration, many
 from convsmith.training.engine import Engine, using
 from convsmith.training.progress import make_progress
 
@@ -91,7 +94,7 @@ def features(
     if not absent:
         return out
     if len(absent) < len(examples):
-        say(f"features of {count(len(examples) - len(absent))} images are at hand")
+        say(f"features of {many(len(examples) - len(absent), 'image is', 'images are')} at hand")
     some = examples.subset(absent)
     with using(frozen.engine):
         for begin, rows in _computed(frozen, some, options, quiet, say):
@@ -116,8 +119,8 @@ def _computed(
     _check(frozen, model, first)
     each = _seconds_each(model, first)
     say(
-        f"{count(len(examples))} images go through {frozen.network.name} once to compute its features: about "
-        f"{duration(each * len(examples))} ({1 / each:,.0f} images/s, measured)"
+        f"{many(len(examples), 'image goes', 'images go')} through {frozen.network.name} once to compute its features: "
+        f"about {duration(each * len(examples))} ({1 / each:,.0f} images/s, measured)"
     )
     compute = automatic(model, engine, BATCH, len(examples), lambda: first, say)
     progress, done = make_progress(len(examples), quiet, unit="image"), 0
@@ -157,17 +160,14 @@ def _check(frozen: Frozen, model: Inference, images: Tensor) -> None:
         )
 
 
-def _open_store(frozen: Frozen, examples: Examples, width: int, options: DataOptions, say: Say) -> Slots | None:
-    """The store of these features; None if the examples are not stored on the disk, or the store cannot be opened."""
-    if options.cache == "off" or not isinstance(examples, KEPT) or examples.stored is None:
+def _open_store(frozen: Frozen, examples: Examples, width: int, options: DataOptions, say: Say) -> Kept | None:
+    """The store of these features; None if the images are not stored on the disk, or the store cannot be opened."""
+    images = examples.images
+    if options.cache == "off" or not images.stores():
         return None
-    stored, record = examples.stored, frozen.preprocess.to_json()
+    record = frozen.preprocess.to_json()
     network = frozen.network.to_json() if isinstance(frozen.network, Network) else frozen.network.source
-    about = {
-        "source": stored.source,
-        "split": stored.split,
-        "count": stored.count,
-        "fingerprint": stored.fingerprint,
+    shared = {
         "shape": [1, 1, width * FEATURE_BYTES],
         "weights": frozen.weights(),
         # The header is short, so that these go in by their hash.
@@ -176,24 +176,27 @@ def _open_store(frozen: Frozen, examples: Examples, width: int, options: DataOpt
         "decoder": decoders(),
         "torch": torch.__version__,
     }
-    store, problem = open_slots(about, FEATURES, len(examples))
+
+    def about(stored: StoredSplit) -> dict[str, Any]:
+        origin = {"source": stored.source, "split": stored.split, "count": stored.count}
+        return {**origin, "fingerprint": stored.fingerprint, **shared}
+
+    store, problem = open_kept(images, about, FEATURES)
     if problem:
         say(f"features are {problem}")
     return store
 
 
-def _read(store: Slots | None, examples: Examples, i: int, out: np.ndarray) -> bool:
-    if store is None or not isinstance(examples, KEPT):
+def _read(store: Kept | None, examples: Examples, i: int, out: np.ndarray) -> bool:
+    if store is None:
         return False
     row = np.empty(store.shape, np.uint8)
-    if not store.read(examples.number(i), examples.stamp(i), row):
+    if not store.read(examples.images, i, row):
         return False
     out[i] = row.reshape(-1).view(np.float32)
     return True
 
 
-def _write(store: Slots | None, examples: Examples, i: int, row: np.ndarray) -> None:
-    if store is not None and isinstance(examples, KEPT):
-        store.write(
-            examples.number(i), examples.stamp(i), np.ascontiguousarray(row).view(np.uint8).reshape(store.shape)
-        )
+def _write(store: Kept | None, examples: Examples, i: int, row: np.ndarray) -> None:
+    if store is not None:
+        store.write(examples.images, i, np.ascontiguousarray(row).view(np.uint8).reshape(store.shape))

@@ -21,6 +21,7 @@ from convsmith.data.relabel import relabelled
 from convsmith.data.restrict import of_classes
 from convsmith.data.sources.opening import open_source
 from convsmith.data.sources.same_names import matched
+from convsmith.data.targets import labels_of
 from convsmith.data.usable import check_whole
 from convsmith.data.views import View, read_views
 from convsmith.recipes.choose import run_recipe
@@ -308,4 +309,4 @@ def _other_images(subject: Subject, options: DataOptions, split: Split | None) -
         labels = relabelled(examples.labels, source.card.classes, subject.labels, subject.card.multilabel)
     except UsageError as error:
         raise UsageError(f"{options.source}: {error}") from None
-    return replace(examples, labels=labels)  # type: ignore[type-var]
+    return replace(examples, targets=labels_of(labels, tuple(subject.labels)))

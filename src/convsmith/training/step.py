@@ -11,6 +11,7 @@ from convsmith.base.errors import ConvsmithError
 from convsmith.data.augment import augment, mix, mixed_targets, normalise
 from convsmith.data.augmentations import MIXING
 from convsmith.data.loaders import Batch
+from convsmith.report.text import many
 from convsmith.training.average import add_to_average, is_due
 from convsmith.training.explosion import SETTLING, WINDOW
 from convsmith.training.gradient import backward, limit_length, sharpest
@@ -42,7 +43,7 @@ def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] =
     seed = step_seed(job.seed, state.step, job.world.part.rank)
     torch.manual_seed(seed)
     images = augment(batch.images, job.augment, job.seed, epoch, batch.positions, job.preprocess, samples=batch.samples)
-    images, targets = mixed(batch._replace(images=images), job, epoch)
+    images, targets = mixed(batch._replace(inputs=images), job, epoch)
     inputs = normalise(images, job.preprocess, memory_format=job.engine.memory_format)
     inputs = resized(inputs, job, state.step)
     batch = Batch(inputs, targets, batch.positions, batch.samples)
@@ -77,7 +78,9 @@ def mixed(batch: Batch, job: Job, epoch: int) -> tuple[Tensor, Tensor]:
     classes = job.classes
     if not any(isinstance(step, MIXING) for step in job.augment):
         return batch.images, mixed_targets(batch.targets, (), classes)
-    images, targets, positions = (job.world.whole(tensor, job.training.batch) for tensor in batch[:3])
+    images, targets, positions = (
+        job.world.whole(tensor, job.training.batch) for tensor in (batch.images, batch.targets, batch.positions)
+    )
     images, mixtures = mix(images, job.augment, job.seed, epoch, positions)
     targets = mixed_targets(targets, mixtures, classes)
     return job.world.own(images), job.world.own(targets)
@@ -137,7 +140,7 @@ def _exploded(losses: Sequence[float], state: State, job: Job) -> str:
     count, start = len(losses), abs(losses[0]) if state.start_loss is None else state.start_loss
     allowed, lasting = job.stop.allowed(state.step, count), job.stop.allowed(job.stop.warmup + SETTLING, WINDOW)
     later = "" if allowed == lasting else f" (later {lasting:g} times)"
-    which = f"{'last' if count == WINDOW else 'first'} {count} steps"
+    which = f"{'last' if count == WINDOW else 'first'} {many(count, 'step')}"
     guess = "the loss of a guess" if start == job.guess_loss else "the first loss"
     if job.guess_loss <= 0 and state.start_loss is not None:
         guess = f"the median size of the first {WINDOW} losses"

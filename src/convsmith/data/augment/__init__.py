@@ -1,15 +1,16 @@
 """Augmentation of uint8 batches: pure functions of images and keys, so that a sample depends on its key alone."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from convsmith.base.errors import UsageError
 from convsmith.data import keys as counter
 from convsmith.data.augment.colour import colour_jitter, lighting
 from convsmith.data.augment.erase import cutout, erase
+from convsmith.data.augment.frame import Frame
 from convsmith.data.augment.geometry import (
     alternating_flip,
     centre,
@@ -50,45 +51,41 @@ from convsmith.data.augmentations import (
     Trivialaugment,
     VerticalFlip,
 )
+from convsmith.data.moves import MOVES, blends
 from convsmith.data.preprocess import Preprocess
 
-__all__ = ["augment", "normalise", "mix", "mixed_targets", "Mixture", "centre", "crop", "flip"]
+__all__ = ["augment", "places", "normalise", "mix", "mixed_targets", "Mixture", "centre", "crop", "flip"]
 
-
-@dataclass(frozen=True)
-class Frame:
-    """What the steps share: the final size (height, width), the mean colour (uint8, C), the epoch."""
-
-    size: tuple[int, int]
-    fill: Tensor
-    epoch: int
+# What `places` says of a pixel that comes from outside of the image.
+OUTSIDE = -1
 
 
 Apply = Callable[[Tensor, Tensor, Any, Frame], Tensor]
 
-# What each record does to images, uint8 (N, C, H, W), with keys, int64 (N).
+# What each record does to images, uint8 (N, C, H, W), with keys, int64 (N). Those that move pixels (`data.moves`) also
+# move planes of any numbers.
 STEPS: dict[type, Apply] = {
-    Flip: lambda images, keys, step, frame: flip(images, keys, step.probability),
-    VerticalFlip: lambda images, keys, step, frame: vertical_flip(images, keys, step.probability),
-    AlternatingFlip: lambda images, keys, step, frame: alternating_flip(images, keys, frame.epoch),
-    Crop: lambda images, keys, step, frame: crop(images, keys, step, frame.size, frame.fill),
-    Translate: lambda images, keys, step, frame: translate(images, keys, step.pixels, frame.fill),
-    ScaleCrop: lambda images, keys, step, frame: scale_crop(images, keys, step, frame.size),
-    ResizedCrop: lambda images, keys, step, frame: resized_crop(images, keys, step, frame.size),
-    Rotate: lambda images, keys, step, frame: rotate(images, keys, step.degrees, frame.fill),
-    Affine: lambda images, keys, step, frame: affine(images, keys, step, frame.fill),
-    Elastic: lambda images, keys, step, frame: elastic(images, keys, step, frame.fill),
-    ColourJitter: lambda images, keys, step, frame: colour_jitter(images, keys, step),
-    Lighting: lambda images, keys, step, frame: lighting(images, keys, step),
-    Noise: lambda images, keys, step, frame: noise(images, keys, step.deviation),
-    PixelFlip: lambda images, keys, step, frame: pixel_flip(images, keys, step.share),
-    Blur: lambda images, keys, step, frame: blur(images, keys, step),
-    Cutout: lambda images, keys, step, frame: cutout(images, keys, step.size, frame.fill),
-    Erase: lambda images, keys, step, frame: erase(images, keys, step, frame.fill),
-    Autoaugment: lambda images, keys, step, frame: autoaugment(images, keys, step, frame.fill),
-    Randaugment: lambda images, keys, step, frame: randaugment(images, keys, step, frame.fill),
-    Trivialaugment: lambda images, keys, step, frame: trivialaugment(images, keys, frame.fill),
-    Augmix: lambda images, keys, step, frame: augmix(images, keys, step, frame.fill),
+    Flip: flip,
+    VerticalFlip: vertical_flip,
+    AlternatingFlip: alternating_flip,
+    Crop: crop,
+    Translate: translate,
+    ScaleCrop: scale_crop,
+    ResizedCrop: resized_crop,
+    Rotate: rotate,
+    Affine: affine,
+    Elastic: elastic,
+    ColourJitter: colour_jitter,
+    Lighting: lighting,
+    Noise: noise,
+    PixelFlip: pixel_flip,
+    Blur: blur,
+    Cutout: cutout,
+    Erase: erase,
+    Autoaugment: autoaugment,
+    Randaugment: randaugment,
+    Trivialaugment: trivialaugment,
+    Augmix: augmix,
 }
 
 
@@ -108,6 +105,42 @@ def augment(
     final size are cropped at their centre. Mixing is left to `mix`.
     """
     frame = Frame(preprocess.size, mean_colour(preprocess, images.device), epoch)
+    for step, keys in _drawn(augments, seed, epoch, positions, samples):
+        images = STEPS[type(step)](images, keys, step, frame)
+    return centre(images, preprocess.size)
+
+
+def places(
+    size: tuple[int, int],
+    augments: tuple[Augment, ...],
+    seed: int,
+    epoch: int,
+    positions: Tensor,
+    preprocess: Preprocess,
+    samples: Tensor | None = None,
+) -> Tensor:
+    """Where `augment` takes each pixel from, of images of `size` (height, width): int32 (N, height, width).
+
+    A place is row times width plus column in the image before, -1 outside of it. Where `augment` interpolates, it is
+    the nearest pixel. Raises UsageError for a step that blends several placements of an image.
+    """
+    device = positions.device
+    numbers = torch.arange(size[0] * size[1], dtype=torch.int32, device=device).view(1, 1, *size)
+    found = numbers.expand(len(positions), 1, *size)
+    outside = torch.full((1,), OUTSIDE, dtype=torch.int32, device=device)
+    frame = Frame(preprocess.size, outside, epoch, "nearest", labels=True)
+    for step, keys in _drawn(augments, seed, epoch, positions, samples):
+        if MOVES[type(step)] == "blends":
+            raise UsageError(blends(step))
+        if MOVES[type(step)] == "moves":
+            found = STEPS[type(step)](found, keys, step, frame)
+    return centre(found, preprocess.size)[:, 0]
+
+
+def _drawn(
+    augments: tuple[Augment, ...], seed: int, epoch: int, positions: Tensor, samples: Tensor | None
+) -> Iterator[tuple[Augment, Tensor]]:
+    """Each step but mixing, with its keys."""
     for draw, step in enumerate(augments):
         if isinstance(step, MIXING):
             continue
@@ -116,5 +149,4 @@ def augment(
             if samples is None:
                 raise UsageError("alternating_flip: it must know which image is which, and was given no `samples`")
             keys = counter.keys(seed, 0, samples, draw)
-        images = STEPS[type(step)](images, keys, step, frame)
-    return centre(images, preprocess.size)
+        yield step, keys

@@ -10,13 +10,14 @@ from torch import Tensor
 from convsmith.base.errors import UsageError
 from convsmith.data import keys as counter
 from convsmith.data.augment.constants import constant
+from convsmith.data.augment.frame import Frame
 from convsmith.data.augmentations import ColourJitter, Lighting
 
 # Red, green and blue in a grey value, of 65,536: ITU-R 601-2 as Pillow has it. The sums are exact in float32.
 _GREY = (19595, 38470, 7471)
 
 
-def colour_jitter(images: Tensor, keys: Tensor, step: ColourJitter) -> Tensor:
+def colour_jitter(images: Tensor, keys: Tensor, step: ColourJitter, frame: Frame) -> Tensor:
     """Change brightness, contrast, saturation and hue of uint8 (N, C, H, W), in this order."""
     parts = ((brightness, step.brightness), (contrast, step.contrast), (saturation, step.saturation))
     for number, (change, strength) in enumerate(parts):
@@ -28,7 +29,7 @@ def colour_jitter(images: Tensor, keys: Tensor, step: ColourJitter) -> Tensor:
     return images
 
 
-def lighting(images: Tensor, keys: Tensor, step: Lighting) -> Tensor:
+def lighting(images: Tensor, keys: Tensor, step: Lighting, frame: Frame) -> Tensor:
     """Add to each image of uint8 (N, 3, H, W) one colour, drawn along the principal components of the pixels."""
     if not step.deviations:
         raise UsageError("lighting: the basis has not been computed; `suit_augments` takes it from training images")

@@ -5,38 +5,39 @@ from torch import Tensor
 
 from convsmith.base.errors import UsageError
 from convsmith.data import keys as counter
-from convsmith.data.augment.resample import filtered, scaling
-from convsmith.data.augmentations import Crop, ResizedCrop, ScaleCrop
+from convsmith.data.augment.frame import Frame
+from convsmith.data.augment.resample import filtered, nearest, nearest_pixels, scaling
+from convsmith.data.augmentations import AlternatingFlip, Crop, Flip, ResizedCrop, ScaleCrop, Translate, VerticalFlip
 
 # How often a window of a random shape is drawn until one fits.
 _TRIES = 10
 
 
-def flip(images: Tensor, keys: Tensor, probability: float) -> Tensor:
+def flip(images: Tensor, keys: Tensor, step: Flip, frame: Frame) -> Tensor:
     """Mirror left and right those images whose key says so."""
-    return _where(counter.uniform(keys) < probability, images.flip(-1), images)
+    return _where(counter.uniform(keys) < step.probability, images.flip(-1), images)
 
 
-def vertical_flip(images: Tensor, keys: Tensor, probability: float) -> Tensor:
+def vertical_flip(images: Tensor, keys: Tensor, step: VerticalFlip, frame: Frame) -> Tensor:
     """Mirror top and bottom those images whose key says so."""
-    return _where(counter.uniform(keys) < probability, images.flip(-2), images)
+    return _where(counter.uniform(keys) < step.probability, images.flip(-2), images)
 
 
-def alternating_flip(images: Tensor, keys: Tensor, epoch: int) -> Tensor:
+def alternating_flip(images: Tensor, keys: Tensor, step: AlternatingFlip, frame: Frame) -> Tensor:
     """Mirror left and right half of the images in epoch 0, then each image every second epoch.
 
     `keys` must be those of the samples in epoch 0, so that a sample has the same key in every epoch.
     """
-    return _where((counter.uniform(keys) < 0.5) ^ (epoch % 2 == 1), images.flip(-1), images)
+    return _where((counter.uniform(keys) < 0.5) ^ (frame.epoch % 2 == 1), images.flip(-1), images)
 
 
-def crop(images: Tensor, keys: Tensor, step: Crop, size: tuple[int, int], fill: Tensor) -> Tensor:
-    """Pad (N, C, H, W) on every side, then cut a window of `size` (height, width) whose corner the key tells.
+def crop(images: Tensor, keys: Tensor, step: Crop, frame: Frame) -> Tensor:
+    """Pad (N, C, H, W) on every side, then cut a window of the final size whose corner the key tells.
 
-    `fill` (uint8, C) is the padding of mode zero: the rounded mean, which normalisation maps to (nearly) zero, as
-    papers pad after it.
+    The padding of mode zero is the frame's fill: the rounded mean, which normalisation maps to (nearly) zero, as papers
+    pad after it.
     """
-    canvas = padded(images, step, fill)
+    canvas, size = padded(images, step, frame.fill), frame.size
     rows, columns = canvas.shape[2] - size[0] + 1, canvas.shape[3] - size[1] + 1
     if rows < 1 or columns < 1:
         raise UsageError(f"crop: cannot cut {size} from images of {tuple(images.shape[2:])} padded by {step.padding}")
@@ -45,15 +46,15 @@ def crop(images: Tensor, keys: Tensor, step: Crop, size: tuple[int, int], fill: 
     return _random_windows(canvas, keys, size)
 
 
-def translate(images: Tensor, keys: Tensor, pixels: int, fill: Tensor) -> Tensor:
-    """Shift (N, C, H, W) by up to `pixels` along each axis; `fill` (uint8, C) comes into sight."""
-    if pixels == 0:
+def translate(images: Tensor, keys: Tensor, step: Translate, frame: Frame) -> Tensor:
+    """Shift (N, C, H, W) along each axis; the frame's fill comes into sight."""
+    if step.pixels == 0:
         return images
-    return _random_windows(padded(images, Crop(pixels), fill), keys, (images.shape[2], images.shape[3]))
+    return _random_windows(padded(images, Crop(step.pixels), frame.fill), keys, (images.shape[2], images.shape[3]))
 
 
-def scale_crop(images: Tensor, keys: Tensor, step: ScaleCrop, size: tuple[int, int]) -> Tensor:
-    """Scale the shorter side to a random length of the step's range, then cut `size` at random.
+def scale_crop(images: Tensor, keys: Tensor, step: ScaleCrop, frame: Frame) -> Tensor:
+    """Scale the shorter side to a random length of the step's range, then cut the final size at random.
 
     Done in one go: the window that the final size covers in the unscaled image is scaled, its sides whole pixels.
     """
@@ -61,13 +62,13 @@ def scale_crop(images: Tensor, keys: Tensor, step: ScaleCrop, size: tuple[int, i
     lengths = counter.integers(counter.fork(keys, 0), step.low, step.high + 1)
     sides = [
         (goal * short / lengths.double()).round().long().clamp(1, side)
-        for goal, side in zip(size, images.shape[2:], strict=True)
+        for goal, side in zip(frame.size, images.shape[2:], strict=True)
     ]
-    return _scaled_windows(images, counter.fork(keys, 1), sides[0], sides[1], size)
+    return _scaled_windows(images, counter.fork(keys, 1), sides[0], sides[1], frame)
 
 
-def resized_crop(images: Tensor, keys: Tensor, step: ResizedCrop, size: tuple[int, int]) -> Tensor:
-    """Cut a window of a random area and aspect ratio and scale it to `size`.
+def resized_crop(images: Tensor, keys: Tensor, step: ResizedCrop, frame: Frame) -> Tensor:
+    """Cut a window of a random area and aspect ratio and scale it to the final size.
 
     Where none that was drawn fits, it is the largest of an allowed aspect (as torchvision's RandomResizedCrop).
     """
@@ -76,7 +77,7 @@ def resized_crop(images: Tensor, keys: Tensor, step: ResizedCrop, size: tuple[in
     empty = height == 0
     height = torch.where(empty, min(rows, round(columns * step.aspect)), height)
     width = torch.where(empty, min(columns, round(rows * step.aspect)), width)
-    return _scaled_windows(images, counter.fork(keys, 1), height, width, size)
+    return _scaled_windows(images, counter.fork(keys, 1), height, width, frame)
 
 
 def centre(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -104,9 +105,16 @@ def random_shapes(keys: Tensor, size: tuple[int, int], low: float, high: float, 
 
 
 def resized(
-    images: Tensor, corners: tuple[Tensor, Tensor], sides: tuple[Tensor, Tensor], size: tuple[int, int]
-) -> Tensor:
-    """The windows at `corners` (top, left) of `sides` (height, width), each int64 (N), scaled to `size`."""
+    images: Tensor, corners: tuple[Tensor, Tensor], sides: tuple[Tensor, Tensor], size: tuple[int, int],
+    labels: bool = False,
+) -> Tensor:  # fmt: skip
+    """The windows at `corners` (top, left) of `sides` (height, width), each int64 (N), scaled to `size`.
+
+    Planes of `labels` are not interpolated: each pixel takes the number in its middle.
+    """
+    if labels:
+        rows, columns = (nearest_pixels(*part) for part in zip(corners, sides, size, strict=True))
+        return nearest(images, rows, columns)
     rows = scaling(corners[0], sides[0], images.shape[2], size[0])
     columns = scaling(corners[1], sides[1], images.shape[3], size[1])
     return filtered(images, rows, columns)
@@ -116,10 +124,10 @@ def _where(chosen: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     return torch.where(chosen.view(-1, 1, 1, 1), yes, no)
 
 
-def _scaled_windows(images: Tensor, keys: Tensor, height: Tensor, width: Tensor, size: tuple[int, int]) -> Tensor:
+def _scaled_windows(images: Tensor, keys: Tensor, height: Tensor, width: Tensor, frame: Frame) -> Tensor:
     top = corner(counter.fork(keys, 0), images.shape[2] - height)
     left = corner(counter.fork(keys, 1), images.shape[3] - width)
-    return resized(images, (top, left), (height, width), size)
+    return resized(images, (top, left), (height, width), frame.size, frame.labels)
 
 
 def corner(keys: Tensor, room: Tensor) -> Tensor:

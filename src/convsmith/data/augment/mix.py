@@ -16,10 +16,14 @@ from convsmith.data.augmentations import MIXING, Augment, Cutmix, Mixup
 
 @dataclass(frozen=True)
 class Mixture:
-    """What was mixed: sample i is `shares[i]` (float32, N) itself, and the rest is sample `partners[i]` (int64, N)."""
+    """What was mixed: sample i is `shares[i]` (float32, N) itself, and the rest is sample `partners[i]` (int64, N).
+
+    Of CutMix `pasted` are the pixels that are the partner's, bool (N, 1, H, W).
+    """
 
     partners: Tensor
     shares: Tensor
+    pasted: Tensor | None = None
 
 
 def mix(
@@ -42,9 +46,11 @@ def mix_once(images: Tensor, keys: Tensor, step: Mixup | Cutmix) -> tuple[Tensor
     shares = torch.where(chosen, shares, 1.0)
     if isinstance(step, Mixup):
         images, shares = mixup(images, partners, shares)
-    else:
-        images, shares = cutmix(images, partners, shares, counter.fork(keys, 3))
-    return images, Mixture(partners, shares.float())
+        return images, Mixture(partners, shares.float())
+    size = (images.shape[2], images.shape[3])
+    pasted, shares = cut_rectangles(size, shares, counter.fork(keys, 3))
+    images = torch.where(pasted, images.index_select(0, partners), images)
+    return images, Mixture(partners, shares.float(), pasted)
 
 
 def mixed_targets(targets: Tensor, mixtures: tuple[Mixture, ...], classes: int) -> Tensor:
@@ -90,12 +96,12 @@ def mixup(images: Tensor, partners: Tensor, shares: Tensor) -> tuple[Tensor, Ten
     return mixed, shares
 
 
-def cutmix(images: Tensor, partners: Tensor, shares: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Images with a rectangle of their partner of 1 - `shares` (N) of the area, cut off at the borders.
+def cut_rectangles(size: tuple[int, int], shares: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """The pixels that CutMix pastes, bool (N, 1, H, W): a rectangle of 1 - `shares` (N) of the area, cut off.
 
     The second value is the share of an image's own pixels that are left.
     """
-    height, width = images.shape[2:]
+    height, width = size
     root = (1 - shares).clamp(min=0).sqrt()
     y, x = (counter.integers(counter.fork(keys, i), 0, side) for i, side in enumerate((height, width)))
     tall, wide = (root * height).long(), (root * width).long()
@@ -103,4 +109,4 @@ def cutmix(images: Tensor, partners: Tensor, shares: Tensor, keys: Tensor) -> tu
     bottom, right = (y - tall // 2 + tall).clamp(max=height), (x - wide // 2 + wide).clamp(max=width)
     inside = rectangles(top, left, bottom, right, (height, width))
     left_over = 1 - (bottom - top) * (right - left) / (height * width)
-    return torch.where(inside, images.index_select(0, partners), images), left_over
+    return inside, left_over

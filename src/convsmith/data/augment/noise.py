@@ -7,12 +7,18 @@ import torch
 from torch import Tensor
 
 from convsmith.data import keys as counter
+from convsmith.data.augment.frame import Frame
 from convsmith.data.augment.resample import filtered, gaussian
 from convsmith.data.augment.warp import REACH
-from convsmith.data.augmentations import Blur
+from convsmith.data.augmentations import Blur, Noise, PixelFlip
 
 
-def noise(images: Tensor, keys: Tensor, deviation: float) -> Tensor:
+def noise(images: Tensor, keys: Tensor, step: Noise, frame: Frame) -> Tensor:
+    """Add Gaussian noise to every value of uint8 (N, C, H, W) (`noisy`)."""
+    return noisy(images, keys, step.deviation)
+
+
+def noisy(images: Tensor, keys: Tensor, deviation: float) -> Tensor:
     """Add Gaussian noise of `deviation` (1 is white) to every value of uint8 (N, C, H, W).
 
     The values are the quantiles of 65,536 equal shares: no further than 4.3 deviations.
@@ -23,14 +29,14 @@ def noise(images: Tensor, keys: Tensor, deviation: float) -> Tensor:
     return changed.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def pixel_flip(images: Tensor, keys: Tensor, share: float) -> Tensor:
-    """Turn each pixel of uint8 (N, C, H, W), all channels at once, into its negative with probability `share`."""
+def pixel_flip(images: Tensor, keys: Tensor, step: PixelFlip, frame: Frame) -> Tensor:
+    """Turn pixels of uint8 (N, C, H, W), all channels at once, into their negative."""
     count, _, height, width = images.shape
-    chosen = counter.words(keys, height * width).int() + 32768 < round(share * 65536)
+    chosen = counter.words(keys, height * width).int() + 32768 < round(step.share * 65536)
     return torch.where(chosen.view(count, 1, height, width), ~images, images)
 
 
-def blur(images: Tensor, keys: Tensor, step: Blur) -> Tensor:
+def blur(images: Tensor, keys: Tensor, step: Blur, frame: Frame) -> Tensor:
     """Smooth uint8 (N, C, H, W) by Gaussians of random width, mirrored at the borders."""
     sigmas = counter.between(counter.fork(keys, 0), step.low, step.high)
     chosen = counter.uniform(counter.fork(keys, 1)) < step.probability

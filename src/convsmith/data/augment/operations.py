@@ -6,13 +6,15 @@ where values are rounded.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from convsmith.data.augment import colour
-from convsmith.data.augment.warp import Mode, inverse, linear, mapped
+from convsmith.data.augment.frame import Frame
+from convsmith.data.augment.warp import inverse, linear, mapped
 
 Size = tuple[int, int]
 
@@ -85,8 +87,8 @@ def _magnitudes(
     return torch.stack(rows).to(device), signed.to(device)
 
 
-def apply(images: Tensor, names: tuple[str, ...], numbers: Tensor, amounts: Tensor, fill: Tensor, mode: Mode) -> Tensor:
-    """Each sample of uint8 (N, C, H, W) after the operation `names[numbers[i]]` with magnitude `amounts[i]`.
+def apply(images: Tensor, names: tuple[str, ...], numbers: Tensor, amounts: Tensor, frame: Frame) -> Tensor:
+    """Each sample of (N, C, H, W) after the operation `names[numbers[i]]` with magnitude `amounts[i]`.
 
     Samples of one operation are worked on together.
     """
@@ -95,31 +97,31 @@ def apply(images: Tensor, names: tuple[str, ...], numbers: Tensor, amounts: Tens
     # index_select copies whole images, where indexing goes pixel by pixel.
     images, amounts = images.index_select(0, order), amounts[order]
     done = [
-        OPERATIONS[name](part, amount, fill, mode)
+        OPERATIONS[name].apply(part, amount, frame) if OPERATIONS[name].moves or not frame.labels else part
         for name, count, part, amount in zip(names, counts, images.split(counts), amounts.split(counts), strict=True)
         if count
     ]
     return torch.cat(done).index_select(0, order.argsort())
 
 
-def _map(images: Tensor, forward: Tensor, shift: Tensor | None, fill: Tensor, mode: Mode) -> Tensor:
-    return mapped(images, inverse(forward, shift), fill, mode)
+def _turn(images: Tensor, amounts: Tensor, frame: Frame) -> Tensor:
+    return mapped(images, inverse(linear(amounts)), frame.fill, frame.sampling)
 
 
-def _shear(images: Tensor, amounts: Tensor, fill: Tensor, mode: Mode, along: int) -> Tensor:
+def _shear(along: int, images: Tensor, amounts: Tensor, frame: Frame) -> Tensor:
     forward = torch.eye(2, dtype=torch.float64, device=images.device).repeat(len(images), 1, 1)
     forward[:, along, 1 - along] = -amounts
     # About the corner: the centre moves, by as much as half the other side is slanted.
     shift = torch.zeros(len(images), 2, dtype=torch.float64, device=images.device)
     shift[:, along] = -amounts * images.shape[2 + along] / 2
-    return _map(images, forward, shift, fill, mode)
+    return mapped(images, inverse(forward, shift), frame.fill, frame.sampling)
 
 
-def _shift(images: Tensor, amounts: Tensor, fill: Tensor, mode: Mode, along: int) -> Tensor:
+def _shift(along: int, images: Tensor, amounts: Tensor, frame: Frame) -> Tensor:
     forward = torch.eye(2, dtype=torch.float64, device=images.device).repeat(len(images), 1, 1)
     shift = torch.zeros(len(images), 2, dtype=torch.float64, device=images.device)
     shift[:, along] = amounts.trunc()
-    return _map(images, forward, shift, fill, mode)
+    return mapped(images, inverse(forward, shift), frame.fill, frame.sampling)
 
 
 def sharpness(images: Tensor, factors: Tensor) -> Tensor:
@@ -153,21 +155,27 @@ def _torchvision(name: str, images: Tensor) -> Tensor:
     return getattr(functional, name)(images)
 
 
-# Each takes uint8 (N, C, H, W), magnitudes (float64, N), the fill (uint8, C) and how to look up between pixels.
-OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, Mode], Tensor]] = {
-    "identity": lambda images, amounts, fill, mode: images,
-    "shear_x": lambda images, amounts, fill, mode: _shear(images, amounts, fill, mode, 0),
-    "shear_y": lambda images, amounts, fill, mode: _shear(images, amounts, fill, mode, 1),
-    "translate_x": lambda images, amounts, fill, mode: _shift(images, amounts, fill, mode, 0),
-    "translate_y": lambda images, amounts, fill, mode: _shift(images, amounts, fill, mode, 1),
-    "rotate": lambda images, amounts, fill, mode: _map(images, linear(amounts), None, fill, mode),
-    "brightness": lambda images, amounts, fill, mode: colour.brightness(images, 1 + amounts.float()),
-    "saturation": lambda images, amounts, fill, mode: colour.saturation(images, 1 + amounts.float()),
-    "contrast": lambda images, amounts, fill, mode: colour.contrast(images, 1 + amounts.float()),
-    "sharpness": lambda images, amounts, fill, mode: sharpness(images, 1 + amounts.float()),
-    "posterize": lambda images, amounts, fill, mode: posterize(images, amounts),
-    "solarize": lambda images, amounts, fill, mode: solarize(images, amounts),
-    "autocontrast": lambda images, amounts, fill, mode: _torchvision("autocontrast", images),
-    "equalize": lambda images, amounts, fill, mode: _torchvision("equalize", images),
-    "invert": lambda images, amounts, fill, mode: ~images,
+class Operation(NamedTuple):
+    """What is done to (N, C, H, W) with magnitudes (float64, N), and whether pixels move, and labels with them."""
+
+    apply: Callable[[Tensor, Tensor, Frame], Tensor]
+    moves: bool = False
+
+
+OPERATIONS: dict[str, Operation] = {
+    "identity": Operation(lambda images, amounts, frame: images),
+    "shear_x": Operation(partial(_shear, 0), moves=True),
+    "shear_y": Operation(partial(_shear, 1), moves=True),
+    "translate_x": Operation(partial(_shift, 0), moves=True),
+    "translate_y": Operation(partial(_shift, 1), moves=True),
+    "rotate": Operation(_turn, moves=True),
+    "brightness": Operation(lambda images, amounts, frame: colour.brightness(images, 1 + amounts.float())),
+    "saturation": Operation(lambda images, amounts, frame: colour.saturation(images, 1 + amounts.float())),
+    "contrast": Operation(lambda images, amounts, frame: colour.contrast(images, 1 + amounts.float())),
+    "sharpness": Operation(lambda images, amounts, frame: sharpness(images, 1 + amounts.float())),
+    "posterize": Operation(lambda images, amounts, frame: posterize(images, amounts)),
+    "solarize": Operation(lambda images, amounts, frame: solarize(images, amounts)),
+    "autocontrast": Operation(lambda images, amounts, frame: _torchvision("autocontrast", images)),
+    "equalize": Operation(lambda images, amounts, frame: _torchvision("equalize", images)),
+    "invert": Operation(lambda images, amounts, frame: ~images),
 }

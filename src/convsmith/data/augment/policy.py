@@ -3,49 +3,52 @@
 In numbers as torchvision has them; what comes into sight has the mean colour, as in the paper's own code.
 """
 
+from dataclasses import replace
 from functools import cache
 
 import torch
 from torch import Tensor
 
 from convsmith.data import keys as counter
+from convsmith.data.augment.frame import Frame
 from convsmith.data.augment.operations import AUGMIX, AUTOAUGMENT, RANDAUGMENT, TRIVIALAUGMENT, Space, apply, magnitudes
 from convsmith.data.augment.policies import POLICIES
-from convsmith.data.augment.warp import Mode
-from convsmith.data.augmentations import Augmix, Autoaugment, Randaugment
+from convsmith.data.augmentations import Augmix, Autoaugment, Randaugment, Trivialaugment
 
 _AUTO_BINS, _BINS, _MIX_BINS, _DEPTH = 10, 31, 10, 3
 
 
-def autoaugment(images: Tensor, keys: Tensor, step: Autoaugment, fill: Tensor) -> Tensor:
-    """One pair of operations of the step's policy for each of uint8 (N, C, H, W)."""
+def autoaugment(images: Tensor, keys: Tensor, step: Autoaugment, frame: Frame) -> Tensor:
+    """One pair of operations of the step's policy for each of (N, C, H, W)."""
     numbers, probabilities, bins = _policy(step.policy, images.device)
     row = counter.integers(counter.fork(keys, 0), 0, len(numbers))
     for place in range(2):
         own = counter.fork(keys, 1 + place)
         chosen = counter.uniform(counter.fork(own, 1)) < probabilities[row, place]
         number = torch.where(chosen, numbers[row, place], len(AUTOAUGMENT) - 1)
-        images = _apply(images, own, AUTOAUGMENT, number, bins[row, place], _AUTO_BINS, fill)
+        images = _apply(images, own, AUTOAUGMENT, number, bins[row, place], _AUTO_BINS, _nearest(frame))
     return images
 
 
-def randaugment(images: Tensor, keys: Tensor, step: Randaugment, fill: Tensor) -> Tensor:
-    """The step's number of operations, all of its magnitude, for each of uint8 (N, C, H, W)."""
+def randaugment(images: Tensor, keys: Tensor, step: Randaugment, frame: Frame) -> Tensor:
+    """The step's number of operations, all of its magnitude, for each of (N, C, H, W)."""
     for place in range(step.operations):
         own = counter.fork(keys, place)
         number = counter.integers(counter.fork(own, 1), 0, len(RANDAUGMENT))
-        images = _apply(images, own, RANDAUGMENT, number, torch.full_like(number, step.magnitude), _BINS, fill)
+        images = _apply(
+            images, own, RANDAUGMENT, number, torch.full_like(number, step.magnitude), _BINS, _nearest(frame)
+        )
     return images
 
 
-def trivialaugment(images: Tensor, keys: Tensor, fill: Tensor) -> Tensor:
-    """One operation of a random magnitude for each of uint8 (N, C, H, W)."""
+def trivialaugment(images: Tensor, keys: Tensor, step: Trivialaugment, frame: Frame) -> Tensor:
+    """One operation of a random magnitude for each of (N, C, H, W)."""
     number = counter.integers(counter.fork(keys, 1), 0, len(TRIVIALAUGMENT))
     bins = counter.integers(counter.fork(keys, 2), 0, _BINS)
-    return _apply(images, keys, TRIVIALAUGMENT, number, bins, _BINS, fill)
+    return _apply(images, keys, TRIVIALAUGMENT, number, bins, _BINS, _nearest(frame))
 
 
-def augmix(images: Tensor, keys: Tensor, step: Augmix, fill: Tensor) -> Tensor:
+def augmix(images: Tensor, keys: Tensor, step: Augmix, frame: Frame) -> Tensor:
     """A blend of each of uint8 (N, C, H, W) with the step's number of chains; all shares are drawn evenly.
 
     The image's own share is from Beta(1, 1), the chains' from Dirichlet(1, ..., 1), as in the paper.
@@ -54,7 +57,7 @@ def augmix(images: Tensor, keys: Tensor, step: Augmix, fill: Tensor) -> Tensor:
     weights = -torch.log(counter.uniform(counter.forks(counter.fork(keys, 1), step.width)).double() + 2.0**-25)
     weights *= ((1 - own) / weights.sum(1))[:, None]
     chains = counter.forks(counter.fork(keys, 2), step.width)
-    ends = _chains(images.repeat_interleave(step.width, 0), chains.flatten(), step.severity, fill)
+    ends = _chains(images.repeat_interleave(step.width, 0), chains.flatten(), step.severity, frame)
     ends = ends.view(len(images), step.width, *images.shape[1:])
     mixed = images * own.float().view(-1, 1, 1, 1)
     # One after another: the order of a sum must not depend on the batch.
@@ -63,7 +66,12 @@ def augmix(images: Tensor, keys: Tensor, step: Augmix, fill: Tensor) -> Tensor:
     return mixed.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _chains(images: Tensor, keys: Tensor, severity: int, fill: Tensor) -> Tensor:
+def _nearest(frame: Frame) -> Frame:
+    """These policies look up the nearest pixel, as their papers' code does."""
+    return replace(frame, sampling="nearest")
+
+
+def _chains(images: Tensor, keys: Tensor, severity: int, frame: Frame) -> Tensor:
     """Each image after one to three operations."""
     depth = counter.integers(counter.fork(keys, _DEPTH), 1, _DEPTH + 1)
     for place in range(_DEPTH):
@@ -71,19 +79,18 @@ def _chains(images: Tensor, keys: Tensor, severity: int, fill: Tensor) -> Tensor
         number = counter.integers(counter.fork(own, 1), 0, len(AUGMIX) - 1)
         number = torch.where(place < depth, number, len(AUGMIX) - 1)
         bins = counter.integers(counter.fork(own, 2), 0, severity)
-        images = _apply(images, own, AUGMIX, number, bins, _MIX_BINS, fill, "bilinear")
+        images = _apply(images, own, AUGMIX, number, bins, _MIX_BINS, frame)
     return images
 
 
 def _apply(
-    images: Tensor, keys: Tensor, space: Space, numbers: Tensor, bins: Tensor, of: int, fill: Tensor,
-    mode: Mode = "nearest",
+    images: Tensor, keys: Tensor, space: Space, numbers: Tensor, bins: Tensor, of: int, frame: Frame
 ) -> Tensor:  # fmt: skip
     """Operation `numbers[i]` of the space for each image, with the magnitude of bin `bins[i]` among `of`."""
     table, signed = magnitudes(space, of, (images.shape[2], images.shape[3]), images.device)
     minus = signed[numbers] & (counter.uniform(counter.fork(keys, 0)) < 0.5)
     amounts = table[numbers, bins]
-    return apply(images, tuple(space), numbers, torch.where(minus, -amounts, amounts), fill, mode)
+    return apply(images, tuple(space), numbers, torch.where(minus, -amounts, amounts), frame)
 
 
 @cache

@@ -20,6 +20,19 @@ def filtered(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return down.transpose(1, 2).to(torch.uint8).contiguous()
 
 
+def nearest(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """(N, C, H, W) of any numbers at `rows` (int64, N, h) and `columns` (int64, N, w) of each: (N, C, h, w)."""
+    count, channels, _, width = images.shape
+    lines = images.gather(2, rows[:, None, :, None].expand(count, channels, -1, width))
+    return lines.gather(3, columns[:, None, None].expand(count, channels, rows.shape[1], -1))
+
+
+def nearest_pixels(begins: Tensor, lengths: Tensor, out: int) -> Tensor:
+    """int64 (N, out): the pixel in the middle of each of `out` parts of the `lengths` pixels from `begins` on."""
+    odd = 2 * torch.arange(out, device=begins.device) + 1
+    return begins[:, None] + odd * lengths[:, None] // (2 * out)
+
+
 def scaling(begins: Tensor, lengths: Tensor, size: int, out: int) -> Tensor:
     """Matrices float64 (N, out, size) that scale the part `lengths` long (int64) from `begins` on to `out` pixels.
 

@@ -4,7 +4,6 @@ A map says for each pixel of the result where in the image it comes from, in pix
 """
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,21 +11,21 @@ from torch.nn.functional import grid_sample
 
 from convsmith.data import keys as counter
 from convsmith.data.augment.constants import constant
+from convsmith.data.augment.frame import Frame, Sampling
 from convsmith.data.augment.resample import gaussian
-from convsmith.data.augmentations import Affine, Elastic
+from convsmith.data.augmentations import Affine, Elastic, Rotate
 
-Mode = Literal["bilinear", "nearest"]
 # A Gaussian ends at three deviations.
 REACH = 3
 
 
-def rotate(images: Tensor, keys: Tensor, degrees: float, fill: Tensor) -> Tensor:
-    """Turn (N, C, H, W) counter-clockwise by an angle of up to `degrees` either way; `fill` is uint8 (C)."""
-    angles = counter.between(keys, -degrees, degrees)
-    return mapped(images, inverse(linear(angles)), fill) if degrees else images
+def rotate(images: Tensor, keys: Tensor, step: Rotate, frame: Frame) -> Tensor:
+    """Turn (N, C, H, W) counter-clockwise by an angle of up to the step's degrees either way."""
+    angles = counter.between(keys, -step.degrees, step.degrees)
+    return mapped(images, inverse(linear(angles)), frame.fill, frame.sampling) if step.degrees else images
 
 
-def affine(images: Tensor, keys: Tensor, step: Affine, fill: Tensor) -> Tensor:
+def affine(images: Tensor, keys: Tensor, step: Affine, frame: Frame) -> Tensor:
     """Turn, scale, shear and shift (N, C, H, W), each by its own draw."""
     height, width = images.shape[2:]
     draws = [counter.between(counter.fork(keys, i), -1, 1) for i in range(6)]
@@ -34,14 +33,14 @@ def affine(images: Tensor, keys: Tensor, step: Affine, fill: Tensor) -> Tensor:
     shift = torch.stack((draws[4] * (step.translate * width), draws[5] * (step.translate * height)), 1)
     if not (step.degrees or step.translate or step.scale or step.shear):
         return images
-    return mapped(images, inverse(forward, shift), fill)
+    return mapped(images, inverse(forward, shift), frame.fill, frame.sampling)
 
 
-def elastic(images: Tensor, keys: Tensor, step: Elastic, fill: Tensor) -> Tensor:
+def elastic(images: Tensor, keys: Tensor, step: Elastic, frame: Frame) -> Tensor:
     """Shift every pixel of (N, C, H, W) by smoothed noise."""
     if step.pixels == 0:
         return images
-    return displaced(images, smooth_shifts(keys, images.shape[2:], step), fill)
+    return displaced(images, smooth_shifts(keys, images.shape[2:], step), frame.fill, frame.sampling)
 
 
 def smooth_shifts(keys: Tensor, size: tuple[int, ...], step: Elastic) -> Tensor:
@@ -81,21 +80,21 @@ def inverse(forward: Tensor, shift: Tensor | None = None) -> Tensor:
     return torch.cat((back, -(back * shift[:, None]).sum(2, keepdim=True)), 2)
 
 
-def mapped(images: Tensor, maps: Tensor, fill: Tensor, mode: Mode = "bilinear") -> Tensor:
-    """uint8 (N, C, H, W) looked up by affine `maps` (float64, N, 2, 3); `fill` (uint8, C) lies outside."""
+def mapped(images: Tensor, maps: Tensor, fill: Tensor, sampling: Sampling = "bilinear") -> Tensor:
+    """(N, C, H, W) looked up by affine `maps` (float64, N, 2, 3); `fill` (C) lies outside."""
     x, y = _centred(images)
     # Written out: a matrix product may add in another order for another size of the batch.
     m = maps[:, :, :, None, None]
     across = _shares(m[:, 0, 0] * x, images.shape[3]) + _shares(m[:, 0, 1] * y + m[:, 0, 2], images.shape[3])
     down = _shares(m[:, 1, 0] * x, images.shape[2]) + _shares(m[:, 1, 1] * y + m[:, 1, 2], images.shape[2])
-    return _looked_up(images, across, down, fill, mode)
+    return _looked_up(images, across, down, fill, sampling)
 
 
-def displaced(images: Tensor, shifts: Tensor, fill: Tensor) -> Tensor:
-    """uint8 (N, C, H, W), each pixel looked up `shifts` (float64, N, H, W, 2: right, down) pixels away."""
+def displaced(images: Tensor, shifts: Tensor, fill: Tensor, sampling: Sampling = "bilinear") -> Tensor:
+    """(N, C, H, W), each pixel looked up `shifts` (float64, N, H, W, 2: right, down) pixels away."""
     x, y = _centred(images)
     across = _shares(x + shifts[..., 0], images.shape[3])
-    return _looked_up(images, across, _shares(y + shifts[..., 1], images.shape[2]), fill, "bilinear")
+    return _looked_up(images, across, _shares(y + shifts[..., 1], images.shape[2]), fill, sampling)
 
 
 def _shares(pixels: Tensor, side: int) -> Tensor:
@@ -103,12 +102,12 @@ def _shares(pixels: Tensor, side: int) -> Tensor:
     return (pixels / (side / 2)).float()
 
 
-def _looked_up(images: Tensor, across: Tensor, down: Tensor, fill: Tensor, mode: Mode) -> Tensor:
+def _looked_up(images: Tensor, across: Tensor, down: Tensor, fill: Tensor, sampling: Sampling) -> Tensor:
     outside = fill.view(1, -1, 1, 1).float()
     # Zeros beyond the border of "image minus fill" are the fill, blended at the border as the pixels are.
     grid = torch.stack((across, down), 3)
-    found = grid_sample(images.float().sub_(outside), grid, mode, "zeros", align_corners=False)
-    return found.add_(outside).round_().to(torch.uint8)
+    found = grid_sample(images.float().sub_(outside), grid, sampling, "zeros", align_corners=False)
+    return found.add_(outside).round_().to(images.dtype)
 
 
 def _centred(images: Tensor) -> tuple[Tensor, Tensor]:

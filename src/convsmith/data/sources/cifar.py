@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from convsmith.base.errors import BadFile
-from convsmith.data.examples import ArrayExamples, from_arrays
+from convsmith.data.examples import Examples, from_arrays
 from convsmith.data.sources import fingerprint, names
 from convsmith.data.sources.download import download, unpack
 from convsmith.data.sources.source import Origin, Source, array_source
@@ -34,7 +34,7 @@ def open_cifar10(folder: Path, origin: Origin) -> Source:
         "test": _read(folder, _TEST10, 1, f"{origin.name} test", 10),
     }
     classes = _names(folder / _NAMES10, 10) or names.CIFAR10
-    return array_source(origin, classes, splits, fingerprint.of_arrays(splits))
+    return array_source(origin, classes, splits, fingerprint.of_examples(splits))
 
 
 def open_cifar100(folder: Path, origin: Origin) -> Source:
@@ -44,7 +44,7 @@ def open_cifar100(folder: Path, origin: Origin) -> Source:
         "test": _read(folder, _TEST100, 2, f"{origin.name} test", 100),
     }
     classes = _names(folder / _NAMES100, 100) or tuple(str(i) for i in range(100))
-    return array_source(origin, classes, splits, fingerprint.of_arrays(splits), ("targets are the fine labels",))
+    return array_source(origin, classes, splits, fingerprint.of_examples(splits), ("targets are the fine labels",))
 
 
 def download_cifar(name: str) -> Path:
@@ -61,7 +61,7 @@ def download_cifar(name: str) -> Path:
     return folder
 
 
-def _read(folder: Path, files: tuple[str, ...], label_bytes: int, origin: str, classes: int) -> ArrayExamples:
+def _read(folder: Path, files: tuple[str, ...], label_bytes: int, origin: str, classes: int) -> Examples:
     missing = [file for file in files if not (folder / file).is_file()]
     if missing:
         raise BadFile(folder, f"expected {', '.join(files)}; missing: {', '.join(missing)}")

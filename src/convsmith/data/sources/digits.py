@@ -22,7 +22,7 @@ def open_digits() -> Source:
         source="scikit-learn load_digits; Alpaydin and Kaynak 1998, https://doi.org/10.24432/C50P49",
     )
     notes = ("values 0 to 16 scaled to 0 to 255",)
-    return array_source(origin, names.DIGITS, splits, fingerprint.of_arrays(splits), notes)
+    return array_source(origin, names.DIGITS, splits, fingerprint.of_examples(splits), notes)
 
 
 def _stored() -> tuple[np.ndarray, np.ndarray]:

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from convsmith.base.errors import ConvsmithError
-from convsmith.data.examples import ArrayExamples, EncodedExamples, FileExamples, spread
+from convsmith.data.examples import Examples, spread
+from convsmith.data.image_sets import ArrayImages, EncodedImages, FileImages
 from convsmith.data.images import check_regular
 
 _END = 64 * 1024
@@ -18,40 +19,36 @@ _END = 64 * 1024
 _READ = 20_000
 
 
-def of_arrays(splits: Mapping[str, ArrayExamples]) -> str:
-    """Of pixel values, shapes and labels."""
-    digest = hashlib.sha256()
-    for split, examples in splits.items():
-        digest.update(f"{split} {examples.images.shape}\n".encode())
-        digest.update(np.ascontiguousarray(examples.images).data)
-        digest.update(examples.labels.astype("<i8").tobytes())
-    return digest.hexdigest()
-
-
-def of_encoded(splits: Mapping[str, EncodedExamples]) -> str:
-    """Of encoded bytes, their lengths and labels."""
-    digest = hashlib.sha256()
-    for split, examples in splits.items():
-        digest.update(f"{split} {len(examples)}\n".encode())
-        digest.update(np.ascontiguousarray(examples.encoded.data).data)
-        digest.update(examples.encoded.offsets.astype("<i8").tobytes())
-        digest.update(examples.labels.astype("<i8").tobytes())
-    return digest.hexdigest()
-
-
-def of_files(splits: Mapping[str, FileExamples], classes: Sequence[str] = ()) -> str:
-    """Of each file's relative path, size, first and last 64 KiB, and label; `classes` where no path holds them."""
+def of_examples(splits: Mapping[str, Examples], classes: Sequence[str] = ()) -> str:
+    """Of pixels, encoded bytes or files, and of labels; `classes` are those that no path holds."""
     digest = hashlib.sha256(json.dumps(classes).encode() if classes else b"")
     for split, examples in splits.items():
-        digest.update(f"{split} {len(examples)}\n".encode())
-        read = set(spread(len(examples), _READ).tolist())
-        root = os.fspath(examples.root)
-        for i, file in enumerate(examples.files):
-            digest.update(os.fsencode(file))
-            digest.update(_file(f"{root}/{file}", i in read))
-            label = examples.labels[i]
-            digest.update(f" {label if label.ndim == 0 else np.flatnonzero(label).tolist()}\n".encode())
+        images, labels = examples.images, examples.labels
+        if isinstance(images, ArrayImages):
+            digest.update(f"{split} {images.pixels.shape}\n".encode())
+            digest.update(np.ascontiguousarray(images.pixels).data)
+            digest.update(labels.astype("<i8").tobytes())
+        elif isinstance(images, EncodedImages):
+            digest.update(f"{split} {len(images)}\n".encode())
+            digest.update(np.ascontiguousarray(images.encoded.data).data)
+            digest.update(images.encoded.offsets.astype("<i8").tobytes())
+            digest.update(labels.astype("<i8").tobytes())
+        elif isinstance(images, FileImages):
+            digest.update(f"{split} {len(images)}\n".encode())
+            for part in _files(images, labels):
+                digest.update(part)
     return digest.hexdigest()
+
+
+def _files(images: FileImages, labels: np.ndarray) -> Iterator[bytes]:
+    """Each file's relative path; its size, first and last 64 KiB; its label."""
+    read = set(spread(len(images), _READ).tolist())
+    root = os.fspath(images.root)
+    for i, file in enumerate(images.files):
+        label = labels[i]
+        yield os.fsencode(file)
+        yield _file(f"{root}/{file}", i in read)
+        yield f" {label if label.ndim == 0 else np.flatnonzero(label).tolist()}\n".encode()
 
 
 def _file(path: str, read: bool) -> bytes:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from convsmith.data.examples import FileExamples
+from convsmith.data.examples import Examples
 from convsmith.data.findings import Finding
 from convsmith.data.formats import is_unread_picture
+from convsmith.data.image_sets import FileImages
 from convsmith.data.sources import fingerprint
 from convsmith.data.sources.layout import Layout
 from convsmith.data.sources.same_names import equal_names, matched
 from convsmith.data.sources.source import Origin, Source, file_source
 from convsmith.data.sources.tree import Tree, kinds_of, left_out_line
+from convsmith.data.targets import ClassLabels
 from convsmith.report.text import many
 
 Files = dict[str, dict[str, list[str]]]
@@ -27,19 +29,19 @@ def open_folder(root: Path, origin: Origin, layout: Layout) -> Source:
     top = root / layout.tree.place
     files, findings, notes = _class_files(top, layout)
     classes = tuple(sorted({name for found in files.values() for name in found}))
-    splits: dict[str, FileExamples] = {}
+    splits: dict[str, Examples] = {}
     for split, found in files.items():
         names = tuple(file for name in classes for file in found.get(name, ()))
         labels = np.repeat(np.arange(len(classes)), [len(found.get(name, ())) for name in classes])
         if names:
-            splits[split] = FileExamples(top, names, labels.astype(np.int64))
+            splits[split] = Examples(FileImages(top, names), ClassLabels(labels.astype(np.int64), classes))
     others = layout.tree.all_others()
     findings += _findings(root, layout, others, classes)
     images = sum(len(examples) for examples in splits.values())
     notes += [left_out_line(others, images)] if others else []
     gone = layout.tree.all_gone()
     notes += [f"{many(len(gone), 'link to nothing is', 'links to nothing are')} left out ({gone[0]})"] if gone else []
-    source = file_source(origin, classes, splits, fingerprint.of_files(splits), (*layout.notes, *notes))
+    source = file_source(origin, classes, splits, fingerprint.of_examples(splits), (*layout.notes, *notes))
     card = replace(source.card, layout=layout.words)
     return replace(source, card=card, findings=(*source.findings, *findings), path=str(top))
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from convsmith.base.errors import BadFile
-from convsmith.data.examples import ArrayExamples, from_arrays
+from convsmith.data.examples import Examples, from_arrays
 from convsmith.data.sources import fingerprint, names
 from convsmith.data.sources.source import Origin, Source, array_source
+from convsmith.report.text import many
 
 _PREFIXES = {"train": "train", "t10k": "test"}
 _IMAGES, _LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
@@ -23,7 +24,7 @@ def is_idx(folder: Path) -> bool:
 
 def open_idx(folder: Path, origin: Origin) -> Source:
     """The source of `train-*` and, where they are, `t10k-*` files."""
-    splits: dict[str, ArrayExamples] = {}
+    splits: dict[str, Examples] = {}
     for prefix, split in _PREFIXES.items():
         images, labels = (_find(folder, prefix, kind) for kind in (_IMAGES, _LABELS))
         if images is None and labels is None and split == "test":
@@ -34,10 +35,10 @@ def open_idx(folder: Path, origin: Origin) -> Source:
         splits[split] = _examples(images, labels, f"{origin.name} {split}")
     count = 1 + max(int(examples.labels.max()) for examples in splits.values())
     classes = names.class_names(origin.name, count)
-    sizes = {examples.images.shape[1:] for examples in splits.values()}
+    sizes = {np.asarray(examples.read(0)).shape for examples in splits.values()}
     if len(sizes) > 1:
         raise BadFile(folder, f"training and test images differ in size: {sorted(sizes)}")
-    return array_source(origin, classes, splits, fingerprint.of_arrays(splits))
+    return array_source(origin, classes, splits, fingerprint.of_examples(splits))
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
@@ -64,10 +65,10 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def _examples(images: Path, labels: Path, origin: str) -> ArrayExamples:
+def _examples(images: Path, labels: Path, origin: str) -> Examples:
     pixels, classes = read_idx(images, 3), read_idx(labels, 1)
     if len(pixels) != len(classes):
-        raise BadFile(labels, f"{len(classes)} labels for the {len(pixels)} images of {images.name}")
+        raise BadFile(labels, f"{many(len(classes), 'label')} for the {many(len(pixels), 'image')} of {images.name}")
     return from_arrays(pixels, classes, origin)
 
 

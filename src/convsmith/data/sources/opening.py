@@ -8,7 +8,7 @@ from pathlib import Path
 from convsmith.base.errors import BadFile, MissingPath, nearest
 from convsmith.base.table import Table
 from convsmith.data.card import Card
-from convsmith.data.examples import allow
+from convsmith.data.image_sets import allow
 from convsmith.data.options import DataOptions
 from convsmith.data.restrict import of_seen_classes
 from convsmith.data.sources import names
@@ -108,7 +108,8 @@ def open_source(options: DataOptions) -> Source:
     if options.max_megapixels is None:
         return source
     most = options.max_megapixels * 1_000_000
-    return replace(source, splits={split: allow(examples, most) for split, examples in source.splits.items()})
+    splits = {split: replace(e, images=allow(e.images, most)) for split, e in source.splits.items()}
+    return replace(source, splits=splits)
 
 
 def open_path(path: Path, options: DataOptions | None = None) -> Source:
@@ -118,7 +119,12 @@ def open_path(path: Path, options: DataOptions | None = None) -> Source:
         name = path.stem if path.is_file() else path.resolve().name
         return _open(path, name, options)
     folder, line = unpacked(path)
-    source = _open(folder, path.name.partition(".")[0] or path.name, options)
+    try:
+        source = _open(folder, path.name.partition(".")[0] or path.name, options)
+    except BadFile as error:
+        if error.path != str(folder):
+            raise
+        raise BadFile(path, error.problem) from None  # what the user named, not its place in the cache
     return replace(source, card=replace(source.card, notes=(line, *source.card.notes)))
 
 
@@ -167,7 +173,7 @@ def describe(card: Card) -> str:
     """One line on what was recognised: `split folders Train, Test: 2 classes (cat, dog), 120 images (...)`."""
     total = sum(card.counts.values())
     what = card.layout or _KINDS.get(card.kind, card.kind)
-    line = f"{what}: {many(len(card.classes), 'class', 'classes')}{_named(card)}, {many(total, 'image', 'images')}"
+    line = f"{what}: {many(len(card.classes), 'class', 'classes')}{_named(card)}, {many(total, 'image')}"
     if len(card.counts) > 1:
         line += f" ({', '.join(f'{split} {count:,}' for split, count in card.counts.items())})"
     return line

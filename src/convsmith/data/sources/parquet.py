@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from convsmith.base.errors import BadFile, MissingExtra
-from convsmith.data.examples import Encoded, EncodedExamples, FileExamples
+from convsmith.data.examples import Examples
 from convsmith.data.findings import Finding
+from convsmith.data.image_sets import Encoded, EncodedImages, FileImages
 from convsmith.data.sources import fingerprint, names
 from convsmith.data.sources.parquet_files import is_parquet, shards
 from convsmith.data.sources.places import Places
 from convsmith.data.sources.source import Origin, Source, file_source
+from convsmith.data.targets import ClassLabels
 
 __all__ = ["is_parquet", "open_parquet"]
 _IMAGE_COLUMNS = ("image", "img", "image_bytes", "bytes", "picture", "photo")
@@ -61,11 +63,14 @@ def open_parquet(path: Path, origin: Origin) -> Source:
     if any(part.encoded is None for part in parts.values()):
         return _by_paths(path, origin, classes, parts, labels)
     splits = {
-        split: EncodedExamples(part.encoded, labels[split], f"{files[split][0]}", np.arange(len(labels[split])))
+        split: Examples(
+            EncodedImages(part.encoded, f"{files[split][0]}", np.arange(len(labels[split]))),
+            ClassLabels(labels[split], classes),
+        )
         for split, part in parts.items()
         if part.encoded is not None
     }
-    return replace(file_source(origin, classes, splits, fingerprint.of_encoded(splits)), path=str(path))
+    return replace(file_source(origin, classes, splits, fingerprint.of_examples(splits)), path=str(path))
 
 
 def _classes(path: Path, parts: Mapping[str, _Part]) -> tuple[str, ...]:
@@ -88,7 +93,7 @@ def _by_paths(
     """The source of images that the files name by a path."""
     root = path.parent if path.is_file() else path
     places: dict[Path, Places] = {}
-    splits: dict[str, FileExamples] = {}
+    splits: dict[str, Examples] = {}
     findings: list[Finding] = []
     for split, part in parts.items():
         if part.encoded is not None:
@@ -103,13 +108,12 @@ def _by_paths(
                 findings.append(Finding(str(file), "table" if wrong else "missing", wrong or f"{text} is not there"))
         if found:
             found.sort(key=lambda item: os.fsencode(item[0]))
-            splits[split] = FileExamples(
-                root, tuple(f for f, _ in found), np.asarray([n for _, n in found], dtype=np.int64)
-            )
+            numbers = np.asarray([number for _, number in found], dtype=np.int64)
+            splits[split] = Examples(FileImages(root, tuple(f for f, _ in found)), ClassLabels(numbers, classes))
     if not splits:
         raise BadFile(findings[0].file, f"{findings[0].detail}; none of the images that it names is")
     notes = tuple(note for own in places.values() if (note := own.note()))
-    source = file_source(origin, classes, splits, fingerprint.of_files(splits, classes), notes)
+    source = file_source(origin, classes, splits, fingerprint.of_examples(splits, classes), notes)
     return replace(source, findings=(*source.findings, *findings), path=str(path))
 
 

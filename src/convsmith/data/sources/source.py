@@ -7,17 +7,11 @@ import numpy as np
 
 from convsmith.base.errors import BadFile
 from convsmith.data.card import Card
-from convsmith.data.examples import (
-    ArrayExamples,
-    EncodedExamples,
-    Examples,
-    FileExamples,
-    StoredSplit,
-    images_of_classes,
-    spread,
-)
+from convsmith.data.examples import Examples, images_of_classes, spread
 from convsmith.data.findings import Finding
+from convsmith.data.image_sets import EncodedImages, FileImages, StoredSplit, store
 from convsmith.data.images import upright_size
+from convsmith.data.targets import labels_of
 
 # A card needs the size and the mode of the images; of files the headers of this many per split are read.
 HEADERS = 512
@@ -49,12 +43,12 @@ class Origin:
 
 
 def array_source(
-    origin: Origin, classes: tuple[str, ...], splits: Mapping[str, ArrayExamples], fingerprint: str, notes: tuple = ()
+    origin: Origin, classes: tuple[str, ...], splits: Mapping[str, Examples], fingerprint: str, notes: tuple = ()
 ) -> Source:
     """The source of arrays that share one size."""
-    first = next(iter(splits.values()))
-    height, width, channels = first.images.shape[1:]
-    return Source(_card(origin, classes, splits, channels, (height, width), fingerprint, notes), dict(splits))
+    height, width, channels = np.asarray(next(iter(splits.values())).read(0)).shape
+    named = {split: replace(e, targets=labels_of(e.labels, classes)) for split, e in splits.items()}
+    return Source(_card(origin, classes, splits, channels, (height, width), fingerprint, notes), named)
 
 
 def empty_card(origin: Origin) -> Card:
@@ -65,7 +59,7 @@ def empty_card(origin: Origin) -> Card:
 def file_source(
     origin: Origin,
     classes: tuple[str, ...],
-    splits: Mapping[str, FileExamples] | Mapping[str, EncodedExamples],
+    splits: Mapping[str, Examples],
     fingerprint: str,
     notes: tuple[str, ...] = (),
 ) -> Source:
@@ -80,14 +74,11 @@ def file_source(
     channels = 1 if modes and all(mode in _GREY for mode in modes if mode != "turned") else 3
     read = sum(count for mode, count in modes.items() if mode != "turned")
     found = (*notes, *_mode_notes(modes, read))
-    known = {split: _known(examples, origin, fingerprint, split) for split, examples in splits.items()}
+    known = {
+        split: replace(e, images=store(e.images, StoredSplit(origin.name, fingerprint, split, len(e))))
+        for split, e in splits.items()
+    }
     return Source(_card(origin, classes, splits, channels, size, fingerprint, found), known, findings)
-
-
-def _known(examples: FileExamples | EncodedExamples, origin: Origin, fingerprint: str, split: str) -> Examples:
-    """The examples of a whole stored split, of which each subset then knows what it is a part of."""
-    stored = StoredSplit(origin.name, fingerprint, split, len(examples))
-    return replace(examples, numbers=np.arange(len(examples)), stored=stored)
 
 
 def _card(
@@ -115,17 +106,16 @@ def _card(
     )
 
 
-def _headers(
-    splits: Mapping[str, FileExamples] | Mapping[str, EncodedExamples],
-) -> tuple[set[tuple[int, int]], dict[str, int], int]:
+def _headers(splits: Mapping[str, Examples]) -> tuple[set[tuple[int, int]], dict[str, int], int]:
     """The sizes, how often each mode (and `turned`) occurs, and how many headers cannot be read."""
     sizes: set[tuple[int, int]] = set()
     modes: dict[str, int] = {}
     unread = 0
-    for examples in splits.values():
-        for i in spread(len(examples), HEADERS):
+    kinds = (FileImages, EncodedImages)
+    for images in (e.images for e in splits.values() if isinstance(e.images, kinds)):
+        for i in spread(len(images), HEADERS):
             try:
-                with examples.header(int(i)) as image:
+                with images.header(int(i)) as image:
                     size, mode, stored = upright_size(image), image.mode, (image.height, image.width)
             except BadFile:
                 # Unreadable files are told of when they are needed, or left out by on_bad=skip.

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from convsmith.base.errors import BadFile
-from convsmith.data.examples import FileExamples
+from convsmith.data.examples import Examples
 from convsmith.data.findings import Finding
+from convsmith.data.image_sets import FileImages
 from convsmith.data.restrict import NO_IMAGE, no_image_of
 from convsmith.data.sources import fingerprint
 from convsmith.data.sources.places import links_out
@@ -17,6 +18,7 @@ from convsmith.data.sources.rows import SEPARATORS, Labels, Row, Rows, read_rows
 from convsmith.data.sources.same_names import equal_names
 from convsmith.data.sources.source import Origin, Source, empty_card, file_source
 from convsmith.data.sources.split_names import SPLITS
+from convsmith.data.targets import labels_of
 from convsmith.report.text import many
 
 # Targets of several labels are a byte for each image and class.
@@ -37,13 +39,14 @@ def open_tables(root: Path, tables: Mapping[Path, str], origin: Origin, labels: 
     if not table.rows:
         card = empty_card(origin)
         return Source(card, {}, table.problems, str(root))
-    splits: dict[str, FileExamples] = {}
+    splits: dict[str, Examples] = {}
     for split in SPLITS:
         rows = sorted((row for row in table.rows if row.split == split), key=lambda row: os.fsencode(row.file))
         if rows:
-            splits[split] = FileExamples(folder, tuple(r.file for r in rows), _targets(rows, classes, table))
+            images = FileImages(folder, tuple(r.file for r in rows))
+            splits[split] = Examples(images, labels_of(_labels(rows, classes, table), classes))
     notes = (*_notes(table, classes), *_links(folder, table.rows), *_lacking(splits, classes))
-    source = file_source(origin, classes, splits, fingerprint.of_files(splits, classes), notes)
+    source = file_source(origin, classes, splits, fingerprint.of_examples(splits, classes), notes)
     return replace(
         source, findings=(*source.findings, *table.problems, *_findings(root, table, classes)), path=str(root)
     )
@@ -89,7 +92,7 @@ def _classes(table: Rows) -> tuple[str, ...]:
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else None))
 
 
-def _targets(rows: Sequence[Row], classes: tuple[str, ...], table: Rows) -> np.ndarray:
+def _labels(rows: Sequence[Row], classes: tuple[str, ...], table: Rows) -> np.ndarray:
     numbers = {name: number for number, name in enumerate(classes)}
     if not table.several:
         return np.asarray([numbers[row.labels[0]] for row in rows], dtype=np.int64)
@@ -119,7 +122,7 @@ def _notes(table: Rows, classes: tuple[str, ...]) -> list[str]:
     return notes
 
 
-def _lacking(splits: Mapping[str, FileExamples], classes: tuple[str, ...]) -> list[str]:
+def _lacking(splits: Mapping[str, Examples], classes: tuple[str, ...]) -> list[str]:
     """Notes on the splits that have no image of a class of train."""
     if "train" not in splits or splits["train"].labels.ndim != 1:
         return []

@@ -1,0 +1,68 @@
+"""What each augmentation does to labels that are drawn on the picture: masks and boxes. No torch here."""
+
+from typing import Literal
+
+from convsmith.base.config import kind_of
+from convsmith.data.augmentations import (
+    Affine,
+    AlternatingFlip,
+    Augment,
+    Augmix,
+    Autoaugment,
+    Blur,
+    ColourJitter,
+    Crop,
+    Cutmix,
+    Cutout,
+    Elastic,
+    Erase,
+    Flip,
+    Lighting,
+    Mixup,
+    Noise,
+    PixelFlip,
+    Randaugment,
+    ResizedCrop,
+    Rotate,
+    ScaleCrop,
+    Translate,
+    Trivialaugment,
+    VerticalFlip,
+)
+
+# moves: labels move with the pixels. stays: labels stay as they are, as pixels keep their places; what cutout and
+# erasing cover is still there, to be told from what is around it. pastes: a rectangle of another image brings its own
+# mask along. blends: a pixel shows several places at once, so that no mask fits.
+Moves = Literal["moves", "stays", "pastes", "blends"]
+
+MOVES: dict[type, Moves] = {
+    Flip: "moves",
+    VerticalFlip: "moves",
+    AlternatingFlip: "moves",
+    Crop: "moves",
+    Translate: "moves",
+    ScaleCrop: "moves",
+    ResizedCrop: "moves",
+    Rotate: "moves",
+    Affine: "moves",
+    Elastic: "moves",
+    ColourJitter: "stays",
+    Lighting: "stays",
+    Noise: "stays",
+    PixelFlip: "stays",
+    Blur: "stays",
+    Cutout: "stays",
+    Erase: "stays",
+    Autoaugment: "moves",
+    Randaugment: "moves",
+    Trivialaugment: "moves",
+    Augmix: "blends",
+    Mixup: "blends",
+    Cutmix: "pastes",
+}
+
+
+def blends(step: Augment) -> str:
+    """The message for a step that no mask and no box can follow."""
+    name = kind_of(type(step))
+    return f"{name}: it blends pixels of several places, so that no mask and no box fits them; leave {name} out"

@@ -1,0 +1,166 @@
+"""From a recording to what a network gets: a typed record, and its reference implementation in numpy. No torch here."""
+
+import io
+import wave
+from dataclasses import dataclass
+from functools import cache
+from math import gcd, isfinite
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from convsmith.base import config
+from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.base.record import option
+
+# The rates that recordings have: telephones have 8,000, the best converters 768,000.
+_RATES = (1_000, 768_000)
+_MOST_SECONDS = 600
+_MOST_BANDS = 512
+# The least power that is told from silence: its logarithm is that of rounding errors of 16 bits.
+_SILENCE = 1e-10
+
+
+@dataclass(frozen=True)
+class SoundInput:
+    """How a recording becomes an array: the logarithms of its power in bands of the mel scale, frame by frame.
+
+    Channels are averaged, the rate becomes `rate`; what is longer than `seconds` loses its end, what is shorter is
+    followed by silence. Windows (Hann) of `window` seconds begin every `hop` seconds. `mean` and `std` are those of the
+    training recordings, over all bands.
+    """
+
+    tagged: ClassVar[bool] = True
+    rate: int = option(16_000, "samples for each second")
+    seconds: float = option(1.0, "length of a recording")
+    bands: int = option(40, "bands of the mel scale, from 0 Hz to half the rate")
+    window: float = option(0.025, "length of a window, seconds")
+    hop: float = option(0.010, "seconds from one window to the next")
+    mean: float = option(0.0, "mean of the logarithms, which is subtracted")
+    std: float = option(1.0, "standard deviation of the logarithms, by which they are divided")
+
+    def __post_init__(self) -> None:
+        if not _RATES[0] <= self.rate <= _RATES[1]:
+            raise UsageError(f"sound: expected a rate from {_RATES[0]:,} to {_RATES[1]:,}, received {self.rate}")
+        if not 0 < self.seconds <= _MOST_SECONDS:
+            raise UsageError(
+                f"sound: expected more than 0 and at most {_MOST_SECONDS} seconds, received {self.seconds}"
+            )
+        if not 1 <= self.bands <= _MOST_BANDS:
+            raise UsageError(f"sound: expected 1 to {_MOST_BANDS} bands, received {self.bands}")
+        if not 2 / self.rate <= self.window <= self.seconds:
+            raise UsageError(
+                f"sound: expected a window from two samples to all {self.seconds} s, received {self.window}"
+            )
+        if not 1 / self.rate <= self.hop <= self.seconds:
+            raise UsageError(f"sound: expected a hop from one sample to all {self.seconds} s, received {self.hop}")
+        if not (isfinite(self.mean) and isfinite(self.std) and self.std > 0):
+            raise UsageError(f"sound: expected a finite mean and a positive std, received {self.mean} and {self.std}")
+        filters = _filters(self.rate, self._window, self.bands)
+        if not (filters.sum(axis=1) > 0).all():
+            most = f"a window of {self.window:g} s tells {self._window // 2 + 1} frequencies apart"
+            raise UsageError(f"sound: {self.bands} bands are too many: {most}, and a band has none; take fewer bands")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Bands and frames."""
+        return self.bands, 1 + (self._length - self._window) // self._hop
+
+    @property
+    def _length(self) -> int:
+        return round(self.seconds * self.rate)
+
+    @property
+    def _window(self) -> int:
+        return round(self.window * self.rate)
+
+    @property
+    def _hop(self) -> int:
+        return round(self.hop * self.rate)
+
+    def read(self, raw: Path | str | bytes | np.ndarray, name: str | None = None) -> np.ndarray:
+        """The logarithms of the power, float32 (bands, frames), of a WAV file or of samples from -1 to 1 at the rate.
+
+        Raises BadFile, which calls the recording `name`.
+        """
+        if isinstance(raw, np.ndarray):
+            samples = raw.astype(np.float64)
+        else:
+            samples = _resampled(*read_wave(raw, name, self.seconds), self.rate)
+        samples = np.pad(samples[: self._length], (0, max(0, self._length - len(samples))))
+        windows = np.lib.stride_tricks.sliding_window_view(samples, self._window)[:: self._hop]
+        # A periodic Hann window, as for spectra.
+        hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self._window) / self._window)
+        power = np.abs(np.fft.rfft(windows * hann, axis=1)) ** 2 / (hann**2).sum()
+        mel = power @ _filters(self.rate, self._window, self.bands).T
+        return np.log(np.maximum(mel, _SILENCE)).T.astype(np.float32)
+
+    def normalise(self, batch: Any) -> Any:
+        """(x - mean) / std of a batch, a tensor or an array (N, bands, frames)."""
+        return (batch - self.mean) / self.std
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON data, with its tag."""
+        return config.plain(self)
+
+    @staticmethod
+    def from_json(data: Any) -> "SoundInput":
+        """The record that `to_json` wrote."""
+        return config.read(SoundInput, data, "sound")
+
+
+def read_wave(
+    raw: Path | str | bytes, name: str | None = None, seconds: float = _MOST_SECONDS
+) -> tuple[np.ndarray, int]:
+    """The first `seconds` of a WAV file (8 to 32 bits PCM) as one channel, float64 from -1 to 1; and the rate."""
+    name = name or (f"a recording of {len(raw)} bytes" if isinstance(raw, bytes) else str(raw))
+    if not isinstance(raw, bytes) and not Path(raw).is_file():
+        raise MissingPath(f"no such file: {raw}")
+    try:
+        with wave.open(io.BytesIO(raw) if isinstance(raw, bytes) else str(raw), "rb") as file:
+            rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
+            if not _RATES[0] <= rate <= _RATES[1] or not 1 <= channels <= 64 or width not in (1, 2, 3, 4):
+                raise BadFile(
+                    name, f"has {channels} channels of {8 * width} bits and a rate of {rate}, which is not read"
+                )
+            data = file.readframes(int(seconds * rate) + 1)
+    except (wave.Error, EOFError, OSError, ValueError) as error:
+        raise BadFile(name, f"cannot be read as a WAV file of PCM samples ({error or 'it is cut short'})") from None
+    whole = np.frombuffer(data, np.uint8)[: len(data) // (channels * width) * channels * width]
+    if not len(whole):
+        raise BadFile(name, "has no samples")
+    return _samples(whole.reshape(-1, width)).reshape(-1, channels).mean(axis=1), rate
+
+
+def _samples(data: np.ndarray) -> np.ndarray:
+    """Samples from -1 to 1 of uint8 (n, width): 8 bits are unsigned, more are signed, the lowest byte first."""
+    width = data.shape[1]
+    if width == 1:
+        return data[:, 0].astype(np.float64) / 128 - 1
+    # As the upper bytes of 32 bits, so that the sign comes along.
+    wide = np.zeros((len(data), 4), np.uint8)
+    wide[:, 4 - width :] = data
+    return wide.view("<i4")[:, 0].astype(np.float64) / 2**31
+
+
+def _resampled(samples: np.ndarray, have: int, rate: int) -> np.ndarray:
+    if have == rate:
+        return samples
+    from scipy.signal import resample_poly  # half a second of imports, for other rates alone
+
+    common = gcd(have, rate)
+    return np.asarray(resample_poly(samples, rate // common, have // common))
+
+
+@cache
+def _filters(rate: int, window: int, bands: int) -> np.ndarray:
+    """Weights (bands, frequencies) of triangles that rise from the middle of one band to that of the next, and fall.
+
+    The mel scale is 2595 log10(1 + f / 700) (O'Shaughnessy 1987), and the middles are even on it.
+    """
+    frequencies = np.arange(window // 2 + 1) * (rate / window)
+    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + rate / 2 / 700), bands + 2) / 2595) - 1)
+    low, middle, high = (edges[i : bands + i, None] for i in range(3))
+    rise, fall = (frequencies - low) / (middle - low), (high - frequencies) / (high - middle)
+    return np.maximum(0, np.minimum(rise, fall))

@@ -1,0 +1,97 @@
+"""From a text to what a network gets: a typed record with its vocabulary. No torch here."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from convsmith.base import config
+from convsmith.base.errors import UsageError
+from convsmith.base.record import option
+
+# The first two words of every vocabulary: what fills a short text up, and what stands for a word that is not in it.
+PADDING, UNKNOWN = "", "?unknown"
+_MOST_WORDS, _MOST_LENGTH = 1_000_000, 65_536
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]|_")
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """How a text becomes tokens: its words in small letters, by their places in the vocabulary; 0 fills it up.
+
+    The vocabulary begins with the padding and with what stands for all words that are not in it. What is longer than
+    `length` loses its end.
+    """
+
+    tagged: ClassVar[bool] = True
+    vocabulary: tuple[str, ...] = option((PADDING, UNKNOWN), "the words, each one's place is its token")
+    length: int = option(32, "tokens of a text")
+
+    def __post_init__(self) -> None:
+        if self.vocabulary[:2] != (PADDING, UNKNOWN):
+            raise UsageError(
+                f"text: expected a vocabulary that begins with {PADDING!r} and {UNKNOWN!r}, received "
+                f"{list(self.vocabulary[:2])}"
+            )
+        if len(set(self.vocabulary)) < len(self.vocabulary):
+            twice = next(word for word, count in Counter(self.vocabulary).items() if count > 1)
+            raise UsageError(f"text: the vocabulary has {twice!r} twice")
+        if len(self.vocabulary) > _MOST_WORDS or not 1 <= self.length <= _MOST_LENGTH:
+            raise UsageError(
+                f"text: expected at most {_MOST_WORDS:,} words and a length from 1 to {_MOST_LENGTH:,}, received "
+                f"{len(self.vocabulary):,} and {self.length:,}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The tokens of a text, alone."""
+        return (self.length,)
+
+    def read(self, raw: str, name: str | None = None) -> np.ndarray:
+        """The tokens of a text, int64 (length,)."""
+        tokens = [self._numbers.get(word, 1) for word in words(raw)[: self.length]]
+        return np.asarray(tokens + [0] * (self.length - len(tokens)), dtype=np.int64)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {word: token for token, word in enumerate(self.vocabulary)}
+
+    def text(self, tokens: np.ndarray) -> str:
+        """The words of tokens, joined by spaces; padding is left out."""
+        return " ".join(self.vocabulary[int(token)] for token in tokens if token)
+
+    def normalise(self, batch: Any) -> Any:
+        """Tokens are what an embedding takes: the batch as it is."""
+        return batch
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON data, with its tag."""
+        return config.plain(self)
+
+    @staticmethod
+    def from_json(data: Any) -> "TextInput":
+        """The record that `to_json` wrote."""
+        return config.read(TextInput, data, "text")
+
+
+def text_input(texts: Iterable[str], length: int | None = None, most: int = 20_000, least: int = 1) -> TextInput:
+    """The record for training texts: their `most` frequent words that occur `least` times; the longest text's length.
+
+    Words that occur equally often are in the order of the alphabet.
+    """
+    counts, longest = Counter[str](), 1
+    for text in texts:
+        found = words(text)
+        counts.update(found)
+        longest = max(longest, len(found))
+    ranked = sorted((word for word, count in counts.items() if count >= least), key=lambda word: (-counts[word], word))
+    return TextInput((PADDING, UNKNOWN, *ranked[:most]), length or longest)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in small letters, and its marks, each by itself."""
+    return _WORD.findall(text.lower())
