@@ -8,9 +8,10 @@ import torch
 
 from convsmith.deploy import onnx as export
 from convsmith.engines.graph import onnx_program
-from convsmith.nets.build import build
+from convsmith.engines.inference import Inference
+from convsmith.nets.build import blank, build
 from convsmith.nets.network import Network
-from convsmith.nets.ops import Conv, Correlate, Embedding, Flatten, Linear, Recurrent, Unflatten
+from convsmith.nets.ops import Conv, Correlate, Embedding, Flatten, Linear, LocalContrastNorm, Recurrent, Unflatten
 from convsmith.nets.shape import Input, Shape
 from convsmith.nets.tree import MAIN, Keep, Use, cat, seq
 from convsmith.nets.zoo import network
@@ -32,6 +33,13 @@ def asking() -> Network:
         inputs=(Input("question", Shape(1, (7,)), "int64"), Input("place", Shape(2))),
         stages=(("stage1", seq(conv=Conv(2, 3, padding=1), map=Keep("map"))), ("asked", read), ("attention", attend)),
         heads=((MAIN, seq(both=cat(a=seq(), b=Use("place")), linear=Linear(3))),),
+    )
+
+
+def local_norm() -> Network:
+    stage = seq(conv=Conv(2, 3, bias=True), norm=LocalContrastNorm(5))
+    return Network(
+        name="local", family="local", input=Shape(1, (8, 8)), stages=(("stage1", stage),), heads=((MAIN, Flatten()),)
     )
 
 
@@ -66,6 +74,14 @@ def test_tokens_alone_are_one_input():
     module, tokens = build(tree, seed=0).eval(), torch.randint(0, 9, (5, 1, 6))
     (theirs,) = session_of(module, (1, 6)).run(None, {"images": tokens.numpy()})
     torch.testing.assert_close(torch.from_numpy(theirs), module(tokens))
+
+
+@pytest.mark.parametrize("tree", [network("vae_mnist"), asking(), local_norm()], ids=lambda tree: tree.name)
+def test_a_merged_network_keeps_what_is_no_weight(tree):
+    module = build(tree, seed=0).eval()
+    merged = Inference(module, tree, tuple(tree.input), channels_last=False).merged()
+    x = blank(tree, 2, tree.input)
+    torch.testing.assert_close(merged(x), module(x))
 
 
 def test_a_network_that_draws_is_a_function_when_exported():

@@ -8,6 +8,7 @@ import torch
 
 from convsmith.base.errors import UnknownName, UsageError, WrongType
 from convsmith.nets.build import build
+from convsmith.nets.carry import carry
 from convsmith.nets.cost import cost
 from convsmith.nets.difference import difference
 from convsmith.nets.drawing import diagram
@@ -233,6 +234,16 @@ def test_edits_keep_the_inputs(text, batch):
     module = build(changed, seed=0).train()
     images = torch.randn(4, *shape)
     assert module({"images": images, "question": batch["question"]}).shape == (4, changed.classes)
+
+
+@pytest.mark.filterwarnings("ignore:the edit")
+@pytest.mark.parametrize("text", ["main_head", "fold_norm", "plain", "recompute(2)", "drop_path(0.1)", "low_rank(1.0)"])
+def test_weights_are_carried_along(text, batch):
+    module = build(vqa(), seed=0).eval()
+    changed, state = carry(vqa(), module.state_dict(), text)
+    after = build(changed, seed=1).eval()
+    after.load_state_dict(state)
+    torch.testing.assert_close(after(batch), module(batch))
 
 
 def test_a_cut_leaves_inputs_that_nobody_uses(batch):

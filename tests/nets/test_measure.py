@@ -81,9 +81,10 @@ class Odd(nn.Module):
         return self.recurrent(x * self.scale)[0]
 
 
-def test_buffers_outside_the_state_and_parts_that_give_no_tensor():
+def test_buffers_outside_the_state_and_a_recurrent_layer_that_gives_its_states_too():
     measured = measure_module(Odd(), (6, 4))
-    assert (measured.params, measured.macs, measured.layers) == (4 * (16 + 16 + 8), 0, ())
+    assert (measured.params, measured.macs) == (4 * (16 + 16 + 8), 6 * 4 * (16 + 16))
+    assert [(layer.op, layer.output) for layer in measured.layers] == [("lstm", (6, 4))]
 
 
 @pytest.mark.parametrize("error", [ValueError, TypeError, KeyError])

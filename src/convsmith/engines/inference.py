@@ -67,7 +67,16 @@ class Inference:
         module = build(network, device="meta")
         # Cloned: an engine that changes its weights must not change those of `self.module`.
         module.load_state_dict({key: value.clone() for key, value in state.items()}, assign=True)
+        _give_constants(module, self.module)
         return self._wanted(module.eval().requires_grad_(False))
+
+
+def _give_constants(module: nn.Module, given: nn.Module) -> None:
+    """Buffers that are no part of the state, such as a fixed window: a module made on the meta device lacks them."""
+    values = dict(given.named_buffers())
+    for path, layer in module.named_modules():
+        for name in layer._non_persistent_buffers_set:
+            layer.register_buffer(name, values[f"{path}.{name}"].clone(), persistent=False)
 
 
 class Means(nn.Module):

@@ -38,8 +38,14 @@ def carry(network: Network, weights: Mapping[str, Tensor], text: str) -> tuple[N
 
 def _kept(before: Network, after: Network, state: State) -> State:
     """The weights of what both have; an edit that only takes layers away leaves theirs behind."""
-    paths = {path for path, _ in _leaves(after)}
-    return {key: value for key, value in state.items() if key.rpartition(".")[0] in paths}
+    paths = {path for path, node in _leaves(after) if not isinstance(node, Branching)}
+    return {key: value for key, value in state.items() if _above(key) & paths}
+
+
+def _above(key: str) -> set[str]:
+    """The paths of a tensor's parts, among them its operator's: one such as a recurrent layer has parts of its own."""
+    names = key.split(".")
+    return {".".join(names[:count]) for count in range(1, len(names))}
 
 
 def _check(after: Network, state: State, text: str) -> None:

@@ -1,6 +1,6 @@
 """What a network costs, counted on its tree without building it.
 
-One MAC is one multiply-accumulate of a convolution or linear layer; FLOPs are twice the MACs; other operations are
+One MAC is one multiply-accumulate of a convolution, linear or recurrent layer; FLOPs are twice the MACs; others are
 counted apart as `elementwise`. Activations are the outputs of the convolution and linear layers, 4 bytes each.
 """
 

@@ -111,7 +111,7 @@ class Sample(Wiring):
     def __init__(self, shape: tuple[int, ...]):
         super().__init__({})
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(2014), device="cpu")
-        self.register_buffer("fixed", noise, persistent=False)
+        self.register_buffer("fixed", noise)
 
     def forward(self, x: Tensor, kept: Kept | None = None) -> Tensor:
         mean, log_variance = x.chunk(2, dim=1)

@@ -109,7 +109,7 @@ class Leaf(Node):
         return 0
 
     def macs(self, x: Shape, y: Shape) -> int:
-        """Multiply-accumulates of a convolution or linear layer; zero for everything else."""
+        """Multiply-accumulates of a convolution, linear or recurrent layer; zero for everything else."""
         return 0
 
     def elementwise(self, x: Shape, y: Shape) -> int:
