@@ -15,8 +15,16 @@ def test_from_a_run_to_a_run_that_every_verb_takes(command, photo_run, here):
     assert answer.code == 0, answer.err
     lines = answer.err.splitlines()
     (why,) = [line for line in lines if line.startswith("mode ")]
-    assert "training images per class are few (many: from 100)" in why
-    assert "linear probes on 6 validation images: stem " in why
+    assert why == (
+        "mode probe: 16 training images per class are few (many: from 100); 6 validation images are too few to compare "
+        "the stages' features (from 50)"
+    )
+    # What the data are comes before what takes time.
+    at = [
+        i for start in ("data pictures: ", "48 images go through") for i, s in enumerate(lines) if s.startswith(start)
+    ]
+    assert at[0] < at[1], lines
+    assert len(at) == 2, lines
     assert any(line.startswith(f"starts from {run.resolve()} (Convsmith names") for line in lines)
     assert "run     tuned\n" in answer.out
     assert command("eval", "tuned", "--json").json["count"] == 6
@@ -55,7 +63,8 @@ def test_a_dry_run_writes_nothing(command, photo_run, here):
     assert answer.json["estimate"]["steps"] == 300
     answer = command("finetune", run, "--data", folder, "--classifier", "logistic", "--dry-run")
     assert answer.out == (
-        "finetune-pictures: resnet_cifar on pictures, logistic regression\neach of 48 images goes through it once\n"
+        "finetune-pictures: resnet_cifar on pictures, logistic regression\n"
+        "each of 48 images goes through the network once, unless the cache has its features\n"
     )
     assert list(here.iterdir()) == []
 

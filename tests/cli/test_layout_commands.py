@@ -102,7 +102,9 @@ def test_an_archive_is_trained_on_and_its_folder_listed(command, write_pictures,
     assert answer.code == 0
     first, second = answer.err.splitlines()[:2]
     assert first == "data photos: photos/, the only folder of images in it: 2 classes (bent, flat), 40 images"
-    assert second.startswith("photos.zip is unpacked in the cache (`data cache` says where), unpacked/photos-")
+    assert second.startswith(
+        "photos.zip is unpacked into the cache (`convsmith data cache` lists it): unpacked/photos-"
+    )
     listed = command("data", "cache")
     assert "1 unpacked archive, " in listed.out
     assert command("data", "cache", "--json").json["unpacked"][0]["name"].startswith("photos-")

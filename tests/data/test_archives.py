@@ -58,7 +58,7 @@ def test_an_archive_is_the_folder_in_it(tmp_path: Path, class_folders: Writer, k
     assert source.card.fingerprint == plain.card.fingerprint
     assert describe(source.card).startswith("photos/, the only folder of images in it: 2 classes (cat, dog), 6 images")
     goal = next(unpacked_folder().iterdir())
-    line = f"{path.name} is unpacked in the cache (`data cache` says where), unpacked/{goal.name}"
+    line = f"{path.name} is unpacked into the cache (`convsmith data cache` lists it): unpacked/{goal.name}"
     assert source.card.notes[0].startswith(f"{line}: 6 files, ")
     before = {file: file.stat().st_ino for file in goal.rglob("*")}
     assert open_path(path).card.notes[0] == line
@@ -115,6 +115,13 @@ def test_files_lost_or_changed_in_the_cache_are_unpacked_again(
     files = {file.relative_to(goal).as_posix(): file.read_bytes() for file in goal.rglob("*.png")}
     assert files == {f"{name}/{i}.png": FILE for name in "ab" for i in range(3)}
     assert unpacked(path)[1].endswith(f"unpacked/{goal.name}")
+
+
+def test_an_archive_without_classes_is_named_and_not_its_place_in_the_cache(tmp_path: Path) -> None:
+    path = packed(tmp_path / "flat.zip", *((f"{i}.png", FILE) for i in range(2)))
+    with pytest.raises(BadFile, match="2 images in the folder itself") as caught:
+        open_path(path)
+    assert str(caught.value).startswith(f"{path}: no data set recognised: ")
 
 
 def test_a_changed_folder_is_not_believed_if_its_archive_is_damaged(tmp_path: Path) -> None:

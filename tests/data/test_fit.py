@@ -107,14 +107,12 @@ def test_enlarged_squeezed_and_dropped_is_said() -> None:
     large = replace(RECORD, size=(224, 224))
     assert losses(shapes, large) == [
         "each picture of 8x8 pixels is enlarged 28 times; --size 8 does without",
-        "2 of 4 pictures looked at have more than 8 bits a channel, which are squeezed to 8",
-        "1 of 4 pictures looked at have transparent pixels, which are laid on white",
-        "1 of 4 pictures looked at are grey and get three equal channels",
+        "values of more than 8 bits are squeezed to 8 (2 of 4 pictures looked at)",
+        "transparent pixels are laid on white (1 of 4 pictures looked at)",
+        "grey pictures get three equal channels (1 of 4 pictures looked at)",
     ]
     grey = Preprocess(mode="L", size=(8, 8), mean=(0.5,), std=(0.5,))
-    assert losses(shapes, grey)[2:] == [
-        "3 of 4 pictures looked at have colours, which are dropped (--data.channels 3 keeps them)"
-    ]
+    assert losses(shapes, grey)[2:] == ["colours are dropped; --data.channels 3 keeps them (3 of 4 pictures looked at)"]
     assert enlargement((32, 128), replace(RECORD, size=(64, 128), fit="squash")) == 2
 
 

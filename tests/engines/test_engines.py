@@ -286,7 +286,7 @@ def test_what_was_remembered_is_checked_again_before_it_is_used(always, model, i
     monkeypatch.setattr(import_module("convsmith.engines.eager"), "eager", wrong)
     assert automatic(model, engine, 2, 1000, lambda: images, said.append).engine == PLAIN
     assert said[1].startswith("engine eager: refused on 5 images")
-    assert said[2] == "engine: the network as it is, since no other is through sooner"
+    assert said[2] == "engine: the network as it is; no other would finish sooner"
 
 
 @pytest.mark.parametrize("begin", [failing, no_program])
@@ -299,7 +299,7 @@ def test_an_engine_that_cannot_run_is_remembered_with_its_reason(
     assert rows[1]["why"].startswith("engine eager: it cannot run")
     said = []
     assert automatic(model, engine, 2, 1000, lambda: images, said.append).engine == PLAIN
-    assert said == ["engine: the network as it is, since no other is through sooner"]
+    assert said == ["engine: the network as it is; no other would finish sooner"]
 
 
 def test_other_weights_may_agree_where_these_do_not(always, model, images, engine, monkeypatch, cache):

@@ -61,6 +61,8 @@ def test_percent_never_rounds_to_all_or_none(value: float, shown: str) -> None:
 def test_interval() -> None:
     assert text.interval(0.971, 0.990) == "97.1-99.0%"
     assert text.interval(0.9996, 1.0) == "99.96-100.0%"
+    assert text.interval(0.51, 1 - 1e-16) == "51.0-100.0%"
+    assert text.interval(1e-17, 0.49) == "0.0-49.0%"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from convsmith.engines.names import ENGINES, check_engine, read_engines
 from convsmith.nets.network import Network
 from convsmith.nets.source import open_network
 from convsmith.nets.zoo import NETWORKS, edit
-from convsmith.report.text import duration, size, table
+from convsmith.report.text import duration, many, size, table
 from convsmith.runs.directory import is_run
 from convsmith.training.options import EngineOptions
 
@@ -85,9 +85,10 @@ def _inference(values: argparse.Namespace) -> int:
         print_json(found.to_json() | {"device": engine.device, "cpu": engine.cpu, "threads": engine.threads})
     else:
         shape = "x".join(map(str, model.shape))
-        where = f"{engine.cpu}, {engine.threads} threads" if engine.device == "cpu" else engine.device
+        where = f"{engine.cpu}, {many(engine.threads, 'thread')}" if engine.device == "cpu" else engine.device
         show_text(
-            f"{model.network.name}, {batch} images of {shape} at a time, {where}; median of {found.rounds} rounds\n"
+            f"{model.network.name}, {many(batch, 'image')} of {shape} at a time, {where}; "
+            f"median of {found.rounds} rounds\n"
         )
         show_text(_table(found.rows))
     return 130 if found.interrupted else 0

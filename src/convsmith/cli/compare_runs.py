@@ -16,7 +16,7 @@ from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
 from convsmith.report.results import results_table, value_text
 from convsmith.report.run_curves import Course, run_curves_svg
-from convsmith.report.text import clean, count, short, table
+from convsmith.report.text import clean, count, many, short, table
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of
 from convsmith.training.options import EngineOptions
@@ -88,7 +88,7 @@ def _courses(paths: Sequence[str], names: Sequence[str]) -> list[Course]:
 
 def _numbers(names: Sequence[str], compared: Any) -> str:
     images = {(e.split, len(e.examples)) for e in compared.evaluated}
-    where = ", ".join(f"{split}: {count(number)} images" for split, number in sorted(images))
+    where = ", ".join(f"{split}: {many(number, 'image')}" for split, number in sorted(images))
     if any(split == "test" for split, _ in images):
         where += "  (test images tell how good; to choose between runs: --split val)"
     return f"on {where}\n" + results_table([(n, e.result) for n, e in zip(names, compared.evaluated, strict=True)])

@@ -22,6 +22,8 @@ from convsmith.recipes.first_start import expected_start
 from convsmith.report.text import clean, count, many, size, table
 
 SHOWN = 40
+# The numbers that the head, the table of classes and the advice of `stats` say already.
+_IN_ADVICE = ("name", "kind", "splits", "classes", "lighting", "warnings", "advice", "imbalance", "flip")
 
 
 def run(words: Sequence[str]) -> int:
@@ -66,14 +68,12 @@ def _check(values) -> int:
         kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
     for kind in kinds:
         found = [f for f in report.findings if f.kind == kind]
-        show(f"{kind}: {len(found)}")
+        show(f"{kind.replace('_', ' ')}: {len(found)}")
         for finding in found[:SHOWN]:
             show(f"  {finding.file}: {finding.detail}")
         if len(found) > SHOWN:
             show(f"  ... and {len(found) - SHOWN} more (all with --json)")
-    show(
-        f"{many(report.files, 'file', 'files')}, {many(len(report.findings), 'finding', 'findings')}: {report.verdict}"
-    )
+    show(f"{many(report.files, 'file')}, {many(len(report.findings), 'finding')}: {report.verdict}")
     return 0 if report.ok else 1
 
 
@@ -104,12 +104,7 @@ def _stats(values) -> int:
         show(f"... and {many(len(rows) - SHOWN, 'class', 'classes')} more (all with --json)")
     show()
     for key, value in numbers.items():
-        if key not in ("name", "kind", "splits", "classes", "lighting", "warnings", "advice") and value not in (
-            None,
-            [],
-            {},
-            "",
-        ):
+        if key not in _IN_ADVICE and value not in (None, [], {}, ""):
             show(f"{key.replace('_', ' '):<16} {_text(value)}")
     show()
     for line in numbers["advice"]:
@@ -149,7 +144,7 @@ def _cache(values) -> int:
     )
     if archives:
         total = size(sum(amount for _, amount in archives))
-        held = many(len(archives), "unpacked archive", "unpacked archives")
+        held = many(len(archives), "unpacked archive")
         show(f"{held}, {total} in {unpacked_folder()} (data cache clear frees them)")
     return 0
 

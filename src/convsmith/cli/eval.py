@@ -15,7 +15,7 @@ from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.data.views import price, read_views, views_text
 from convsmith.report.reliability import reliability_svg
 from convsmith.report.results import number_lines, results_table
-from convsmith.report.text import clean, count, percent, table
+from convsmith.report.text import clean, count, many, percent, table
 from convsmith.runs.directory import open_run
 from convsmith.training.options import EngineOptions
 
@@ -115,8 +115,8 @@ def _where(evaluated: Sequence[Any]) -> str:
     seen = list(dict.fromkeys(_views(e) for e in evaluated if e.views))
     through = "".join(f"\nviews {text}" for text in seen)
     if len(places) == 1:
-        return f"on {places[0][0]}: {count(places[0][1])} images each{through}"
-    lines = (f"{clean(str(e.subject.run.path))} on {e.split}: {count(len(e.examples))} images" for e in evaluated)
+        return f"on {places[0][0]}: {many(places[0][1], 'image')} each{through}"
+    lines = (f"{clean(str(e.subject.run.path))} on {e.split}: {many(len(e.examples), 'image')}" for e in evaluated)
     return "\n".join(lines) + through
 
 
@@ -132,8 +132,8 @@ def _views(evaluated: Any) -> str:
 def _print_one(name: str, evaluated: Any) -> None:
     subject = evaluated.subject
     calibrated = f", temperature {subject.temperature:.3g}" if subject.temperature != 1 else ""
-    images = count(len(evaluated.examples))
-    show(f"{name} on {evaluated.split}: {images} images, weights of step {subject.step}{calibrated}")
+    images = many(len(evaluated.examples), "image")
+    show(f"{name} on {evaluated.split}: {images}, weights of step {subject.step}{calibrated}")
     if evaluated.views:
         show(f"views     {_views(evaluated)}")
     for line in number_lines(evaluated.result):

@@ -16,7 +16,7 @@ from convsmith.experiments.entries import EXPERIMENTS
 from convsmith.experiments.experiment import Measurement, Member, chosen
 from convsmith.experiments.folder import check_folder, default_folder
 from convsmith.recipes.shorthand import SHORTHAND
-from convsmith.report.text import count, duration, size, table
+from convsmith.report.text import count, duration, many, size, table
 
 EXAMPLES = """the same command goes on where it was stopped; every field of a recipe is an option, for all members:
   convsmith reproduce degradation --dry-run
@@ -109,7 +109,7 @@ def _dry_run(members: Sequence[Member], expected: Sequence[Any], as_json: bool) 
         return 0
     rows = [(e.member.name, e.left, *_expected(e.each)) for e in expected]
     show_text(table(("member", "runs", "steps", "images/s", "time of one", "disk of one"), rows, align="<>>>>>"))
-    show(f"{sum(e.left for e in expected)} runs of {len(members)} members: about {duration(total)}")
+    show(f"{many(sum(e.left for e in expected), 'run')} of {many(len(members), 'member')}: about {duration(total)}")
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from convsmith.cli.arguments import Parser, add_edit, add_output, print_json, say
 from convsmith.cli.output import show
 from convsmith.deploy.formats import FORMATS
-from convsmith.report.text import size
+from convsmith.report.text import many, size
 
 
 def run(words: Sequence[str]) -> int:
@@ -67,14 +67,14 @@ def _print_onnx(export: Any) -> None:
 
 
 def _print_bundle(export: Any) -> None:
-    show(f"{export.path}  {size(export.bytes)}, network, {export.tensors} tensors, classes and preprocessing")
-    show(f"  read again and run on {export.images} validation images: the same outputs, bit for bit")
+    show(f"{export.path}  {size(export.bytes)}, network, {many(export.tensors, 'tensor')}, classes and preprocessing")
+    show(f"  read again and run on {many(export.images, 'validation image')}: the same outputs, bit for bit")
     show(f"next    convsmith predict {export.path} IMAGE...")
     show(f"        convsmith finetune {export.path} --data photos/")
 
 
 def _print_weights(export: Any) -> None:
-    show(f"{export.path}  {size(export.bytes)}, {export.tensors} tensors by {export.library}'s names")
+    show(f"{export.path}  {size(export.bytes)}, {many(export.tensors, 'tensor')} by {export.library}'s names")
     show(f"  for {export.load}")
     if export.comparison is None:
         show(f"  not compared: {export.library} is not installed; the names come from rules that were read backwards")

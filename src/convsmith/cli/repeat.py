@@ -13,7 +13,7 @@ from convsmith.recipes.finetune import FineTuning
 from convsmith.recipes.limit import Limit
 from convsmith.recipes.recipe import Recipe
 from convsmith.report.scores import SHARES, score_of, short_name
-from convsmith.report.text import count, interval, table
+from convsmith.report.text import count, interval, many, table
 
 _SPLITS = {"val": "validation", "test": "test"}
 
@@ -87,9 +87,10 @@ def _print_out_of_fold(summary: dict[str, Any]) -> None:
     if "out_of_fold" in summary:
         numbers = summary["out_of_fold"]
         right = round(numbers["accuracy"] * numbers["count"])
+        images = many(numbers["count"], "image")
         show(
-            f"out of fold  {numbers['accuracy']:.2%}  ({count(right)} of {count(numbers['count'])} images, each by the "
-            f"run that did not train on it; 95% interval {interval(*numbers['interval'])})"
+            f"out of fold  {numbers['accuracy']:.2%}  ({count(right)} of {images}, each by the run that "
+            f"did not train on it; 95% interval {interval(*numbers['interval'])})"
         )
 
 

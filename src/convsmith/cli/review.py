@@ -10,7 +10,7 @@ from convsmith.cli.output import show, show_text
 from convsmith.nets.cost import Cost, cost
 from convsmith.nets.network import Network
 from convsmith.nets.review import GUIDELINES, Finding, review
-from convsmith.report.text import short, table
+from convsmith.report.text import many, short, table
 
 
 def run(words: Sequence[str]) -> int:
@@ -43,7 +43,7 @@ def _summary(findings: Sequence[Finding]) -> str:
         return "no findings"
     counts = {number: sum(f.guideline == number for f in findings) for number in GUIDELINES}
     told = ", ".join(f"{GUIDELINES[number]} {count}" for number, count in counts.items() if count)
-    return f"{len(findings)} finding{'s' if len(findings) > 1 else ''} ({told})"
+    return f"{many(len(findings), 'finding')} ({told})"
 
 
 def _table(findings: Sequence[Finding], numbers: Cost) -> str:

@@ -20,7 +20,7 @@ from convsmith.recipes.limit import Limit, read_limit
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND, epochs
 from convsmith.report.results import score_line
-from convsmith.report.text import count, duration
+from convsmith.report.text import duration, many
 from convsmith.training.track import check_track
 
 EXAMPLES = """examples:
@@ -168,15 +168,15 @@ def _which_run() -> str:
 def dry_run(plan: Any, as_json: bool) -> int:
     """Say what a run of the plan would take."""
     card, recipe = plan.dataset.card, plan.recipe
-    for note in (f"data {card.name}: {import_module('convsmith.data.sources.opening').describe(card)}", *plan.notes):
-        say(note)
+    import_module("convsmith.recipes.prepare").announced(plan, say)
     steps = recipe.solver == "steps"
     expected = import_module("convsmith.recipes.estimate").estimate(plan) if steps else None
     if as_json:
         print_json({"recipe": recipe.to_json(), "estimate": expected and vars(expected)})
         return 0
     show(f"{recipe.name}: {plan.network.name} on {card.name}, {recipe.length if steps else 'logistic regression'}")
-    show_text(expected.text() if expected else f"each of {count(len(plan.dataset.train))} images goes through it once")
+    once = f"each of {many(len(plan.dataset.train), 'image')} goes through the network once"
+    show_text(expected.text() if expected else f"{once}, unless the cache has its features")
     return 0
 
 
@@ -189,7 +189,9 @@ def finish(outcome: Any, as_json: bool, **more: Any) -> int:
     _print_scores(result)
     if "views" in result:
         seen = result["views"]
-        show(f"through {seen['of_an_image']} views of an image ({seen['views']}), the mean of their probabilities")
+        show(
+            f"through {many(seen['of_an_image'], 'view')} of an image ({seen['views']}), the mean of their probabilities"
+        )
         _print_scores(seen)
     if result["metrics"]["test"]:
         show("the test images chose nothing and were read at the end; choose between runs on validation images")
@@ -209,7 +211,7 @@ def _learned(run: Any, result: Any) -> str:
     if run.record("recipe")["recipe"]["solver"] == "logistic":
         return "learned the last layer by logistic regression"
     what = "stopped early after" if result["ended"] == "stopped early" else "trained"
-    return f"{what} {result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
+    return f"{what} {many(result['epochs'], 'epoch')}"
 
 
 def _print_scores(result: dict[str, Any]) -> None:

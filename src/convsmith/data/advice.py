@@ -16,6 +16,8 @@ from convsmith.report.text import many
 _NO_FLIP = re.compile(r"digits|(?<!fashion)(?<!fashion[ _-])e?mnist|svhn|letters")
 # From this many times the smallest class on, how classes are sampled or weighed is worth a thought.
 _UNEVEN = 2
+# Images of at most so many pixels a side are cropped by a few pixels, larger ones by any share.
+_SMALL = 64
 # With fewer training images of a class, other weights to start from gain most.
 _FEW = 500
 
@@ -36,7 +38,7 @@ def mirror_note(card: Card, augments: Sequence[Augment]) -> str | None:
 def advice(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preprocess, start: str = "") -> list[str]:
     """Sentences for the statistics `numbers` of a set whose images training would prepare by `record`."""
     return [
-        *_flip(card),
+        *_flip(card, "crop(4)" if max(record.size) <= _SMALL else "resized_crop"),
         *_balance(card),
         *_amount(card, start),
         *_size(card, numbers, shapes, record),
@@ -44,10 +46,10 @@ def advice(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preproce
     ]
 
 
-def _flip(card: Card) -> list[str]:
+def _flip(card: Card, crop: str) -> list[str]:
     if may_flip(card.name):
-        return ["flip: a mirror keeps the classes, as far as the name tells; --augment 'crop(4),flip'"]
-    return [f"no flip: {_mirrored(card)}; --augment 'crop(4)'"]
+        return [f"flip: a mirror keeps the classes, as far as the name tells; --augment '{crop},flip'"]
+    return [f"no flip: {_mirrored(card)}; --augment '{crop}'"]
 
 
 def _mirrored(card: Card) -> str:
@@ -61,7 +63,7 @@ def _balance(card: Card) -> list[str]:
     least, most = min(tally, key=lambda name: tally[name]), max(tally, key=lambda name: tally[name])
     ratio = tally[most] / tally[least]
     if ratio == 1:
-        return [f"balance: each class has {many(tally[most], 'training image', 'training images')}"]
+        return [f"balance: each class has {many(tally[most], 'training image')}"]
     counts = f"{most!r} has {tally[most]:,} training images, {least!r} {tally[least]:,}, {ratio:.3g} times fewer"
     if ratio < _UNEVEN:
         return [f"balance: {counts}: nothing needs to be done"]
@@ -73,9 +75,9 @@ def _amount(card: Card, start: str) -> list[str]:
     total = card.counts["train"]
     each = total / len(card.classes)
     classes = many(len(card.classes), "class", "classes")
-    text = f"amount: {many(total, 'training image', 'training images')}, {each:,.0f} for each of {classes}"
-    gain = "so few gain from trained weights (train photos --pretrained), and from --kfold 5 for a surer number"
-    gain = "so few gain from --kfold 5 for a surer number" if start else gain
+    text = f"amount: {many(total, 'training image')}, {each:,.0f} for each of {classes}"
+    gain = "so few gain from trained weights (train photos --pretrained); --kfold 5 gives a surer number"
+    gain = "on so few --kfold 5 gives a surer number" if start else gain
     return [f"{text}; {gain}" if each < _FEW else text]
 
 
@@ -96,9 +98,7 @@ def _size(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preproces
 def _pixels(numbers: dict[str, Any], start: str) -> list[str]:
     if not numbers["mean"]:
         return []
-    mean, std = _listed(numbers["mean"]), _listed(numbers["std"])
-    kept = start or "a run measures and keeps its own"
-    found = [f"normalisation: mean {mean}, deviation {std} on a scale of 0 to 1; {kept}"]
+    found = [f"normalisation: {start or 'a run measures mean and std of its training images, and keeps them'}"]
     if numbers["lighting"]:
         deviations, components = numbers["lighting"]["deviations"], numbers["lighting"]["components"]
         main = _listed(components[:3])

@@ -53,7 +53,8 @@ def _kept_note(cache: Kept, missing: int) -> str:
     if slots := cache.read_only:
         return f"{many(missing, 'image is', 'images are')} decoded in every epoch: {slots.path} cannot be written"
     return (
-        f"{missing:,} decoded images will be kept in {cache.folder}, {size_text(missing * stride(cache.shape))}, "
+        f"{many(missing, 'decoded image')} will be kept in {cache.folder}, "
+        f"{size_text(missing * stride(cache.shape))}, "
         "for later epochs and runs (--data.cache off: none)"
     )
 

@@ -122,7 +122,8 @@ def copy_notes(source: Source, copies: Copies) -> tuple[str, ...]:
 
 def two_labels_line(count: int, total: int) -> str:
     """What is said of a set where `count` of `total` images are copies with another label."""
-    return f"{count:,} of {total:,} images ({count / total:.0%}) carry two labels, so that no network can learn them"
+    share = f"{count:,} of {many(total, 'image')} ({count / total:.0%})"
+    return f"{share} {'carries' if count == 1 else 'carry'} two labels, so that no network can learn them"
 
 
 def contradictions(labels: np.ndarray, copies: Copies) -> list[np.ndarray]:

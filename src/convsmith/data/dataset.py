@@ -14,6 +14,7 @@ from convsmith.data.sources.opening import open_source
 from convsmith.data.sources.source import Source
 from convsmith.data.split import Skipped, division_from_record, split_source
 from convsmith.data.usable import check_usable
+from convsmith.report.text import many
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Dataset:
         classes, images = self.split.get("classes"), self.split.get("images")
         notes = [f"only the classes {', '.join(classes)}"] if classes else []
         if images:
-            notes.append(f"only {images['count']:,} of {images['of']:,} training images")
+            notes.append(f"only {images['count']:,} of {many(images['of'], 'training image')}")
         return (*self.notes, *notes)
 
 

@@ -15,6 +15,7 @@ from convsmith.data.image_sets import ArrayImages
 from convsmith.data.images import blamed
 from convsmith.data.kept import Kept
 from convsmith.data.preprocess import UNFIT, Preprocess, centre, final_size, read_picture, to_size
+from convsmith.report.text import many
 
 # How many images the mean and deviation of a training split are measured on: more where none is resampled.
 SAMPLE, SAMPLE_RESIZED = 10_000, 2_000
@@ -132,7 +133,8 @@ def _odd(count: int, alike: bool, flat: np.ndarray, mean: np.ndarray) -> tuple[s
     """Notes on images that do not differ, so that nothing can be learned from them."""
     if flat.all():
         value = ", ".join(f"{255 * m:.0f}" for m in mean)
-        return (f"every pixel of the {count:,} training images looked at has one value, {value} of 255: {NOTHING}",)
+        looked = many(count, "training image")
+        return (f"every pixel of the {looked} looked at has one value, {value} of 255: {NOTHING}",)
     if alike and count > 1:
         return (f"the {count:,} training images looked at are equal, pixel for pixel: {NOTHING}",)
     if flat.any():

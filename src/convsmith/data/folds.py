@@ -28,9 +28,7 @@ def check_classes(labels: np.ndarray, classes: Sequence[str], count: int, where:
     tally = {name: n for name, n in zip(classes, images_of_classes(labels, len(classes)), strict=True) if n}
     name = min(tally, key=lambda name: tally[name])
     if tally[name] < count:
-        raise UsageError(
-            too_few(count, f"class {name!r} has {many(tally[name], 'image', 'images')} in {where}", tally[name])
-        )
+        raise UsageError(too_few(count, f"class {name!r} has {many(tally[name], 'image')} in {where}", tally[name]))
 
 
 def check_groups(groups: Sequence[str], count: int, where: str) -> None:

@@ -13,6 +13,7 @@ from convsmith.data.image_sets import ArrayImages, EncodedImages, FileImages, Im
 from convsmith.data.images import FAILURES, quiet, upright_size
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.price import is_deep
+from convsmith.report.text import many
 
 # The number of headers that are read, spread over a split.
 SAMPLE = 2_000
@@ -115,9 +116,9 @@ def _values(shapes: Shapes, record: Preprocess) -> list[str]:
     grey = sum(count for mode, count in shapes.modes.items() if mode in _GREY)
     colour = record.mode == "RGB"
     told = [
-        (shapes.deep, "have more than 8 bits a channel, which are squeezed to 8"),
-        (shapes.clear, "have transparent pixels, which are laid on white"),
-        (0 if colour else total - grey, "have colours, which are dropped (--data.channels 3 keeps them)"),
-        (grey if colour else 0, "are grey and get three equal channels"),
+        (shapes.deep, "values of more than 8 bits are squeezed to 8"),
+        (shapes.clear, "transparent pixels are laid on white"),
+        (0 if colour else total - grey, "colours are dropped; --data.channels 3 keeps them"),
+        (grey if colour else 0, "grey pictures get three equal channels"),
     ]
-    return [f"{count:,} of {total:,} pictures looked at {what}" for count, what in told if count]
+    return [f"{what} ({count:,} of {many(total, 'picture')} looked at)" for count, what in told if count]

@@ -154,7 +154,8 @@ def grouped(groups: list[str], shares: Sequence[float], seed: int, allowed: np.n
     wanted = [k for k, share in enumerate(shares) if share > 0]
     if len(members) < len(wanted):
         raise UsageError(
-            f"{len(members)} groups cannot fill {len(wanted)} splits; expected at least one group for each"
+            f"{many(len(members), 'group')} cannot fill {many(len(wanted), 'split')}; "
+            "expected at least one group for each"
             + (f", or no test images: {_without_test(shares)}" if len(members) > 1 else "")
         )
     parts: list[list[int]] = [[] for _ in shares]
@@ -188,7 +189,7 @@ def _draw(
         if shares[2] and not _empty(drawn, without):
             mend += f"; without test images: {_without_test(shares)}"
         share = shares[_PARTS.index(lacking)]
-        count, are = many(len(allowed), "image", "images"), "is" if len(allowed) == 1 else "are"
+        count, are = many(len(allowed), "image"), "is" if len(allowed) == 1 else "are"
         if len(heads) < len(allowed):
             count += f" ({len(heads)} different ones; copies stay in one split)"
         raise UsageError(f"{count} {are} too few for a {lacking} split of {share:.0%}; {mend}")

@@ -7,6 +7,7 @@ from convsmith.data.examples import images_of_classes
 from convsmith.data.findings import STOPS, of_kinds
 from convsmith.data.sources.same_names import twin
 from convsmith.data.sources.source import Source
+from convsmith.report.text import many
 
 # The words of each kind of source for a class and a split.
 _WORDS = {"folder": ("class folder", "a folder {}"), "table": ("class", "rows of the split {}")}
@@ -75,6 +76,6 @@ def _check_learned(source: Source, path: str) -> None:
             )
             raise BadFile(
                 path,
-                f"class {name!r} has {count:,} image{'s' if count > 1 else ''} in {split} ({examples.place(place)}) "
+                f"class {name!r} has {many(count, 'image')} in {split} ({examples.place(place)}) "
                 f"and none in train, where it would have to be learned; {mend}",
             )

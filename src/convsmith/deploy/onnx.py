@@ -18,6 +18,7 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.engines.graph import INPUT, OPSET, onnx_program
 from convsmith.engines.silent import import_silent
 from convsmith.nets.network import Network
+from convsmith.report.text import many
 from convsmith.runs.subject import Subject
 
 # Relative to the largest output: fp32 convolutions summed in another order differ by some 1e-6.
@@ -79,7 +80,8 @@ def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: flo
         worst = max(comparisons, key=lambda c: c.difference)
         raise CheckFailed(
             f"{path}: not written, since ONNX Runtime's outputs differ from the network's by {worst.difference:.2e} at "
-            f"batch {worst.batch} (tolerance {tolerance:.0e}), {worst.same_class} of {worst.images} classes the same"
+            f"batch {worst.batch} (tolerance {tolerance:.0e}), {worst.same_class} of "
+            f"{many(worst.images, 'class', 'classes')} the same"
         )
     write_files({path: data, path.with_name(path.name + ".report.json"): json_bytes(export.to_json())})
     return export

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from convsmith.engines.inference import Inference
+from convsmith.report.text import many
 
 # The largest difference of a probability. fp32: sums in another order; bf16 has 8 bits of a value, fp16 11.
 TOLERANCES = {"fp32": 1e-4, "bf16": 2e-2, "fp16": 5e-3}
@@ -25,7 +26,7 @@ class Agreement:
         if not self.difference <= self.tolerance:
             return f"a value is off by {self.difference:.1e} (at most {self.tolerance:.0e})"
         if self.same_class < self.images:
-            return f"{self.images - self.same_class} of {self.images} images get another class"
+            return f"{self.images - self.same_class} of {many(self.images, 'image')} get another class"
         return ""
 
 

@@ -15,6 +15,7 @@ from convsmith.engines.measure import filled, rounds, seconds
 from convsmith.engines.names import ENGINES, available
 from convsmith.engines.runner import CannotRun, Refused, Runner, chosen
 from convsmith.engines.start import PLAIN, Reference, launch, plain, reference, refusal, start
+from convsmith.report.text import many
 from convsmith.training.engine import Engine, cores
 
 Say = Callable[[str], None]
@@ -37,7 +38,8 @@ class Measured:
 def named(name: str, model: Inference, engine: Engine, batch: int, images: Callable[[], Tensor], say: Say) -> Runner:
     """The engine that the user names; UsageError where it is not here, `Refused` where its predictions are others."""
     runner, found = start(name, model, engine, batch, reference(model, engine, batch, images()))
-    say(f"engine {name} in {runner.precision}: probabilities within {found.difference:.0e} on {found.images} images")
+    within = f"probabilities within {found.difference:.0e} on {many(found.images, 'image')}"
+    say(f"engine {name} in {runner.precision}: {within}")
     return runner
 
 
@@ -94,7 +96,7 @@ def _started(
         gain = as_it_is.seconds / row.seconds
         say(f"engine: {row.engine} in {runner.precision}, {gain:.1f} times as fast as the network as it is")
         return runner
-    say("engine: the network as it is, since no other is through sooner")
+    say("engine: the network as it is; no other would finish sooner")
     return chosen(ready, PLAIN)
 
 

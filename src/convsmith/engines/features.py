@@ -26,7 +26,7 @@ from convsmith.engines.choose import automatic
 from convsmith.engines.inference import Inference
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
-from convsmith.report.text import count, duration
+from convsmith.report.text import duration, many
 from convsmith.training.engine import Engine, using
 from convsmith.training.progress import make_progress
 
@@ -94,7 +94,7 @@ def features(
     if not absent:
         return out
     if len(absent) < len(examples):
-        say(f"features of {count(len(examples) - len(absent))} images are at hand")
+        say(f"features of {many(len(examples) - len(absent), 'image is', 'images are')} at hand")
     some = examples.subset(absent)
     with using(frozen.engine):
         for begin, rows in _computed(frozen, some, options, quiet, say):
@@ -119,8 +119,8 @@ def _computed(
     _check(frozen, model, first)
     each = _seconds_each(model, first)
     say(
-        f"{count(len(examples))} images go through {frozen.network.name} once to compute its features: about "
-        f"{duration(each * len(examples))} ({1 / each:,.0f} images/s, measured)"
+        f"{many(len(examples), 'image goes', 'images go')} through {frozen.network.name} once to compute its features: "
+        f"about {duration(each * len(examples))} ({1 / each:,.0f} images/s, measured)"
     )
     compute = automatic(model, engine, BATCH, len(examples), lambda: first, say)
     progress, done = make_progress(len(examples), quiet, unit="image"), 0

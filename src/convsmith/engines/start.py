@@ -12,6 +12,7 @@ from convsmith.engines.eager import as_it_is
 from convsmith.engines.inference import Inference
 from convsmith.engines.names import check_engine
 from convsmith.engines.runner import CannotRun, Compute, Refused, Runner
+from convsmith.report.text import many
 from convsmith.training.engine import Engine
 from convsmith.training.memory import is_out_of_memory
 
@@ -54,7 +55,7 @@ def start(name: str, model: Inference, engine: Engine, batch: int, known: Refere
 
 def refusal(name: str, found: Agreement) -> str:
     """What is said of an engine that does not agree with the network as it is."""
-    return f"engine {name}: refused on {found.images} images: {found.objection}"
+    return f"engine {name}: refused on {many(found.images, 'image')}: {found.objection}"
 
 
 def launch(name: str, model: Inference, engine: Engine, batch: int, known: Reference) -> tuple[Runner, Agreement]:

@@ -16,7 +16,7 @@ from convsmith.recipes.estimate import Estimate, estimate
 from convsmith.recipes.prepare import prepare
 from convsmith.recipes.recipe import Recipe, quickened
 from convsmith.recipes.run import resume, train
-from convsmith.report.text import count, duration
+from convsmith.report.text import duration, many
 from convsmith.runs.directory import RunDirectory, is_run, open_run
 from convsmith.runs.records import whole_result
 
@@ -86,10 +86,10 @@ def expectations(members: tuple[Member, ...], seeds: int, folder: Path) -> list[
 def expectation_text(expected: list[Expected]) -> str:
     """How many runs there are and how long they will take, in a line."""
     left, finished = sum(e.left for e in expected), sum(e.finished for e in expected)
-    line = f"{count(left)} runs of {len(expected)} members"
+    line = f"{many(left, 'run')} of {many(len(expected), 'member')}"
     line += f" ({finished} more are finished)" if finished else ""
     if not left:
-        return f"all {finished} runs are finished"
+        return f"all {many(finished, 'run is', 'runs are')} finished"
     return f"{line}: about {duration(sum(e.seconds for e in expected))}, measured on a few steps of each member"
 
 

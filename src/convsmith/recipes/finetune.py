@@ -21,9 +21,10 @@ from convsmith.nets.ops import Conv, Linear, Rbf
 from convsmith.nets.source import TORCHVISION, Foreign, found, is_network_name, open_network
 from convsmith.nets.tree import MAIN, Leaf, walk
 from convsmith.nets.zoo import NETWORKS, edit
-from convsmith.recipes.choose import OWN_IMAGES, for_data, for_network, run_recipe, unmirrored
+from convsmith.recipes.choose import OWN_IMAGES, data_name, for_data, for_network, run_recipe, unmirrored
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND
+from convsmith.report.text import many
 from convsmith.runs.bundle import open_bundle
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of
@@ -204,7 +205,8 @@ def _stage_rules(network: Network, tuning: FineTuning) -> tuple[Rule, ...]:
     count = len(stages) if tuning.mode == "full" else tuning.unfreeze or 1
     if count > len(stages):
         raise UsageError(
-            f"--unfreeze {count}: {network.name} has {len(stages)} stages with weights: {', '.join(stages) or 'none'}"
+            f"--unfreeze {count}: {network.name} has {many(len(stages), 'stage')} with weights: "
+            f"{', '.join(stages) or 'none'}"
         )
     frozen, free = stages[: len(stages) - count], stages[len(stages) - count :]
     rules = [_rule(frozen, freeze=True)] if frozen else []
@@ -299,9 +301,8 @@ def _gentle(recipe: Recipe, source: str, weights: str, lr: float) -> Recipe:
     """
     length = _length(source, recipe)
     every = Duration(max(1, length.amount // EPOCHS), "ep")  # of a small set 300 steps are many epochs
-    name = Path(source).resolve().name if Path(source).exists() and source not in KNOWN else source
     tuned = Recipe(
-        name=f"finetune-{name}",
+        name=f"finetune-{data_name(source)}",
         network=recipe.network,
         stem="large",
         weights=weights,

@@ -100,7 +100,7 @@ def expected_start(source: str) -> tuple[DataOptions, str] | None:
         return None
     network, published = found[0]
     data = finetuning_recipe(network, source, FineTuning(), BEST).data
-    return data, f"training starts from {published.source} and normalises as those weights expect"
+    return data, f"as {published.source} expect, the weights that training starts from"
 
 
 def _candidates() -> list[tuple[str, Published]]:

@@ -11,6 +11,7 @@ from torch import nn
 from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.nets.taps import hooked
 from convsmith.recipes.prepare import Plan, auxiliary_heads
+from convsmith.report.text import many
 from convsmith.runs.directory import RunDirectory
 from convsmith.runs.subject import make_module
 from convsmith.training.distributed import is_of_connection
@@ -98,8 +99,8 @@ def explained(job: Job, state: State, run: RunDirectory) -> Generator[None]:
         size = "x".join(map(str, (job.training.batch, job.preprocess.channels, *job.preprocess.size)))
         raise StepFailed(
             f"step {state.step + 1}: the network refused a batch{where}: {type(error).__name__}: {said}. It received "
-            f"images of {size} and is to give an output for each of {job.classes} classes; the whole "
-            f"traceback is in {run.path / 'log.txt'}"
+            f"images of {size} and is to give an output for each of {many(job.classes, 'class', 'classes')}; "
+            f"the whole traceback is in {run.path / 'log.txt'}"
         ) from None
 
 

@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,7 @@ from convsmith.data.dataset import Dataset, open_data
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all, evaluation_loader, training_loader
 from convsmith.data.shapes import losses, shapes_of
-from convsmith.data.sources.opening import KNOWN
+from convsmith.data.sources.opening import KNOWN, describe
 from convsmith.data.suit import suit_augments
 from convsmith.nets import edits
 from convsmith.nets.network import Network
@@ -63,7 +64,7 @@ class Plan:
     """A recipe with everything opened and decided; `notes` are for the user to read.
 
     `whole` is the network that the weights to start from are of, where the plan's was cut out of it or made deeper.
-    `spent` are the seconds that it took to choose what learns.
+    `spent` are the seconds that it took to choose what learns. `said` counts the lines that `announced` has said.
     """
 
     recipe: Recipe
@@ -74,7 +75,17 @@ class Plan:
     start: Start | None = None
     whole: Network | None = None
     spent: float = 0.0
+    said: int = 0
     learned: Learned = field(kw_only=True)
+
+
+def announced(plan: Plan, say: Callable[[str], None]) -> Plan:
+    """Say what the data are and the notes, as far as they have not been said; gives the plan that knows it."""
+    card = plan.dataset.card
+    lines = (f"data {card.name}: {describe(card)}", *plan.notes)
+    for line in lines[plan.said :]:
+        say(line)
+    return replace(plan, said=len(lines))
 
 
 def prepare(recipe: Recipe) -> Plan:

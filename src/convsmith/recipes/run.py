@@ -14,7 +14,6 @@ from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.base.processes import command, launch, may_restart, part, restarts
 from convsmith.base.result import Result, results_to_json
 from convsmith.data.loaders import steps_in_epoch
-from convsmith.data.sources.opening import describe
 from convsmith.data.views import price, views_text
 from convsmith.data.workers import LoaderFailed
 from convsmith.recipes.autotune import tune
@@ -27,6 +26,7 @@ from convsmith.recipes.limit import Limit, say_overrun
 from convsmith.recipes.page import write_report
 from convsmith.recipes.prepare import (
     Plan,
+    announced,
     make_job,
     records,
     stored_plan,
@@ -142,12 +142,11 @@ def _begin_run(plan: Plan, world: World, out: Path | None, say: Say, quiet: bool
     check_batch(plan, world.part.size)
     if plan.recipe.engine.autotune:
         plan = replace(plan, engine=tune(plan, say).engine)
-    card = plan.dataset.card
-    notes = [f"data {card.name}: {describe(card)}", *plan.notes]
+    plan = announced(plan, say)
     if is_long(plan) and plan.recipe.solver == "steps" and world.part.size == 1:
-        for line in (*notes, *estimate(plan).text().splitlines()):
+        for line in estimate(plan).text().splitlines():
             say(line)
-        notes.clear()
+    notes: list[str] = []
     state, job = _state_and_job(plan, first_model(plan, notes, say, quiet), world)
     check_views_of(plan, state.model)
     for note in notes:

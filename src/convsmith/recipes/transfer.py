@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from convsmith.base.errors import UsageError
@@ -12,12 +13,15 @@ from convsmith.nets.pretrained import last_layers
 from convsmith.recipes.finetune import TOP, FineTuning, all_but, by_regression, check_tuning, with_rules, with_tuning
 from convsmith.recipes.last_layer import Say, has_linear_last, last_inputs
 from convsmith.recipes.limit import Limit, say_overrun
-from convsmith.recipes.prepare import Plan, fit_network, make_model, prepare, whole_network
+from convsmith.recipes.prepare import Plan, announced, fit_network, make_model, prepare, whole_network
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.run import Outcome, train_plan
 from convsmith.recipes.similarity import LEAST_VAL, Similarity, measure_similarity
 from convsmith.recipes.within import shortened, smaller_within
+from convsmith.report.text import many
+from convsmith.runs.publishers import BEST
 from convsmith.runs.subject import make_module
+from convsmith.runs.trained import is_trained
 from convsmith.training.logistic import fit_layer
 from convsmith.training.options import Rule
 
@@ -83,6 +87,7 @@ def prepare_finetuning(
     plan = prepare(recipe)
     if limit is not None:
         plan = smaller_within(plan, limit)
+    plan = announced(plan, say)
     per_class = _images_per_class(plan)
     notes = [_what_learns(tuning)] if tuning.mode else []
     similarity, by_steps = None, tuning.by_steps
@@ -141,17 +146,18 @@ def choose_mode(per_class: float, similarity: Similarity) -> tuple[FineTuning, s
             tuning = FineTuning("partial", unfreeze=1)
         case _:
             tuning = FineTuning("full")
-    amount = "many" if per_class >= MANY else "few"
-    many = f"{per_class:,.0f} training images per class are {amount} (many: from {MANY})"
+    word = "many" if per_class >= MANY else "few"
+    amount = f"{per_class:,.0f} training images per class are {word} (many: from {MANY})"
     shown = ", ".join(f"{name} {share:.0%}" for name, share in similarity.accuracies.items())
-    if similarity.count < LEAST_VAL:
-        like = f"{similarity.count:,} validation images are too few to compare the stages' features (from {LEAST_VAL})"
-    elif similarity.similar:
+    if similarity.count < LEAST_VAL:  # probes on so few say nothing
+        few = f"{many(similarity.count, 'validation image is', 'validation images are')} too few"
+        return tuning, f"{_what_learns(tuning)}: {amount}; {few} to compare the stages' features (from {LEAST_VAL})"
+    if similarity.similar:
         like = "no earlier features serve better than the last ones, so the task is like the source's"
     else:
         like = f"the features of {similarity.best} serve better than the last ones, so the task is unlike the source's"
     probes = f"linear probes on {similarity.count:,} validation images: {shown}"
-    return tuning, f"{_what_learns(tuning)}: {many}; {like} ({probes})"
+    return tuning, f"{_what_learns(tuning)}: {amount}; {like} ({probes})"
 
 
 def can_regress(plan: Plan) -> bool:
@@ -171,11 +177,18 @@ def where_it_pays(plan: Plan, tuning: FineTuning, why: str, say: Say, quiet: boo
     count = len(inputs.val[1])
     alone = f"the last layer alone gets {right:,} of {count:,} validation images right"
     if GAIN * (count - right) > (right * (count - right) / count) ** 0.5:
-        return tuning, f"{why}; {alone}, and {GAIN:.0%} fewer errors would show"
-    return FineTuning("probe"), (
-        f"mode probe: {alone}; {GAIN:.0%} fewer errors would not show on so few, so deeper layers stay as they are "
-        f"(finetune --{_what_learns(tuning)} has them learn)"
-    )
+        return tuning, f"{why}; {alone}, and a third fewer errors would show"
+    more = "no error is left" if right == count else f"on {count:,} images a third fewer errors would not show"
+    return FineTuning("probe"), f"mode probe: {alone}, and {more}; deeper layers learn by {_by_hand(plan, tuning)}"
+
+
+def _by_hand(plan: Plan, tuning: FineTuning) -> str:
+    """The command that fine-tunes with the mode of `tuning`, whatever the images are like."""
+    recipe, weights = plan.recipe, plan.recipe.weights or BEST
+    start = f"{recipe.network} --weights {quote(weights)}"
+    if weights == BEST or is_trained(weights):
+        start = f"{recipe.network} --pretrained" if weights == BEST else quote(weights)
+    return f"convsmith finetune {start} --data {quote(recipe.data.source)} --{_what_learns(tuning)}"
 
 
 def _check_measurable(plan: Plan) -> None:

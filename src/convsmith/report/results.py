@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from convsmith.base.result import Column, Confusion, Number, Result, Table, Unit
 from convsmith.report.confusion import top_confusions
-from convsmith.report.text import count, interval, percent, table
+from convsmith.report.text import count, interval, many, percent, table
 
 ROWS, CONFUSED = 40, 8
 _MISSING = "-"
@@ -56,7 +56,7 @@ def about_words(number: Number) -> list[str]:
 def number_words(number: Number, examples: int) -> list[str]:
     """The same of a score, which says at least of how many images it is."""
     parts = about_words(number)
-    return parts if number.about else [f"over {count(examples)} images", *parts]
+    return parts if number.about else [f"over {many(examples, 'image')}", *parts]
 
 
 def _bounds(number: Number) -> str:

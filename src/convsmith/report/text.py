@@ -35,9 +35,9 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
-def many(n: int, one: str, more: str) -> str:
-    """`1 image lies`, `2,000 images lie`: the number and the words for one or for another number."""
-    return f"{n:,} {one if n == 1 else more}"
+def many(n: int, one: str, more: str = "") -> str:
+    """`1 image`, `2,000 images`: the number with `one`, or for other numbers with `more` (else `one` and an s)."""
+    return f"{n:,} {one if n == 1 else more or one + 's'}"
 
 
 def short(n: float) -> str:
@@ -71,8 +71,8 @@ def percent(x: float | None) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """`97.1-99.0%` for the shares 0.971 and 0.990."""
-    return f"{percent(low).removesuffix('%')}-{percent(high)}"
+    """`97.1-99.0%` for the shares 0.971 and 0.990. What rounding alone keeps from 0 or 1 is 0 or 1."""
+    return f"{percent(round(low, 12)).removesuffix('%')}-{percent(round(high, 12))}"
 
 
 def duration(seconds: float) -> str:

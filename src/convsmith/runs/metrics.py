@@ -10,6 +10,7 @@ from typing import Any
 
 from convsmith.base.errors import BadFile, WrongType
 from convsmith.base.files import write_bytes, writing
+from convsmith.report.text import many
 from convsmith.runs.seals import DamagedRecord
 
 _BLOCK = 1 << 16
@@ -32,7 +33,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         warnings.warn(
             DamagedRecord(
                 f"{path}: line {bad[0]}: expected a JSON object, received {lines[bad[0] - 1][:60]!r}; left out "
-                f"{len(bad)} of {len(lines)} lines"
+                f"{len(bad)} of {many(len(lines), 'line')}"
             ),
             stacklevel=2,
         )

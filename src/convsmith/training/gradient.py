@@ -46,7 +46,7 @@ def backward(state: State, batch: Batch, job: Job) -> Losses:
     whole = job.training.batch / job.world.part.size if job.world.part.size > 1 else len(batch.images)
     epoch = state.step // job.span.steps_per_epoch
     run = Forward(state.runner, job.engine, job.auxiliary, job.auxiliary_weight, job.seed, epoch)
-    pieces = [Batch(*tensors) for tensors in zip(*(tensor.chunk(parts) for tensor in batch), strict=True)]
+    pieces = batch.chunk(parts)
     losses: list[Losses] = []
     for number, piece in enumerate(pieces, 1):
         share = len(piece.images) / whole

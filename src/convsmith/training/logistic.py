@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from convsmith.base.errors import UsageError
 from convsmith.base.result import summary
 from convsmith.nets.tree import MAIN
+from convsmith.report.text import many
 from convsmith.runs.directory import RunDirectory
 from convsmith.training.fit import epoch_line, save_state
 from convsmith.training.job import Job, State
@@ -87,7 +88,7 @@ def solve(job: Job, state: State, run: RunDirectory, inputs: Inputs, progress: P
     }
     run.append_metrics(row)
     job.tracker.row(row)
-    run.log(f"logistic regression on {inputs.train[0].shape[1]} features: {found.why}")
+    run.log(f"logistic regression on {many(inputs.train[0].shape[1], 'feature')}: {found.why}")
     progress.line(f"logistic regression, C = {found.strength:g}: " + epoch_line(row, row["epoch"]))
     save_state(job, state, run, best=True)
     return "finished"

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from convsmith.base.errors import ConvsmithError
+from convsmith.report.text import many
 from convsmith.training.job import Job
 
 
@@ -22,7 +23,8 @@ def memory_explained(job: Job) -> Generator[None]:
         if not is_out_of_memory(error):
             raise
         raise OutOfMemory(
-            f"steps of {job.training.batch} images do not fit into the memory of {job.engine.device}. Mend with "
+            f"steps of {many(job.training.batch, 'image')} do not fit into the memory of {job.engine.device}. "
+            "Mend with "
             "--edit recompute (keeps less for the gradient, the same results), with a smaller --batch, or with "
             "--optimiser.accumulate N (as many images in a step, N times fewer at once)"
         ) from None

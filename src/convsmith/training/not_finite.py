@@ -26,7 +26,7 @@ def broken(model: nn.Module) -> str | None:
 def broken_images(inputs: Tensor) -> str | None:
     """A sentence about how many normalised images (N, C, H, W) hold NaN or inf; None if all are finite."""
     bad = int((~inputs.isfinite()).flatten(1).any(dim=1).sum())
-    return f"{bad} of {len(inputs)} images of the batch hold NaN or inf" if bad else None
+    return f"{bad} of {len(inputs)} images of the batch {'holds' if bad == 1 else 'hold'} NaN or inf" if bad else None
 
 
 def overflowing(model: nn.Module, batches: Iterable[Tensor]) -> str | None:

@@ -78,7 +78,7 @@ def unpacked(path: Path) -> tuple[Path, str]:
     goal = unpacked_folder() / f"{_short(path)}-{_key(path)}"
     lost = changed(goal)
     # The line is written into the run and its bundle, so it does not state the path of this user's cache.
-    line = f"{path.name} is unpacked in the cache (`data cache` says where), {goal.parent.name}/{goal.name}"
+    line = f"{path.name} is unpacked into the cache (`convsmith data cache` lists it): {goal.parent.name}/{goal.name}"
     if lost is None:
         return goal, line
     again = f"; again, as it had changed ({lost})" if lost else ""
@@ -141,7 +141,7 @@ def _unpack(path: Path, goal: Path) -> str:
         raise BadFile(path, f"cannot be unpacked ({error}); unpack it, name the folder") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return f"{many(files, 'file', 'files')}, {size_text(total)}"
+    return f"{many(files, 'file')}, {size_text(total)}"
 
 
 def _put(folder: Path, goal: Path) -> None:

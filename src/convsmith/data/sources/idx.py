@@ -11,6 +11,7 @@ from convsmith.base.errors import BadFile
 from convsmith.data.examples import Examples, from_arrays
 from convsmith.data.sources import fingerprint, names
 from convsmith.data.sources.source import Origin, Source, array_source
+from convsmith.report.text import many
 
 _PREFIXES = {"train": "train", "t10k": "test"}
 _IMAGES, _LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
@@ -67,7 +68,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 def _examples(images: Path, labels: Path, origin: str) -> Examples:
     pixels, classes = read_idx(images, 3), read_idx(labels, 1)
     if len(pixels) != len(classes):
-        raise BadFile(labels, f"{len(classes)} labels for the {len(pixels)} images of {images.name}")
+        raise BadFile(labels, f"{many(len(classes), 'label')} for the {many(len(pixels), 'image')} of {images.name}")
     return from_arrays(pixels, classes, origin)
 
 

@@ -273,7 +273,8 @@ def _classes(root: Path, top: Tree, told: _Told, chosen: Sequence[str]) -> dict[
         told.notes.append(f"the class {kid.name} is made of its sub-folder{'s' if len(inner) > 1 else ''} {shown}")
     if len(deep) > 6:
         told.notes.append(
-            f"{len(deep)} classes are made of their sub-folders, as {deep[0].name}/{deep[0].filled()[0].name}"
+            f"{many(len(deep), 'class is made of its', 'classes are made of their')} sub-folders, as "
+            f"{deep[0].name}/{deep[0].filled()[0].name}"
         )
     return {kid.name: kid for kid in top.folders}
 

@@ -119,7 +119,12 @@ def open_path(path: Path, options: DataOptions | None = None) -> Source:
         name = path.stem if path.is_file() else path.resolve().name
         return _open(path, name, options)
     folder, line = unpacked(path)
-    source = _open(folder, path.name.partition(".")[0] or path.name, options)
+    try:
+        source = _open(folder, path.name.partition(".")[0] or path.name, options)
+    except BadFile as error:
+        if error.path != str(folder):
+            raise
+        raise BadFile(path, error.problem) from None  # what the user named, not its place in the cache
     return replace(source, card=replace(source.card, notes=(line, *source.card.notes)))
 
 
@@ -168,7 +173,7 @@ def describe(card: Card) -> str:
     """One line on what was recognised: `split folders Train, Test: 2 classes (cat, dog), 120 images (...)`."""
     total = sum(card.counts.values())
     what = card.layout or _KINDS.get(card.kind, card.kind)
-    line = f"{what}: {many(len(card.classes), 'class', 'classes')}{_named(card)}, {many(total, 'image', 'images')}"
+    line = f"{what}: {many(len(card.classes), 'class', 'classes')}{_named(card)}, {many(total, 'image')}"
     if len(card.counts) > 1:
         line += f" ({', '.join(f'{split} {count:,}' for split, count in card.counts.items())})"
     return line

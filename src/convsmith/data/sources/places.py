@@ -10,6 +10,7 @@ from convsmith.base.errors import BadFile
 from convsmith.data.sources.same_names import nfc
 from convsmith.data.sources.split_names import split_name
 from convsmith.data.sources.tree import read_tree
+from convsmith.report.text import many
 
 # A path that needs no normalising: relative, with slashes, without `.` and `..`.
 _PLAIN = re.compile(r"(?!/)(?!.*//)(?!(.*/)?\.{1,2}(/|$))[^\\\0]+$")
@@ -58,7 +59,7 @@ class Places:
         if self.example is None:
             return ""
         text, file = self.example
-        return f"names of {self.completed:,} images are completed: {text} is {file}"
+        return f"{many(self.completed, 'name is', 'names are')} completed: {text} is {file}"
 
     def _found(self, text: str, file: str, as_written: bool) -> str:
         if not as_written:

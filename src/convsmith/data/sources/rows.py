@@ -91,7 +91,8 @@ def _decided(path: Path, table: Rows, labels: Labels) -> Rows:
     wrong = next((row for row in table.rows if len(row.labels) != 1), None)
     if labels == "one":
         if wrong is not None:
-            raise BadFile(path, f"line {wrong.line}: data.labels one: {wrong.file} has {len(wrong.labels)} labels")
+            told = many(len(wrong.labels), "label")
+            raise BadFile(path, f"line {wrong.line}: data.labels one: {wrong.file} has {told}")
         return replace(table, several=False)
     if wrong is None and len(table.columns) > 1:
         note = "every row has exactly one 1: one label for each image (--data.labels several: any number)"

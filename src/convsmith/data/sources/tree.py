@@ -88,7 +88,7 @@ def kinds_of(names: Iterable[str], most: int = 6) -> str:
 def left_out_line(names: list[str], images: int) -> str:
     """The line about the files `names` that are not read, beside `images` that are; a warning if many are pictures."""
     total = len(names) + images
-    line = f"{len(names):,} of {many(total, 'file', 'files')} left out: {kinds_of(names)}"
+    line = f"{len(names):,} of {many(total, 'file')} left out: {kinds_of(names)}"
     pictures = [name for name in names if is_unread_picture(name)]
     if 10 * len(pictures) >= total:
         line = f"WARNING: {line}; these are pictures in a format that is not read{mends(pictures)}"
