@@ -128,6 +128,8 @@ def read_wave(
             if min(wanted, file.getnframes()) * channels * width > _MOST_BYTES:
                 raise BadFile(name, f"has {channels} channels at a rate of {rate:,}, more than {_MOST_BYTES:,} bytes")
             data = file.readframes(wanted)
+    except BadFile:
+        raise
     except (wave.Error, EOFError, OSError, ValueError) as error:
         raise BadFile(name, f"cannot be read as a WAV file of PCM samples ({error or 'it is cut short'})") from None
     whole = np.frombuffer(data, np.uint8)[: len(data) // (channels * width) * channels * width]
