@@ -14,16 +14,19 @@ import pytest
 import convsmith
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.cli import main
-from convsmith.experiments import depth, regularisation, running
-from convsmith.experiments.drawing import group_rows
+from convsmith.experiments import depth, regularisation
+from convsmith.experiments.drawing import series_of
 from convsmith.experiments.entries import EXPERIMENTS
-from convsmith.experiments.experiment import Experiment, Member, changed
-from convsmith.experiments.folder import check_folder, default_folder
-from convsmith.experiments.running import expectation_text, expectations, reproduce
+from convsmith.experiments.experiment import Experiment, changed, default_folder
 from convsmith.recipes.choose import choose, run_recipe
 from convsmith.recipes.prepare import prepare
 from convsmith.recipes.run import train
 from convsmith.runs.directory import open_run
+from convsmith.series import running
+from convsmith.series.folder import check_folder, experiment_name
+from convsmith.series.member import Member, seeded
+from convsmith.series.results import columns, group_rows
+from convsmith.series.running import expectation_text, expectations, train_series
 from convsmith.training.interrupt import Interrupted
 
 ON_DIGITS = ("--quick", "--data", "digits", "--size", "8", "--quiet", "--engine.threads", "1")
@@ -33,9 +36,9 @@ def members() -> tuple[Member, ...]:
     """Two lines of the table: one of two members, and one that starts from the first."""
     base = choose("digits", None).edit(quick=True, seed=3, engine__threads=1, engine__precision="fp32")
     return (
-        Member("small", base, "from nothing", series="a", place=1.0),
-        Member("large", base.edit(network="lenet5_d2l", data__size=28), "from nothing", series="a", place=2.0),
-        Member("second", base.edit(optimiser__lr=0.01), start="small", series="b", place=2.0),
+        Member("small", base, "from nothing", panel="a", place=1.0),
+        Member("large", base.edit(network="lenet5_d2l", data__size=28), "from nothing", panel="a", place=2.0),
+        Member("second", base.edit(optimiser__lr=0.01), after="small", panel="b", place=2.0),
     )
 
 
@@ -43,7 +46,7 @@ TINY = Experiment("three small runs", "Which is best?", "a paper, table 1", memb
 
 
 def quietly(folder: Path, seeds: int = 2, those: tuple[Member, ...] | None = None):
-    return reproduce("tiny", TINY, those or members(), seeds=seeds, folder=folder, quiet=True, say=lambda text: None)
+    return train_series(series_of("tiny", TINY, those or members(), seeds), folder, quiet=True, say=lambda text: None)
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +73,24 @@ def test_the_table_is_of_the_runs(done):
     for name, found in runs.items():
         run = open_run(done.folder / name)
         metrics, row = run.record("result")["metrics"], run.metrics()[-1]
-        assert found["val_error"] == 1 - metrics["val"]["accuracy"]
-        assert found["test_error"] == 1 - metrics["test"]["accuracy"]
-        assert (found["train_loss"], found["train_error"]) == (row["train_loss"], 1 - row["train_accuracy"])
+        for split in ("val", "test"):
+            assert [found[split][name] for name in ("accuracy", "loss")] == [
+                metrics[split][name] for name in ("accuracy", "loss")
+            ]
+        assert found["train"] == {"loss": row["train_loss"], "accuracy": row["train_accuracy"]}
         assert run_recipe(run.path).seed == found["seed"]
     first, second = done.summary["groups"]
     assert (first["group"], first["n"], second["group"], second["n"]) == ("from nothing", 4, "second", 2)
     for group, names in ((first, ("small", "large")), (second, ("second",))):
-        for number in ("val_error", "test_error", "train_error", "train_loss"):
-            values = [runs[f"{name}-seed{seed}"][number] for seed in (3, 4) for name in names]
+        for split, number in (("val", "accuracy"), ("test", "loss"), ("train", "accuracy"), ("train", "loss")):
+            values = [runs[f"{name}-seed{seed}"][split][number] for seed in (3, 4) for name in names]
             expected = (statistics.fmean(values), statistics.stdev(values), min(values), max(values))
-            assert tuple(group[number].values()) == pytest.approx(expected, rel=1e-12)
+            assert tuple(group[split][number].values())[:4] == pytest.approx(expected, rel=1e-12)
     assert json.loads((done.folder / "summary.json").read_text()) == done.summary
-    header, rows = group_rows(done.summary)
-    assert header[:4] == ("group", "n", "validation error", "test error")
-    loss = second["train_loss"]
+    header, *rows = group_rows(done.summary, columns(done.summary["runs"], errors=True))
+    assert header == ("group", "n", "validation error", "test error", "training error", "training loss")
+    error, loss = second["val"]["accuracy"], second["train"]["loss"]
+    assert rows[1][2] == f"{1 - error['mean']:.2%} ± {error['deviation']:.2%}"
     assert rows[1][-1] == f"{loss['mean']:.4f} ± {loss['deviation']:.4f}"
 
 
@@ -112,9 +118,9 @@ def test_page_and_picture(done):
         "large.network",
     ):
         assert text in page
-    loss = done.summary["groups"][1]["val_error"]["mean"]
-    assert f"second: training ends at {done.summary['groups'][1]['train_error']['mean']:.1%}" in drawn
-    assert f"validation ends at {loss:.1%}" in drawn
+    second = done.summary["groups"][1]
+    assert f"second: training ends at {1 - second['train']['accuracy']['mean']:.1%}" in drawn
+    assert f"validation ends at {1 - second['val']['accuracy']['mean']:.1%}" in drawn
 
 
 def test_what_is_finished_stays_and_more_seeds_are_added(tmp_path, monkeypatch):
@@ -134,7 +140,7 @@ def test_what_is_finished_stays_and_more_seeds_are_added(tmp_path, monkeypatch):
     assert [run["seed"] for run in again.summary["runs"]] == [3, 4]
     run = open_run(tmp_path / "set" / "small-seed3")
     run.write_record("recipe", run.record("recipe") | {"recipe": run_recipe(run.path).edit(length="9steps").to_json()})
-    with pytest.raises(UsageError, match=r"small-seed3: was trained on to 9steps, and the runs of this .* are 4steps"):
+    with pytest.raises(UsageError, match=r"small-seed3: its length is 9steps, and that of this series is 4steps; move"):
         quietly(tmp_path / "set", 2, (member,))
 
 
@@ -147,7 +153,7 @@ def test_a_stopped_experiment_goes_on_and_gives_the_same(done, tmp_path, monkeyp
     monkeypatch.setattr(running, "train", stopped)
     with pytest.raises(Interrupted):
         quietly(tmp_path / "set")
-    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == ["experiment.json", "small-seed3"]
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == ["series.json", "small-seed3"]
     monkeypatch.undo()
     assert without_times(quietly(tmp_path / "set").summary) == without_times(done.summary)
 
@@ -164,34 +170,34 @@ def test_other_settings_and_other_folders_are_refused(done, tmp_path):
     expected = r"its runs of small have other settings: batch 32 there, 8 now; optimiser.lr 0.05 there, 0.25 now. Give"
     with pytest.raises(UsageError, match=expected):
         quietly(done.folder, 2, other)
-    with pytest.raises(UsageError, match="holds the experiment tiny; choose another folder with --out"):
-        check_folder(done.folder, "degradation", members())
+    with pytest.raises(UsageError, match="holds the experiment tiny, expected the experiment degradation; choose"):
+        check_folder(done.folder, experiment_name("degradation"), members())
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="mine: expected a new or empty folder, or one of this experiment"):
+    with pytest.raises(UsageError, match="mine: expected a new or empty folder, or one of the experiment tiny"):
         quietly(tmp_path / "mine")
-    (tmp_path / "mine" / "notes.txt").rename(tmp_path / "mine" / "experiment.json")
+    (tmp_path / "mine" / "notes.txt").rename(tmp_path / "mine" / "series.json")
     with pytest.raises(BadFile, match="expected JSON"):
         quietly(tmp_path / "mine")
-    (tmp_path / "mine" / "experiment.json").write_text("[]")
-    with pytest.raises(BadFile, match="expected the fields experiment and members; mend"):
+    (tmp_path / "mine" / "series.json").write_text("[]")
+    with pytest.raises(BadFile, match="expected the fields series and members; mend"):
         quietly(tmp_path / "mine")
 
 
 def test_members_that_become_the_same_are_refused():
     with pytest.raises(UsageError, match="with these options small and second are the same run, so that nothing"):
         changed(
-            tuple(replace(m, start=None) for m in members() if m.name != "large"),
+            tuple(replace(m, after=None) for m in members() if m.name != "large"),
             lambda recipe: recipe.edit(optimiser__lr=0.1),
         )
 
 
 def test_what_is_expected_counts_what_is_left(done):
-    expected = expectations(members(), 3, done.folder)
+    expected = expectations(seeded(members(), 3), done.folder)
     assert [(e.finished, e.left) for e in expected] == [(2, 1)] * 3
     assert all(e.each is not None and e.each.steps == 4 and e.seconds == e.each.seconds > 0 for e in expected)
-    assert expectation_text(expected).startswith("3 runs of 3 members (6 more are finished): about ")
-    finished = expectations(members(), 2, done.folder)
+    assert expectation_text(expected).startswith("3 runs of 3 recipes (6 more are finished): about ")
+    finished = expectations(seeded(members(), 2), done.folder)
     assert [e.each for e in finished] == [None] * 3
     assert expectation_text(finished) == "all 6 runs are finished"
 
@@ -205,15 +211,15 @@ def test_every_experiment(name, tmp_path):
     settings = {"quick": True, "data__source": "digits", "data__images": None, "data__size": size}
     those = changed(experiment.members(), lambda recipe: recipe.edit(**settings, engine__threads=1))
     assert len({member.name for member in those}) == len(those) >= 3
-    assert all(member.start is None or member.start in {m.name for m in those} for member in those)
+    assert all(member.after is None or member.after in {m.name for m in those} for member in those)
     for member in those:
         assert prepare(member.recipe).network.classes == 10
     ends = (those[0], those[-1])
-    found = reproduce(name, experiment, ends, seeds=1, folder=tmp_path / name, quiet=True, say=lambda text: None)
+    found = train_series(series_of(name, experiment, ends, 1), tmp_path / name, quiet=True)
     assert [run["run"] for run in found.summary["runs"]] == [f"{member.name}-seed0" for member in ends]
     drawn = (tmp_path / name / "picture.svg").read_text()
-    series = {member.series for member in ends if member.series} if experiment.picture == "lines" else set()
-    for text in series or {member.line for member in ends}:
+    series = {member.panel for member in ends if member.panel} if experiment.picture == "lines" else set()
+    for text in series or {member.row for member in ends}:
         assert f"{text}:" in drawn or f"{text} " in drawn
 
 
@@ -227,7 +233,7 @@ def test_by_the_command(quick_se, command, refused, here):
     again = command("reproduce", "se", *ON_DIGITS, "--json").json
     assert again["folder"] == "runs/experiment-se-quick"
     assert {"folder": again["folder"], **json.loads((quick_se / "summary.json").read_text())} == again
-    assert again["groups"][0]["test_error"]["mean"] == pytest.approx(float(lines[2].split()[3][:-1]) / 100, abs=6e-4)
+    assert lines[2].split()[3] == f"{1 - again['groups'][0]['test']['accuracy']['mean']:.2%}"
     error = refused("reproduce", "se", *ON_DIGITS, "--optimiser.lr", "0.2")
     assert error == (
         "runs/experiment-se-quick: its runs of without have other settings: optimiser.lr 0.05 there, 0.2 now. "
@@ -237,7 +243,7 @@ def test_by_the_command(quick_se, command, refused, here):
     assert (planned["runs"], [row["left"] for row in planned["members"]]) == (3, [1, 1, 1])
     assert planned["seconds"] == pytest.approx(sum(row["estimate"]["seconds"] for row in planned["members"]))
     text = command("reproduce", "se", *ON_DIGITS, "--dry-run", "--out", "new").out
-    assert text.splitlines()[-1].startswith("3 runs of 3 members: about ")
+    assert text.splitlines()[-1].startswith("3 runs of 3 recipes: about ")
     assert not Path("new").exists()
 
 
@@ -260,12 +266,13 @@ def test_what_the_command_refuses(refused, here):
 def test_every_field_of_a_recipe_is_an_option(command, refused, here, photo_run):
     fields = {"network": "plain20_cifar", "batch": "16", "stem": "large", "lr": "0.02", "precision": "fp32"}
     words = [word for name, value in fields.items() for word in (f"--{name}", value)]
-    rows = command("reproduce", "se", *ON_DIGITS, "--dry-run", "--json", *words, "--weights", photo_run[0]).json
+    rows = command("reproduce", "se", *ON_DIGITS, "--dry-run", "--json", *words).json
     for row in rows["members"]:
         recipe = row["recipe"]
         found = {**recipe, "lr": recipe["optimiser"]["lr"], "precision": recipe["engine"]["precision"]}
         assert {name: str(found[name]) for name in fields} == fields
-        assert recipe["weights"] == str(photo_run[0])
+    of_others = refused("reproduce", "se", *ON_DIGITS, "--dry-run", *words, "--weights", photo_run[0])
+    assert of_others.startswith(f"{photo_run[0]}: do not fit plain20_cifar")
     same = "are the same run, so that nothing is compared; leave out what the members differ in"
     assert refused("reproduce", "degradation", "--network", "resnet20_cifar").endswith(same)
     assert refused("reproduce", "batch-norm", "--batch", "32").endswith(same)

@@ -3,15 +3,17 @@
 import pytest
 import torch
 
+from convsmith.experiments.drawing import series_of
 from convsmith.experiments.experiment import changed
 from convsmith.experiments.identity import EXPERIMENTS, MORE
 from convsmith.experiments.identity_checks import difference_at_start
-from convsmith.experiments.results import Trained
-from convsmith.experiments.running import reproduce
 from convsmith.nets.cost import cost
 from convsmith.nets.zoo import edit, network
 from convsmith.runs.directory import open_run
 from convsmith.runs.subject import open_subject
+from convsmith.series.member import seeded
+from convsmith.series.running import train_series
+from convsmith.series.running import trained as read
 
 EXPERIMENT = EXPERIMENTS["identity"]
 
@@ -22,15 +24,15 @@ def trained(tmp_path_factory):
     settings = {"quick": True, "data__source": "digits", "data__images": None, "data__size": 8, "batch": 16}
     members = changed(EXPERIMENT.members(), lambda recipe: recipe.edit(**settings))
     pairs = tuple(member for member in members if not member.name.endswith("anew"))
-    done = reproduce("identity", EXPERIMENT, pairs, seeds=1, folder=folder, quiet=True, say=lambda text: None)
-    return folder, {member.name: member for member in pairs}, done.summary
+    done = train_series(series_of("identity", EXPERIMENT, pairs, 1), folder, quiet=True)
+    return folder, {member.name: member for member in seeded(pairs, 1)}, done.summary
 
 
 @pytest.mark.parametrize("kind", ["plain", "residual"])
 def test_the_deeper_network_begins_as_the_shallow_one_and_goes_on(trained, kind):
     folder, members, _ = trained
-    name = f"{kind}-deeper"
-    run = Trained(members[name], 0, open_run(folder / f"{name}-seed0"))
+    name = f"{kind}-deeper-seed0"
+    run = read(members[name], open_run(folder / name))
     difference, images, largest = difference_at_start(run)
     assert (difference, images) == (0.0, 90)
     assert largest > 0

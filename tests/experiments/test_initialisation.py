@@ -91,5 +91,5 @@ def test_wrong_options(words, message, tmp_path, capsys):
 def test_a_folder_of_something_else_stays(tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("mine")
     assert main(["reproduce", "initialisation", "--quick", "--out", str(tmp_path)]) == 2
-    assert "holds something else than the experiment initialisation" in capsys.readouterr().err
+    assert "expected a new or empty folder, or one of the experiment initialisation" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -6,15 +6,16 @@ import torch
 from convsmith.base.errors import UsageError
 from convsmith.cli import main
 from convsmith.experiments import transferability
-from convsmith.experiments.drawing import picture
+from convsmith.experiments.drawing import picture, series_of
 from convsmith.experiments.experiment import chosen
-from convsmith.experiments.results import Trained, run_numbers
-from convsmith.experiments.running import reproduce
 from convsmith.experiments.transferability import EXPERIMENTS, halves_of, layers
 from convsmith.nets.zoo import network
 from convsmith.recipes.prepare import RENEWED, make_model, prepare
 from convsmith.runs.directory import open_run
 from convsmith.runs.subject import make_module, open_subject
+from convsmith.series.member import seeded
+from convsmith.series.running import train_series
+from convsmith.series.running import trained as read
 
 EXPERIMENT = EXPERIMENTS["transferability"]
 ON_DIGITS = {
@@ -30,7 +31,7 @@ def members(cuts=(), **more):
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("transferability") / "runs"
     those = members()
-    done = reproduce("transferability", EXPERIMENT, those, seeds=1, folder=folder, quiet=True, say=lambda text: None)
+    done = train_series(series_of("transferability", EXPERIMENT, those, 1), folder, quiet=True)
     return folder, those, done.summary
 
 
@@ -40,7 +41,7 @@ def test_members_and_their_classes(trained):
     assert [member.name for member in those] == names
     assert those[0].recipe.data.classes == tuple("01234")
     assert {member.recipe.data.classes for member in those[1:]} == {tuple("56789")}
-    assert [member.start for member in those[2:]] == ["base-A", "base-B", "base-A", "base-B", None]
+    assert [member.after for member in those[2:]] == ["base-A", "base-B", "base-A", "base-B", None]
 
 
 @pytest.mark.parametrize(("name", "base"), [("A1B", "base-A"), ("B1B", "base-B")])
@@ -75,9 +76,9 @@ def test_random_layers_stay_as_they_were_drawn(trained):
 
 def test_the_picture_is_the_accuracy_above_the_base_of_b(trained):
     folder, those, _ = trained
-    runs = [Trained(member, 0, open_run(folder / f"{member.name}-seed0")) for member in those]
-    errors = {t.member.name: run_numbers(t)["val_error"] for t in runs}
-    drawn = picture(EXPERIMENT, those, runs)
+    runs = [read(member, open_run(folder / member.name)) for member in seeded(those, 1)]
+    errors = {t.member.recipe.name: 1 - t.numbers["val"]["accuracy"] for t in runs}
+    drawn = picture(EXPERIMENT, runs)
     assert "accuracy against base-B over layers taken over" in drawn
     for name, series in (("A1B", "AnB: layers of A, kept as they are"), ("random-1", "layers that were never trained")):
         assert f"{series}: 0 0.0%, 1 {errors['base-B'] - errors[name]:.1%}" in drawn

@@ -87,7 +87,14 @@ def test_small_images(name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in NETWORKS if max(network(n).input.spatial) >= 128 and len(network(n).input.spatial) == 2]
+    "name",
+    [
+        name
+        for name, row in NETWORKS.items()
+        if max(network(name).input.spatial) >= 128
+        and len(network(name).input.spatial) == 2
+        and row.family.name != "mirrored_vgg"  # whose size is a number
+    ],
 )
 def test_every_large_network_has_a_form_for_small_images(name):
     tree = small_images(network(name, classes=10, channels=1))

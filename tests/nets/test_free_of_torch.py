@@ -7,7 +7,7 @@ FREE = """
 import importlib, pkgutil, sys
 import convsmith.base, convsmith.nets
 with_torch = {"build", "carry", "dense", "in_place", "init", "layers", "measure", "name_map", "peers", "pretrained",
-              "random_layers", "recompute", "taps", "whitening"}
+              "random_layers", "recompute", "sequence_layers", "taps", "whitening"}
 names = ["convsmith.base." + m.name for m in pkgutil.iter_modules(convsmith.base.__path__)]
 names += ["convsmith.nets." + m.name for m in pkgutil.iter_modules(convsmith.nets.__path__) if m.name not in with_torch]
 for name in names:

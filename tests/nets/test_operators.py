@@ -16,12 +16,12 @@ from torch import nn
 import convsmith
 from convsmith.base.errors import UsageError
 from convsmith.nets import ops
-from convsmith.nets.build import build
+from convsmith.nets.build import blank, build
 from convsmith.nets.cost import cost
 from convsmith.nets.measure import measure_module
 from convsmith.nets.network import node_from_json, node_to_json
 from convsmith.nets.ops import OPERATORS, AdaptiveAvgPool, AvgPool, BatchNorm, Conv, Flatten, Linear, MaxPool
-from convsmith.nets.shape import Shape
+from convsmith.nets.shape import Input, Shape
 from convsmith.nets.tree import Kind, Leaf, seq
 from convsmith.nets.zoo import network
 
@@ -190,9 +190,17 @@ LEAVES = {
     "chunk": (ops.Chunk(1), (4, 2, 2)),
     "shuffle": (ops.Shuffle(2), (4, 2, 2)),
     "flatten": (Flatten(), (3, 2, 2)),
+    "unflatten": (ops.Unflatten((2, 3)), (12,)),
     "dropout": (ops.Dropout(0.25), (3, 2, 2)),
     "drop_path": (ops.DropPath(0.25, "batch"), (3, 2, 2)),
+    "sample": (ops.Sample(), (6, 2)),
+    "embedding": (ops.Embedding(7, 3, padding=None), (1, 5)),
+    "recurrent": (ops.Recurrent(4, "gru", 2, "last"), (3, 5)),
+    "correlate": (ops.Correlate("filters", (3, 2), 1, 2), (3, 4, 5)),
 }
+# What some of them take beside their input, or in its place.
+INPUTS = {"correlate": (Input("filters", Shape(6, (3, 2))),)}
+NOT_MEASURED = ("conv_transpose", "correlate")  # tests of their own count these
 
 
 def test_every_operator_has_its_case_and_its_own_name():
@@ -204,12 +212,13 @@ def test_every_operator_has_its_case_and_its_own_name():
 @pytest.mark.parametrize("name", LEAVES)
 def test_an_operator_builds_runs_and_counts_as_it_says(name, one_stage):
     leaf, shape = LEAVES[name]
-    tree = one_stage(seq(it=leaf), shape)
+    dtype = "int64" if name == "embedding" else "float32"
+    tree = replace(one_stage(seq(it=leaf), shape), inputs=INPUTS.get(name, ()), input_dtype=dtype)
     module = build(tree, seed=0).eval()
-    y = module(torch.ones(2, *shape))
+    y = module(blank(tree, 2, shape))
     assert tuple(y.shape[1:]) == tuple(tree.trace().stages["stage1"].shape)
     assert sum(p.numel() for p in module.parameters()) == cost(tree).params
-    if name != "conv_transpose":  # which multiplies at its inputs' places: a test of its own
+    if name not in NOT_MEASURED:
         assert cost(tree).macs == measure_module(module, shape).macs
     assert cost(tree).elementwise >= 0
 
@@ -235,6 +244,7 @@ def test_an_operator_survives_json(name):
         (ops.Dropout(), 0),
         (ops.Dropout(0.5, "plain"), 48),  # multiplied in evaluation
         (Flatten(), 0),
+        (seq(wide=Conv(6, bias=False), sample=ops.Sample()), 4 * 48),  # half, exponential, product, sum
     ],
 )
 def test_elementwise_operations(leaf, count, one_stage):
@@ -299,6 +309,21 @@ WRONG = [
     (ops.Shuffle(4), (6, 4, 4), "a shuffle of 4 groups cannot divide 6 channels"),
     (ops.Take((0, 3)), (3, 4), "take needs channels from 0 to 2, received (0, 3)"),
     (ops.Take(()), (3, 4), "take needs channels from 0 to 2, received ()"),
+    (ops.Unflatten((2, 2)), (3, 4), "an unflatten needs a vector, receives 3x4"),
+    (ops.Unflatten((2, 2)), (6,), "6 values cannot fill the 4 positions of (2, 2) evenly"),
+    (ops.Unflatten((2, 0)), (6,), "sizes is (2, 0), expected 1 to 3 numbers of at least 1"),
+    (ops.Unflatten((1, 1, 1, 1)), (6,), "sizes is (1, 1, 1, 1), expected 1 to 3 numbers of at least 1"),
+    (ops.Unflatten(()), (6,), "sizes is (), expected 1 to 3 numbers of at least 1"),
+    (ops.Sample(), (5,), "a sample needs a mean and a log-variance of one size, receives 5 channels"),
+    (ops.Embedding(9, 4), (3, 5), "an embedding needs one channel of tokens, such as 1x20, receives 3x5"),
+    (ops.Embedding(9, 4), (1,), "an embedding needs one channel of tokens, such as 1x20, receives 1"),
+    (ops.Embedding(0, 4), (1, 5), "vocabulary is 0, expected at least 1"),
+    (ops.Embedding(9, 0), (1, 5), "channels is 0, expected at least 1"),
+    (ops.Embedding(9, 4, padding=9), (1, 5), "padding is 9, expected a token from 0 to 8, or none"),
+    (ops.Recurrent(4), (3,), "a recurrent layer needs a sequence, such as 64x20, receives 3"),
+    (ops.Recurrent(4), (3, 5, 5), "a recurrent layer needs a sequence, such as 64x20, receives 3x5x5"),
+    (ops.Recurrent(0), (3, 5), "channels is 0, expected at least 1"),
+    (ops.Recurrent(4, directions=3), (3, 5), "directions is 3, expected 1 or 2"),
     (ops.Act("rleu"), (3, 4), "unknown activation 'rleu'; nearest: relu"),
 ]
 
@@ -385,6 +410,11 @@ SAID = {
     "flatten": ("other", "flatten", "flatten", "flatten"),
     "dropout": ("drop", "dropout", "dropout", "dropout 0.25"),
     "drop_path": ("drop", "drop path", "drop path", "drop path"),
+    "unflatten": ("other", "unflatten", "unflatten", "unflatten sizes (2, 3)"),
+    "sample": ("other", "sample", "sample", "sample"),
+    "embedding": ("linear", "embedding 3", "embedding", "embedding of 7 tokens, 3"),
+    "recurrent": ("linear", "both ways gru 4", "both ways gru", "both ways gru 4, last state"),
+    "correlate": ("conv", "3x2 of filters 2", "3x2 of filters", "correlate with filters"),
 }
 
 
@@ -398,8 +428,8 @@ def test_an_operator_says_its_kind_and_words(name):
 def test_what_every_operator_says_holds(name, one_stage):
     leaf, shape = LEAVES[name]
     assert leaf.kind in get_args(Kind)
-    assert leaf.weighted == (cost(one_stage(leaf, shape)).macs > 0)
-    assert leaf.weighted == (cost(one_stage(leaf, shape)).activations > 0)
+    numbers = cost(replace(one_stage(leaf, shape), inputs=INPUTS.get(name, ())))
+    assert leaf.weighted == (numbers.macs > 0) == (numbers.activations > 0)
     for text in (leaf.words(), leaf.words(widths=False), leaf.label()):
         assert text.strip() == text
         assert text.isprintable()

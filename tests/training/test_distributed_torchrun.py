@@ -132,7 +132,8 @@ def test_an_experiment_is_for_one_process(stated, refused, here, monkeypatch):
     for name, value in stated(0, 2, 1234).items():
         monkeypatch.setenv(name, value)
     message = refused("reproduce", "regularisation", "--quick", "--quiet")
-    assert message == "regularisation: works in one process, received 2; give the command without torchrun"
+    what = "the experiment regularisation"
+    assert message == f"{what}: works in one process, received 2; give the command without torchrun"
 
 
 def test_the_parts_that_the_environment_states(stated, monkeypatch):

@@ -2,21 +2,21 @@
 
 import argparse
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
 from convsmith.cli import measurements
-from convsmith.cli.arguments import Parser, add_output, add_short, print_json, say
+from convsmith.cli.arguments import Parser, add_output, add_short, say
 from convsmith.cli.fields import edited, recipe_words
-from convsmith.cli.output import show, show_text
+from convsmith.cli.series import print_expected, print_series
 from convsmith.data.sources.names import SETS
+from convsmith.experiments.drawing import series_of
 from convsmith.experiments.entries import EXPERIMENTS
-from convsmith.experiments.experiment import Measurement, Member, chosen
-from convsmith.experiments.folder import check_folder, default_folder
+from convsmith.experiments.experiment import Measurement, chosen, default_folder
 from convsmith.recipes.shorthand import SHORTHAND
-from convsmith.report.text import count, duration, many, size, table
+from convsmith.series.folder import check_folder, experiment_name
+from convsmith.series.results import columns, group_rows
 
 EXAMPLES = """the same command goes on where it was stopped; every field of a recipe is an option, for all members:
   convsmith reproduce degradation --dry-run
@@ -52,22 +52,18 @@ def run(words: Sequence[str]) -> int:
     if seeds < 1:
         raise UsageError(f"reproduce: --seeds must be at least 1, received {seeds}")
     folder = Path(values.out) if values.out else default_folder(name, bool(values.quick))
-    check_folder(folder, name, members)
+    check_folder(folder, experiment_name(name), members)
     # From here on torch is needed.
-    running = import_module("convsmith.experiments.running")
+    from convsmith.series.running import expectations, train_series
+
+    series = series_of(name, experiment, members, seeds)
     if values.dry_run:
-        return _dry_run(members, running.expectations(members, seeds, folder), values.json)
+        return print_expected(expectations(series.members, folder), values.json)
     tell = (lambda text: None) if values.quiet else say
     tell(f"{name}: {experiment.title}\n{experiment.question}\nafter {experiment.source}")
-    done = running.reproduce(
-        name, experiment, members, seeds=seeds, folder=folder, quiet=values.quiet, say=tell,
-        allow_drift=values.allow_drift,
-    )  # fmt: skip
-    if values.json:
-        print_json({"folder": str(done.folder), **done.summary})
-    else:
-        _print(done)
-    return 0
+    done = train_series(series, folder, quiet=values.quiet, say=tell, allow_drift=values.allow_drift)
+    rows = group_rows(done.summary, columns(done.summary["runs"], errors=True))
+    return print_series(done.folder, done.summary, values.json, rows, done.summary.get("checks", ()))
 
 
 def heads() -> list[dict[str, Any]]:
@@ -93,37 +89,3 @@ def _parser() -> Parser:
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_output(parser)
     return parser
-
-
-def _dry_run(members: Sequence[Member], expected: Sequence[Any], as_json: bool) -> int:
-    total = sum(e.seconds for e in expected)
-    if as_json:
-        rows = [
-            {
-                "member": e.member.name, "group": e.member.line, "finished": e.finished, "left": e.left,
-                "estimate": vars(e.each) if e.each else None, "recipe": e.member.recipe.to_json(),
-            }
-            for e in expected
-        ]  # fmt: skip
-        print_json({"members": rows, "runs": sum(e.left for e in expected), "seconds": total})
-        return 0
-    rows = [(e.member.name, e.left, *_expected(e.each)) for e in expected]
-    show_text(table(("member", "runs", "steps", "images/s", "time of one", "disk of one"), rows, align="<>>>>>"))
-    show(f"{many(sum(e.left for e in expected), 'run')} of {many(len(members), 'member')}: about {duration(total)}")
-    return 0
-
-
-def _expected(each: Any) -> tuple[str, ...]:
-    if each is None:
-        return ("-",) * 4
-    return count(each.steps), f"{each.images_per_second:,.0f}", duration(each.seconds), size(each.disk_bytes)
-
-
-def _print(done: Any) -> None:
-    drawing = import_module("convsmith.experiments.drawing")
-    header, rows = drawing.group_rows(done.summary)
-    show_text(table(header, rows, align="<" + ">" * (len(header) - 1)))
-    for line in done.summary.get("checks", ()):
-        show(line)
-    for name, file in (("summary", drawing.SUMMARY), ("picture", drawing.PICTURE), ("report", drawing.REPORT)):
-        show(f"{name:<8} {done.folder / file}")

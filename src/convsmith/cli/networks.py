@@ -108,11 +108,16 @@ def field_words(sizes: tuple[int, ...]) -> str:
     return "x".join(map(str, sizes if len(set(sizes)) > 1 else sizes[:1])) or "-"
 
 
+def _others(network: Network) -> dict[str, Any]:
+    return {other.name: {"shape": list(other.shape), "dtype": other.dtype} for other in network.inputs}
+
+
 def as_json(network: Network | Foreign, numbers: Cost) -> dict[str, Any]:
     """The totals of a network, as `show --json` and `compare --json` print them."""
     return {
         "network": network.name,
         "input": list(numbers.input),
+        **({"inputs": _others(network)} if isinstance(network, Network) and network.inputs else {}),
         "params": numbers.params,
         "macs": numbers.macs,
         "flops": numbers.flops,

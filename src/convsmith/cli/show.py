@@ -89,7 +89,8 @@ def _sizes(sizes: Sequence[int]) -> str:
 def _title(network: Network | Foreign, numbers: Cost) -> str:
     note = f": {NETWORKS[network.name].note}" if network.name in NETWORKS else ""
     edits = f"\nedits: {', '.join(network.edits)}" if isinstance(network, Network) and network.edits else ""
-    return f"{network.name}{note}{edits}\ninput {_sizes(numbers.input)}"
+    others = "".join(f", {other}" for other in network.inputs) if isinstance(network, Network) else ""
+    return f"{network.name}{note}{edits}\ninput {_sizes(numbers.input)}{others}"
 
 
 def _stages(stages: Sequence[Stage]) -> str:

@@ -189,9 +189,8 @@ def finish(outcome: Any, as_json: bool, **more: Any) -> int:
     _print_scores(result)
     if "views" in result:
         seen = result["views"]
-        show(
-            f"through {many(seen['of_an_image'], 'view')} of an image ({seen['views']}), the mean of their probabilities"
-        )
+        views = many(seen["of_an_image"], "view")
+        show(f"through {views} of an image ({seen['views']}), the mean of their probabilities")
         _print_scores(seen)
     if result["metrics"]["test"]:
         show("the test images chose nothing and were read at the end; choose between runs on validation images")

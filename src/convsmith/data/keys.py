@@ -52,6 +52,11 @@ def normal(keys: Tensor) -> Tensor:
     return torch.special.ndtri(uniform(keys).double() + 2.0**-25)
 
 
+def noise(keys: Tensor, count: int) -> Tensor:
+    """float32 (N, count): standard normal numbers, the same for a key whatever the other keys are."""
+    return normal(forks(keys, count)).float()
+
+
 def integers(keys: Tensor, low: int, high: int) -> Tensor:
     """int64 in [low, high), one for each key; the range may span up to 2**31."""
     return low + (_shift(keys, 32) * (high - low) >> 32)

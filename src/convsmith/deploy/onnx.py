@@ -18,6 +18,8 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.engines.graph import INPUT, OPSET, onnx_program
 from convsmith.engines.silent import import_silent
 from convsmith.nets.network import Network
+from convsmith.nets.ops import Embedding
+from convsmith.nets.tree import walk
 from convsmith.report.text import many
 from convsmith.runs.subject import Subject
 
@@ -61,6 +63,7 @@ def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: flo
     """Write the network as ONNX with a free batch size, run it on real images, and say how far it is from ours.
 
     Input `images`: float32 (N, C, H, W), normalised as the metadata's preprocessing record says; output `logits`.
+    A tree's further inputs follow under their names; for the comparison these are drawn at random.
     A calibrated run's logits are not divided: the metadata has its temperature, 1 where it has none.
     Raises `CheckFailed` above `tolerance`, and then leaves no file.
     """
@@ -72,7 +75,7 @@ def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: flo
         program.model.metadata_props[key] = value
     data = program.model_proto.SerializeToString()
     onnx.checker.check_model(data, full_check=True)
-    inputs = real_images(examples, subject.preprocess, max(BATCHES)).numpy()
+    inputs = _inputs(subject, real_images(examples, subject.preprocess, max(BATCHES)).numpy())
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     comparisons = tuple(_compare(subject, session, inputs, batch) for batch in BATCHES)
     export = Export(str(path), len(data), OPSET, tolerance, comparisons)
@@ -119,17 +122,35 @@ def real_images(examples: Examples, preprocess: Preprocess, count: int) -> Tenso
     return normalise(decode_all(some, preprocess, 1), preprocess)
 
 
-def _compare(subject: Subject, session: Any, inputs: np.ndarray, batch: int) -> Comparison:
-    chosen = np.resize(inputs, (batch, *inputs.shape[1:])) if len(inputs) < batch else inputs[:batch]
+def _inputs(subject: Subject, images: np.ndarray) -> dict[str, np.ndarray]:
+    """What the graph takes, by name; tokens are drawn from those that every embedding of the tree knows."""
+    tree = subject.network
+    if not isinstance(tree, Network) or not tree.inputs:
+        return {INPUT: images}
+    nodes = [node for name, root in tree.stages + tree.heads for _, node in walk(root, name)]
+    tokens = min((node.vocabulary for node in nodes if isinstance(node, Embedding)), default=2)
+    random = np.random.default_rng(0)
+    inputs = {tree.input_name: images}
+    for other in tree.inputs:
+        shape = (len(images), *other.shape)
+        whole = other.dtype == "int64"
+        inputs[other.name] = random.integers(0, tokens, shape) if whole else random.standard_normal(shape, np.float32)
+    return inputs
+
+
+def _compare(subject: Subject, session: Any, inputs: dict[str, np.ndarray], batch: int) -> Comparison:
+    chosen = {name: np.resize(rows, (batch, *rows.shape[1:])) for name, rows in inputs.items()}
     try:
-        (theirs,) = session.run(None, {INPUT: chosen})
+        (theirs,) = session.run(None, chosen)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise CheckFailed(
             f"{subject.network.name}: the exported network does not run on {batch} images ({reason}). "
             "A module that asks len(images) fixes the number of images; images.shape[0] leaves it free"
         ) from None
+    tensors = {name: torch.from_numpy(rows) for name, rows in chosen.items()}
     with torch.no_grad():
-        ours = subject.module(torch.from_numpy(chosen.copy())).numpy()
+        ours = subject.module(tensors if len(tensors) > 1 else next(iter(tensors.values()))).numpy()
     difference = float(np.abs(ours - theirs).max() / max(float(np.abs(ours).max()), 1e-12))
-    return Comparison(batch, batch, difference, int((ours.argmax(1) == theirs.argmax(1)).sum()))
+    same = (ours.argmax(1) == theirs.argmax(1)).reshape(batch, -1).all(1)  # of a map at every position
+    return Comparison(batch, batch, difference, int(same.sum()))

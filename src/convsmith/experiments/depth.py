@@ -3,10 +3,11 @@
 from convsmith.base.durations import Duration
 from convsmith.data.augmentations import Crop, Flip
 from convsmith.data.options import DataOptions
-from convsmith.experiments.experiment import Experiment, Member
+from convsmith.experiments.experiment import Experiment
 from convsmith.nets.cost import cost
 from convsmith.nets.zoo import edit, network
 from convsmith.recipes.recipe import Recipe
+from convsmith.series.member import Member
 from convsmith.training.options import EngineOptions, Optimiser, Schedule
 
 HE = "He et al. 2016"
@@ -38,7 +39,7 @@ def cifar(name: str, *edits: str, images: int = 10_000) -> Recipe:
 def degradation() -> tuple[Member, ...]:
     """Plain and residual networks of 20 and 56 layers; the shortcuts have no parameters (option A)."""
     return tuple(
-        Member(f"{kind}-{depth}", cifar(f"{name}{depth}_cifar"), series=f"{kind} networks")
+        Member(f"{kind}-{depth}", cifar(f"{name}{depth}_cifar"), panel=f"{kind} networks")
         for kind, name in (("plain", "plain"), ("residual", "resnet"))
         for depth in (20, 56)
     )
@@ -73,7 +74,7 @@ def width_and_depth() -> tuple[Member, ...]:
         Member(
             name,
             cifar("resnet20_cifar", *given, images=5000),
-            series=series.get(name.split("-")[0], ""),
+            panel=series.get(name.split("-")[0], ""),
             place=float(_parameters(given)),
         )
         for name, given in edits.items()

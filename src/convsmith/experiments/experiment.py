@@ -3,41 +3,21 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 
 from convsmith.base.errors import UsageError
 from convsmith.recipes.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Member:
-    """One recipe of an experiment; with several seeds it is several runs.
-
-    `group` is its line of the table, and members of one group are averaged; none: its name. `start` names an earlier
-    member whose run with the same seed gives the first weights. In the picture `series` is the panel or the line that
-    it belongs to, `place` where it stands on the horizontal axis of a picture of lines.
-    """
-
-    name: str
-    recipe: Recipe
-    group: str = ""
-    start: str | None = None
-    series: str = ""
-    place: float | None = None
-
-    @property
-    def line(self) -> str:
-        """Its line of the table."""
-        return self.group or self.name
+from convsmith.series.member import Member
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question with its source, and the `members` that are trained to answer it.
+    """A question with its source, and the `members` that are trained to answer it, each with every seed.
 
     `metric` is what the picture shows: errors, or the training loss. It is drawn as `courses` over the epochs (a panel
-    for each series, training thin, validation bold), as `dots` (a row for each group, a dot for each run) or as `lines`
-    over the members' places, which `axis` names; with `against` it is the accuracy above that of the member so called.
+    for each, training thin, validation bold), as `dots` (a row for each group, a dot for each run) or as `lines` over
+    the members' places, which `axis` names; with `against` it is the accuracy above that of the member so called.
     `suit` makes the members what the data and network that a user chose need, with cuts by name where they have such;
     `checks` are findings on the runs that are no table: lines of text.
     """
@@ -80,6 +60,11 @@ class Findings:
     picture: str
 
 
+def default_folder(name: str, quick: bool) -> Path:
+    """Where an experiment lies if nothing is said: a quick one apart, since its runs say nothing about the question."""
+    return Path("runs") / f"experiment-{name}{'-quick' if quick else ''}"
+
+
 def later(module: str, name: str) -> Callable[..., Any]:
     """The function `name` of a module of this folder that imports torch, which happens when it is called."""
 
@@ -103,19 +88,11 @@ def changed(members: tuple[Member, ...], change: Callable[[Recipe], Recipe]) -> 
     found = tuple(replace(member, recipe=change(member.recipe)) for member in members)
     seen: dict[tuple[Recipe, str | None], Member] = {}
     for before, member in zip(members, found, strict=True):
-        key = (replace(member.recipe, name=""), member.start)
+        key = (replace(member.recipe, name=""), member.after)
         if key in seen:
             raise UsageError(
                 f"with these options {seen[key].name} and {before.name} are the same run, so that nothing is compared; "
                 "leave out what the members differ in"
             )
         seen[key] = member
-    return found
-
-
-def groups(members: tuple[Member, ...]) -> dict[str, list[Member]]:
-    """The members of each line of the table, in the order of the experiment."""
-    found: dict[str, list[Member]] = {}
-    for member in members:
-        found.setdefault(member.line, []).append(member)
     return found

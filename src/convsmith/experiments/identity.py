@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from convsmith.base.durations import Duration
 from convsmith.data.options import DataOptions
-from convsmith.experiments.experiment import Experiment, Member, later
+from convsmith.experiments.experiment import Experiment, later
 from convsmith.recipes.recipe import Recipe
+from convsmith.series.member import Member
 from convsmith.training.options import EngineOptions, Optimiser, Schedule
 
 KINDS = {"plain": "plain20_cifar", "residual": "resnet20_cifar"}
@@ -34,9 +35,9 @@ def constructions() -> tuple[Member, ...]:
         shallow, series = replace(recipe, network=network), f"{kind} networks"
         deeper = replace(shallow, edits=(MORE,))
         members += [
-            Member(f"{kind}-shallow", shallow, f"{kind}, 20 layers", series=series),
+            Member(f"{kind}-shallow", shallow, f"{kind}, 20 layers", panel=series),
             Member(f"{kind}-deeper", deeper, f"{kind}, deeper from it", f"{kind}-shallow", series),
-            Member(f"{kind}-anew", deeper, f"{kind}, deeper anew", series=series),
+            Member(f"{kind}-anew", deeper, f"{kind}, deeper anew", panel=series),
         ]
     return tuple(members)
 

@@ -7,25 +7,24 @@ import torch
 from convsmith.data.augment import normalise
 from convsmith.data.examples import spread
 from convsmith.data.loaders import decode_all
-from convsmith.experiments.results import Trained
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.prepare import make_model, prepare
 from convsmith.report.text import count
 from convsmith.runs.subject import open_subject
+from convsmith.series.results import Trained
 
 IMAGES = 256
 
 
 def beginnings(runs: Sequence[Trained]) -> list[str]:
     """For each run that starts from another: the largest difference of their outputs before it learned anything."""
-    return [_line(trained) for trained in runs if trained.member.start is not None]
+    return [_line(trained) for trained in runs if trained.member.after is not None]
 
 
 def _line(trained: Trained) -> str:
-    start = f"{trained.member.start}-seed{trained.seed}"
     difference, images, largest = difference_at_start(trained)
     return (
-        f"{trained.run.path.name} begins as {start}: outputs differ by at most {difference:.3g} "
+        f"{trained.run.path.name} begins as {trained.member.after}: outputs differ by at most {difference:.3g} "
         f"on {count(images)} validation images (the largest output is {largest:.3g})"
     )
 

@@ -6,8 +6,9 @@ from typing import Any
 from convsmith.base.durations import Duration
 from convsmith.data import augmentations as steps
 from convsmith.data.options import DataOptions
-from convsmith.experiments.experiment import Experiment, Member
+from convsmith.experiments.experiment import Experiment
 from convsmith.recipes.recipe import Recipe
+from convsmith.series.member import Member
 from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, Schedule
 
 LECTURE = "the lecture on regularisation and architectures"
@@ -100,7 +101,7 @@ def batch_norms() -> tuple[Member, ...]:
             rate = 0.02 * min(batch, 64) / 64
             recipe = replace(base, batch=batch, edits=(*base.edits, *edits), optimiser=replace(base.optimiser, lr=rate))
             name = f"{series.split()[0]}-{batch}"
-            members.append(Member(name, recipe, f"{series}, batch {batch}", series=series, place=float(batch)))
+            members.append(Member(name, recipe, f"{series}, batch {batch}", panel=series, place=float(batch)))
     return tuple(members)
 
 

@@ -8,13 +8,14 @@ from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import open_source
-from convsmith.experiments.experiment import Experiment, Member
+from convsmith.experiments.experiment import Experiment
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, ConvTranspose, Linear, Rbf
 from convsmith.nets.source import open_network
 from convsmith.nets.tree import MAIN, Node, Seq, walk
 from convsmith.nets.zoo import edit
 from convsmith.recipes.recipe import Recipe
+from convsmith.series.member import Member
 from convsmith.training.options import EngineOptions, Optimiser, Rule, Schedule
 
 BASE_A, BASE_B = "base-A", "base-B"

@@ -4,8 +4,8 @@
 # torch declares its types only in part.
 
 import contextlib
-from collections.abc import Collection, Generator
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib import import_module
 from typing import Any
@@ -13,16 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convsmith.base.errors import WrongType, unknown
+from convsmith.base.errors import UsageError, WrongType, unknown
 from convsmith.nets.init import initialise
-from convsmith.nets.layers import Concatenation, Keeping, Kept, Scale, Sequence, Sum, Unpooling, Using, Wiring
+from convsmith.nets.layers import Concatenation, Keeping, Kept, Scale, Sum, Unpooling, Using, Wiring
+from convsmith.nets.layers import Sequence as InOrder
 from convsmith.nets.limits import check_memory
 from convsmith.nets.network import Network
 from convsmith.nets.recompute import Recomputed
-from convsmith.nets.shape import Shape
+from convsmith.nets.shape import Input, Shape
 from convsmith.nets.tree import MAIN, Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, TorchCall, Unpool, Use
 
-WIRINGS: dict[type[Branching], type[Wiring]] = {Seq: Sequence, Add: Sum, Cat: Concatenation, Gate: Scale}
+WIRINGS: dict[type[Branching], type[Wiring]] = {Seq: InOrder, Add: Sum, Cat: Concatenation, Gate: Scale}
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class BuiltNetwork(nn.Module):
     """A network that computes. `tree` is the `Network` it was built from.
 
     `forward(x)` takes (N, C, H, W) and gives the main head's output (N, classes). `forward(x, at=["stage2"])` gives it
-    with a dictionary of the outputs of those stages, heads or kept values.
+    with a dictionary of the outputs of those stages, heads or kept values. `noise` (N, `tree.noise`) are the standard
+    normal numbers of its `Sample` layers, in the order of execution. A network with further inputs takes a dictionary
+    of them all by name. `after` names the stage whose output `x` is: what follows runs alone, as a decoder does from
+    its latent values.
     """
 
     def __init__(self, tree: Network, children: dict[str, nn.Module]):
@@ -47,16 +51,26 @@ class BuiltNetwork(nn.Module):
         for name, child in children.items():
             self.add_module(name, child)
 
-    def forward(self, x: Tensor, at: Collection[str] = ()) -> Any:
+    def forward(
+        self,
+        x: Tensor | Mapping[str, Tensor],
+        at: Collection[str] = (),
+        noise: Tensor | None = None,
+        after: str = "",
+    ) -> Any:
         """The main head's output; with `at`, also a dictionary of what was asked for."""
         at = (at,) if isinstance(at, str) else at
-        found = self._run(x, at, heads=True)
+        kept = Kept(at, noise)
+        first = x if after and isinstance(x, Tensor) else received(self.tree, x, kept.values)
+        found = self._run(first, kept, heads=True, start=self._number(after) + 1 if after else 0)
+        kept.check_noise(first.shape[0])
         return (found[MAIN], {name: found[name] for name in at}) if at else found[MAIN]
 
-    def features(self, x: Tensor, at: Collection[str] | None = None) -> dict[str, Tensor]:
+    def features(self, x: Tensor | Mapping[str, Tensor], at: Collection[str] | None = None) -> dict[str, Tensor]:
         """The outputs of the stages called `at` (all by default), without running the heads."""
         names = [name for name, _ in self.tree.stages] if at is None else [at] if isinstance(at, str) else list(at)
-        found = self._run(x, names, heads=False)
+        kept = Kept(names)
+        found = self._run(received(self.tree, x, kept.values), kept, heads=False)
         return {name: found[name] for name in names}
 
     def feature_info(self) -> list[Feature]:
@@ -69,10 +83,16 @@ class BuiltNetwork(nn.Module):
         part = self.get_submodule(name)
         return part(x, kept) if isinstance(part, Wiring) else part(x)
 
-    def _run(self, x: Tensor, at: Collection[str], heads: bool) -> dict[str, Tensor]:
-        kept = Kept(at)
+    def _number(self, stage: str) -> int:
+        names = [name for name, _ in self.tree.stages]
+        if stage not in names:
+            raise unknown(f"stage of {self.tree.name}:", stage, names)
+        return names.index(stage)
+
+    def _run(self, x: Tensor, kept: Kept, heads: bool, start: int = 0) -> dict[str, Tensor]:
+        at = kept.wanted
         found: dict[str, Tensor] = {}
-        for name, _ in self.tree.stages:
+        for name, _ in self.tree.stages[start:]:
             x = self._part(name, x, kept)
             if name in at:
                 found[name] = x
@@ -85,6 +105,47 @@ class BuiltNetwork(nn.Module):
                 places = [name for name, _ in self.tree.stages + (self.tree.heads if heads else ())]
                 raise unknown(f"place in {self.tree.name}:", name, [*places, *kept.values])
         return found
+
+
+def blank(tree: Network, count: int, shape: Sequence[int], device: str = "cpu") -> Tensor | dict[str, Tensor]:
+    """`count` examples of zeros to try a network on, the first input of `shape`."""
+    first, *others = tree.receives
+    zeros = torch.zeros((count, *shape), dtype=getattr(torch, first.dtype), device=device)
+    if not others:
+        return zeros
+    return {first.name: zeros} | {
+        other.name: torch.zeros((count, *other.shape), dtype=getattr(torch, other.dtype), device=device)
+        for other in others
+    }
+
+
+def received(tree: Network, x: Tensor | Mapping[str, Tensor], kept: dict[str, Tensor]) -> Tensor:
+    """The first input; the others are put among the values that are `kept`. UsageError for what does not fit."""
+    if not isinstance(x, Mapping) and not tree.inputs:
+        return x
+    first, *others = tree.receives
+    names = [input.name for input in (first, *others)]
+    if not isinstance(x, Mapping):
+        raise UsageError(f"{tree.name} receives {', '.join(names)}: give it a dictionary of these, received one tensor")
+    if set(names) != set(x):
+        raise UsageError(f"{tree.name} receives {', '.join(names)}; given were {', '.join(x) or 'none'}")
+    for input in (first, *others):
+        _check_input(tree, input, x[input.name], x[first.name].shape[0], sizes=input is not first)
+    kept.update({input.name: x[input.name] for input in others})
+    return x[first.name]
+
+
+def _check_input(tree: Network, input: Input, value: Tensor, count: int, sizes: bool) -> None:
+    """Refuse a value of another shape or kind; the first input may have other `sizes`, as one tensor may."""
+    shape = tuple(value.shape[1:])
+    fits = shape == tuple(input.shape) if sizes else shape[:1] == tuple(input.shape)[:1]
+    if not fits or value.dim() != 1 + len(tuple(input.shape)) or value.shape[0] != count:
+        expected = ", ".join(map(str, (count, *input.shape)))
+        raise UsageError(f"{tree.name}: {input.name} is ({expected}), received {tuple(value.shape)}")
+    if value.is_floating_point() != (input.dtype == "float32"):
+        raise UsageError(
+            f"{tree.name}: {input.name} is {input.dtype}, received {str(value.dtype).removeprefix('torch.')}"
+        )
 
 
 def build(network: Network, *, seed: int | None = None, device: str | torch.device = "cpu") -> BuiltNetwork:
@@ -124,7 +185,8 @@ def _random(seed: int | None) -> Generator[None]:
 
 def _module(node: Node, path: str, shapes: dict[str, Shape], last_uses: set[str]) -> nn.Module:
     if isinstance(node, Leaf):
-        return _resolve(node.torch(shapes[path]))
+        call = node.torch(shapes[path])
+        return _resolve(replace(call, arguments=call.arguments | {"last": path in last_uses}) if node.reads else call)
     if isinstance(node, Branching):
         children = {name: _module(child, f"{path}.{name}", shapes, last_uses) for name, child in node.children}
         return WIRINGS[type(node)](children)
@@ -140,12 +202,12 @@ def _module(node: Node, path: str, shapes: dict[str, Shape], last_uses: set[str]
 
 
 def _recomputed(stage: nn.Module, group: int) -> nn.Module:
-    return Recomputed(dict(stage.named_children()), group) if type(stage) is Sequence else stage
+    return Recomputed(dict(stage.named_children()), group) if type(stage) is InOrder else stage
 
 
 def _last_uses(network: Network) -> set[str]:
     """The paths of the nodes after which the kept value that they use is not used again."""
-    last = {step.node.name: step.path for step in network.trace().steps if isinstance(step.node, Use | Unpool)}
+    last = {name: step.path for step in network.trace().steps for name in step.node.reads}
     return set(last.values())
 
 

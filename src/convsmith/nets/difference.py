@@ -66,6 +66,9 @@ def _whole(network: Network) -> dict[str, Any]:
     """What the nodes do not say."""
     return {
         "input": tuple(network.input),
+        "inputs": tuple(map(str, network.inputs)),
+        "input_name": network.input_name,
+        "input_dtype": network.input_dtype,
         "init": network.init,
         "recompute": network.recompute,
         "stages": tuple(name for name, _ in network.stages),

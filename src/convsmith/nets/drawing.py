@@ -36,7 +36,8 @@ def diagram(network: "Network") -> str:
         title = f"{name} (training only)" if aside else name
         panels.append(Panel(title, _sizes(tuple(ends[name].shape)), Chain(tuple(_items([node]))), aside))
     costs = f"{short(numbers.params)} parameters, {short(numbers.macs)} MACs"
-    return diagram_svg(network.name, f"input {_sizes(numbers.input)}: {costs}", panels)
+    others = "".join(f", {other.name} {_sizes(tuple(other.shape))}" for other in network.inputs)
+    return diagram_svg(network.name, f"input {_sizes(numbers.input)}{others}: {costs}", panels)
 
 
 def _sizes(sizes: Sequence[int]) -> str:

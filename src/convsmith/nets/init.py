@@ -13,7 +13,12 @@ from convsmith.base.table import Table
 
 CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm)
-LAYERS: dict[str, tuple[type[nn.Module], ...]] = {"conv": CONV, "linear": (nn.Linear,), "any": (*CONV, nn.Linear)}
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LAYERS: dict[str, tuple[type[nn.Module], ...]] = {
+    "conv": (*CONV, *TRANSPOSED),
+    "linear": (nn.Linear,),
+    "any": (*CONV, *TRANSPOSED, nn.Linear),
+}
 LAST_NORM = "last_norm"  # the last normalisation of each residual branch
 
 
@@ -23,14 +28,15 @@ class InitRule:
 
     `layers` is a key of `LAYERS`, or `LAST_NORM`.
 
-    Schemes, with fan the number of inputs (or outputs) of one unit:
+    Schemes, with fan the number of inputs (or outputs) of one unit, for a transposed convolution the mean number:
     `he_in`, `he_out`: normal with variance 2 / fan (He et al. 2015, equations 10 and 14);
     `he_in_uniform`: uniform with the variance of `he_in`;
     `xavier`: uniform with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, equation 16);
     `lecun`: normal with variance 1 / fan_in (LeCun et al. 1998, "Efficient BackProp", equation 16);
     `uniform_out`: uniform within sqrt(1 / fan_out); `wide_uniform_out`: within sqrt(3 / fan_out), variance 1 / fan_out;
     a number: normal with that standard deviation;
-    `torch`: torch's own draw; `dirac`: the same, but as many filters as there are input channels pass one on each.
+    `torch`: torch's own draw; `dirac`: the same, but as many filters as there are input channels pass one on each (not
+    those of transposed convolutions).
 
     `part` keeps the rule to layers whose dotted name begins so. The first rule that names a layer draws it.
     """
@@ -85,7 +91,7 @@ def initialise(module: nn.Module, name: str) -> None:
         for rule in rules:
             named = layer in last if rule.layers == LAST_NORM else isinstance(layer, LAYERS[rule.layers])
             if named and path.startswith(rule.part):
-                _draw(layer.get_parameter("weight"), rule.weight)
+                _draw(layer, rule.weight)
                 if rule.zero_bias and "bias" in dict(layer.named_parameters(recurse=False)):
                     nn.init.zeros_(layer.get_parameter("bias"))
                 break
@@ -102,13 +108,22 @@ def _last_norms(module: nn.Module) -> set[nn.Module]:
     return {found[-1] for found in norms if found}
 
 
-def _draw(weight: Tensor, scheme: str | float) -> None:
+def _fans(layer: nn.Module, weight: Tensor) -> tuple[float, float]:
+    """How many inputs an output of a layer has, and how many outputs an input."""
+    positions = math.prod(weight.shape[2:])
+    if isinstance(layer, TRANSPOSED):  # weights (inputs, outputs, ...); a stride leaves gaps between the inputs
+        inputs = weight.shape[0] // layer.groups
+        return inputs * positions / math.prod(layer.stride), weight.shape[1] * layer.groups * positions
+    return weight.shape[1] * positions, weight.shape[0] * positions
+
+
+def _draw(layer: nn.Module, scheme: str | float) -> None:
+    weight = layer.get_parameter("weight")
     with torch.no_grad():
         if isinstance(scheme, float):
             weight.normal_(0, scheme)
             return
-        positions = math.prod(weight.shape[2:])
-        fan_in, fan_out = weight.shape[1] * positions, weight.shape[0] * positions
+        fan_in, fan_out = _fans(layer, weight)
         match scheme:
             case "he_in":
                 weight.normal_(0, math.sqrt(2 / fan_in))
@@ -128,9 +143,9 @@ def _draw(weight: Tensor, scheme: str | float) -> None:
                 weight.uniform_(-bound, bound)
             case "lecun":
                 weight.normal_(0, math.sqrt(1 / fan_in))
-            case "dirac":
+            case "dirac" if not isinstance(layer, TRANSPOSED):
                 nn.init.dirac_(weight[: weight.shape[1]])
-            case "torch":
+            case "torch" | "dirac":
                 pass
             case _:
                 raise UsageError(f"unknown scheme {scheme!r} in a rule of initialisation")

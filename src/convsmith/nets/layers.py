@@ -3,6 +3,7 @@
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
@@ -13,11 +14,35 @@ from convsmith.base.errors import UsageError
 
 
 class Kept:
-    """The values that `keep` has remembered; those `wanted` by the caller stay after their last use."""
+    """The values that `keep` has remembered; those `wanted` by the caller stay after their last use.
 
-    def __init__(self, wanted: Collection[str] = ()):
+    `noise` (N, numbers) are the standard normal numbers that the network's draws take, one layer after the other; with
+    None each layer draws its own.
+    """
+
+    def __init__(self, wanted: Collection[str] = (), noise: Tensor | None = None):
         self.values: dict[str, Tensor] = {}
         self.wanted = wanted
+        self.noise = noise
+        self.drawn = 0
+
+    def draw(self, like: Tensor) -> Tensor | None:
+        """The next numbers of the noise in the shape and dtype of `like` (N, ...); None where no noise was given."""
+        if self.noise is None:
+            return None
+        start, self.drawn = self.drawn, self.drawn + math.prod(like.shape[1:])
+        if self.noise.dim() != 2 or self.noise.shape[0] != like.shape[0] or self.noise.shape[1] < self.drawn:
+            raise _wrong_noise(self.noise, f"({like.shape[0]}, at least {self.drawn})")
+        return self.noise[:, start : self.drawn].reshape(like.shape).to(like.dtype)
+
+    def check_noise(self, count: int) -> None:
+        """Refuse noise that no draw took: `count` examples have run through the whole network."""
+        if self.noise is not None and self.noise.shape[1:] != (self.drawn,):
+            raise _wrong_noise(self.noise, f"({count}, {self.drawn})")
+
+
+def _wrong_noise(noise: Tensor, expected: str) -> UsageError:
+    return UsageError(f"noise: expected {expected}, a row for each example, received {tuple(noise.shape)}")
 
 
 class Wiring(nn.Module):
@@ -95,7 +120,7 @@ class Using(Wiring):
         self.name, self.last = name, last
 
     def forward(self, x: Tensor, kept: Kept | None = None) -> Tensor:
-        if kept is None:
+        if kept is None or self.name not in kept.values:
             raise UsageError(f"the value {self.name!r} is kept by another part: run the whole network")
         if self.last and self.name not in kept.wanted:
             return kept.values.pop(self.name)
@@ -159,6 +184,20 @@ class Take(nn.Module):
 
     def extra_repr(self) -> str:
         return str(self.channels)
+
+
+class Unflatten(nn.Module):
+    """A vector as a map: (N, C * positions) to (N, C, ...)."""
+
+    def __init__(self, sizes: tuple[int, ...]):
+        super().__init__()
+        self.sizes = sizes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], -1, *self.sizes)
+
+    def extra_repr(self) -> str:
+        return "x".join(map(str, self.sizes))
 
 
 class PadChannels(nn.Module):

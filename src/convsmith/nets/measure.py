@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from convsmith.base.errors import UsageError
+from convsmith.nets.build import BuiltNetwork, blank
 from convsmith.nets.cost import Cost, LayerCost
 from convsmith.nets.init import CONV
 from convsmith.nets.taps import hooked
@@ -24,6 +25,7 @@ def measure_module(module: nn.Module, input: Sequence[int]) -> Cost:
     layers: list[LayerCost] = []
 
     def note(name: str, layer: nn.Module, output: Any) -> None:
+        output = output[0] if isinstance(layer, nn.RNNBase) else output  # beside the last states
         if isinstance(output, Tensor) and not list(layer.children()):
             layers.append(_layer(name, layer, output))
 
@@ -50,7 +52,9 @@ def watch(module: nn.Module, input: Sequence[int], note: Callable[[str, nn.Modul
     try:
         with torch.no_grad(), hooked(module.named_modules(), note):
             state = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
-            torch.func.functional_call(module.eval(), state, (torch.empty((1, *input), device="meta"),))
+            tree = isinstance(module, BuiltNetwork)
+            example = blank(module.tree, 1, input, "meta") if tree else torch.empty((1, *input), device="meta")
+            torch.func.functional_call(module.eval(), state, (example,))
     except Exception as error:
         raise UsageError(f"the module failed on an input of {'x'.join(map(str, input))}: {error}") from error
     finally:
@@ -64,6 +68,9 @@ def _layer(name: str, layer: nn.Module, output: Tensor) -> LayerCost:
         macs = prod(layer.weight.shape[1:]) * output[0].numel()
     elif isinstance(layer, nn.Linear):
         macs = layer.in_features * output[0].numel()
+    elif isinstance(layer, nn.RNNBase):
+        steps = output.shape[1 if layer.batch_first else 0]
+        macs = steps * sum(weight.numel() for name, weight in layer.named_parameters() if "weight" in name)
     return LayerCost(
         name=name,
         op=type(layer).__name__.lower(),

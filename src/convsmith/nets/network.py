@@ -1,14 +1,14 @@
 """`Network`, the root of a tree: named stages, heads, what they were made from, and JSON."""
 
 import dataclasses as dc
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-from convsmith.base.config import read
+from convsmith.base.config import read, read_value
 from convsmith.base.errors import UsageError, WrongType, unknown
 from convsmith.nets.drawing import draw
 from convsmith.nets.limits import LARGEST_NUMBER, MOST_NODES, check_numbers
-from convsmith.nets.ops import OPERATORS
-from convsmith.nets.shape import Field, Shape, Signal
+from convsmith.nets.ops import OPERATORS, Sample
+from convsmith.nets.shape import Field, Input, Shape, Signal
 from convsmith.nets.trace import Step, follow
 from convsmith.nets.tree import COMBINATORS, MAIN, WIRES, Branching, Keep, Node, check_name, walk
 
@@ -24,6 +24,9 @@ class Network:
     `numbers` are the arguments of its family, `init` names its rule of initialisation, `edits` what was done since.
     `recompute` is how many children of a stage form a group that training computes twice instead of keeping what is
     inside (0: none).
+
+    `inputs` are what it receives besides the first: each is a kept value before stage 1, which `use` reads by its name.
+    The first is called `input_name`; of `input_dtype` "int64" it holds tokens.
     """
 
     name: str
@@ -35,6 +38,9 @@ class Network:
     init: str = "torch"
     edits: tuple[str, ...] = ()
     recompute: int = 0
+    inputs: tuple[Input, ...] = ()
+    input_name: str = "images"
+    input_dtype: Literal["float32", "int64"] = "float32"
 
     def __post_init__(self) -> None:
         if not self.name.strip() or not all(text.isprintable() for text in (self.name, *self.edits)):
@@ -44,10 +50,16 @@ class Network:
             check_name(name)
         if len(set(names)) != len(names):
             raise UsageError(f"{self.name}: two stages or heads have one name: {', '.join(names)}")
-        kept = [n.name for _, stage in self.stages + self.heads for _, n in walk(stage) if isinstance(n, Keep)]
-        taken = [name for name in kept if name in names]
+        received = [input.name for input in self.receives]
+        for name in received:
+            check_name(name)
+        taken = [name for name in received[1:] if name in names or received.count(name) > 1]
         if taken:
-            raise UsageError(f"{self.name}: a kept value has the name of a stage or head: {', '.join(taken)}")
+            raise UsageError(f"{self.name}: an input has the name of another, a stage or a head: {', '.join(taken)}")
+        kept = [n.name for _, stage in self.stages + self.heads for _, n in walk(stage) if isinstance(n, Keep)]
+        for what, others in (("a stage or head", names), ("an input", received[1:])):
+            if taken := [name for name in kept if name in others]:
+                raise UsageError(f"{self.name}: a kept value has the name of {what}: {', '.join(taken)}")
         if MAIN not in dict(self.heads):
             heads = ", ".join(dict(self.heads)) or "none"
             raise UsageError(f"{self.name}: a network needs a head called {MAIN!r}, has {heads}")
@@ -56,6 +68,16 @@ class Network:
     def classes(self) -> int:
         """The number of outputs of the main head."""
         return self.trace().stages[MAIN].shape.channels
+
+    @property
+    def receives(self) -> tuple[Input, ...]:
+        """All of its inputs, the first one first."""
+        return (Input(self.input_name, self.input, self.input_dtype), *self.inputs)
+
+    @property
+    def noise(self) -> int:
+        """How many standard normal numbers the draws of one example take; 0 for a network without `Sample`."""
+        return sum(step.y.shape.elements for step in self.trace().steps if isinstance(step.node, Sample))
 
     def trace(self, input: Shape | None = None) -> "Traced":
         """Follow an input of shape `input` (its own by default) through every stage and head."""
@@ -76,6 +98,9 @@ class Network:
             "init": self.init,
             "edits": list(self.edits),
             **({"recompute": self.recompute} if self.recompute else {}),
+            **({"inputs": [_input_to_json(input) for input in self.inputs]} if self.inputs else {}),
+            **({"input_name": self.input_name} if self.input_name != "images" else {}),
+            **({"input_dtype": self.input_dtype} if self.input_dtype != "float32" else {}),
             "stages": {name: node_to_json(node) for name, node in self.stages},
             "heads": {name: node_to_json(node) for name, node in self.heads},
         }
@@ -101,7 +126,9 @@ def trace_network(network: Network, input: Shape) -> Traced:
     """Follow `input` through the stages, then through each head; errors name the node that does not fit."""
     steps: list[Step] = []
     ends: dict[str, Signal] = {}
-    kept: dict[str, Signal] = {}
+    kept = {
+        other.name: Signal(other.shape, Field.point(len(other.shape.spatial), other.name)) for other in network.inputs
+    }
     signal = Signal(input, Field.point(len(input.spatial)))
     for name, node in network.stages:
         steps += follow(node, signal, kept, name)
@@ -172,7 +199,40 @@ _FIELDS: dict[str, type] = {
     "stages": dict,
     "heads": dict,
 }
-_OPTIONAL: dict[str, type] = {"recompute": int}
+_OPTIONAL: dict[str, type] = {"recompute": int, "inputs": list, "input_name": str, "input_dtype": str}
+_MOST_INPUTS = 16
+
+
+def _shape_from_json(data: Any, where: str) -> Shape:
+    sizes = cast("list[Any]", data)
+    whole = isinstance(data, list) and all(type(n) is int and 0 < n <= LARGEST_NUMBER for n in sizes)
+    if not whole or not 1 <= len(sizes) <= 4:
+        raise WrongType(f"{where}: expected channels and sizes of at least 1, received {data!r:.80}")
+    return Shape(sizes[0], tuple(sizes[1:]))
+
+
+def _dtype_from_json(data: Any, where: str) -> Literal["float32", "int64"]:
+    return read_value(Literal["float32", "int64"], data, where)
+
+
+def _input_to_json(input: Input) -> dict[str, Any]:
+    return {"name": input.name, "shape": list(input.shape), "dtype": input.dtype}
+
+
+def _inputs_from_json(data: list[Any]) -> tuple[Input, ...]:
+    if len(data) > _MOST_INPUTS:
+        raise UsageError(f"inputs: expected at most {_MOST_INPUTS}, received {len(data)}")
+    inputs: list[Input] = []
+    for at, row in enumerate(data):
+        where = f"inputs[{at}]"
+        fields = cast("dict[str, Any]", row)
+        if not isinstance(row, dict) or fields.keys() != {"name", "shape", "dtype"}:
+            raise WrongType(f"{where}: expected an object of name, shape and dtype, received {row!r:.80}")
+        if not isinstance(fields["name"], str):
+            raise WrongType(f"{where}.name: expected a text, received {fields['name']!r:.80}")
+        shape = _shape_from_json(fields["shape"], f"{where}.shape")
+        inputs.append(Input(fields["name"], shape, _dtype_from_json(fields["dtype"], f"{where}.dtype")))
+    return tuple(inputs)
 
 
 def _network_from_json(data: Any) -> Network:
@@ -192,8 +252,6 @@ def _network_from_json(data: Any) -> Network:
         if name in fields and not isinstance(fields[name], kind):
             raise WrongType(f"{name}: expected a JSON {_JSON_NAMES[kind]}, received {fields[name]!r:.80}")
     input, edits = fields["input"], fields["edits"]
-    if not 1 <= len(input) <= 4 or not all(type(n) is int and 0 < n <= LARGEST_NUMBER for n in input):
-        raise WrongType(f"input: expected channels and sizes of at least 1, received {input!r:.80}")
     if not 0 <= fields.get("recompute", 0) <= LARGEST_NUMBER:
         raise UsageError(f"recompute: expected 0 or more, received {fields['recompute']!r:.80}")
     if not all(isinstance(text, str) for text in edits):
@@ -202,10 +260,13 @@ def _network_from_json(data: Any) -> Network:
         name=fields["name"],
         family=fields["family"],
         numbers={name: _tupled(value) for name, value in fields["numbers"].items()},
-        input=Shape(input[0], tuple(input[1:])),
+        input=_shape_from_json(input, "input"),
         init=fields["init"],
         edits=tuple(edits),
         recompute=fields.get("recompute", 0),
+        inputs=_inputs_from_json(fields.get("inputs", [])),
+        input_name=fields.get("input_name", "images"),
+        input_dtype=_dtype_from_json(fields.get("input_dtype", "float32"), "input_dtype"),
         stages=tuple((name, node_from_json(node, name)) for name, node in fields["stages"].items()),
         heads=tuple((name, node_from_json(node, name)) for name, node in fields["heads"].items()),
     )

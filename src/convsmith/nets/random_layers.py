@@ -1,4 +1,7 @@
-"""Torch modules that draw at random in training, and in evaluation give what is expected or stands in the middle."""
+"""Torch modules that draw at random in training; in evaluation they give what is expected or stands in the middle.
+
+`Sample` alone draws in evaluation too: the bound of a variational autoencoder is a mean over draws.
+"""
 
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
@@ -7,6 +10,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+from convsmith.base.errors import UsageError
+from convsmith.nets.layers import Kept, Wiring
 
 
 class FractionalMaxPool2d(nn.FractionalMaxPool2d):
@@ -91,3 +97,35 @@ class DropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.drop:.3g}, by {self.by}"
+
+
+class Sample(Wiring):
+    """Mean and log-variance, the halves of the channels, to a draw: mean + exp(log-variance / 2) * noise.
+
+    The noise is what the network was given. Without any, training draws from torch's generator, and evaluation takes
+    one fixed draw for every example, so that an exported network is a function.
+    """
+
+    fixed: Tensor
+
+    def __init__(self, shape: tuple[int, ...]):
+        super().__init__({})
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(2014), device="cpu")
+        self.register_buffer("fixed", noise, persistent=False)
+
+    def forward(self, x: Tensor, kept: Kept | None = None) -> Tensor:
+        mean, log_variance = x.chunk(2, dim=1)
+        deviation = torch.exp(0.5 * log_variance)
+        noise = kept.draw(deviation) if kept is not None else None
+        if noise is None:
+            noise = torch.randn_like(deviation) if self.training else self._fixed(deviation)
+        return mean + deviation * noise
+
+    def _fixed(self, like: Tensor) -> Tensor:
+        if self.fixed.shape != like.shape[1:]:
+            sizes = ["x".join(map(str, shape)) for shape in (self.fixed.shape, like.shape[1:])]
+            raise UsageError(f"a sample was built for {sizes[0]} values and receives {sizes[1]}: give it the noise")
+        return self.fixed.to(like.dtype)
+
+    def extra_repr(self) -> str:
+        return "x".join(map(str, self.fixed.shape))

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from convsmith.nets.layers import Keeping, Kept, Sequence, Unpooling, Using, Wiring
+from convsmith.nets.layers import Keeping, Kept, Sequence, Using, Wiring
+from convsmith.nets.random_layers import Sample
 
 
 class Recomputed(Sequence):
     """Children one after the other; in training only the values between groups of `group` children stay in memory.
 
     Outputs, gradients, random draws and running statistics are those of a `Sequence`, bit for bit. A child that keeps
-    or uses a value runs as it does there.
+    or uses a value, or takes noise that was given, runs as it does there.
     """
 
     def __init__(self, children: Mapping[str, nn.Module], group: int):
@@ -52,7 +53,7 @@ def _groups(children: Mapping[str, nn.Module], size: int) -> list[tuple[list[str
     """The children in order, in groups of at most `size`, and whether each group is computed again."""
     groups: list[tuple[list[str], bool]] = []
     for name, child in children.items():
-        again = not any(isinstance(part, Keeping | Using | Unpooling) for part in child.modules())
+        again = not any(isinstance(part, Keeping | Using | Sample) for part in child.modules())
         if groups and groups[-1][1] == again and len(groups[-1][0]) < size:
             groups[-1][0].append(name)
         else:

@@ -21,7 +21,7 @@ from convsmith.nets.network import Network
 from convsmith.nets.ops import Act, AdaptiveAvgPool, BatchNorm, Conv, Flatten, Linear
 from convsmith.nets.sizes import Axes, across
 from convsmith.nets.trace import Step
-from convsmith.nets.tree import Add, Cat, Node, Seq, Use, rewrite, seq, walk
+from convsmith.nets.tree import Add, Cat, Node, Seq, rewrite, seq, walk
 
 GUIDELINES = {
     1: "tight bottlenecks",
@@ -154,7 +154,7 @@ def _main_path(subject: _Subject) -> list[_Value]:
         for path, part in _children(name, node):
             made = _made(part, path)
             if made and subject.steps[made[-1]].y.shape.positions > 1:
-                wired = any(isinstance(node, Use) for _, node in walk(part))
+                wired = any(node.reads for _, node in walk(part))
                 values.append(_Value(subject.steps[made[-1]], path, wired))
     return values
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Literal
+
+from convsmith.base.errors import UsageError
 
 Position = int | Fraction  # after upsampling a step is a fraction of a pixel
 
@@ -34,6 +37,18 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """Something that a network receives: its name, the shape of one sample, its dtype (`int64` for token numbers)."""
+
+    name: str
+    shape: Shape
+    dtype: Literal["float32", "int64"] = "float32"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.shape}" + (f" {self.dtype}" if self.dtype != "float32" else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """What one output position of an operator reads along one axis: `span` inputs from `stride * position - before`.
 
@@ -52,7 +67,8 @@ class Field:
 
     After upsampling neighbours read differently much, and the interval is that of the one that reads most.
     After an operator that reads every position (`whole`) the interval stays that of its input, so that it says what the
-    features saw. `gated` tells that a gate let the whole image through to scale the channels.
+    features saw. `gated` tells that a gate let the whole image through to scale the channels. `of` names the further
+    input whose positions are counted; the first input's name is left empty.
     """
 
     low: tuple[Position, ...]
@@ -60,11 +76,12 @@ class Field:
     jump: tuple[Position, ...]
     whole: bool = False
     gated: bool = False
+    of: str = ""
 
     @staticmethod
-    def point(axes: int) -> "Field":
+    def point(axes: int, of: str = "") -> "Field":
         """The field of an input pixel: itself."""
-        return Field((0,) * axes, (0,) * axes, (1,) * axes)
+        return Field((0,) * axes, (0,) * axes, (1,) * axes, of=of)
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -80,7 +97,15 @@ class Field:
         return replace(self, low=low, high=high, jump=jump)
 
     def join(self, other: "Field") -> "Field":
-        """The field of a sum or concatenation: the hull of both."""
+        """The field of a sum or concatenation: the hull of both; of different inputs, what is seen of the first.
+
+        Raises `UsageError` for fields over different numbers of axes: their hull would lose the axes of one.
+        """
+        if self.of != other.of:
+            return other if self.of and not other.of else self
+        if len(self.low) != len(other.low):
+            axes = f"{len(self.low)} and {len(other.low)}"
+            raise UsageError(f"what has positions over {axes} axes of one input cannot be joined")
         if self.whole or other.whole:
             return replace(self if self.whole else other, gated=self.gated or other.gated)
         return Field(
@@ -88,6 +113,7 @@ class Field:
             tuple(map(max, self.high, other.high)),
             tuple(map(max, self.jump, other.jump)),
             gated=self.gated or other.gated,
+            of=self.of,
         )
 
 

@@ -1,6 +1,7 @@
 """Wherever a network is named: in the zoo, a user's `file.py:function`, `torchvision:NAME`, or a tree in JSON."""
 
 import contextlib
+import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -71,7 +72,13 @@ def open_network(text: str, **numbers: Any) -> Network | Foreign:
         return _from_json(Path(text))
     if text.endswith(".py"):
         raise UsageError(f"{text}: say which function makes the network: {text}:make")
-    return network(text, **numbers)
+    return network(text, **_taken(text, numbers))
+
+
+def _taken(name: str, numbers: dict[str, Any]) -> dict[str, Any]:
+    """The numbers that a network of the zoo takes: what reconstructs its input has no classes."""
+    known = inspect.signature(NETWORKS[name].family.build).parameters
+    return {key: value for key, value in numbers.items() if key != "classes" or key in known}
 
 
 def make(foreign: Foreign) -> Any:

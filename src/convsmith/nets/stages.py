@@ -35,7 +35,7 @@ def layer_bars(numbers: Cost) -> list[LayerBar]:
     for layer in numbers.layers:
         if layer.macs and not layer.auxiliary:
             stage, _, name = layer.name.partition(".")
-            linear = layer.op == "linear"
+            linear = layer.op in ("linear", "recurrent")
             bars.append(LayerBar(stage, name or stage, linear, 4 * layer.activations, layer.params, layer.macs))
     return bars
 

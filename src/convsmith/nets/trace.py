@@ -39,6 +39,8 @@ def follow(node: Node, x: Signal, kept: dict[str, Signal], path: str) -> list[St
 def _follow(node: Node, x: Signal, kept: dict[str, Signal], path: str, steps: list[Step]) -> Signal:
     if isinstance(node, Leaf):
         y = _through(node, x, path)
+        if node.reads:
+            y = _read(node, x, y, kept, path)
     elif isinstance(node, Keep):
         y = kept[node.name] = x
     elif isinstance(node, Use):
@@ -64,6 +66,18 @@ def _kept(name: str, kept: dict[str, Signal], path: str) -> Signal:
     if name not in kept:
         raise unknown(f"kept value at {path}:", name, kept)
     return kept[name]
+
+
+def _read(leaf: Leaf, x: Signal, y: Signal, kept: dict[str, Signal], path: str) -> Signal:
+    """What a leaf gives that also takes kept values; errors for those of another shape than it needs."""
+    field = y.field
+    for name, shape in zip(leaf.reads, leaf.wants(x.shape), strict=True):
+        value = _kept(name, kept, path)
+        if value.shape != shape:
+            raise UsageError(f"{path}: {leaf.op} of {x.shape} needs {name!r} of {shape}, which is {value.shape}")
+        if value.field.of == field.of and value.field.whole and not field.whole:
+            field = replace(field, gated=True)
+    return Signal(y.shape, field)
 
 
 def _unpooled(node: Unpool, x: Signal, source: Signal, path: str) -> Signal:
@@ -99,9 +113,16 @@ def _gated(x: Signal, y: Signal, path: str) -> Signal:
     )
     if not fits or len(x.shape.spatial) != len(y.shape.spatial):
         raise UsageError(f"{path}: a gate of {y.shape} cannot scale an input of {x.shape}")
-    if not y.field.whole:
-        return Signal(x.shape, x.field.join(y.field))
+    if not y.field.whole or x.field.of != y.field.of:
+        return Signal(x.shape, _joined(x.field, y.field, path))
     return Signal(x.shape, replace(x.field, gated=True))
+
+
+def _joined(field: Field, other: Field, path: str) -> Field:
+    try:
+        return field.join(other)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def _merge(node: Branching, branches: list[Signal], path: str) -> Signal:
@@ -114,6 +135,6 @@ def _merge(node: Branching, branches: list[Signal], path: str) -> Signal:
         raise UsageError(f"{path}: {node.op} needs branches of one {what}, received {', '.join(map(str, shapes))}")
     field = branches[0].field
     for branch in branches[1:]:
-        field = field.join(branch.field)
+        field = _joined(field, branch.field, path)
     channels = sum(s.channels for s in shapes) if isinstance(node, Cat) else shapes[0].channels
     return Signal(Shape(channels, shapes[0].spatial), field)

@@ -6,7 +6,7 @@
     gate  children one after the other, their output scales the input (squeeze-excite)
 
     keep    remembers the value under a name and passes it on
-    use     replaces the value by a remembered one
+    use     replaces the value by a remembered one, or by a further input of the network
     unpool  spreads the value over a remembered one's maxima
 
 A tree is plain data: it prints, compares, hashes, goes to JSON and back. The names of children become the keys of the
@@ -47,6 +47,11 @@ class Node:
     def op(self) -> str:
         """The operator's name, as in JSON and tables: `MaxPool` is `max_pool`."""
         return kind_of(type(self))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names of the kept values that it takes."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,10 @@ class Leaf(Node):
         """The shape given for a shape received; raises `UsageError` for one that does not fit."""
         return x
 
+    def wants(self, x: Shape) -> tuple[Shape, ...]:
+        """The shapes of the kept values that it `reads`, in their order."""
+        return ()
+
     def params(self, x: Shape) -> int:
         """Trainable numbers."""
         return 0
@@ -129,6 +138,10 @@ class Use(Node):
 
     name: str
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.name,)
+
 
 @dataclass(frozen=True, slots=True)
 class Unpool(Node):
@@ -141,6 +154,10 @@ class Unpool(Node):
     kernel: int = 2
     stride: int = 2
     padding: int = 0
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.name,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from convsmith.base.config import read_value
 from convsmith.base.errors import NoChange, UsageError, WrongType, unknown
 from convsmith.base.table import Table
 from convsmith.nets import edits
+from convsmith.nets.edits.size import check_map
 from convsmith.nets.families import (
     airbench,
     alexnet,
     amoebanet,
+    autoencoder,
     chatfield,
     context,
     convnetjs,
@@ -97,6 +99,7 @@ NETWORKS: Table[Row] = Table(
         **repvgg.NETWORKS,
         **convnext.NETWORKS,
         **airbench.NETWORKS,
+        **autoencoder.NETWORKS,
     },
 )
 FAMILIES: dict[str, Family] = {row.family.name: row.family for row in NETWORKS.values()}
@@ -213,7 +216,9 @@ def scale(network: Network, width: float = 1.0, depth: float = 1.0, resolution: 
     after = network if width == 1 else _scaled(network, "widen", width)
     after = after if depth == 1 else _scaled(after, "deepen", depth)
     sizes = tuple(max(1, round(n * resolution)) for n in network.input.spatial)
-    after = replace(after, input=replace(network.input, spatial=sizes))
+    resized = replace(network.input, spatial=sizes)
+    check_map(after, resized)
+    after = replace(after, input=resized)
     return edits.recorded(network, after, "scale", width, depth, resolution)
 
 

@@ -72,13 +72,14 @@ class Outcome:
 
 def train(
     recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None,
-    limit: Limit | None = None,
+    limit: Limit | None = None, test: bool = True,
 ) -> Outcome:  # fmt: skip
     """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided.
 
     With a `limit` the recipe gets shorter, and its images smaller, as far as the speed of this machine requires.
+    Without `test` the test images are left for later: those of many runs among which validation is to choose.
     """
-    outcome = train_plan(lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say)
+    outcome = train_plan(lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say, test=test)
     say_overrun(limit, say)
     return outcome
 
@@ -95,7 +96,7 @@ class _Begun:
 
 def train_plan(
     make: Callable[[], Plan], options: EngineOptions, *, out: Path | None = None, quiet: bool = False,
-    say: Say = lambda text: None,
+    say: Say = lambda text: None, test: bool = True,
 ) -> Outcome:  # fmt: skip
     """`train` for the plan that `make` gives. Of several processes only the first calls it; the others join its run."""
     if options.autotune and part().size > 1:
@@ -114,11 +115,11 @@ def train_plan(
         )
     with together(options) as world:
         if out is not None and world.lead(lambda: world.restarted and made_before(out)):
-            return _resume(open_run(out), run_recipe(out), world, True, quiet, say)
+            return _resume(open_run(out), run_recipe(out), world, True, quiet, say, test)
         begun = world.lead(
             lambda: _begin_run(make(), world, out, say, quiet), lambda begun: str(begun.run.path.resolve())
         )
-        return _go_on(begun if world.part.leads else _join_run(begun, world), quiet, say)
+        return _go_on(begun if world.part.leads else _join_run(begun, world), quiet, say, test=test)
 
 
 def made_before(out: Path) -> bool:
@@ -158,20 +159,22 @@ def _begin_run(plan: Plan, world: World, out: Path | None, say: Say, quiet: bool
 
 def resume(
     path: str | Path, *, length: Duration | None = None, allow_drift: bool = False, quiet: bool = False,
-    say: Say = lambda text: None,
+    say: Say = lambda text: None, test: bool = True,
 ) -> Outcome:  # fmt: skip
     """Continue a run in place; its final weights are those that it would have had without the interruption.
 
     `length` longer than before extends the run. On another processor or torch build the bits would differ: that is an
-    error unless `allow_drift`.
+    error unless `allow_drift`. `test` as for `train`.
     """
     run = open_run(path)
     recipe = _extended(run, length)
     with together(recipe.engine) as world:
-        return _resume(run, recipe, world, allow_drift, quiet, say)
+        return _resume(run, recipe, world, allow_drift, quiet, say, test)
 
 
-def _resume(run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, quiet: bool, say: Say) -> Outcome:
+def _resume(
+    run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, quiet: bool, say: Say, test: bool
+) -> Outcome:
     speak = say if world.part.leads else lambda text: None
     stored = stored_plan(run.path, recipe, network_of(run))
     # What the first process sees decides: it may write before the others have looked.
@@ -181,9 +184,10 @@ def _resume(run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, 
         return Outcome(run, result_of(run))
     plan = _here(stored, allow_drift, run, speak)
     if course == "new":
-        return _go_on(_begin(run, plan, first_model(with_start(plan), [], speak, quiet), world), quiet, say)
+        return _go_on(_begin(run, plan, first_model(with_start(plan), [], speak, quiet), world), quiet, say, test=test)
     # The checkpoint holds the weights: what the run once started from is not needed again.
-    return _go_on(_begin(run, plan, make_module(plan.network, recipe.seed), world), quiet, say, restore=True)
+    begun = _begin(run, plan, make_module(plan.network, recipe.seed), world)
+    return _go_on(begun, quiet, say, restore=True, test=test)
 
 
 def _here(plan: Plan, allow_drift: bool, run: RunDirectory, say: Say) -> Plan:
@@ -235,8 +239,10 @@ def _held(run: RunDirectory, job: Job) -> Iterator[Callable[[int, int], None]]:
         yield holder.beat
 
 
-def _go_on(begun: _Begun, quiet: bool, say: Say, restore: bool = False) -> Outcome:
+def _go_on(begun: _Begun, quiet: bool, say: Say, *, restore: bool = False, test: bool = True) -> Outcome:
     """Restore, fit, evaluate, write result and report, all while holding the run."""
+    if not test:
+        begun = replace(begun, plan=replace(begun.plan, dataset=replace(begun.plan.dataset, test=None)))
     run, plan, job, state = begun.run, begun.plan, begun.job, begun.state
     world = job.world
     leads = world.part.leads

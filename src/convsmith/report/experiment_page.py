@@ -1,4 +1,4 @@
-"""The report of an experiment: its question, its picture and its tables as one HTML file that needs nothing else."""
+"""The report of several runs: their question, picture and tables as one HTML file that needs nothing else."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Table:
 
 @dataclass(frozen=True)
 class ExperimentReport:
-    """All that the page shows; `picture` is an SVG and enters it as it is, every other text is escaped."""
+    """All that the page shows; `picture` is an SVG (or empty) and enters it as it is, every other text is escaped."""
 
     title: str
     question: str
@@ -36,12 +36,11 @@ class ExperimentReport:
 def render_experiment(report: ExperimentReport) -> str:
     """The page: the same report gives the same text."""
     asked = f'<section class="card" aria-label="Question"><p>{escape(report.question, 400)}</p>'
-    asked += f'<p class="muted">After: {escape(report.source, 400)}</p></section>'
+    asked += f'<p class="muted">After: {escape(report.source, 400)}</p></section>' if report.source else "</section>"
     asked += "".join(f'<section class="card"><p>{escape(note, 400)}</p></section>' for note in report.notes)
-    parts = [
-        ("picture", "Picture", sections.picture("picture", "Picture", report.picture)),
-        ("groups", "Groups", sections.values_table("groups", "Groups", report.groups.header, report.groups.rows)),
-    ]
+    drawn = sections.picture("picture", "Picture", report.picture)
+    groups = sections.values_table("groups", "Groups", report.groups.header, report.groups.rows)
+    parts = [*([("picture", "Picture", drawn)] if report.picture else []), ("groups", "Groups", groups)]
     if report.runs is not None:
         table = sections.values_table("runs", "Runs", report.runs.header, report.runs.rows)
         parts.append(("runs", "Runs", table))

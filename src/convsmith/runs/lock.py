@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import BadFile, CheckFailed, ConvsmithError, UsageError
@@ -93,6 +94,23 @@ def hold(run: RunDirectory, total_steps: int, patience: float = 0.0) -> Iterator
             _leave_quietly(holder, "failed", _first_line(error))
             raise
         holder.leave("finished")
+    finally:
+        _release(descriptor)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a folder of several runs for this process, without writing there; UsageError where another one has it."""
+    descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    if descriptor is not None:
+        _locks.add(descriptor)
+    try:
+        if descriptor is not None and not _lock(descriptor):
+            raise UsageError(
+                f"{folder}: another process trains its runs; wait for it, stop it there with Ctrl-C, or choose another "
+                "folder with --out"
+            )
+        yield
     finally:
         _release(descriptor)
 

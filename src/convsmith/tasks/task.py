@@ -118,7 +118,7 @@ class Supervised(Task):
 
     def losses(self, run: Run, batch: Batch) -> Losses:
         """The loss of the main output, and of each auxiliary head times the weight (Szegedy et al. 2015, section 5)."""
-        outputs, others = run(batch.images, at=run.auxiliary)
+        outputs, others = run(batch.inputs, at=run.auxiliary)
         loss = self.loss(outputs, batch.targets)
         if others:
             added = sum(self.loss(other, batch.targets) for other in others.values())
@@ -127,7 +127,7 @@ class Supervised(Task):
 
     def measure(self, run: Run, batch: Batch) -> Row:
         """The main outputs and the targets."""
-        return run(batch.images)[0], batch.targets
+        return run(batch.inputs)[0], batch.targets
 
 
 @dataclass(frozen=True)

@@ -47,4 +47,4 @@ def _rows(
     run = Forward(model, replace(engine, precision="fp32"), seed=seed, epoch=EVALUATION)
     for batch in loader.epoch(0):
         inputs = normalise(batch.images, preprocess, memory_format=engine.memory_format)
-        yield task.measure(run, batch._replace(images=inputs))
+        yield task.measure(run, batch._replace(inputs=inputs))

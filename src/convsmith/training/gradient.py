@@ -43,13 +43,13 @@ def backward(state: State, batch: Batch, job: Job) -> Losses:
     """
     parts = job.optimiser.accumulate
     # With several processes each has a slice of the batch, and the mean of their gradients is the batch's.
-    whole = job.training.batch / job.world.part.size if job.world.part.size > 1 else len(batch.images)
+    whole = job.training.batch / job.world.part.size if job.world.part.size > 1 else len(batch.positions)
     epoch = state.step // job.span.steps_per_epoch
     run = Forward(state.runner, job.engine, job.auxiliary, job.auxiliary_weight, job.seed, epoch)
     pieces = batch.chunk(parts)
     losses: list[Losses] = []
     for number, piece in enumerate(pieces, 1):
-        share = len(piece.images) / whole
+        share = len(piece.positions) / whole
         with job.world.gradients(state.runner, last=number == len(pieces)):
             found = job.task.losses(run, piece)
             total = found.total if share == 1 else found.total * share

@@ -5,10 +5,10 @@ from dataclasses import replace
 from convsmith.base.errors import UsageError
 from convsmith.nets.edits.record import edit_stages, recorded
 from convsmith.nets.network import Network
-from convsmith.nets.ops import Conv, Linear, Rbf
+from convsmith.nets.ops import Conv, ConvTranspose, Linear, Rbf
 from convsmith.nets.parts import pooled_head
 from convsmith.nets.shape import Shape
-from convsmith.nets.tree import MAIN, Keep, Node, Seq, Unpool, Use, rewrite, seq, walk
+from convsmith.nets.tree import MAIN, Keep, Node, Seq, rewrite, seq, walk
 
 
 def classes(network: Network, count: int) -> Network:
@@ -20,12 +20,16 @@ def classes(network: Network, count: int) -> Network:
 
 
 def _with_outputs(network: Network, name: str, head: Node, count: int) -> Node:
-    last = [path for path, node in walk(head, name) if isinstance(node, Linear | Conv | Rbf)]
+    last = [path for path, node in walk(head, name) if isinstance(node, Linear | Conv | ConvTranspose | Rbf)]
     if not last and name == MAIN:
         raise UsageError(f"{network.name}: the head has no linear layer or convolution to give {count} classes")
 
     def change(path: str, node: Node) -> Node:
-        return replace(node, channels=count) if path == last[-1] and isinstance(node, Linear | Conv | Rbf) else node
+        return (
+            replace(node, channels=count)
+            if path == last[-1] and isinstance(node, Linear | Conv | ConvTranspose | Rbf)
+            else node
+        )
 
     return rewrite(head, change, name) if last else head
 
@@ -33,7 +37,7 @@ def _with_outputs(network: Network, name: str, head: Node, count: int) -> Node:
 def main_head(network: Network) -> Network:
     """The network without auxiliary heads and what was kept for them: for images too small for these, or to deploy."""
     heads = tuple((name, head) for name, head in network.heads if name == MAIN)
-    return recorded(network, _without_unused(replace(network, heads=heads)), "main_head")
+    return recorded(network, _without_unused(network, replace(network, heads=heads)), "main_head")
 
 
 def cut(network: Network, stage: str) -> Network:
@@ -47,18 +51,23 @@ def cut(network: Network, stage: str) -> Network:
     spatial = network.trace().stages[stage].shape.spatial
     head = pooled_head(network.classes) if spatial else seq(linear=Linear(network.classes))
     shorter = replace(network, stages=network.stages[: names.index(stage) + 1], heads=((MAIN, head),))
-    return recorded(network, _without_unused(shorter), "cut", stage)
+    return recorded(network, _without_unused(network, shorter), "cut", stage)
 
 
-def _without_unused(network: Network) -> Network:
-    """The network without what is kept for nobody."""
+def _used(network: Network) -> set[str]:
+    """The names of the kept values that some part takes."""
     parts = network.stages + network.heads
-    used = {node.name for name, root in parts for _, node in walk(root, name) if isinstance(node, Use | Unpool)}
+    return {read for name, root in parts for _, node in walk(root, name) for read in node.reads}
+
+
+def _without_unused(before: Network, network: Network) -> Network:
+    """The network without what was kept for parts that are gone; what nobody took before is kept for callers."""
+    unused = _used(before) - _used(network)
 
     def change(path: str, node: Node) -> Node:
         if not isinstance(node, Seq):
             return node
-        kept = tuple((n, c) for n, c in node.children if not isinstance(c, Keep) or c.name in used)
+        kept = tuple((n, c) for n, c in node.children if not isinstance(c, Keep) or c.name not in unused)
         return node if kept == node.children else Seq(kept)
 
     return edit_stages(network, change)
@@ -82,8 +91,20 @@ def size(network: Network, height: int, width: int | None = None) -> Network:
     if min(shape.spatial) < 1:
         raise UsageError(f"size: expected at least 1, received {min(shape.spatial)}")
     _check_fits(network, shape)
+    check_map(network, shape)
     args = shape.spatial if axes == 2 else (height,)
     return recorded(network, replace(network, input=shape), "size", *args)
+
+
+def check_map(network: Network, shape: Shape) -> None:
+    """Refuse a size that an autoencoder does not give back: its decoder ends where it was built to end."""
+    gave, gives = (network.trace(x).stages[MAIN].shape.spatial for x in (network.input, shape))
+    if gave == network.input.spatial and gives != shape.spatial:
+        before, after = ("x".join(map(str, sizes)) for sizes in (gives, shape.spatial))
+        raise UsageError(
+            f"size: {network.name} gives maps of the size of its input, and would give {before} for {after}; "
+            f"make it for that size by its number: network({network.name!r}, size={shape.spatial[0]})"
+        )
 
 
 _LARGEST = 4096  # of the sizes that are tried to find one that works

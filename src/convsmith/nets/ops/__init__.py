@@ -15,6 +15,7 @@ from convsmith.nets.ops.layout import (
     PadSame,
     Shuffle,
     Take,
+    Unflatten,
     Upsample,
 )
 from convsmith.nets.ops.norm import (
@@ -35,6 +36,8 @@ from convsmith.nets.ops.pool import (
     MaxPool,
     StochasticPool,
 )
+from convsmith.nets.ops.sample import Sample
+from convsmith.nets.ops.sequence import Correlate, Embedding, Recurrent
 from convsmith.nets.tree import Leaf
 
 OPERATORS: Table[type[Leaf]] = Table(
@@ -67,14 +70,21 @@ OPERATORS: Table[type[Leaf]] = Table(
         "chunk": Chunk,
         "shuffle": Shuffle,
         "flatten": Flatten,
+        "unflatten": Unflatten,
         "dropout": Dropout,
         "drop_path": DropPath,
+        "sample": Sample,
+        "embedding": Embedding,
+        "recurrent": Recurrent,
+        "correlate": Correlate,
     },
 )
 
 __all__ = [
     "ACTIVATIONS", "OPERATORS", "Act", "AdaptiveAvgPool", "AdaptiveMaxPool", "Affine", "AvgPool", "AvgPoolSame",
-    "BatchNorm", "Chunk", "Conv", "ConvTranspose", "DropPath", "Dropout", "Flatten", "FractionalMaxPool", "GroupNorm",
-    "LayerNorm", "Linear", "LocalContrastNorm", "LocalResponseNorm", "MaxPool", "Pad", "PadChannels", "PadSame", "Rbf",
-    "Scale", "Shuffle", "StochasticPool", "Take", "Upsample",
+    "BatchNorm", "Chunk", "Conv", "ConvTranspose", "Correlate", "DropPath", "Dropout", "Embedding",
+    "Flatten", "FractionalMaxPool", "GroupNorm",
+    "LayerNorm", "Linear", "LocalContrastNorm", "LocalResponseNorm", "MaxPool", "Pad", "PadChannels", "PadSame",
+    "Rbf", "Recurrent",
+    "Sample", "Scale", "Shuffle", "StochasticPool", "Take", "Unflatten", "Upsample",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """What moves values without computing: channels, padding, resizing, flattening."""
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -22,6 +23,27 @@ class Flatten(Leaf):
 
     def torch(self, x: Shape) -> TorchCall:
         return TorchCall("torch.nn.Flatten", {})
+
+
+@dataclass(frozen=True, slots=True)
+class Unflatten(Leaf):
+    """A vector as a map of the spatial `sizes`, channel after channel: what `Flatten` makes a vector of."""
+
+    sizes: tuple[int, ...]
+    whole: ClassVar[bool] = True  # a vector has no positions to count a field in
+
+    def output(self, x: Shape) -> Shape:
+        if x.spatial:
+            raise UsageError(f"an unflatten needs a vector, receives {x}")
+        if not 1 <= len(self.sizes) <= 3 or min(self.sizes) < 1:
+            raise UsageError(f"sizes is {self.sizes}, expected 1 to 3 numbers of at least 1")
+        positions = math.prod(self.sizes)
+        if x.channels % positions:
+            raise UsageError(f"{x.channels} values cannot fill the {positions} positions of {self.sizes} evenly")
+        return Shape(x.channels // positions, self.sizes)
+
+    def torch(self, x: Shape) -> TorchCall:
+        return TorchCall("convsmith.nets.layers.Unflatten", {"sizes": self.sizes})
 
 
 @dataclass(frozen=True, slots=True)

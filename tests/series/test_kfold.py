@@ -8,13 +8,13 @@ import torch
 
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
-from convsmith.recipes import repeat as repeating
 from convsmith.recipes.choose import choose
 from convsmith.recipes.evaluate import evaluate_run
-from convsmith.recipes.kfold import cross_validate
-from convsmith.recipes.repeat import repeat
 from convsmith.recipes.run import resume, train
 from convsmith.runs.checkpoints import load_checkpoint
+from convsmith.series import running
+from convsmith.series.kfold import cross_validate
+from convsmith.series.repeat import repeat
 from convsmith.training.interrupt import Interrupted
 
 
@@ -26,7 +26,7 @@ def recipe(shared_pictures, trees, given):
 
 
 def quietly(recipe, count, out):
-    return cross_validate(recipe, count, out=out, quiet=True, say=lambda text: None)
+    return running.train_series(cross_validate(recipe, count), out, quiet=True, say=lambda text: None)
 
 
 def test_folds_are_runs_that_stand_alone_and_sum_up(recipe, tmp_path, monkeypatch):
@@ -35,7 +35,7 @@ def test_folds_are_runs_that_stand_alone_and_sum_up(recipe, tmp_path, monkeypatc
             raise Interrupted("stopped")
         return train(recipe, **options)
 
-    monkeypatch.setattr(repeating, "train", stopped)
+    monkeypatch.setattr(running, "train", stopped)
     with pytest.raises(Interrupted):
         quietly(recipe, 3, tmp_path / "set")
     first = (tmp_path / "set" / "fold1" / "result.json").read_bytes()
@@ -60,10 +60,10 @@ def test_folds_are_runs_that_stand_alone_and_sum_up(recipe, tmp_path, monkeypatc
     assert places[0] == places[1] == places[2]
     assert len(places[0]) == 6
     assert places[0].isdisjoint(place for e in seen for place in map(e.examples.place, range(len(e.examples))))
-    with pytest.raises(UsageError, match="set: holds runs of another recipe or first seed"):
+    with pytest.raises(UsageError, match="set: holds 3 folds, expected 4 folds; choose another folder with --out"):
         quietly(recipe, 4, tmp_path / "set")
-    with pytest.raises(UsageError, match="set: holds runs of another recipe or first seed"):
-        repeat(recipe, 2, out=tmp_path / "set", quiet=True, say=lambda text: None)
+    with pytest.raises(UsageError, match="set: holds 3 folds, expected several seeds; choose another"):
+        running.train_series(repeat(recipe, 2), tmp_path / "set", quiet=True)
 
 
 def test_a_fold_is_resumed_to_the_same_weights(recipe, tmp_path):
@@ -93,15 +93,14 @@ def test_by_the_command(command, refused, here):
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
     assert [line.split()[0] for line in lines[2:5]] == ["fold1", "fold2", "mean"]
-    assert lines[6].startswith("out of fold  ")
-    assert "512 images, each by the run that did not train on it" in lines[6]
+    assert lines[7].startswith("out of fold  ")
+    assert "512 images, each by the run that did not train on it" in lines[7]
     assert lines[-1] == "next     convsmith eval set/fold1 --split val"
     found = command(*words, "--kfold", "2", "--out", "set", "--json").json
-    assert list(found) == ["folder", "recipe", "folds", "runs", "over_runs", "out_of_fold"]
+    assert list(found) == ["folder", "recipe", "folds", "groups", "runs", "over_runs", "out_of_fold"]
     for more, message in (
         (["--kfold", "1"], "train: --kfold must be at least 2, received 1"),
         (["--kfold", "2", "--repeat", "2"], "train: --repeat and --kfold both say what the runs of a folder are"),
-        (["--kfold", "2", "--dry-run"], "train: --dry-run is of one run; leave out --kfold"),
         (["--kfold", "200"], "200 folds: class '8' has "),
         (["--data.fold", "7/5"], "fold: expected its number and how many there are, such as 2/5, received '7/5'"),
     ):

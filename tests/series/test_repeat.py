@@ -5,12 +5,13 @@ import statistics
 
 import pytest
 
-from convsmith.base.errors import UsageError
-from convsmith.recipes import repeat as repeating
+from convsmith.base.errors import BadFile, UsageError
+from convsmith.cli.repeat import spread_rows
 from convsmith.recipes.choose import choose, run_recipe
-from convsmith.recipes.repeat import repeat
 from convsmith.recipes.run import train
 from convsmith.runs.directory import open_run
+from convsmith.series import running
+from convsmith.series.repeat import repeat
 from convsmith.training.interrupt import Interrupted
 
 
@@ -19,8 +20,12 @@ def recipe():
     return choose("digits", None).edit(quick=True, seed=4, engine__threads=1, engine__precision="fp32")
 
 
+def without_times(runs):
+    return [run | {"seconds": 0} for run in runs]
+
+
 def quietly(recipe, count, out):
-    return repeat(recipe, count, out=out, quiet=True, say=lambda text: None)
+    return running.train_series(repeat(recipe, count), out, quiet=True, say=lambda text: None)
 
 
 def test_runs_differ_in_the_seed_and_are_those_of_train(recipe, tmp_path):
@@ -30,12 +35,19 @@ def test_runs_differ_in_the_seed_and_are_those_of_train(recipe, tmp_path):
     assert [run_recipe(tmp_path / "set" / run["run"]).seed for run in runs] == [4, 5, 6]
     alone = train(recipe.edit(seed=5), out=tmp_path / "alone", quiet=True).result
     assert runs[1]["test"]["loss"] == alone["metrics"]["test"]["loss"]
+    assert json.loads((tmp_path / "set" / "summary.json").read_text()) == found.summary
     for split in ("val", "test"):
         for number in ("accuracy", "loss", "ece"):
             values = [run[split][number] for run in runs]
             over = found.summary["over_runs"][split][number]
-            assert over == {"mean": statistics.fmean(values), "deviation": statistics.stdev(values)}
-    assert json.loads((tmp_path / "set" / "summary.json").read_text()) == found.summary
+            mean, deviation = statistics.fmean(values), statistics.stdev(values)
+            half = 4.302652729911275 * deviation / 3**0.5  # the quantile of Student's t for 2 degrees of freedom
+            assert over.pop("interval") == pytest.approx([mean - half, mean + half], rel=1e-9)
+            assert over == {"mean": mean, "deviation": deviation, "low": min(values), "high": max(values)}
+    (group,) = found.summary["groups"]
+    assert (group["group"], group["n"]) == ("3 seeds", 3)
+    losses = [open_run(tmp_path / "set" / run["run"]).metrics()[-1]["train_loss"] for run in runs]
+    assert group["train"]["loss"]["mean"] == statistics.fmean(losses)
 
 
 def test_the_same_command_goes_on_where_it_was_stopped(recipe, tmp_path, monkeypatch):
@@ -46,12 +58,13 @@ def test_the_same_command_goes_on_where_it_was_stopped(recipe, tmp_path, monkeyp
             raise Interrupted("stopped")
         return train(recipe, **options)
 
-    monkeypatch.setattr(repeating, "train", stopped)
+    monkeypatch.setattr(running, "train", stopped)
     with pytest.raises(Interrupted):
         quietly(recipe, 3, tmp_path / "set")
     first = (tmp_path / "set" / "seed4" / "result.json").read_bytes()
     monkeypatch.undo()
     again = quietly(recipe, 3, tmp_path / "set").summary
+    assert without_times(again.pop("runs")) == without_times(whole.pop("runs"))
     assert again == whole
     assert (tmp_path / "set" / "seed4" / "result.json").read_bytes() == first
     assert len(quietly(recipe, 4, tmp_path / "set").summary["runs"]) == 4
@@ -82,7 +95,7 @@ def test_finished_runs_stay_on_another_machine_and_unfinished_ones_go_on_where_t
     assert message.startswith(f"{folder / 'seed5'}: resumed here the result would differ")
     assert message.endswith("go on all the same with --allow-drift")
     again = command(*words, "--repeat", "3", "--allow-drift", "--json").json["runs"]
-    assert again == runs
+    assert without_times(again) == without_times(runs)
 
 
 def test_a_folder_of_something_else_is_refused(recipe, tmp_path):
@@ -90,11 +103,14 @@ def test_a_folder_of_something_else_is_refused(recipe, tmp_path):
         quietly(recipe, 1, tmp_path / "set")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="full: expected a new or empty folder, or one of the same repetition"):
+    with pytest.raises(UsageError, match="full: expected a new or empty folder, or one of several seeds"):
         quietly(recipe, 2, tmp_path / "full")
     (tmp_path / "full" / "notes.txt").unlink()
     (tmp_path / "full" / "summary.json").write_text('{"recipe": {}}')
-    with pytest.raises(UsageError, match="full: holds runs of another recipe or first seed"):
+    with pytest.raises(UsageError, match=r"full/summary.json: schema is None; this version of convsmith reads 1"):
+        quietly(recipe, 2, tmp_path / "full")
+    (tmp_path / "full" / "summary.json").write_text("[]")
+    with pytest.raises(BadFile, match=r"full/summary.json: expected the fields series and members; mend: choose"):
         quietly(recipe, 2, tmp_path / "full")
 
 
@@ -107,14 +123,16 @@ def test_a_folder_of_something_else_is_refused(recipe, tmp_path):
         ({"rank": 2, "loss": 1.0}, "rank", "2.0000"),
     ],
 )
-def test_the_table_shows_the_number_that_counts(command, here, monkeypatch, numbers, header, cell):
-    over = {"test": {name: {"mean": value, "deviation": None} for name, value in numbers.items()}}
+def test_the_table_shows_the_number_that_counts(numbers, header, cell):
+    over = {"test": {name: {"mean": n, "deviation": None, "interval": None} for name, n in numbers.items()}}
     summary = {"runs": [{"run": "seed0", "test": numbers}], "over_runs": over}
-    monkeypatch.setattr(repeating, "repeat", lambda *given, **options: repeating.Repeated(here / "set", summary))
-    lines = command("train", "digits", "--repeat", "2").out.splitlines()
-    assert [line.split() for line in lines[:5] if "-" * 4 not in line] == [
-        [header, "test"], ["seed0", cell], ["mean", cell], ["standard", "deviation", "-"],
-    ]  # fmt: skip
+    assert spread_rows(summary) == [
+        (header, "test"),
+        ("seed0", cell),
+        ("mean", cell),
+        ("standard deviation", "-"),
+        ("95% interval of the mean", "-"),
+    ]
 
 
 def test_by_the_command(command, refused, here):
@@ -124,15 +142,17 @@ def test_by_the_command(command, refused, here):
     assert (answer.code, answer.err) == (0, "")
     assert [line.split()[0] for line in lines[2:5]] == ["seed0", "seed1", "mean"]
     assert lines[5].startswith("standard deviation  ")
+    assert lines[6].startswith("95% interval of the mean  ")
+    assert lines[7] == "summary  set/summary.json"
     assert lines[-1] == "next     convsmith compare set/seed0 set/seed1"
     found = command(*words, "--out", "set", "--json").json
-    assert list(found) == ["folder", "recipe", "runs", "over_runs"]
+    assert list(found) == ["folder", "recipe", "groups", "runs", "over_runs"]
     assert command("runs", "set", "--json").json[0]["run"] == "set/seed0"
     for more, message in (
         (["--repeat", "1"], "train: --repeat must be at least 2, received 1"),
         (["--repeat", "few"], "train: argument --repeat: invalid int value: 'few'"),
-        (["--repeat", "2", "--dry-run"], "train: --dry-run is of one run; leave out --repeat"),
-        (["--repeat", "2", "--out", "set", "--lr", "3"], "set: holds runs of another recipe or first seed"),
+        (["--repeat", "2", "--out", "set", "--lr", "3"], "set: its runs have other settings: optimiser.lr 0.05 there"),
+        (["--repeat", "2", "--out", "set", "--seed", "1"], "set: its runs have other settings: seed 0 there, 1 now."),
     ):
         assert refused("train", "digits", "--quick", "--quiet", *more).startswith(message)
     # What is found wrong by the first run leaves nothing behind: `refused` compares the folder before and after.

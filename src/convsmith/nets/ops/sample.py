@@ -1,0 +1,27 @@
+"""What draws at random in training and in evaluation: the latent values of a variational autoencoder."""
+
+from dataclasses import dataclass
+
+from convsmith.base.errors import UsageError
+from convsmith.nets.shape import Shape
+from convsmith.nets.tree import Leaf, TorchCall
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Leaf):
+    """A draw from a normal distribution by the reparameterisation of Kingma and Welling 2014, section 2.4.
+
+    The first half of the channels is the mean, the second the logarithm of the variance; the output is
+    mean + exp(log-variance / 2) * noise. `forward(x, noise=...)` says the noise, which makes a draw a function of keys.
+    """
+
+    def output(self, x: Shape) -> Shape:
+        if x.channels % 2:
+            raise UsageError(f"a sample needs a mean and a log-variance of one size, receives {x.channels} channels")
+        return Shape(x.channels // 2, x.spatial)
+
+    def elementwise(self, x: Shape, y: Shape) -> int:
+        return 4 * y.elements  # half, exponential, product, sum
+
+    def torch(self, x: Shape) -> TorchCall:
+        return TorchCall("convsmith.nets.random_layers.Sample", {"shape": tuple(self.output(x))})

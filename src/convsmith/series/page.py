@@ -1,0 +1,102 @@
+"""What a series leaves beside its runs: summary, picture and page. No torch here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from convsmith.base.files import json_bytes, write_files
+from convsmith.report.dots import DotRow, dots_svg
+from convsmith.report.experiment_page import ExperimentReport, Table, render_experiment
+from convsmith.report.scores import SCORES
+from convsmith.report.sections import dotted
+from convsmith.report.text import duration
+from convsmith.series.folder import PICTURE, REPORT, SUMMARY
+from convsmith.series.member import Member
+from convsmith.series.results import Trained, columns, group_rows, run_rows, summary
+
+
+@dataclass(frozen=True)
+class Series:
+    """Runs that lie in one folder, and what is asked of them.
+
+    `name` says whose folder it is, `of` what was asked for before seeds and folds made members of it (none: the
+    members). The summary begins with `head` and ends with what `more` makes of the runs; its `checks` are lines of the
+    page. `draw` makes the picture (none: dots of the scores); with `errors` accuracies are shown as errors.
+    """
+
+    members: tuple[Member, ...]
+    name: str = "a series of runs"
+    title: str = "Several runs"
+    question: str = ""
+    source: str = ""
+    of: tuple[Member, ...] = ()
+    head: Mapping[str, Any] = field(default_factory=dict)
+    errors: bool = False
+    draw: Callable[[Sequence[Trained]], str] | None = None
+    more: Callable[[Sequence[Trained]], Mapping[str, Any]] = lambda runs: {}
+
+
+def write_results(folder: Path, series: Series, runs: Sequence[Trained]) -> dict[str, Any]:
+    """Write `summary.json`, `picture.svg` and `report.html`; gives the summary."""
+    found = {**series.head, **summary(series.members, runs), **series.more(runs)}
+    drawn = dots(series.title, runs, series.errors) if series.draw is None else series.draw(runs)
+    write_found(folder, found, _page(series, found, drawn))
+    return found
+
+
+def write_found(folder: Path, found: Mapping[str, Any], page: ExperimentReport) -> None:
+    """Write the three files of a summary and its page, all or none."""
+    files = {SUMMARY: json_bytes(found), PICTURE: page.picture.encode(), REPORT: render_experiment(page).encode()}
+    write_files({folder / name: data for name, data in files.items()})
+
+
+def dots(title: str, runs: Sequence[Trained], errors: bool) -> str:
+    """A row for each group with a dot for each run: the score on the validation and on the test images; "": no score"""
+    score = next((column for column in columns([one.numbers for one in runs], errors) if column.split != "train"), None)
+    if score is None:
+        return ""
+    rows: dict[str, dict[str, list[float]]] = {one.member.row: {"val": [], "test": []} for one in runs}
+    for trained in runs:
+        for split, values in rows[trained.member.row].items():
+            if (value := trained.numbers.get(split, {}).get(score.name)) is not None:
+                values.append(score.shown(value))
+    if not any(values for row in rows.values() for values in row.values()):
+        return ""
+    what = "error" if score.rest else SCORES.get(score.name, score.name).lower()
+    drawn = [DotRow(group, row["val"], row["test"]) for group, row in rows.items()]
+    return dots_svg(title, drawn, what=what, share=score.is_share)
+
+
+def _page(series: Series, found: Mapping[str, Any], drawn: str) -> ExperimentReport:
+    shown = columns(found["runs"], series.errors)
+    (header, *group_cells), (names, *run_cells) = group_rows(found, shown, intervals=True), run_rows(found, shown)
+    runs = [
+        (*cells, str(run["epochs"]), duration(run["seconds"]))
+        for cells, run in zip(run_cells, found["runs"], strict=True)
+    ]
+    total = sum(run["seconds"] for run in found["runs"])
+    return ExperimentReport(
+        title=series.title,
+        question=series.question,
+        source=series.source,
+        state="quick" if series.members[0].recipe.quick else "finished",
+        summary=(("Runs", str(len(runs))), ("Groups", str(len(group_cells))), ("Time of the runs", duration(total))),
+        picture=drawn,
+        groups=Table(header, group_cells),
+        runs=Table((*names, "epochs", "time"), runs),
+        settings=_settings(series.of or series.members),
+        notes=tuple(found.get("checks", ())),
+    )
+
+
+def _settings(members: Sequence[Member]) -> dict[str, dict[str, str]]:
+    """The recipes' fields by their dotted names: first those that are the same in all, then what each differs in."""
+    flat = {member.name: dict(dotted(replace(member.recipe, name=member.name).to_json())) for member in members}
+    fields = dict.fromkeys(name for recipe in flat.values() for name in recipe)
+    same = [name for name in fields if len({recipe.get(name) for recipe in flat.values()}) == 1]
+    common = {name: next(iter(flat.values()))[name] for name in same}
+    own = {
+        member: {name: value for name, value in recipe.items() if name not in common} for member, recipe in flat.items()
+    }
+    return {"all members": common, **own}

@@ -1,0 +1,161 @@
+"""Train the members of a series into one folder: what is finished stays, what was interrupted goes on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from convsmith.base.errors import ConvsmithError, UsageError
+from convsmith.base.processes import part
+from convsmith.base.result import compared, stored_numbers
+from convsmith.recipes.choose import run_recipe
+from convsmith.recipes.estimate import Estimate, estimate
+from convsmith.recipes.prepare import prepare
+from convsmith.recipes.recipe import Recipe, quickened
+from convsmith.recipes.run import resume, train
+from convsmith.report.text import count, duration, many
+from convsmith.runs.directory import RunDirectory, is_run, open_run
+from convsmith.runs.records import result_of, whole_result
+from convsmith.series.folder import claimed
+from convsmith.series.member import Member, ordered
+from convsmith.series.page import Series, write_results
+from convsmith.series.results import Trained, training_numbers
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """A folder of runs and what its `summary.json` holds."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What runs of one recipe will take, whatever their seed and fold: the first of them, and the estimate of one.
+
+    `finished` and `left` count them. `each` is None where none is left, or where the time cannot be measured.
+    """
+
+    member: Member
+    finished: int
+    left: int
+    each: Estimate | None
+
+    @property
+    def seconds(self) -> float:
+        """The time of those that are left; an interrupted one counts as a whole."""
+        return self.left * self.each.seconds if self.each else 0.0
+
+
+def train_series(
+    series: Series, folder: Path, *, quiet: bool = False, say: Say = print, allow_drift: bool = False, test: bool = True
+) -> Concluded:  # fmt: skip
+    """Train each member into a folder of its own in `folder`, and write summary, picture and page.
+
+    Finished runs are read, an unfinished one is resumed, with `allow_drift` on another machine too. A member that fails
+    ends the series; what was trained stays. Without `test` no run evaluates the test images, so that validation may
+    choose among many. Raises UsageError where `folder` holds something else.
+    """
+    members = ordered(series.members)
+    if part().size > 1:
+        raise UsageError(
+            f"{series.name}: works in one process, received {part().size}; give the command without torchrun"
+        )
+    with claimed(folder, series.name, series.of or members):
+        if not members[0].recipe.quick:
+            say(expectation_text(expectations(members, folder)))
+        runs: list[Trained] = []
+        for number, member in enumerate(members, 1):
+            try:
+                place = f"run {number} of {len(members)}: "
+                runs.append(
+                    train_member(member, folder, place=place, quiet=quiet, say=say, allow_drift=allow_drift, test=test)
+                )
+            except ConvsmithError:
+                if runs:
+                    say(f"{member.name} failed; what was trained stays, and the same command goes on in {folder}")
+                raise
+        return Concluded(folder, write_results(folder, series, runs))
+
+
+def train_member(
+    member: Member, folder: Path, *, place: str = "", quiet: bool = False, say: Say = print, allow_drift: bool = False,
+    test: bool = True,
+) -> Trained:  # fmt: skip
+    """The finished run of a member, trained now as far as it is not; `place` is said before its name."""
+    path = folder / member.name
+    if is_finished(path):
+        _check_same(path, member.recipe)
+        say(f"{place}{member.name} is finished")
+        return trained(member, open_run(path))
+    say(f"{place}{member.name}")
+    if is_run(path):
+        return trained(member, resume(path, allow_drift=allow_drift, quiet=quiet, say=say, test=test).run)
+    start = member.recipe.weights if member.after is None else str(folder / member.after)
+    return trained(member, train(replace(member.recipe, weights=start), out=path, quiet=quiet, say=say, test=test).run)
+
+
+def trained(member: Member, run: RunDirectory) -> Trained:
+    """The finished run of a member with its numbers."""
+    record = result_of(run)
+    found = {split: compared(numbers) for split in record["metrics"] if (numbers := stored_numbers(record, split))}
+    return Trained(member, run, {**found, "train": training_numbers(run)})
+
+
+def expectations(members: Sequence[Member], folder: Path) -> list[Expected]:
+    """What the members will take, measured on a few steps of each recipe; of finished ones nothing is measured."""
+    kinds: dict[Recipe, list[Member]] = {}
+    for member in members:
+        kinds.setdefault(replace(member.recipe, seed=0, data=replace(member.recipe.data, fold=None)), []).append(member)
+    found: list[Expected] = []
+    for those in kinds.values():
+        left = [member for member in those if not is_finished(folder / member.name)]
+        each = _estimate(left[0]) if left else None
+        found.append(Expected(those[0], len(those) - len(left), len(left), each))
+    return found
+
+
+def expectation_text(expected: Sequence[Expected]) -> str:
+    """How many runs there are and how long they will take, in a line."""
+    left, finished = sum(e.left for e in expected), sum(e.finished for e in expected)
+    if not left:
+        return f"all {finished} runs are finished"
+    line = many(left, "run", "runs") + (f" of {len(expected)} recipes" if len(expected) > 1 else "")
+    line += f" ({count(finished)} more {'is' if finished == 1 else 'are'} finished)" if finished else ""
+    if any(e.left and e.each is None for e in expected):
+        return f"{line}; how long they take is not known before"
+    return f"{line}: about {duration(sum(e.seconds for e in expected))}, measured on a few steps of each recipe"
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a finished run with its whole result is at `path`."""
+    if not is_run(path):
+        return False
+    run = open_run(path)
+    return run.status().state == "finished" and run.has("result") and whole_result(run, quiet=True) is not None
+
+
+def _estimate(member: Member) -> Estimate | None:
+    if member.recipe.solver != "steps":
+        return None
+    # The run of an earlier member may not be there yet, and its weights cost no time.
+    recipe = member.recipe if member.after is None else replace(member.recipe, weights=None, renew=None)
+    return estimate(prepare(recipe))
+
+
+def _check_same(path: Path, recipe: Recipe) -> None:
+    """A finished run may have been trained on, or may have come from elsewhere."""
+    wanted, found = quickened(recipe) if recipe.quick else recipe, run_recipe(path)
+    for name, there, here in (
+        ("length", found.length, wanted.length),
+        ("seed", found.seed, wanted.seed),
+        ("fold", found.data.fold, wanted.data.fold),
+    ):
+        if there != here:
+            raise UsageError(
+                f"{path}: its {name} is {there}, and that of this series is {here}; move it away to train it anew, or "
+                "choose another folder with --out"
+            )
