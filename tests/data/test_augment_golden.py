@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_image
 
+from convsmith.base.config import kind_of
 from convsmith.data.augment import augment, mix
 from convsmith.data.augmentations import (
     MIXING,
@@ -68,9 +69,11 @@ def described(images: torch.Tensor) -> dict[str, object]:
     return {"sha256": hashlib.sha256(text).hexdigest()[:24], "means": means}
 
 
-@pytest.mark.parametrize("step", STEPS, ids=str)
-def test_pixels_are_as_they_were(step: Augment) -> None:
-    golden, found = json.loads(GOLDEN.read_text())[str(step)], described(done(step))
+@pytest.mark.parametrize("number", range(len(STEPS)), ids=lambda n: f"{n} {kind_of(type(STEPS[n]))}")
+def test_pixels_are_as_they_were(number: int) -> None:
+    step, golden = STEPS[number], json.loads(GOLDEN.read_text())
+    assert len(golden) == len(STEPS)
+    golden, found = golden[f"{number} {kind_of(type(step))}"], described(done(step))
     assert found["means"] == pytest.approx(golden["means"], abs=0.1)
     if not isinstance(step, ROUNDED):
         assert found == golden

@@ -20,6 +20,7 @@ from convsmith.data.keys import epoch_order, sampled_order
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, final_size
 from convsmith.data.split import apportion
+from convsmith.data.targets import Kind
 from convsmith.data.workers import decode_in_workers
 
 # 'auto' keeps sets of up to this many decoded bytes in memory.
@@ -67,8 +68,12 @@ class Batch(NamedTuple):
 
 
 class Loader(Protocol):
-    """Batches of one split: `examples` in an epoch, in `steps` batches of `batch`, over all processes."""
+    """Batches of one split: `examples` in an epoch, in `steps` batches of `batch`, over all processes.
 
+    `kind` is that of the targets.
+    """
+
+    kind: Kind
     examples: int
     steps: int
     batch: int
@@ -203,7 +208,9 @@ class _Resident:
     """All images in one tensor on the device; a batch is an index into it."""
 
     def __init__(self, plan: _Plan, workers: int):
-        self.examples, self.steps, self.batch, self._plan = plan.examples, plan.steps, plan.batch, plan
+        self.kind: Kind = plan.source.targets.kind
+        self._plan = plan
+        self.examples, self.steps, self.batch = plan.examples, plan.steps, plan.batch
         decoded = decode_all(plan.source, plan.preprocess, workers, plan.margin, plan.cache)
         self._images = decoded.to(plan.device)
         self._targets = _targets(plan, range(len(plan.source))).to(plan.device)
@@ -220,7 +227,9 @@ class _Streaming:
     """Images are decoded by worker processes while training runs, or read by threads where the cache has them."""
 
     def __init__(self, plan: _Plan, workers: int):
-        self.examples, self.steps, self.batch, self._plan = plan.examples, plan.steps, plan.batch, plan
+        self.kind: Kind = plan.source.targets.kind
+        self._plan = plan
+        self.examples, self.steps, self.batch = plan.examples, plan.steps, plan.batch
         self._workers, self._timeout, self._kept = workers, plan.timeout, False
         if workers:
             check_script_may_be_imported()
@@ -261,7 +270,9 @@ class _Filling:
     """
 
     def __init__(self, plan: _Plan, workers: int):
-        self.examples, self.steps, self.batch, self._plan = plan.examples, plan.steps, plan.batch, plan
+        self.kind: Kind = plan.source.targets.kind
+        self._plan = plan
+        self.examples, self.steps, self.batch = plan.examples, plan.steps, plan.batch
         self._workers = workers
         self._loader: Loader = _Streaming(plan, workers)
 

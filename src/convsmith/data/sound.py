@@ -4,26 +4,28 @@ import io
 import wave
 from dataclasses import dataclass
 from functools import cache
-from math import gcd, isfinite
+from math import gcd
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from convsmith.base import config
 from convsmith.base.errors import BadFile, MissingPath, UsageError
-from convsmith.base.record import option
+from convsmith.base.record import Tagged, option
+from convsmith.report.text import many
 
 # The rates that recordings have: telephones have 8,000, the best converters 768,000.
-_RATES = (1_000, 768_000)
+RATES = (1_000, 768_000)
 _MOST_SECONDS = 600
-_MOST_BANDS = 512
+_MOST_VALUES = 2**26
+_MOST_BYTES = 2**29
 # The least power that is told from silence: its logarithm is that of rounding errors of 16 bits.
 _SILENCE = 1e-10
 
 
 @dataclass(frozen=True)
-class SoundInput:
+class SoundInput(Tagged):
     """How a recording becomes an array: the logarithms of its power in bands of the mel scale, frame by frame.
 
     Channels are averaged, the rate becomes `rate`; what is longer than `seconds` loses its end, what is shorter is
@@ -31,36 +33,34 @@ class SoundInput:
     training recordings, over all bands.
     """
 
-    tagged: ClassVar[bool] = True
-    rate: int = option(16_000, "samples for each second")
-    seconds: float = option(1.0, "length of a recording")
-    bands: int = option(40, "bands of the mel scale, from 0 Hz to half the rate")
-    window: float = option(0.025, "length of a window, seconds")
-    hop: float = option(0.010, "seconds from one window to the next")
+    rate: int = option(16_000, "samples for each second", least=RATES[0], most=RATES[1], log=True)
+    seconds: float = option(1.0, "length of a recording", above=0, most=_MOST_SECONDS)
+    bands: int = option(40, "bands of the mel scale, from 0 Hz to half the rate", least=1, most=512)
+    window: float = option(0.025, "length of a window, seconds", above=0, most=1)
+    hop: float = option(0.010, "seconds from one window to the next", above=0, most=1)
     mean: float = option(0.0, "mean of the logarithms, which is subtracted")
-    std: float = option(1.0, "standard deviation of the logarithms, by which they are divided")
+    std: float = option(1.0, "standard deviation of the logarithms, by which they are divided", above=0)
 
-    def __post_init__(self) -> None:
-        if not _RATES[0] <= self.rate <= _RATES[1]:
-            raise UsageError(f"sound: expected a rate from {_RATES[0]:,} to {_RATES[1]:,}, received {self.rate}")
-        if not 0 < self.seconds <= _MOST_SECONDS:
+    def check(self) -> None:
+        """Windows fit into a recording, and each band has a frequency of its own."""
+        for name, least in (("window", 2), ("hop", 1)):
+            value = getattr(self, name)
+            if not least / self.rate <= value <= self.seconds:
+                raise UsageError(
+                    f"sound_input: expected {name} from {least / self.rate:g} ({many(least, 'sample', 'samples')}) to "
+                    f"{self.seconds:g} (all of a recording), received {value:g}"
+                )
+        if self.shape[1] * self._window > _MOST_VALUES:
             raise UsageError(
-                f"sound: expected more than 0 and at most {_MOST_SECONDS} seconds, received {self.seconds}"
+                f"sound_input: {self.shape[1]:,} windows of {self._window:,} samples are more than can be held; take a "
+                "longer hop or fewer seconds"
             )
-        if not 1 <= self.bands <= _MOST_BANDS:
-            raise UsageError(f"sound: expected 1 to {_MOST_BANDS} bands, received {self.bands}")
-        if not 2 / self.rate <= self.window <= self.seconds:
-            raise UsageError(
-                f"sound: expected a window from two samples to all {self.seconds} s, received {self.window}"
-            )
-        if not 1 / self.rate <= self.hop <= self.seconds:
-            raise UsageError(f"sound: expected a hop from one sample to all {self.seconds} s, received {self.hop}")
-        if not (isfinite(self.mean) and isfinite(self.std) and self.std > 0):
-            raise UsageError(f"sound: expected a finite mean and a positive std, received {self.mean} and {self.std}")
         filters = _filters(self.rate, self._window, self.bands)
         if not (filters.sum(axis=1) > 0).all():
             most = f"a window of {self.window:g} s tells {self._window // 2 + 1} frequencies apart"
-            raise UsageError(f"sound: {self.bands} bands are too many: {most}, and a band has none; take fewer bands")
+            raise UsageError(
+                f"sound_input: {self.bands} bands are too many: {most}, and a band has none; take fewer bands"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -113,18 +113,23 @@ class SoundInput:
 def read_wave(
     raw: Path | str | bytes, name: str | None = None, seconds: float = _MOST_SECONDS
 ) -> tuple[np.ndarray, int]:
-    """The first `seconds` of a WAV file (8 to 32 bits PCM) as one channel, float64 from -1 to 1; and the rate."""
+    """The first `seconds` of a WAV file (PCM of 8 to 32 bits), channels averaged: float64 from -1 to 1; the rate."""
     name = name or (f"a recording of {len(raw)} bytes" if isinstance(raw, bytes) else str(raw))
     if not isinstance(raw, bytes) and not Path(raw).is_file():
         raise MissingPath(f"no such file: {raw}")
     try:
         with wave.open(io.BytesIO(raw) if isinstance(raw, bytes) else str(raw), "rb") as file:
             rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
-            if not _RATES[0] <= rate <= _RATES[1] or not 1 <= channels <= 64 or width not in (1, 2, 3, 4):
+            if not RATES[0] <= rate <= RATES[1] or not 1 <= channels <= 64 or width not in (1, 2, 3, 4):
                 raise BadFile(
                     name, f"has {channels} channels of {8 * width} bits and a rate of {rate}, which is not read"
                 )
-            data = file.readframes(int(seconds * rate) + 1)
+            wanted = int(seconds * rate) + 1
+            if min(wanted, file.getnframes()) * channels * width > _MOST_BYTES:
+                raise BadFile(name, f"has {channels} channels at a rate of {rate:,}, more than {_MOST_BYTES:,} bytes")
+            data = file.readframes(wanted)
+    except BadFile:
+        raise
     except (wave.Error, EOFError, OSError, ValueError) as error:
         raise BadFile(name, f"cannot be read as a WAV file of PCM samples ({error or 'it is cut short'})") from None
     whole = np.frombuffer(data, np.uint8)[: len(data) // (channels * width) * channels * width]

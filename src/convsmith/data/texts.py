@@ -5,46 +5,43 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from convsmith.base import config
 from convsmith.base.errors import UsageError
-from convsmith.base.record import option
+from convsmith.base.record import Tagged, option
 
 # The first two words of every vocabulary: what fills a short text up, and what stands for a word that is not in it.
 PADDING, UNKNOWN = "", "?unknown"
-_MOST_WORDS, _MOST_LENGTH = 1_000_000, 65_536
+_MOST_WORDS = 1_000_000
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]|_")
 
 
 @dataclass(frozen=True)
-class TextInput:
+class TextInput(Tagged):
     """How a text becomes tokens: its words in small letters, by their places in the vocabulary; 0 fills it up.
 
     The vocabulary begins with the padding and with what stands for all words that are not in it. What is longer than
     `length` loses its end.
     """
 
-    tagged: ClassVar[bool] = True
     vocabulary: tuple[str, ...] = option((PADDING, UNKNOWN), "the words, each one's place is its token")
-    length: int = option(32, "tokens of a text")
+    length: int = option(32, "tokens of a text", least=1, most=65_536)
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """The vocabulary has its two first words, and none twice."""
         if self.vocabulary[:2] != (PADDING, UNKNOWN):
             raise UsageError(
-                f"text: expected a vocabulary that begins with {PADDING!r} and {UNKNOWN!r}, received "
+                f"text_input: expected a vocabulary that begins with {PADDING!r} and {UNKNOWN!r}, received "
                 f"{list(self.vocabulary[:2])}"
             )
         if len(set(self.vocabulary)) < len(self.vocabulary):
             twice = next(word for word, count in Counter(self.vocabulary).items() if count > 1)
-            raise UsageError(f"text: the vocabulary has {twice!r} twice")
-        if len(self.vocabulary) > _MOST_WORDS or not 1 <= self.length <= _MOST_LENGTH:
-            raise UsageError(
-                f"text: expected at most {_MOST_WORDS:,} words and a length from 1 to {_MOST_LENGTH:,}, received "
-                f"{len(self.vocabulary):,} and {self.length:,}"
-            )
+            raise UsageError(f"text_input: the vocabulary has {twice!r} twice")
+        if len(self.vocabulary) > _MOST_WORDS:
+            raise UsageError(f"text_input: expected at most {_MOST_WORDS:,} words, received {len(self.vocabulary):,}")
 
     @property
     def shape(self) -> tuple[int, ...]:

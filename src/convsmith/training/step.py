@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from convsmith.base.errors import ConvsmithError
-from convsmith.data.augment import augment, mix, mixed_targets, normalise
+from convsmith.data.augment import mix, normalise
+from convsmith.data.augment.moving import augment_batch, mixed_by_kind, resized_targets
 from convsmith.data.augmentations import MIXING
 from convsmith.data.loaders import Batch
 from convsmith.report.text import many
@@ -42,10 +43,12 @@ def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] =
     # Dropout and its kin draw from the global generator: seeded by the step, there is no generator state to save.
     seed = step_seed(job.seed, state.step, job.world.part.rank)
     torch.manual_seed(seed)
-    images = augment(batch.images, job.augment, job.seed, epoch, batch.positions, job.preprocess, samples=batch.samples)
-    images, targets = mixed(batch._replace(inputs=images), job, epoch)
-    inputs = normalise(images, job.preprocess, memory_format=job.engine.memory_format)
-    inputs = resized(inputs, job, state.step)
+    kind = job.training.kind
+    batch = augment_batch(batch, kind, job.augment, job.seed, epoch, job.preprocess)
+    images, targets = mixed(batch, job, epoch)
+    full = normalise(images, job.preprocess, memory_format=job.engine.memory_format)
+    inputs = resized(full, job, state.step)
+    targets = resized_targets(targets, kind, full.shape[2:], inputs.shape[2:])
     batch = Batch(inputs, targets, batch.positions, batch.samples)
     looks = is_looked_at(state, job)
     losses, stop = job.world.totals(backward(state, batch, job), asked(), looks)
@@ -75,14 +78,14 @@ def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] =
 
 def mixed(batch: Batch, job: Job, epoch: int) -> tuple[Tensor, Tensor]:
     """A batch's images and targets after mixing; partners are drawn from the slices of all processes."""
-    classes = job.classes
+    kind, classes = job.training.kind, job.classes
     if not any(isinstance(step, MIXING) for step in job.augment):
-        return batch.images, mixed_targets(batch.targets, (), classes)
+        return batch.images, mixed_by_kind(batch.targets, kind, (), classes)
     images, targets, positions = (
         job.world.whole(tensor, job.training.batch) for tensor in (batch.images, batch.targets, batch.positions)
     )
     images, mixtures = mix(images, job.augment, job.seed, epoch, positions)
-    targets = mixed_targets(targets, mixtures, classes)
+    targets = mixed_by_kind(targets, kind, mixtures, classes)
     return job.world.own(images), job.world.own(targets)
 
 

@@ -1,5 +1,6 @@
 """Masks and boxes move with their picture: by the same keys, each number whole, void where the outside comes in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from convsmith.base.errors import UsageError
 from convsmith.data.augment import augment, places
-from convsmith.data.augment.mix import Mixture
+from convsmith.data.augment.mix import Mixture, mixed_targets
 from convsmith.data.augment.resample import nearest, nearest_pixels
 from convsmith.data.augmentations import Augment
 from convsmith.data.drawn import LEAST_SHARE, NO_BOX, VOID
@@ -98,6 +99,13 @@ def _area_of_a_pixel(at: Tensor, width: int) -> Tensor:
     return (x_across * y_down - x_down * y_across).abs()
 
 
+def mixed_by_kind(targets: Tensor, kind: Kind, mixtures: tuple[Mixture, ...], classes: int) -> Tensor:
+    """The targets of a batch after what `mix` did: shares of classes, pasted masks; others stay as they are."""
+    if kind in ("class", "labels"):
+        return mixed_targets(targets, mixtures, classes)
+    return pasted_masks(targets, mixtures) if kind == "mask" else targets
+
+
 def pasted_masks(masks: Tensor, mixtures: tuple[Mixture, ...]) -> Tensor:
     """Masks (N, H, W) after what `mix` did: CutMix pastes the partner's mask with its pixels. Mixup is refused."""
     for mixture in mixtures:
@@ -107,12 +115,12 @@ def pasted_masks(masks: Tensor, mixtures: tuple[Mixture, ...]) -> Tensor:
     return masks
 
 
-def resized_targets(targets: Tensor, kind: Kind, full: Size, size: Size) -> Tensor:
+def resized_targets(targets: Tensor, kind: Kind, full: Sequence[int], size: Sequence[int]) -> Tensor:
     """The targets of a batch whose pictures are scaled from `full` to `size`, as progressive resizing does.
 
     In masks each pixel takes the id in its middle.
     """
-    if full == size or kind not in ("mask", "box"):
+    if tuple(full) == tuple(size) or kind not in ("mask", "box"):
         return targets
     if kind == "box":
         scale = torch.tensor([1.0, size[1] / full[1], size[0] / full[0]], device=targets.device)
