@@ -29,8 +29,8 @@ def test_mirrors_of_sets_that_must_not_be_mirrored_are_said() -> None:
     digits = open_source(DataOptions()).card
     said = mirror_note(digits, (Crop(2), VerticalFlip(), AlternatingFlip()))
     assert said == (
-        "vertical_flip, alternating_flip: in a mirror the 10 classes of digits become others or none; leave that out with "
-        "another --augment"
+        "vertical_flip, alternating_flip: in a mirror the 10 classes of digits become others or none; leave that out "
+        "with another --augment"
     )
     assert mirror_note(digits, (Crop(2),)) is None
     assert mirror_note(replace(digits, name="photos"), (Flip(),)) is None

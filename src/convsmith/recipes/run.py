@@ -12,6 +12,7 @@ from torch import nn
 from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.base.processes import command, launch, may_restart, part, restarts
+from convsmith.data.dataset import offering_skip
 from convsmith.data.views import price, views_text
 from convsmith.data.workers import LoaderFailed
 from convsmith.recipes.autotune import tune
@@ -78,7 +79,8 @@ def train(
 
     With a `limit` the recipe gets shorter, and its images smaller, as far as the speed of this machine requires.
     """
-    outcome = train_plan(lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say)
+    with offering_skip(recipe.data):
+        outcome = train_plan(lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say)
     say_overrun(limit, say)
     return outcome
 
