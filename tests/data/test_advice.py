@@ -29,8 +29,8 @@ def test_mirrors_of_sets_that_must_not_be_mirrored_are_said() -> None:
     digits = open_source(DataOptions()).card
     said = mirror_note(digits, (Crop(2), VerticalFlip(), AlternatingFlip()))
     assert said == (
-        "vertical_flip, alternating_flip: mirrored, the 10 classes of digits are others or none; leave that out with "
-        "another --augment"
+        "vertical_flip, alternating_flip: in a mirror the 10 classes of digits become others or none; leave that out "
+        "with another --augment"
     )
     assert mirror_note(digits, (Crop(2),)) is None
     assert mirror_note(replace(digits, name="photos"), (Flip(),)) is None
@@ -39,7 +39,7 @@ def test_mirrors_of_sets_that_must_not_be_mirrored_are_said() -> None:
 def test_the_digits_are_not_to_be_flipped() -> None:
     found = stats(open_source(DataOptions()))
     flip, balance, amount, size, pixels = found["advice"]
-    assert flip == "no flip: mirrored, the 10 classes of digits are others or none; --augment 'crop(4)'"
+    assert flip == "no flip: in a mirror the 10 classes of digits become others or none; --augment 'crop(4)'"
     assert balance.startswith("balance: '3' has 183 training images, '8' 174, 1.05 times fewer")
     assert amount.startswith("amount: 1,797 training images, 180 for each of 10 classes; so few gain from trained ")
     assert "(train photos --pretrained); --kfold 5 gives a surer number" in amount

@@ -37,6 +37,7 @@ def test_bad_files_are_found(tmp_path: Path, class_folders: Writer) -> None:
     (root / "a" / "001.png").write_bytes((root / "a" / "001.png").read_bytes()[:-200])
     (root / "a" / "002.png").write_text("hello")
     (root / "a" / "note.txt").write_text("hello")
+    (root / "a" / "IMG_1.HEIC").write_text("hello")
     report = check_path(root)
     assert not report.ok
     assert report.files == 8
@@ -44,6 +45,8 @@ def test_bad_files_are_found(tmp_path: Path, class_folders: Writer) -> None:
     assert [kind for kind, _ in kinds(report, "001.png")] == ["broken"]
     assert [kind for kind, _ in kinds(report, "002.png")] == ["not_an_image"]
     assert kinds(report, "note.txt") == [("left_out", "not an image by its extension")]
+    unread = "a picture in a format that is not read; convert it to JPEG: with the package pillow-heif, or save it so "
+    assert kinds(report, ".HEIC") == [("left_out", f"{unread}in the program that shows it")]
     assert kinds(report, "/c") == [("empty_class", "has no image: left out")]
     data = json.loads(json.dumps(report.to_json()))
     assert data["ok"] is False

@@ -107,7 +107,7 @@ def test_letters_and_digits_are_not_mirrored_by_default(channels, count, tmp_pat
 def test_a_recipe_that_is_named_keeps_its_mirrors_and_it_is_said():
     recipe = choose("resnet20-cifar10-fast", "digits").edit(engine__threads=1, quick=True)
     assert any(isinstance(step, MIRRORS) for step in recipe.augment)
-    said = "flip: mirrored, the 10 classes of digits are others or none; leave that out with another --augment"
+    said = "flip: in a mirror the 10 classes of digits become others or none; leave that out with another --augment"
     assert said in prepare(recipe).notes
 
 

@@ -1,5 +1,6 @@
 """Fine-tuning: what stands still, what is new, at which rates; the choice of a mode; the recipe that repeats it."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -351,6 +352,17 @@ def test_a_handful_of_validation_images_compares_no_stages():
     tuning, why = choose_mode(5, found)
     assert tuning == FineTuning("probe")
     assert "49 validation images are too few to compare the stages' features (from 50)" in why
+
+
+def test_a_class_that_groups_keep_out_of_train_is_named(photo_run, others):
+    recipe = finetuning_recipe(str(photo_run[0]), str(others), FineTuning()).edit(data__group=r"^(\w+)/")
+    with pytest.raises(UsageError) as caught:  # each class is a group of its own
+        prepare_finetuning(recipe, FineTuning())
+    assert re.fullmatch(
+        r"the class '\w+' has no training image that can be read \(groups stay whole\); give it some, or try another "
+        r"--data.split_seed, or name the other classes with --data.classes",
+        str(caught.value),
+    )
 
 
 def test_a_probe_measures_what_is_linearly_there():

@@ -9,7 +9,7 @@ from convsmith.base.errors import UsageError, unknown
 from convsmith.cli.arguments import Parser, add_output, add_short, megapixels, print_json
 from convsmith.cli.output import show, show_text
 from convsmith.data.check import check_path
-from convsmith.data.dataset import open_usable, skipped_files
+from convsmith.data.dataset import offering_skip, open_usable, skipped_files
 from convsmith.data.options import DataOptions
 from convsmith.data.restrict import without
 from convsmith.data.slots import clear_stored, decoded_folder, list_stored
@@ -89,7 +89,8 @@ def _stats(values) -> int:
         files = many(len(skipped), "file that cannot be read is", "files that cannot be read are")
         notes = (*notes, f"{files} left out, first {skipped[0].file} ({skipped[0].problem})")
     seen, start = expected_start(values.source) or (chosen_data(values.source), "")
-    numbers = stats(source, values.workers, replace(seen, **own), start)
+    with offering_skip(options):
+        numbers = stats(source, values.workers, replace(seen, **own), start)
     status = 1 if numbers["unreadable"] else 0
     if values.json:
         print_json(numbers)

@@ -14,11 +14,11 @@ from convsmith.report.text import many
 
 # Sets whose classes change meaning in a mirror.
 _NO_FLIP = re.compile(r"digits|(?<!fashion)(?<!fashion[ _-])e?mnist|svhn|letters")
-# From this many times the smallest class on, how classes are sampled or weighed is worth a thought.
+# If the largest class has this many times the images of the smallest, sampling or weights are advised.
 _UNEVEN = 2
 # Images of at most so many pixels a side are cropped by a few pixels, larger ones by any share.
 _SMALL = 64
-# With fewer training images of a class, other weights to start from gain most.
+# With fewer training images a class, a start from trained weights gains most.
 _FEW = 500
 
 
@@ -28,7 +28,7 @@ def may_flip(name: str) -> bool:
 
 
 def mirror_note(card: Card, augments: Sequence[Augment]) -> str | None:
-    """What is said of augmentations that mirror images of a set whose classes change meaning in a mirror."""
+    """A note if `augments` mirror images of a set whose classes change meaning in a mirror, else None."""
     names = [kind_of(type(step)) for step in augments if isinstance(step, MIRRORS)]
     if not names or may_flip(card.name):
         return None
@@ -53,7 +53,7 @@ def _flip(card: Card, crop: str) -> list[str]:
 
 
 def _mirrored(card: Card) -> str:
-    return f"mirrored, the {len(card.classes)} classes of {card.name} are others or none"
+    return f"in a mirror the {many(len(card.classes), 'class', 'classes')} of {card.name} become others or none"
 
 
 def _balance(card: Card) -> list[str]:

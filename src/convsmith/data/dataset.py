@@ -1,11 +1,16 @@
 """The one call that recipes use: from options to examples, split and ready to be loaded. No torch here."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
+from convsmith.base.errors import BadFile
 from convsmith.data.card import Card
 from convsmith.data.decoding import find_bad, measure
 from convsmith.data.examples import Examples
+from convsmith.data.formats import is_image_name
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess, preprocess_for
 from convsmith.data.restrict import of_classes
@@ -15,6 +20,17 @@ from convsmith.data.sources.source import Source
 from convsmith.data.split import Skipped, division_from_record, split_source
 from convsmith.data.usable import check_usable
 from convsmith.report.text import many
+
+
+@contextmanager
+def offering_skip(options: DataOptions) -> Iterator[None]:
+    """Add to the error about an image that cannot be decoded how to leave it out."""
+    try:
+        yield
+    except BadFile as error:
+        if options.on_bad == "skip" or not is_image_name(PurePath(error.path).name):
+            raise
+        raise BadFile(error.path, f"{error.problem} (--on-bad skip leaves such files out)") from None
 
 
 @dataclass(frozen=True)

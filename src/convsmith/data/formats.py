@@ -86,6 +86,13 @@ def is_unread_picture(name: str) -> bool:
     return extension_of(name) in UNREAD and not is_image_name(name)
 
 
+def why_left_out(name: str) -> str:
+    """Why a file is not read, by its extension, and what to do about a picture."""
+    if not is_unread_picture(name):
+        return "not an image by its extension"
+    return f"a picture in a format that is not read; {UNREAD[extension_of(name)]}"
+
+
 def mends(names: Iterable[str]) -> str:
     """What to do about pictures that are not read, for the end of a message: `; .heic: convert it ...`."""
     kinds = dict.fromkeys(map(extension_of, names))

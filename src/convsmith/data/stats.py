@@ -10,7 +10,6 @@ from convsmith.data.preprocess import preprocess_for
 from convsmith.data.shapes import shapes_of
 from convsmith.data.sources.source import Source
 from convsmith.data.suit import colours_of
-from convsmith.report.text import many
 
 _IMBALANCE = 10
 
@@ -74,6 +73,6 @@ def _warnings(classes: tuple[str, ...], counts: tuple[int, ...], imbalance: floa
     told = [
         (bool(empty), f"no training image of {', '.join(empty[:5])}"),
         (imbalance is not None and imbalance > _IMBALANCE, f"the largest class has {imbalance} times the smallest"),
-        (bool(unread), f"{many(unread, 'image')} of those that were looked at cannot be read; `data check` lists them"),
+        (bool(unread), f"{unread} of the images that were looked at cannot be read; `data check` lists them"),
     ]
     return [text for is_so, text in told if is_so]

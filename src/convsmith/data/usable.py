@@ -1,4 +1,4 @@
-"""What training asks of a source. `data check`, `data stats` and `train` all call this. No torch here."""
+"""Whether training can use a source; `data check`, `data stats` and `train` all ask this. No torch here."""
 
 import re
 
@@ -9,14 +9,14 @@ from convsmith.data.sources.same_names import twin
 from convsmith.data.sources.source import Source
 from convsmith.report.text import many
 
-# The words of each kind of source for a class and a split.
+# What a class and a split are called, by the kind of the source.
 _WORDS = {"folder": ("class folder", "a folder {}"), "table": ("class", "rows of the split {}")}
 _ROW = re.compile(r"(.*), (line \d+)", re.DOTALL)
 _OTHER = ("class", "a split {}")
 
 
 def check_usable(source: Source, skip: bool = False) -> None:
-    """Raise BadFile with the first reason why training cannot use the source. `skip` allows missing files."""
+    """Raise BadFile with the first reason why training cannot use the source. With `skip`, missing files are none."""
     check_whole(source, skip, "--on-bad skip leaves out what is not there")
     path, card = source.path or source.card.name, source.card
     noun, split_noun = _WORDS.get(card.kind, _OTHER)
@@ -37,9 +37,9 @@ def check_usable(source: Source, skip: bool = False) -> None:
 
 
 def check_whole(source: Source, skip: bool = False, mend: str = "") -> None:
-    """Raise BadFile with the first finding for which no verb can use the source; `skip` as in `check_usable`.
+    """Raise BadFile with the first finding that stops every verb; `skip` as in `check_usable`.
 
-    `mend` ends the message if `skip` would help.
+    `mend` is added to the message if missing files are all that is wrong, so that `skip` would help.
     """
     stops = of_kinds(source.findings, STOPS)
     missing = of_kinds(stops, ("missing",))
@@ -77,5 +77,5 @@ def _check_learned(source: Source, path: str) -> None:
             raise BadFile(
                 path,
                 f"class {name!r} has {many(count, 'image')} in {split} ({examples.place(place)}) "
-                f"and none in train, where it would have to be learned; {mend}",
+                f"and none in train, so it cannot be learned; {mend}",
             )

@@ -13,6 +13,7 @@ from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.base.processes import command, launch, may_restart, part, restarts
 from convsmith.base.result import Result, results_to_json
+from convsmith.data.dataset import offering_skip
 from convsmith.data.views import price, views_text
 from convsmith.data.workers import LoaderFailed
 from convsmith.recipes.autotune import tune
@@ -78,7 +79,8 @@ def train(
     With a `limit` the recipe gets shorter, and its images smaller, as far as the speed of this machine requires.
     Without `test` the test images are left for later: those of many runs among which validation is to choose.
     """
-    outcome = train_plan(lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say, test=test)
+    with offering_skip(recipe.data):
+        outcome = train_plan(lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say, test=test)
     say_overrun(limit, say)
     return outcome
 

@@ -7,6 +7,7 @@ from shlex import quote
 from typing import Any
 
 from convsmith.base.errors import UsageError
+from convsmith.data.dataset import offering_skip
 from convsmith.data.examples import images_of_classes
 from convsmith.nets.pretrained import last_layers
 from convsmith.recipes.finetune import TOP, FineTuning, all_but, by_regression, check_tuning, with_rules, with_tuning
@@ -68,7 +69,8 @@ def finetune(
         prepared.append(prepare_finetuning(recipe, tuning, say=say, quiet=quiet, limit=limit))
         return prepared[0].plan
 
-    outcome = train_plan(planned, recipe.engine, out=out, quiet=quiet, say=say)
+    with offering_skip(recipe.data):
+        outcome = train_plan(planned, recipe.engine, out=out, quiet=quiet, say=say)
     say_overrun(limit, say)
     return outcome, prepared[0] if prepared else None
 

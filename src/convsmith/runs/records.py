@@ -59,7 +59,8 @@ def reading(path: Path) -> Iterator[None]:
     except KeyError as error:
         raise BadFile(path, f"the key {error} is missing") from None
     except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise BadFile(path, f"a value has the wrong type ({error})") from None
+        # The cause stays in the traceback of a Python call, in case it is a fault of ours and not of the file.
+        raise BadFile(path, f"a value has the wrong type ({error})") from error
 
 
 def recipe_of(run: RunDirectory) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from convsmith.data.examples import Examples
 from convsmith.data.findings import Finding
-from convsmith.data.formats import is_unread_picture
+from convsmith.data.formats import is_unread_picture, why_left_out
 from convsmith.data.image_sets import FileImages
 from convsmith.data.sources import fingerprint
 from convsmith.data.sources.layout import Layout
@@ -92,7 +92,7 @@ def _empty(folder: Path, name: str, tree: Tree) -> Finding:
 
 def _findings(root: Path, layout: Layout, others: Sequence[str], classes: Sequence[str]) -> list[Finding]:
     """The findings of a layout, for `data check`."""
-    found = [Finding(str(root / name), "left_out", "not an image by its extension") for name in others]
+    found = [Finding(str(root / name), "left_out", why_left_out(name)) for name in others]
     gone = "is a link to nothing, or no file"
     found += [Finding(str(root / name), "missing", gone) for name in layout.tree.all_gone()]
     for tree in layout.loose:
