@@ -33,7 +33,8 @@ def _subclasses(kind: type) -> list[type]:
 
 
 # Only records with fields: `Tagged` is a base.
-RECORDS = [kind for kind in _subclasses(Record) if dc.is_dataclass(kind)]
+# The fields of `SoundInput` bound each other: its own test has them.
+RECORDS = [kind for kind in _subclasses(Record) if dc.is_dataclass(kind) and kind.__name__ != "SoundInput"]
 CARD = {"name": "", "kind": "", "classes": (), "channels": 3, "size": None, "counts": {}, "class_counts": {}}
 # What a record needs besides the field that a test sets: fields without a default, and those that its checks join.
 NEEDED: dict[str, dict[str, Any]] = {

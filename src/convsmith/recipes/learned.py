@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from convsmith.base.config import kind_of
 from convsmith.base.errors import UsageError
 from convsmith.data.augmentations import MIXING
 from convsmith.data.card import Card
@@ -14,9 +15,14 @@ from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.task_choice import own_task, suited_loss, weights_of
 from convsmith.runs.directory import RunDirectory
 from convsmith.runs.records import card_of, reading, recipe_of
+from convsmith.tasks.autoencode import Autoencode
 from convsmith.tasks.classify import Classify
 from convsmith.tasks.multilabel import Multilabel
+from convsmith.tasks.names import TASKS, gives_image
 from convsmith.tasks.task import Task
+from convsmith.tasks.vae import Vae
+
+REBUILDING = {"autoencode": Autoencode, "vae": Vae}
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,21 @@ def check_learned(recipe: Recipe, card: Card, notes: list[str]) -> None:
     """
     notes += suited_loss(recipe.loss, card, recipe.task)[1]
     what = "a task of its own" if recipe.task else "several labels for each image" if card.multilabel else ""
+    what = "images to rebuild" if gives_image(recipe.task) else what
     for name in ("views", "solver"):
         if what and getattr(recipe, name) != getattr(Recipe(), name):
             raise UsageError(f"{name}: is for one label for each image, and this run has {what}; leave {name} out")
+    if gives_image(recipe.task):
+        _check_rebuilding(recipe)
+
+
+def _check_rebuilding(recipe: Recipe) -> None:
+    """Refuse what spreads, weighs or mixes classes: images that are rebuilt need none."""
+    odd = ["label_smoothing"] if recipe.label_smoothing else []
+    odd += ["loss.class_weights"] if recipe.loss.class_weights else []
+    odd += [f"augment {kind_of(type(step))}" for step in recipe.augment if isinstance(step, MIXING)]
+    if odd:
+        raise UsageError(f"{odd[0]}: is for classes, and the task {recipe.task} rebuilds images; leave it out")
 
 
 def learn(recipe: Recipe, data: Dataset, notes: list[str]) -> Learned:
@@ -51,7 +69,7 @@ def learn(recipe: Recipe, data: Dataset, notes: list[str]) -> Learned:
     card = data.card
     counts = images_of_classes(data.train.labels, len(card.classes))
     weights = weights_of(recipe.loss, card.classes, counts)
-    if recipe.task is None:
+    if recipe.task is None or recipe.task in TASKS:
         return Learned(_task(recipe, card, weights), weights)
     values = {"classes": card.classes, "counts": counts, "label_smoothing": recipe.label_smoothing}
     maker = open_maker(recipe.task, values | {"class_weights": weights})
@@ -81,6 +99,8 @@ def _of_record(record: dict[str, Any], card: Card, recipe: Recipe, data: Dataset
 
 
 def _task(recipe: Recipe, card: Card, weights: tuple[float, ...]) -> Task:
+    if recipe.task in REBUILDING:
+        return REBUILDING[recipe.task](() if card.multilabel else card.classes)
     options, _ = suited_loss(recipe.loss, card, None)
     kind = Multilabel if card.multilabel else Classify
     return kind(card.classes, recipe.label_smoothing, options=options, class_weights=weights)

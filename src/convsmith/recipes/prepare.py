@@ -31,7 +31,7 @@ from convsmith.nets import edits
 from convsmith.nets.model import Model, tree_of
 from convsmith.nets.network import Network
 from convsmith.nets.source import TORCHVISION, open_network
-from convsmith.nets.tree import MAIN
+from convsmith.nets.tree import MAIN, Keep, walk
 from convsmith.nets.whitening import whiten
 from convsmith.nets.zoo import edit, suit_images
 from convsmith.recipes.builtin import never_run
@@ -48,6 +48,7 @@ from convsmith.runs.publishers import is_entry
 from convsmith.runs.records import card_of, preprocess_of, reading, recipe_of, split_of
 from convsmith.runs.trained import is_trained, trained_network
 from convsmith.runs.weight_files import file_and_part
+from convsmith.tasks.names import TASKS, gives_image
 from convsmith.tasks.options import is_weights_file
 from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine, resolve
@@ -145,10 +146,12 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Model:
     if network is None or network.tree is None:
         name = recipe.network if network is None else network.named(recipe.network)
         network = open_network(name, **numbers, **({"size": _for_function(size)} if ".py:" in name else {}))
-    if network.tree is None and not recipe.edits:
+    rebuilds = gives_image(recipe.task)
+    if network.tree is None and not recipe.edits and not rebuilds:
         return network
-    network = tree_of(network, f"it cannot be edited ({', '.join(recipe.edits)})")
-    if network.classes != numbers["classes"]:
+    so = f"it cannot be edited ({', '.join(recipe.edits)})" if recipe.edits else f"it cannot learn {recipe.task}"
+    network = tree_of(network, so)
+    if not rebuilds and network.classes != numbers["classes"]:
         network = edits.classes(network, numbers["classes"])
     if network.input.channels != channels:
         network = edits.channels(network, channels)
@@ -159,7 +162,24 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Model:
         notes.append(f"{network.name} gets its stem for small images ({size[0]}x{size[1]}); --stem large keeps its own")
     for text in recipe.edits:
         network = edit(network, text)
+    if rebuilds:
+        _check_rebuilds(network, str(recipe.task))
     return network if recipe.init is None else replace(network, init=recipe.init)
+
+
+def _check_rebuilds(network: Network, task: str) -> None:
+    """UsageError if the network cannot learn a task that gives images."""
+    ends = network.trace().stages
+    nodes = [node for _, part in (*network.stages, *network.heads) for _, node in walk(part)]
+    kept = [node.name for node in nodes if isinstance(node, Keep)]
+    missing = [name for name in TASKS[task].needs if name not in (*ends, *kept)]
+    given, wanted = ends[MAIN].shape, network.input
+    if missing or given != wanted:
+        what = f"it has no {' and no '.join(missing)}" if missing else f"it gives {given} for an input of {wanted}"
+        raise UsageError(
+            f"{network.name} cannot learn the task {task}: {what}; take a network such as autoencoder_mnist or "
+            "vae_mnist, or leave --task out"
+        )
 
 
 def _for_function(size: tuple[int, int]) -> int | tuple[int, int]:

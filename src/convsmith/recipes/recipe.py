@@ -14,6 +14,7 @@ from convsmith.data.options import DataOptions
 from convsmith.data.sources.names import SETS
 from convsmith.data.views import View, check_views
 from convsmith.nets.zoo import NETWORKS
+from convsmith.tasks.names import TASKS
 from convsmith.tasks.options import Loss, is_weights_file
 from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, Progressive, Schedule
 
@@ -50,7 +51,9 @@ class Recipe(Record, called=""):
     length: Duration = option(Duration(10, "ep"), "how long to train", above=0, check=_check_length)
     seed: int = option(0, "seed of initialisation, order, augmentation and dropout", least=0)
     label_smoothing: float = option(0.0, "share of the target spread over all classes", least=0, below=1)
-    task: str | None = option(None, "a task of your own, file.py:function; none: by the labels of the data")
+    task: str | None = option(
+        None, f"{', '.join(TASKS)}, or a task of your own, file.py:function; none: by the labels of the data"
+    )
     loss: Loss = option(Loss, "")
     optimiser: Optimiser = option(Optimiser, "")
     schedule: Schedule = option(Schedule, "")

@@ -4,10 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from convsmith.base.result import Confusion, Plot, Reliability, Result
+import numpy as np
+
+from convsmith.base.result import Confusion, Pictures, Plot, Reliability, Result, Scatter
 from convsmith.report import sections
 from convsmith.report.curves import curves_svg
+from convsmith.report.picture_grid import PictureRow, pictures_svg
 from convsmith.report.reliability import reliability_svg
+from convsmith.report.scatter import scatter_svg
 from convsmith.report.sections import Mistake
 from convsmith.report.style import CSS
 from convsmith.report.svg import escape
@@ -114,4 +118,20 @@ def _calibration(plot: Reliability, number: int, split: str) -> Card:
     return "calibration", "Calibration", sections.drawing("calibration", "Calibration", reliability_svg([plot]))
 
 
-_DRAWN: dict[type, Callable[[Any, int, str], Card]] = {Confusion: _confusion, Reliability: _calibration}
+def _scatter(plot: Scatter, number: int, split: str) -> Card:
+    x, y = plot.axes
+    drawn = scatter_svg(plot.title, plot.points, np.asarray(plot.classes), plot.labels, x=x, y=y)
+    return f"plot{number}", escape(plot.title), sections.drawing(f"plot{number}", plot.title, drawn)
+
+
+def _pictures(plot: Pictures, number: int, split: str) -> Card:
+    drawn = pictures_svg(plot.title, [PictureRow(name, images) for name, images in plot.rows])
+    return f"plot{number}", escape(plot.title), sections.picture(f"plot{number}", plot.title, drawn)
+
+
+_DRAWN: dict[type, Callable[[Any, int, str], Card]] = {
+    Confusion: _confusion,
+    Reliability: _calibration,
+    Scatter: _scatter,
+    Pictures: _pictures,
+}

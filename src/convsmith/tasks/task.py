@@ -19,7 +19,8 @@ class Run(Protocol):
 
     `run(inputs)` gives the main output and a dictionary of the places `at`, all float32. `auxiliary` names the heads
     with the main head's question, whose losses count `auxiliary_weight` times. `seed` and `epoch` are for draws by key;
-    an evaluation is epoch -1.
+    an evaluation is epoch -1. `noise` is how many normal numbers the network's sampling layers draw for an example.
+    `more` goes to the network: `noise` (N, run.noise), or `after`, the stage whose output the inputs are.
     """
 
     @property
@@ -30,7 +31,12 @@ class Run(Protocol):
     def seed(self) -> int: ...
     @property
     def epoch(self) -> int: ...
-    def __call__(self, inputs: Any, at: Collection[str] = ()) -> tuple[Tensor, dict[str, Tensor]]: ...
+    @property
+    def noise(self) -> int: ...
+    def __call__(self, inputs: Any, at: Collection[str] = (), **more: Any) -> tuple[Tensor, dict[str, Tensor]]: ...
+    def pixels(self, inputs: Tensor) -> Tensor:
+        """The normalised images' levels as shares from 0 to 1, float32."""
+        ...
 
 
 class Losses(NamedTuple):

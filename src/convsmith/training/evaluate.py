@@ -44,7 +44,7 @@ def _rows(
     model: nn.Module, loader: Loader, task: Task, preprocess: Preprocess, engine: Engine, seed: int
 ) -> Iterator[Row]:
     """What the task measures of each batch."""
-    run = Forward(model, replace(engine, precision="fp32"), seed=seed, epoch=EVALUATION)
+    run = Forward(model, replace(engine, precision="fp32"), preprocess, seed=seed, epoch=EVALUATION)
     for batch in loader.epoch(0):
         inputs = normalise(batch.images, preprocess, memory_format=engine.memory_format)
         yield task.measure(run, batch._replace(inputs=inputs))

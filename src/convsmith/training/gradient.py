@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from convsmith.data.loaders import Batch
+from convsmith.data.preprocess import Preprocess
 from convsmith.tasks.task import Losses
 from convsmith.training.engine import Engine
 from convsmith.training.job import Job, State
@@ -23,15 +24,27 @@ class Forward:
 
     module: nn.Module
     engine: Engine
+    preprocess: Preprocess
     auxiliary: tuple[str, ...] = ()
     auxiliary_weight: float = 0.0
     seed: int = 0
     epoch: int = 0
 
-    def __call__(self, inputs: Any, at: Collection[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+    @property
+    def noise(self) -> int:
+        """How many normal numbers the network draws for an example."""
+        tree = getattr(getattr(self.module, "module", self.module), "tree", None)
+        return 0 if tree is None else tree.noise
+
+    def pixels(self, inputs: Tensor) -> Tensor:
+        """The levels of normalised images (N, C, H, W) as shares from 0 to 1."""
+        mean, std = (inputs.new_tensor(of).view(1, -1, 1, 1) for of in (self.preprocess.mean, self.preprocess.std))
+        return (inputs * std + mean).clamp(0, 1)
+
+    def __call__(self, inputs: Any, at: Collection[str] = (), **more: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """The main output, and the outputs of the places `at`, all in fp32."""
         with self.engine.autocast():
-            outputs, others = self.module(inputs, at=at) if at else (self.module(inputs), {})
+            outputs, others = self.module(inputs, at=at, **more) if at else (self.module(inputs, **more), {})
         return outputs.float(), {name: other.float() for name, other in others.items()}
 
 
@@ -45,7 +58,7 @@ def backward(state: State, batch: Batch, job: Job) -> Losses:
     # With several processes each has a slice of the batch, and the mean of their gradients is the batch's.
     whole = job.training.batch / job.world.part.size if job.world.part.size > 1 else len(batch.positions)
     epoch = state.step // job.span.steps_per_epoch
-    run = Forward(state.runner, job.engine, job.auxiliary, job.auxiliary_weight, job.seed, epoch)
+    run = Forward(state.runner, job.engine, job.preprocess, job.auxiliary, job.auxiliary_weight, job.seed, epoch)
     pieces = batch.chunk(parts)
     losses: list[Losses] = []
     for number, piece in enumerate(pieces, 1):

@@ -19,6 +19,7 @@ __all__ = ["BuiltIn", "NEVER_RUN", "RECIPES", "never_run"]
 
 def _entries() -> Iterator[BuiltIn]:
     yield from (small.digits(), small.lenet5_mnist(), small.lenet5_mnist_distorted(), small.photos())
+    yield from (small.autoencoder_mnist(), small.vae_mnist())
     yield from (speed(), speed_small())
     for data in DATA:
         yield from residual(data)
