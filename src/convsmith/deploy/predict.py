@@ -29,6 +29,8 @@ from convsmith.engines.names import AUTO, check_engine
 from convsmith.engines.runner import Runner
 from convsmith.engines.start import plain
 from convsmith.nets.model import Model
+from convsmith.nets.shape import Shape
+from convsmith.nets.tree import MAIN
 from convsmith.training.engine import Engine
 from convsmith.training.viewer import Viewer, make_viewer
 
@@ -108,6 +110,7 @@ def predict(
     outputs (`choose_runner`); without one the network runs as it is. Pictures of up to `most` pixels are decoded
     whatever that takes.
     """
+    _check_names_classes(subject)
     if threshold is not None and not subject.multilabel:
         raise UsageError("threshold: is for several labels for each image, and this network chooses one")
     if threshold is not None and not 0 <= threshold <= 1:
@@ -129,6 +132,19 @@ def predict(
                 guesses = _guesses(next(rows), look.temperature, subject.labels, subject.multilabel)
                 several = tuple(g for g in guesses if g.probability >= least) if subject.multilabel else None
                 yield Prediction(name, guesses[:top], labels=several)
+
+
+def _check_names_classes(subject: Predictor) -> None:
+    """UsageError for a network whose output is an image: it names no classes."""
+    tree, record = subject.network.tree, subject.preprocess
+    if tree is None:
+        return
+    output = tree.trace(Shape(record.channels, record.size)).stages[MAIN].shape
+    if output.spatial:
+        raise UsageError(
+            f"{tree.name} gives images of shape {output} and names no classes, so there is nothing to predict; "
+            "convsmith eval measures it, and its run's report.html shows what it gives"
+        )
 
 
 def choose_runner(

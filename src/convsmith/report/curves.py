@@ -7,10 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 from convsmith.base.errors import UsageError
+from convsmith.base.result import KNOWN, SCORES, known, score_name
 from convsmith.report import svg
 from convsmith.report.axis import Axis, usable
 from convsmith.report.plot import Plot, sheet
-from convsmith.report.scores import SCORES, SHARES, score_of
+from convsmith.report.results import full_name
 
 _WIDTH = 980.0
 _COLOURS = {"train": "#2563eb", "val": "#d9480f"}
@@ -30,12 +31,12 @@ class Course:
 
 
 def curves_svg(rows: Rows) -> str:
-    """Loss and accuracy of `metrics.jsonl`, or what stands for the latter in `SCORES`; what is missing is left out.
+    """Loss and score of `metrics.jsonl`, and the parts of the loss; what is missing is left out.
 
     The learning rate stands beneath each, a single row is a dot.
     """
     key, places = _steps(rows)
-    panels = [(what, _lines(rows, places, what)) for what in ("loss", logged_score([rows]))]
+    panels = [(what, _lines(rows, places, what)) for what in ("loss", logged_score([rows]), *_parts(rows))]
     panels = [(what, lines) for what, lines in panels if lines]
     if not panels:
         text = svg.label(24, 44, "No epoch has been recorded yet.", muted=True, font_size=14)
@@ -45,8 +46,11 @@ def curves_svg(rows: Rows) -> str:
     words = [(_NAMES[name], what, _finite(points)[-1][1]) for what, lines in panels for name, points in lines.items()]
     across = Axis(key, min(ends), max(ends), whole=max(ends) - min(ends) >= 1)
     width = min(_WIDTH, 640.0 * len(panels))
-    drawn = [[_panel(what, lines, across, key, not rate) for what, lines in panels]]
-    drawn += [[_rate(rate, across) for _ in panels]] if rate else []
+    drawn: list[list[Plot]] = []
+    for begin in range(0, len(panels), 2):
+        pair = panels[begin : begin + 2]
+        drawn.append([_panel(what, lines, across, key, not rate) for what, lines in pair])
+        drawn += [[_rate(rate, across) for _ in pair]] if rate else []
     told = "; ".join(f"{name} {what} ends at {_shown(what, value)}" for name, what, value in words)
     return sheet(drawn, told=f"Curves of training by {key}: {told}", width=width)
 
@@ -56,12 +60,12 @@ def run_curves_svg(courses: Sequence[Course]) -> str:
     if not courses:
         raise UsageError("curves need at least one run, received none")
     what = logged_score([course.rows for course in courses])
-    score = SCORES[what][0].lower() + SCORES[what][1:]
+    score = full_name(what)[0].lower() + full_name(what)[1:]
     panels = (("loss", Plot("Validation loss", Axis("epoch", whole=True), Axis(log=None), height=230)),
               (what, Plot(f"Validation {score}", Axis("epoch", whole=True), _up(what), height=230)))  # fmt: skip
     for number, course in enumerate(courses):
         ends = _finite(_epochs(course, what))
-        name = course.name + (f", ends at {ends[-1][1]:{'.1%' if what in SHARES else '.4g'}}" if ends else "")
+        name = course.name + (f", ends at {ends[-1][1]:{'.1%' if _is_share(what) else '.4g'}}" if ends else "")
         for key, plot in panels:
             colour, dash = svg.SERIES[number % len(svg.SERIES)], _DASHES[number // len(svg.SERIES) % len(_DASHES)]
             plot.line(_epochs(course, key), colour=colour, dash=dash, name=name)
@@ -72,7 +76,23 @@ def run_curves_svg(courses: Sequence[Course]) -> str:
 def logged_score(runs: Sequence[Rows]) -> str:
     """What the rows of runs call the number that says how good they are: the first that the log of one has."""
     names = {name.removeprefix("val_") for rows in runs for row in rows for name in row if name.startswith("val_")}
-    return score_of(names) or "accuracy"
+    # A loss that is the score has its panel already; a log without a score says how far the accuracy came.
+    return score_name(names) if names & set(SCORES) else "accuracy"
+
+
+def _parts(rows: Rows) -> list[str]:
+    """The parts of the loss: what is logged of training and has no common name."""
+    names = dict.fromkeys(name.removeprefix("train_") for row in rows for name in row if name.startswith("train_"))
+    return [name for name in names if name not in KNOWN]
+
+
+def _is_share(what: str) -> bool:
+    return known(what).unit == "share"
+
+
+def _is_loss(what: str) -> bool:
+    """Whether less is better: of the loss and its parts."""
+    return what not in KNOWN or KNOWN[what].better == "less"
 
 
 def _panel(what: str, lines: dict[str, Points], across: Axis, key: str, last: bool) -> Plot:
@@ -80,10 +100,10 @@ def _panel(what: str, lines: dict[str, Points], across: Axis, key: str, last: bo
     best, note = None, ""
     validated = _finite(lines.get("val", []))
     if len(validated) > 1:
-        best = (min if what == "loss" else max)(validated, key=lambda p: p[1])
+        best = (min if _is_loss(what) else max)(validated, key=lambda p: p[1])
         note = f"best validation {_shown(what, best[1])} at {key} {best[0]:g}"
     below = across if last else Axis(low=across.low, high=across.high, marks=())
-    plot = Plot(SCORES.get(what, what.capitalize()), below, _up(what), height=220, note=note)
+    plot = Plot(full_name(what), below, _up(what), height=220, note=note)
     for name, points in lines.items():
         end = f"{_NAMES[name]} {_shown(what, _finite(points)[-1][1])}"
         dots = 6.0 if len(points) <= 12 else 0.0
@@ -95,7 +115,7 @@ def _panel(what: str, lines: dict[str, Points], across: Axis, key: str, last: bo
 
 def _up(what: str) -> Axis:
     """A share in percent; a loss that falls through more than a factor of 30 is drawn logarithmic."""
-    return Axis(share=True) if what in SHARES else Axis(log=None if what == "loss" else False, zero=what == "loss")
+    return Axis(share=True) if _is_share(what) else Axis(log=None if what == "loss" else False, zero=what == "loss")
 
 
 def _rate(rate: Points, across: Axis) -> Plot:
@@ -146,4 +166,4 @@ def _number(value: object) -> float | None:
 
 
 def _shown(what: str, value: float) -> str:
-    return f"{value:.1%}" if what in SHARES else f"{value:.3g}"
+    return f"{value:.1%}" if _is_share(what) else f"{value:.3g}"

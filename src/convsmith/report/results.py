@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from convsmith.base.result import Column, Confusion, Number, Result, Table, Unit
+from convsmith.base.result import Column, Confusion, Number, Result, Table, Unit, known
 from convsmith.report.confusion import top_confusions
 from convsmith.report.text import count, interval, many, percent, table
 
@@ -24,6 +24,12 @@ def value_text(value: float | str | None, unit: Unit | str, digits: bool = False
     if unit in ("nats", "pixels"):
         return f"{value:.2f}"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
+def full_name(name: str) -> str:
+    """What a figure calls a number that its log names `name`: `Accuracy`, `Mean average precision`."""
+    title = "mean average precision" if name == "map" else known(name).title
+    return title[0].upper() + title[1:]
 
 
 def number_text(number: Number, digits: bool = False) -> str:

@@ -14,7 +14,7 @@ TEMPERATURES = 1e-4, 1e4
 
 
 def check_fit(network: Model, preprocess: Preprocess, card: Card) -> None:
-    """Raise UsageError if the network does not take the preprocessed images, or has another number of classes.
+    """Raise UsageError if the network does not take the preprocessed images, or gives neither classes nor such images.
 
     For a module that is not a tree only the number of classes is known.
     """
@@ -29,7 +29,7 @@ def check_fit(network: Model, preprocess: Preprocess, card: Card) -> None:
         raise UsageError(f"the network takes {tree.input.channels} channels, and images have {shape.channels}")
     traced = tree.trace(shape)
     outputs = traced.stages[MAIN].shape
-    if outputs.spatial or outputs.channels != classes:
+    if outputs != shape and (outputs.spatial or outputs.channels != classes):
         raise UsageError(f"the network gives outputs of shape {tuple(outputs)}, and the data has {classes} classes")
     if cost(tree, shape).params != cost(tree).params:
         sizes = "x".join(map(str, shape.spatial))

@@ -8,7 +8,7 @@ from typing import Any
 from convsmith.base.files import json_bytes, write_files
 from convsmith.report.experiment_page import ExperimentReport, Table, render_experiment
 from convsmith.report.groups import DotRow, dots_svg
-from convsmith.report.scores import SCORES
+from convsmith.report.results import full_name
 from convsmith.report.sections import dotted
 from convsmith.report.text import duration
 from convsmith.series.folder import PICTURE, REPORT, SUMMARY
@@ -63,7 +63,7 @@ def dots(title: str, runs: Sequence[Trained], errors: bool) -> str:
                 values.append(score.shown(value))
     if not any(values for row in rows.values() for values in row.values()):
         return ""
-    what = "error" if score.rest else SCORES.get(score.name, score.name).lower()
+    what = "error" if score.rest else full_name(score.name).lower()
     drawn = [DotRow(group, row["val"], row["test"]) for group, row in rows.items()]
     return dots_svg(title, drawn, what=what, share=score.is_share)
 
