@@ -73,9 +73,7 @@ def test_weights_at_hand_are_started_from_as_finetune_does(at_hand, own):
     (recipe, tuning, limit), said = found(own)
     assert (recipe.network, recipe.weights, recipe.data.size) == (NAME, "DEFAULT", 32)
     assert (tuning, limit.seconds, limit.given) == (FineTuning(), PATIENCE, False)
-    assert said == [
-        "weights: Google's Small_Weights.V1, licence Apache-2.0, 18.0 MiB; --weights none does without"
-    ]
+    assert said == ["weights: Google's Small_Weights.V1, licence Apache-2.0, 18.0 MiB; --weights none does without"]
 
 
 def test_the_command_learns_the_last_layer_on_features_and_says_so(at_hand, own, command, here):
