@@ -57,7 +57,7 @@ def test_what_it_prints_for_people(command, shared_pictures, trees, here, monkey
     assert re.search(r"^validation accuracy  +\d+\.\d\d%  \(\d of 6 images; 95% interval ", answer.out, re.MULTILINE)
     assert re.search(r"^test accuracy +\d+\.\d\d%", answer.out, re.MULTILINE)
     assert "trained 2 epochs in " in answer.out
-    assert "\nthe test images chose nothing and were read at the end; " in answer.out
+    assert "\nthe test images had no part in any choice; " in answer.out
     assert "the images of pictures are 12x12 pixels\n" in answer.out
     assert "next    convsmith predict my IMAGE...\n" in answer.out
     assert answer.err.startswith(

@@ -200,7 +200,7 @@ def answers(
     done = subprocess.run(
         [sys.executable, str(Path(__file__).parents[1] / "watched.py")],
         input=json.dumps([str(planted.folder), commands]), capture_output=True, text=True, env=environment,
-        cwd=here / "work", timeout=540,
+        cwd=here / "work", timeout=many(540, 2400),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return {" ".join(w): a for w, a in zip(commands, json.loads(done.stdout), strict=True)}

@@ -162,7 +162,7 @@ def test_the_fingerprint_is_of_content_and_names(table: Writer) -> None:
         (b"\xff\xfe" + "image,label\n".encode("utf-16-le") + b"x", "cannot be read as UTF-16"),
         (
             "image,label,split\na/000.png,x,train\na/001.png,y,train\nb/000.png,z,val\n",
-            r"class 'z' has 1 image in val \(b/000.png\) and none in train, where .*; --data.classes x,y leaves it out",
+            r"class 'z' has 1 image in val \(b/000.png\) and none in train, so .*; --data.classes x,y leaves it out",
         ),
     ],
 )

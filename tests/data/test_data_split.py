@@ -142,7 +142,7 @@ def test_groups_stay_whole_and_near_their_shares() -> None:
     with pytest.raises(UsageError, match=r"2 groups cannot fill 3 splits; .* or no test images: --data.split 80/20/0$"):
         grouped(["a", "b", "b"], (0.8, 0.1, 0.1), 0, np.arange(3))
     assert [len(part) for part in grouped(["a", "b", "b"], (0.8, 0.2, 0.0), 0, np.arange(3))] == [2, 1, 0]
-    with pytest.raises(UsageError, match=r"1 groups cannot fill 2 splits; expected at least one group for each$"):
+    with pytest.raises(UsageError, match=r"1 group cannot fill 2 splits; expected at least one group for each$"):
         grouped(["a", "a", "a"], (0.8, 0.2, 0.0), 0, np.arange(3))
 
 

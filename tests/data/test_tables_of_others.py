@@ -48,13 +48,13 @@ def test_numbers_without_extension(set_: Path, name: str) -> None:
     source = open_path(write(set_, f"{name},label", "{0:03},{1}"))
     assert source.card.notes == (
         f"images are the column {name!r}",
-        "names of 12 images are completed: 000 is images/000.png",
+        "12 names are completed: 000 is images/000.png",
     )
 
 
 def test_the_surest_columns_are_taken(set_: Path) -> None:
     source = open_path(write(set_, "id,file_name,label,label_name", "{0},{0:03}.png,{1},x"))
-    assert source.card.notes[:1] == ("names of 12 images are completed: 000.png is images/000.png",)
+    assert source.card.notes[:1] == ("12 names are completed: 000.png is images/000.png",)
     assert source.card.notes[1] == "columns left out: id, label_name"
     assert source.card.classes == ("a", "b")
 

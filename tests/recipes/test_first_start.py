@@ -73,9 +73,7 @@ def test_weights_at_hand_are_started_from_as_finetune_does(at_hand, own):
     (recipe, tuning, limit), said = found(own)
     assert (recipe.network, recipe.weights, recipe.data.size) == (NAME, "DEFAULT", 32)
     assert (tuning, limit.seconds, limit.given) == (FineTuning(), PATIENCE, False)
-    assert said == [
-        "starts from Google's Small_Weights.V1, licence Apache-2.0, 18.0 MiB; --weights none starts from nothing"
-    ]
+    assert said == ["weights: Google's Small_Weights.V1, licence Apache-2.0, 18.0 MiB; --weights none does without"]
 
 
 def test_the_command_learns_the_last_layer_on_features_and_says_so(at_hand, own, command, here):
@@ -83,7 +81,7 @@ def test_the_command_learns_the_last_layer_on_features_and_says_so(at_hand, own,
     assert answer.code == 0, answer.err
     record = open_run("run").record("recipe")
     assert (record["recipe"]["solver"], record["start"]["source"]) == ("logistic", "Google's Small_Weights.V1")
-    assert answer.err.startswith("starts from Google's Small_Weights.V1, licence Apache-2.0")
+    assert answer.err.startswith("weights: Google's Small_Weights.V1, licence Apache-2.0")
     assert "48 images go through resnet20_cifar once to compute its features: about " in answer.err
     assert "learned the last layer by logistic regression in " in answer.out
     weights, first = (run.state_dict() for run in (cs.load("run").subject().module, build(network(NAME), seed=3)))
@@ -175,7 +173,7 @@ def test_what_can_be_fetched_is_fetched_and_said_before(published_weights, own, 
     (recipe, *_), said = found(own)
     assert recipe.network == NAME
     assert said[0] == "fetching Google's Small_Weights.V1, licence Apache-2.0, 18.0 MiB"
-    assert said[1].startswith("starts from Google's Small_Weights.V1")
+    assert said[1].startswith("weights: Google's Small_Weights.V1")
 
 
 def test_a_download_that_fails_ends_in_training_from_nothing(published_weights, own, monkeypatch):

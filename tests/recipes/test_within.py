@@ -10,7 +10,9 @@ from convsmith.recipes import within
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.choose import choose
 from convsmith.recipes.estimate import Estimate
+from convsmith.recipes.last_layer import last_inputs
 from convsmith.recipes.limit import Limit, read_limit
+from convsmith.recipes.prepare import make_model
 from convsmith.recipes.within import planned, scaled, smaller_within
 from convsmith.training.options import EarlyStopping, Optimiser, Progressive, Schedule, Swa
 
@@ -107,6 +109,11 @@ def test_images_that_go_through_once_become_smaller_too(shared_pictures, monkeyp
     )
     assert smaller_within(plan, Limit(100)) is plan
     assert smaller_within(plan, Limit(1)).recipe.data.size == 96
+    # Features that the store has take no time.
+    plan = replace(plan, recipe=plan.recipe.edit(data__cache="on"))
+    last_inputs(plan, make_model(plan, []), lambda text: None, True)
+    assert smaller_within(plan, Limit(40)) is plan
+    assert smaller_within(plan, Limit(1)).recipe.data.size == 96  # the test images are evaluated in any case
 
 
 def test_the_command_refuses_what_is_no_time_before_torch_is_loaded(refused):

@@ -193,7 +193,7 @@ def finish(outcome: Any, as_json: bool, **more: Any) -> int:
         show(f"through {views} of an image ({seen['views']}), the mean of their probabilities")
         _print_scores(seen)
     if result["metrics"]["test"]:
-        show("the test images chose nothing and were read at the end; choose between runs on validation images")
+        show("the test images had no part in any choice; to choose between runs, compare them on validation images")
     show(f"{_learned(run, result)} in {duration(result['seconds'])}; {_images(run)}")
     show(f"run     {run.path}")
     show(f"report  {run.path / 'report.html'}  (open it in a browser)")

@@ -103,6 +103,14 @@ def features(
     return out
 
 
+def missing(frozen: Frozen, examples: Examples, options: DataOptions) -> int:
+    """How many of the examples have no features in the store."""
+    width = max(part.stop for part in frozen.columns.values())
+    out = np.empty((len(examples), width), np.float32)
+    store = _open_store(frozen, examples, width, options, lambda text: None)
+    return sum(not _read(store, examples, i, out) for i in range(len(examples)))
+
+
 def _computed(
     frozen: Frozen, examples: Examples, options: DataOptions, quiet: bool, say: Say
 ) -> Iterator[tuple[int, np.ndarray]]:

@@ -124,7 +124,7 @@ def _network_at_hand(say: Say) -> str | None:
             say(f"not started from {published.source}: {error}")
             failed = True
             continue
-        say(f"starts from {published.facts}; --weights none starts from nothing")
+        say(f"weights: {published.facts}; --weights none does without")
         return network
     missing = find_published(NETWORKS[0])
     why = "CONVSMITH_OFFLINE is set" if offline() else "they lie nowhere on this machine and could not be fetched"

@@ -8,8 +8,10 @@ from convsmith.base.durations import Duration
 from convsmith.data.augment import normalise
 from convsmith.data.examples import spread
 from convsmith.data.loaders import decode_all
+from convsmith.engines.features import missing
 from convsmith.engines.measure import seconds
 from convsmith.recipes.estimate import estimate
+from convsmith.recipes.last_layer import frozen
 from convsmith.recipes.limit import Limit
 from convsmith.recipes.prepare import Plan, make_model, prepare
 from convsmith.recipes.recipe import Recipe
@@ -61,6 +63,8 @@ def smaller_within(plan: Plan, limit: Limit) -> Plan:
     side, left = max(data.preprocess.size), limit.left()
     each = _seconds_each(plan)
     if each * images <= left or not limit.sizes:
+        return plan
+    if (images := images - _at_hand(plan)) * each <= left:
         return plan
     smaller = _side(side, each * images, left)
     if smaller == side:
@@ -128,6 +132,13 @@ def _seconds_each(plan: Plan) -> float:
         images = normalise(decode_all(some, plan.dataset.preprocess, 1), plan.dataset.preprocess)
         module(images[:1])  # the first call sets up what later ones use
         return seconds(lambda: (decode_all(some, plan.dataset.preprocess, 1), module(images))) / len(some)
+
+
+def _at_hand(plan: Plan) -> int:
+    """How many of the training and validation images have their features in the store."""
+    network = frozen(plan, make_model(plan, []))
+    parts = plan.dataset.train, plan.dataset.val
+    return sum(len(part) - missing(network, part, plan.recipe.data) for part in parts)
 
 
 def _said(length: Duration) -> str:
