@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from convsmith.data.loaders import Batch
 from convsmith.nets.ops import AdaptiveAvgPool, Flatten, Linear
 from convsmith.nets.tree import seq
 from convsmith.nets.zoo import network
@@ -62,6 +63,11 @@ def batch():
     return torch.randn(8, 3, 12, 12, generator=generator), torch.randint(3, (8,), generator=generator)
 
 
+def batch_of(images, targets):
+    places = torch.arange(len(images))
+    return Batch(images, targets, places, places)
+
+
 def watched(state):
     """A list that gets True whenever the state's auxiliary head runs."""
     calls = []
@@ -87,7 +93,8 @@ def test_the_loss_is_the_formula_and_its_gradient_reaches_the_head(recipe, weigh
     main, others = state.model(images, at=["early_head"])
     expected = job.task.loss(main, targets) + weight * job.task.loss(others["early_head"], targets)
     calls = watched(state)
-    loss, correct = backward(state, images, targets, job)
+    loss, correct, parts = backward(state, batch_of(images, targets), job)
+    assert parts == {}
     assert calls == [True]
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert correct == job.task.correct(main, targets), "the main head's answers count"
@@ -103,7 +110,7 @@ def test_at_0_the_heads_are_not_run(recipe):
     state, job = begin(recipe.edit(loss__auxiliary=0))
     images, targets = batch()
     calls = watched(state)
-    loss, _ = backward(state, images, targets, job)
+    loss = backward(state, batch_of(images, targets), job).total
     assert calls == []
     expected = job.task.loss(state.model(images), targets)
     assert torch.equal(loss, expected.detach())

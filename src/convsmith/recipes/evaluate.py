@@ -88,7 +88,7 @@ def evaluate_selected(
 def check_views_of(plan: Plan, model: nn.Module) -> None:
     """UsageError where the recipe's views do not fit the data or the network: before training, not at its end."""
     if plan.recipe.views:
-        plan.learned.task.check_views()
+        plan.learned.task.require("views", "")
         make_viewer(model, plan.network, plan.recipe.views, plan.dataset.preprocess, plan.engine)
 
 
@@ -144,7 +144,7 @@ def _evaluate_subject(
     subject: Subject, task: Task, examples: Examples, options: DataOptions, engine: Engine, views: Sequence[View] = ()
 ) -> Result:
     if views:
-        task.check_views(str(subject.run.path))
+        task.require("views", f"{subject.run.path}: ")
     engine = replace(engine, channels_last=subject.channels_last)
     with using(engine):
         module = engine.place(subject.module)
@@ -180,8 +180,9 @@ def ensemble(members: Sequence[Evaluated], bins: int | None = None) -> Result:
         raise UsageError("an ensemble needs two runs or more")
     check_same_images(members)
     first, targets = members[0], torch.from_numpy(members[0].examples.labels)
+    first.task.require("mean", f"{first.subject.run.path}: ")
     outputs = [(_outputs(member.result), member.temperature) for member in members]
-    mean = first.task.mean_outputs(outputs, str(first.subject.run.path))
+    mean = first.task.mean_outputs(outputs)
     tally = first.task.evaluating(bins=bins).tally("cpu")
     tally.update(mean, targets)
     return tally.result()
@@ -198,14 +199,14 @@ def calibrate_run(path: str | Path, engine: EngineOptions | None = None) -> dict
             f"{path} is being trained: its temperature would be for other weights; calibrate it afterwards"
         )
     options, chosen = data_options_of(subject.run), resolve(engine or EngineOptions())
-    data, task = _own_data(subject, None), _task_of(subject)
+    task = _task_of(subject)
+    task.require("temperature", f"{path}: ")
+    data = _own_data(subject, None)
     plain = task.evaluating()
     result = _evaluate_subject(subject, plain, data.val, options, chosen)
     try:
-        fitted = task.fitted_temperature(_outputs(result), data.val.labels, str(path))
+        fitted = task.fitted_temperature(_outputs(result), data.val.labels)
     except UsageError as error:
-        if str(error).startswith(str(path)):
-            raise
         raise UsageError(f"{path}: cannot be calibrated on its validation split: {error}") from None
     splits = {"val": _before_and_after(task, data.val, result, fitted)}
     if data.test is not None:

@@ -217,6 +217,11 @@ def _first_images(data: Dataset) -> torch.Tensor:
 def make_job(plan: Plan, world: World = ALONE) -> Job:
     """The loop's parts and rules, in this process of several."""
     recipe, data = plan.recipe, plan.dataset
+    if plan.learned.task.whole_batch and (recipe.optimiser.accumulate > 1 or world.part.size > 1):
+        raise UsageError(
+            "the loss of this task joins the images of a batch, which cannot be split: leave out "
+            "--optimiser.accumulate, and train in one process"
+        )
     where: Any = {"device": plan.engine.device, "part": world.part}
     training = training_loader(data.train, data.preprocess, recipe.data, batch=recipe.batch, seed=recipe.seed, **where)
     total = recipe.length.steps(training.steps)

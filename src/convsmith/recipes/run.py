@@ -39,12 +39,12 @@ from convsmith.recipes.within import planned
 from convsmith.runs.checkpoints import Checkpoint, load_checkpoint
 from convsmith.runs.directory import RunDirectory, create_run, is_run, open_run
 from convsmith.runs.generations import generations, tidy
-from convsmith.runs.lock import TAKEOVER_PATIENCE, hold
+from convsmith.runs.lock import TAKEOVER_PATIENCE, Paused, hold
 from convsmith.runs.network import network_of
 from convsmith.runs.records import reading, result_of
 from convsmith.training.distributed import World
 from convsmith.training.engine import drift, resolve_here, suited, using
-from convsmith.training.fit import fit, save_state
+from convsmith.training.fit import AfterEpoch, fit, save_state
 from convsmith.training.interrupt import Interrupted, Request
 from convsmith.training.job import Job, State, new_state, unpack
 from convsmith.training.logistic import solve
@@ -58,29 +58,44 @@ from convsmith.training.track import check_track, open_tracker
 Say = Callable[[str], None]
 # What each row of the log has: a row without it would stop the report.
 LOGGED = (
-    "epoch", "step", "lr", "train_loss", "train_accuracy", "seconds", "images_per_second", "data_wait",
+    "epoch", "step", "lr", "train_loss", "seconds", "images_per_second", "data_wait",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: its directory, and the result that `train --json` prints."""
+    """A finished run: its directory, and the result that `train --json` prints; a paused run has none, {}."""
 
     run: RunDirectory
     result: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How far a call trains: `test` says whether the test images are evaluated at the end, `after_epoch` may pause it.
+
+    `after_epoch` gets the row of the log of each epoch; if it gives True the run is paused, and `resume` goes on.
+    """
+
+    test: bool = True
+    after_epoch: AfterEpoch | None = None
+
+
 def train(
     recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None,
-    limit: Limit | None = None, test: bool = True,
+    limit: Limit | None = None, test: bool = True, after_epoch: AfterEpoch | None = None,
 ) -> Outcome:  # fmt: skip
     """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided.
 
     With a `limit` the recipe gets shorter, and its images smaller, as far as the speed of this machine requires.
     Without `test` the test images are left for later: those of many runs among which validation is to choose.
+    `after_epoch` gets the row of the log of each epoch; if it gives True the run is paused, and `resume` goes on.
     """
+    extent = Extent(test, after_epoch)
     with offering_skip(recipe.data):
-        outcome = train_plan(lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say, test=test)
+        outcome = train_plan(
+            lambda: planned(recipe, limit), recipe.engine, out=out, quiet=quiet, say=say, extent=extent
+        )
     say_overrun(limit, say)
     return outcome
 
@@ -97,7 +112,7 @@ class _Begun:
 
 def train_plan(
     make: Callable[[], Plan], options: EngineOptions, *, out: Path | None = None, quiet: bool = False,
-    say: Say = lambda text: None, test: bool = True,
+    say: Say = lambda text: None, extent: Extent = Extent(),
 ) -> Outcome:  # fmt: skip
     """`train` for the plan that `make` gives. Of several processes only the first calls it; the others join its run."""
     if options.autotune and part().size > 1:
@@ -116,11 +131,11 @@ def train_plan(
         )
     with together(options) as world:
         if out is not None and world.lead(lambda: world.restarted and made_before(out)):
-            return _resume(open_run(out), run_recipe(out), world, True, quiet, say, test)
+            return _resume(open_run(out), run_recipe(out), world, True, quiet, say, extent)
         begun = world.lead(
             lambda: _begin_run(make(), world, out, say, quiet), lambda begun: str(begun.run.path.resolve())
         )
-        return _go_on(begun if world.part.leads else _join_run(begun, world), quiet, say, test=test)
+        return _go_on(begun if world.part.leads else _join_run(begun, world), quiet, say, extent=extent)
 
 
 def made_before(out: Path) -> bool:
@@ -160,21 +175,21 @@ def _begin_run(plan: Plan, world: World, out: Path | None, say: Say, quiet: bool
 
 def resume(
     path: str | Path, *, length: Duration | None = None, allow_drift: bool = False, quiet: bool = False,
-    say: Say = lambda text: None, test: bool = True,
+    say: Say = lambda text: None, test: bool = True, after_epoch: AfterEpoch | None = None,
 ) -> Outcome:  # fmt: skip
     """Continue a run in place; its final weights are those that it would have had without the interruption.
 
     `length` longer than before extends the run. On another processor or torch build the bits would differ: that is an
-    error unless `allow_drift`. `test` as for `train`.
+    error unless `allow_drift`. `test` and `after_epoch` as for `train`.
     """
     run = open_run(path)
     recipe = extended_recipe(run, length)
     with together(recipe.engine) as world:
-        return _resume(run, recipe, world, allow_drift, quiet, say, test)
+        return _resume(run, recipe, world, allow_drift, quiet, say, Extent(test, after_epoch))
 
 
 def _resume(
-    run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, quiet: bool, say: Say, test: bool
+    run: RunDirectory, recipe: Recipe, world: World, allow_drift: bool, quiet: bool, say: Say, extent: Extent
 ) -> Outcome:
     speak = say if world.part.leads else lambda text: None
     stored = stored_plan(run.path, recipe, network_of(run))
@@ -185,10 +200,12 @@ def _resume(
         return Outcome(run, result_of(run))
     plan = _here(stored, allow_drift, run, speak)
     if course == "new":
-        return _go_on(_begin(run, plan, first_model(with_start(plan), [], speak, quiet), world), quiet, say, test=test)
+        return _go_on(
+            _begin(run, plan, first_model(with_start(plan), [], speak, quiet), world), quiet, say, extent=extent
+        )
     # The checkpoint holds the weights: what the run once started from is not needed again.
     begun = _begin(run, plan, plan.network.make(recipe.seed), world)
-    return _go_on(begun, quiet, say, restore=True, test=test)
+    return _go_on(begun, quiet, say, restore=True, extent=extent)
 
 
 def _here(plan: Plan, allow_drift: bool, run: RunDirectory, say: Say) -> Plan:
@@ -240,9 +257,17 @@ def _held(run: RunDirectory, job: Job) -> Iterator[Callable[[int, int], None]]:
         yield holder.beat
 
 
-def _go_on(begun: _Begun, quiet: bool, say: Say, *, restore: bool = False, test: bool = True) -> Outcome:
+def _go_on(begun: _Begun, quiet: bool, say: Say, *, restore: bool = False, extent: Extent = Extent()) -> Outcome:
     """Restore, fit, evaluate, write result and report, all while holding the run."""
-    if not test:
+    try:
+        return _run_to_end(begun, quiet, say, restore, extent)
+    except Paused:
+        begun.run.log(f"paused at step {begun.state.step}")
+        return Outcome(begun.run, {})
+
+
+def _run_to_end(begun: _Begun, quiet: bool, say: Say, restore: bool, extent: Extent) -> Outcome:
+    if not extent.test:
         begun = replace(begun, plan=replace(begun.plan, dataset=replace(begun.plan.dataset, test=None)))
     run, plan, job, state = begun.run, begun.plan, begun.job, begun.state
     world = job.world
@@ -270,7 +295,7 @@ def _go_on(begun: _Begun, quiet: bool, say: Say, *, restore: bool = False, test:
             state.wrapped = world.parallel(state.model)
             if not restore and state.slow:
                 state.slow = slow_weights(state.model)  # which only the first process may have had before
-            how = _find_weights(replace(begun, job=job), progress, beat, request, say, quiet)
+            how = _find_weights(replace(begun, job=job), progress, beat, request, say, quiet, extent.after_epoch)
         except Exploded as error:
             if leads:
                 _write_unfinished(run, plan, "failed")
@@ -314,13 +339,14 @@ def _conclude(begun: _Begun, how: str, evaluations: Mapping[str, Result | None],
 
 
 def _find_weights(
-    begun: _Begun, progress: Progress, beat: Callable[[int, int], None], request: Request | None, say: Say, quiet: bool
-) -> str:
+    begun: _Begun, progress: Progress, beat: Callable[[int, int], None], request: Request | None, say: Say, quiet: bool,
+    after_epoch: AfterEpoch | None,
+) -> str:  # fmt: skip
     """Fit by the recipe's solver; gives how it ended."""
     run, plan, job, state = begun.run, begun.plan, begun.job, begun.state
     if plan.recipe.solver == "steps":
         with explained(job, state, run):
-            return fit(job, state, run, progress, beat, request)
+            return fit(job, state, run, progress, beat, request, after_epoch)
     return solve(job, state, run, last_inputs(plan, state.model, say, quiet), progress)
 
 

@@ -25,6 +25,7 @@ _STATES = {
     "finished": "good",
     "running": "busy",
     "started": "busy",
+    "paused": "warn",
     "stopped": "warn",
     "interrupted": "warn",
     "killed": "warn",

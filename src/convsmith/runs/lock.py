@@ -68,9 +68,16 @@ class Holder:
         self.run.write_status(dc.replace(self._status, state=state, **now, message=message))
 
 
+class Paused(BaseException):
+    """The caller of a training paused it after an epoch; its checkpoint is written, and a resume goes on.
+
+    It is no `Exception`, as KeyboardInterrupt is none: what explains errors must let it through.
+    """
+
+
 @contextmanager
 def hold(run: RunDirectory, total_steps: int, patience: float = 0.0) -> Iterator[Holder]:
-    """Take a run for this process and leave it finished, stopped (Ctrl-C) or failed (any other exception).
+    """Take a run for this process and leave it finished, paused, stopped (Ctrl-C) or failed (any other).
 
     Raises UsageError where a living process holds it; a run whose process was killed is taken over. Of a process on
     another host that cannot be told at once: with `patience` it is waited for so many seconds.
@@ -87,6 +94,9 @@ def hold(run: RunDirectory, total_steps: int, patience: float = 0.0) -> Iterator
         holder = Holder(run, run.set_status("running", **me, **fields))
         try:
             yield holder
+        except Paused:
+            _leave_quietly(holder, "paused", "paused after an epoch")
+            raise
         except KeyboardInterrupt:
             _leave_quietly(holder, "stopped", "interrupted")
             raise

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-State = Literal["created", "running", "stopped", "finished", "failed"]
+State = Literal["created", "running", "paused", "stopped", "finished", "failed"]
 HEARTBEAT_LIMIT = 120.0
 
 

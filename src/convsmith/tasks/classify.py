@@ -169,6 +169,7 @@ class Classify(Supervised):
     bins: int = BINS
 
     about = "one label for each image"
+    abilities = frozenset(("mean", "temperature", "views"))
 
     @property
     def guess_loss(self) -> float:
@@ -207,16 +208,13 @@ class Classify(Supervised):
         """The task with all numbers of an evaluation."""
         return replace(self, temperature=temperature, keep_outputs=True, bins=bins or self.bins)
 
-    def mean_outputs(self, members: Sequence[tuple[np.ndarray, float]], what: str = "") -> Tensor:
+    def mean_outputs(self, members: Sequence[tuple[np.ndarray, float]]) -> Tensor:
         """Outputs whose softmax is the mean of the members' probabilities: each outputs (N, classes), temperature."""
         return mean_outputs(members)
 
-    def fitted_temperature(self, outputs: np.ndarray, targets: np.ndarray, what: str = "") -> float:
+    def fitted_temperature(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """The temperature with the smallest cross entropy."""
         return temperature(outputs, targets)
-
-    def check_views(self, what: str = "") -> None:
-        """Probabilities have a mean."""
 
 
 class ClassificationTally:

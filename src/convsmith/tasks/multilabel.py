@@ -167,6 +167,7 @@ class Multilabel(Supervised):
     class_weights: tuple[float, ...] = ()
 
     about = "several labels for each image"
+    abilities = frozenset(("mean",))
 
     @property
     def guess_loss(self) -> float:
@@ -201,7 +202,7 @@ class Multilabel(Supervised):
         """The task with all numbers of an evaluation."""
         return replace(self, temperature=temperature)
 
-    def mean_outputs(self, members: Sequence[tuple[np.ndarray, float]], what: str = "") -> Tensor:
+    def mean_outputs(self, members: Sequence[tuple[np.ndarray, float]]) -> Tensor:
         """Outputs whose sigmoid is the mean of the members' probabilities: each outputs (N, classes), temperature."""
         return mean_label_outputs(members)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from torch import Tensor
@@ -12,6 +12,13 @@ from convsmith.base.result import Measures, Number, Result, Samples, known
 from convsmith.data.loaders import Batch
 
 Row = tuple[Tensor, ...]
+# What some tasks are able to do: mean probabilities of several networks, a temperature, answers through views.
+Ability = Literal["mean", "temperature", "views"]
+_IS_FOR = {
+    "mean": "the mean of probabilities is for images with classes",
+    "temperature": "a temperature is for one label for each image",
+    "views": "views: are for one label for each image",
+}
 
 
 class Run(Protocol):
@@ -66,6 +73,7 @@ class Task:
     """
 
     about: str = "a task of its own"
+    abilities: frozenset[Ability] = frozenset()
     parts: tuple[str, ...] = ()
     whole_batch: bool = False
     counts_right: bool = True
@@ -90,22 +98,18 @@ class Task:
         """The task with all numbers of an evaluation: outputs are divided by `temperature`; `bins` are of the ECE."""
         return self
 
-    def mean_outputs(self, members: Sequence[tuple[np.ndarray, float]], what: str) -> Tensor:
+    def require(self, ability: Ability, what: str) -> None:
+        """UsageError if the task lacks an ability; `what` begins the message."""
+        if ability not in self.abilities:
+            raise UsageError(f"{what}{_IS_FOR[ability]}, and this run has {self.about}")
+
+    def mean_outputs(self, members: Sequence[tuple[np.ndarray, float]]) -> Tensor:
         """Outputs that give the mean of the members' probabilities; each has outputs (N, ...) and a temperature."""
-        raise self.unable(f"{what}: the mean of probabilities")
+        raise NotImplementedError
 
-    def fitted_temperature(self, outputs: np.ndarray, targets: np.ndarray, what: str) -> float:
+    def fitted_temperature(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """The temperature with the smallest loss."""
-        raise self.unable(f"{what}: a temperature")
-
-    def check_views(self, what: str = "") -> None:
-        """UsageError if the answers for several views of an image have no mean."""
-        raise self.unable("views:", what)
-
-    def unable(self, what: str, whose: str = "this run") -> UsageError:
-        """The error for what is made for one label for each image alone."""
-        verb = "are" if what.endswith("views:") else "is"
-        return UsageError(f"{what} {verb} for one label for each image, and {whose or 'this run'} has {self.about}")
+        raise NotImplementedError
 
 
 class Supervised(Task):

@@ -14,6 +14,7 @@ from convsmith.data.augment import augment, normalise
 from convsmith.data.loaders import Loader
 from convsmith.runs.checkpoints import save_checkpoint
 from convsmith.runs.directory import RunDirectory
+from convsmith.runs.lock import Paused
 from convsmith.training.average import refresh_statistics
 from convsmith.training.evaluate import evaluate
 from convsmith.training.interrupt import Interrupted, Request, stop_requests
@@ -25,6 +26,9 @@ from convsmith.training.progress import Progress
 from convsmith.training.rules import set_training
 from convsmith.training.schedule import plateaued, watched
 from convsmith.training.step import Exploded, learning_rate, moment, train_step
+
+# What is asked after each epoch, with its row of the log: whether the run is to pause.
+AfterEpoch = Callable[[dict[str, Any]], bool]
 
 
 @dataclass
@@ -44,9 +48,12 @@ class Clock:
 
 def fit(
     job: Job, state: State, run: RunDirectory, progress: Progress, beat: Callable[[int, int], None] = lambda s, e: None,
-    request: Request | None = None,
+    request: Request | None = None, after_epoch: AfterEpoch | None = None,
 ) -> str:  # fmt: skip
     """Train from where `state` stands to the end; says "finished" or "stopped early".
+
+    `after_epoch` gets each row of the log; if it gives True the run pauses: a checkpoint is written and `Paused` is
+    raised. The length of the run is fixed, so that a resume goes on as if there had been no pause.
 
     `beat(step, epoch)` is called after every step. Raises `Interrupted` after a first Ctrl-C, with a checkpoint
     written, and `Exploded` or `OutOfMemory` with the last checkpoint as it was. Torch's global generator is left as it
@@ -60,9 +67,14 @@ def fit(
                 return "stopped early"
             clock = Clock(time.perf_counter())
             _train_epoch(job, state, run, request, clock, progress, beat)
-            stop = _finish_epoch(job, state, run, clock, progress, request)
-            if stop and state.step < job.span.total_steps:
+            row, stop = _finish_epoch(job, state, run, clock, progress, request)
+            if state.step >= job.span.total_steps:
+                break
+            if stop:
                 raise Interrupted
+            if after_epoch is not None and job.world.lead(lambda row=row: bool(after_epoch(row))):
+                save_state(job, state, run, best=False)
+                raise Paused
     return "finished"
 
 
@@ -102,8 +114,8 @@ def _train_epoch(
 
 def _finish_epoch(
     job: Job, state: State, run: RunDirectory, clock: Clock, progress: Progress, request: Request
-) -> bool:
-    """Evaluate, log, checkpoint; says whether a stop was asked for."""
+) -> tuple[dict[str, Any], bool]:
+    """Evaluate, log, checkpoint; gives the row of the log, and whether a stop was asked for."""
     span, world = job.span, job.world
     epoch = -(-state.step // span.steps_per_epoch)
     row = {
@@ -146,7 +158,7 @@ def _finish_epoch(
     stop = world.agree(request.made)
     if best or last or due or stop or _should_stop(job, state):
         save_state(job, state, run, best)
-    return stop
+    return row, stop
 
 
 def _validated(
