@@ -167,7 +167,7 @@ def test_agreement(model):
     tie = torch.tensor([[0.0, 1e-6], [0.0, 3.0]])
     assert agreement(model, tie, tie.flip(1), "bf16").objection.startswith("a value is off by")
     other = agreement(model, torch.tensor([[1e-6, 0.0]]), torch.tensor([[0.0, 1e-6]]), "fp32")
-    assert other.objection == "1 of 1 images get another class"
+    assert other.objection == "1 of 1 image gets another class"
     assert "nan" in agreement(model, expected, expected * float("nan"), "fp32").objection
     assert agreement(model, expected, expected[:, :1], "fp32").difference == float("inf")
 

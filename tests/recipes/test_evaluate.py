@@ -139,7 +139,7 @@ def test_runs_compared(digit_runs, evaluated):
     accuracies = [e.result.accuracy for e in evaluated[:2]]
     assert group.numbers["accuracy"].mean == pytest.approx(statistics.mean(accuracies))
     assert group.numbers["accuracy"].deviation == pytest.approx(statistics.stdev(accuracies))
-    right = [e.right for e in evaluated]
+    right = [e.result.samples.right for e in evaluated]
     for pair, other in zip(found.pairs, right[1:], strict=True):
         assert pair.gained == (other & ~right[0]).sum()
         assert pair.lost == (right[0] & ~other).sum()

@@ -472,7 +472,7 @@ def test_a_network_of_torchvisions_own_starts_from_them_too(served, peer):
     assert notes[0].endswith("(the module's own names, with a new last layer)")
 
 
-def test_what_cannot_be_started_from(served, refused, here, tmp_path):
+def test_what_cannot_be_started_from(served, refused, command, here, tmp_path):
     words = ["train", NAME, "--quick", "--size", "64", "--data.channels", "3"]
     assert "weights and pretrained both say where to start from" in refused(
         *words, "--pretrained", "--weights", "a.pth"
@@ -484,8 +484,10 @@ def test_what_cannot_be_started_from(served, refused, here, tmp_path):
     assert "(no route); fetch squeezenet1_1-" in refused(*words, "--pretrained", code=1)
     wrong = tmp_path / "wrong.safetensors"
     save_file({"conv1.weight": torch.zeros(1)}, wrong)
-    message = refused(*words, "--weights", wrong)
-    assert message.startswith(f"{wrong}: do not fit squeezenet1_1 (read with ")
+    answer = command(*words, "--weights", wrong)  # what the data are is said before weights are read
+    message = answer.err.splitlines()[-1]
+    assert answer.code == 2
+    assert message.startswith(f"convsmith: {wrong}: do not fit squeezenet1_1 (read with ")
     assert "; unknown 1: conv1.weight" in message
     assert list(here.iterdir()) == []
 

@@ -51,7 +51,7 @@ def test_folds_are_runs_that_stand_alone_and_sum_up(recipe, tmp_path, monkeypatc
         {place for e in seen for place in map(e.examples.place, range(len(e.examples)))}
     )
     assert sum(e.result.count for e in seen) == summary["out_of_fold"]["count"] == 54
-    right = np.concatenate([e.right for e in seen])
+    right = np.concatenate([e.result.samples.right for e in seen])
     assert summary["out_of_fold"]["accuracy"] == right.mean()
     losses = np.concatenate([e.result.sample_loss for e in seen])
     assert summary["out_of_fold"]["loss"] == pytest.approx(losses.mean(), rel=1e-5)

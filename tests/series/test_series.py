@@ -106,7 +106,7 @@ def test_an_error_is_what_an_accuracy_lacks():
     assert [column.title for column in shown] == ["validation error", "training error", "training loss"]
     assert next(iter(columns([row]))).title == "validation accuracy"
     assert columns([]) == columns([{"val": {}}]) == []
-    error = Column("val", "accuracy", True, True)
+    error = Column("val", "accuracy", True)
     assert (error.text(0.75), error.width(0.01), error.ends([0.7, 0.8])) == ("25.00%", "1.00%", "20.00% to 30.00%")
     spread = {"mean": 0.75, "deviation": 0.01, "interval": [0.7, 0.8]}
     found = {"groups": [{"group": "a", "n": 2, "val": {"accuracy": spread}}]}

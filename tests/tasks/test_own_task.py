@@ -70,12 +70,12 @@ def test_a_run_with_a_task_of_ones_own(task: Path, here: Path, command) -> None:
     assert sum(record["task"]["values"]["counts"]) == 256  # quick trains on so many
     result = json.loads((here / "run" / "result.json").read_text())["metrics"]["test"]
     assert result["score"] == -result["loss"]
-    assert f"test score           {result['score']:.6g}  (over 179 images)" in answer.out
+    assert f"test score           {result['score']:.4f}  (over 179 images)" in answer.out
     row = json.loads((here / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert row["val_score"] == -row["val_loss"]
     assert "val_accuracy" not in row
     page = (here / "run" / "report.html").read_text()
-    assert f'<div class="value">{result["score"]:.4g}</div>' in page
+    assert f'<div class="value">{result["score"]:.4f}</div>' in page
     assert "twice" in page
     asked = command("eval", "run")
     assert (asked.code, asked.out) == (2, "")
@@ -83,7 +83,7 @@ def test_a_run_with_a_task_of_ones_own(task: Path, here: Path, command) -> None:
     assert asked.err.endswith("read it, and if you trust it: convsmith eval run --trust-code\n")
     shown = command("eval", "run", "--trust-code")
     assert shown.err.startswith(f"runs {task}:make (SHA-256 {record['task']['fingerprint']}), as --trust-code says\n")
-    assert f"twice     {2 * result['loss']:.6g}" in shown.out
+    assert f"twice     {2 * result['loss']:.4f}" in shown.out
     assert command("eval", "run", "--json", "--trust-code", "my_task.py:make").json["twice"] == pytest.approx(
         2 * result["loss"]
     )

@@ -167,7 +167,7 @@ def test_what_is_for_classes_is_refused(runs):
     subject = open_subject(runs["vae"])
     with pytest.raises(UsageError, match="gives images of shape 1x28x28 and names no classes"):
         list(predict(subject, [np.zeros((28, 28), np.uint8)], resolve(EngineOptions())))
-    with pytest.raises(UsageError, match="a temperature is for one label.*and this run has images to rebuild"):
+    with pytest.raises(UsageError, match=r"a temperature is for one label.*and this run has images to rebuild"):
         calibrate_run(runs["vae"])
     with pytest.raises(UsageError, match="images to rebuild"):
         ensemble([evaluate_run(runs["autoencode"], split="val")] * 2)

@@ -18,6 +18,7 @@ from convsmith.nets.families.resnet import resnet_cifar
 from convsmith.recipes.evaluate import evaluate_run
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
+from convsmith.tasks.task import Losses
 from convsmith.training.distributed import Group
 from convsmith.training.options import EngineOptions
 from convsmith.training.step import step_seed
@@ -149,8 +150,9 @@ def group_of_one():
 def test_the_device_is_asked_for_a_stop_only_where_it_is_looked_at(group_of_one):
     loss, correct = torch.tensor(0.5), torch.tensor(3)
     for asked, look in ((True, True), (True, False), (False, True)):
-        *sums, stop = group_of_one.totals(loss, correct, asked, look)
-        assert sums == [0.5, 3.0]
+        found, stop = group_of_one.totals(Losses(loss, correct, {"kl": torch.tensor(2.0)}), asked, look)
+        assert (found.total, found.right, found.parts) == (0.5, 3.0, {"kl": 2.0})
+        assert group_of_one.totals(Losses(loss), asked, look)[0] == Losses(loss)
         assert stop is (asked and look)
 
 

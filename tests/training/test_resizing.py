@@ -63,11 +63,11 @@ def test_one_size_for_the_whole_run():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("progressive(0)", "resize: expected shares of the side, first above 0, last from there to 1, received 0.0"),
-        ("progressive(0.9, 0.5)", "resize: expected shares of the side, first above 0, last from there to 1"),
+        ("progressive(0)", "progressive.first: expected a number above 0, at most 1, received 0.0"),
+        ("progressive(0.9, 0.5)", "progressive: expected first to be at most last, received first 0.9 and last 0.5"),
         ("progressive(nan)", "^resize.first: expected a finite number, received nan$"),
-        ("progressive(0.5, multiple=0)", "resize: expected a multiple of at least 1 pixel, received 0"),
-        ("progressive(0.5, start='70%')", "resize: expected a start before the end, received 70% and 60%"),
+        ("progressive(0.5, multiple=0)", "progressive.multiple: expected a whole number from 1, received 0"),
+        ("progressive(0.5, start='70%')", "progressive: expected a start before the end, received 70% and 60%"),
         ("progresive(0.5)", "unknown resize 'progresive'; nearest: progressive"),
     ],
 )

@@ -26,7 +26,8 @@ class Agreement:
         if not self.difference <= self.tolerance:
             return f"a value is off by {self.difference:.1e} (at most {self.tolerance:.0e})"
         if self.same_class < self.images:
-            return f"{self.images - self.same_class} of {many(self.images, 'image')} get another class"
+            images = many(self.images, "image gets", "images get")
+            return f"{self.images - self.same_class} of {images} another class"
         return ""
 
 

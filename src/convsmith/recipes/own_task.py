@@ -13,6 +13,7 @@ from torch.nn import functional
 from convsmith.base import user_code
 from convsmith.base.config import read_value
 from convsmith.base.errors import UsageError, WrongType
+from convsmith.base.result import summary as summary_of
 from convsmith.tasks.task import Own
 
 # What a user's task has, with what each is for; `tasks.task.Own` makes a task of the loop of it.
@@ -116,9 +117,11 @@ def try_task(own: Own, source: str, labels: np.ndarray, mixed: bool) -> None:
     def evaluated() -> Any:
         tally = task.tally("cpu")
         tally.update(outputs, targets)
-        result = tally.result()
-        to_json = getattr(result, "to_json", None)
-        return result.summary(), {} if to_json is None else to_json()
+        made = tally.result()
+        if hasattr(made, "numbers"):  # a result of our own tasks, whose tally a user's task may take
+            return summary_of(made), made.to_json()
+        to_json = getattr(made, "to_json", None)
+        return made.summary(), {} if to_json is None else to_json()
 
     summary, record = _tried(source, "tally", evaluated, targets)
     absent = [name for name in SUMMARY if not isinstance(summary, dict) or name not in summary]

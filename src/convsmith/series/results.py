@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from convsmith.base.result import known, score_name
+from convsmith.base.result import SCORES, known
 from convsmith.base.spread import mean_interval, spread
 from convsmith.report.results import value_text
 from convsmith.runs.directory import RunDirectory
@@ -57,7 +57,7 @@ class Column(NamedTuple):
 
     def width(self, value: float | None) -> str:
         """The same of a deviation."""
-        return value_text(value, known(self.name).unit, digits=True)
+        return value_text(None if value is None else float(value), known(self.name).unit, digits=True)
 
     def ends(self, interval: Sequence[float] | None) -> str:
         """`96.10% to 97.90%`"""
@@ -112,15 +112,14 @@ def columns(runs: Sequence[Mapping[str, Any]], errors: bool = False) -> list[Col
     With `errors` an accuracy is shown as an error.
     """
     row = next(iter(runs), {})
-    # The score comes first; the log's numbers of training have no such order.
-    first = {
-        split: score_name(row[split]) if split == "train" else next(iter(row[split]))
-        for split in SPLITS
-        if row.get(split)
-    }
-    scores = [(split, name) for split, name in first.items() if name in row[split]]
+    scores = [(split, _score(row[split])) for split in SPLITS if row.get(split)]
     shown = dict.fromkeys([*scores, *([("train", "loss")] if "loss" in row.get("train", {}) else [])])
     return [Column(split, name, errors and name == "accuracy") for split, name in shown]
+
+
+def _score(numbers: Numbers) -> str:
+    """The name of the score: the first of `SCORES` that is there, else the first number."""
+    return next((name for name in SCORES if name in numbers), next(iter(numbers)))
 
 
 def group_rows(found: Mapping[str, Any], shown: Sequence[Column], *, intervals: bool = False) -> Rows:

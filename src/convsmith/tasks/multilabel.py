@@ -42,7 +42,7 @@ _MAP = "mean over the classes of the average precision"
 _LOSS = "binary cross entropy, mean over images and classes"
 _COLUMNS = (
     Column("class"),
-    Column("AP", "share"),
+    Column("average precision", "share"),
     Column("AUC", "plain"),
     Column("precision", "share"),
     Column("recall", "share"),

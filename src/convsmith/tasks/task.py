@@ -174,7 +174,12 @@ class OwnTally:
 
 
 def own_result(made: Any) -> Result:
-    """The result of a user's task as one that says itself: the score, the loss and the other plain numbers."""
+    """The result of a user's task as one that says itself: the score, the loss and the other plain numbers.
+
+    A result of our own tasks, whose tally a user's task may take, says itself already.
+    """
+    if hasattr(made, "numbers"):
+        return made
     summary = made.summary()
     record = made.to_json() if hasattr(made, "to_json") else summary
     shown = [name for name in ("accuracy", "map") if name in summary]
