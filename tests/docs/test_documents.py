@@ -34,6 +34,8 @@ STAND_INS = {
     "cifar10-speed-small": ["--data", "photos/", "--size", "32"],
     "resnet20-cifar10-fast": ["--data", "photos/", "--size", "32"],
     "lenet5-mnist": ["--data", "digits"],
+    "vae-mnist": ["--data", "digits"],
+    "autoencoder-mnist": ["--data", "digits"],
 }
 
 

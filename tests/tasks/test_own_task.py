@@ -93,7 +93,7 @@ def test_a_run_with_a_task_of_ones_own(task: Path, here: Path, command) -> None:
     assert f"score {result['score']:.4g}" in listed.out
     assert listed.out.count("accuracy") == 0, "that of the training images is no score"
     compared = command("compare", "run", "run2", "--trust-code")
-    assert "no paired test: a task of one's own does not say which images are right" in compared.out
+    assert "no paired test: a task of its own does not say which images are right" in compared.out
     assert "twice" in compared.out
     task.write_text(TASK + "\n# changed\n")
     changed = command("eval", "run", "--trust-code")
