@@ -105,7 +105,7 @@ class Network:
         return build(self, seed=seed)
 
     def price(self, input: Sequence[int] | None = None) -> Cost:
-        """What it costs for an input (channels, *sizes), its own by default."""
+        """What it costs for an input (channels, then the sizes), by default its own."""
         return cost(self, input)
 
     def named(self, path: str) -> str:
