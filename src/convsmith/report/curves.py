@@ -99,7 +99,7 @@ def _panel(what: str, lines: dict[str, Points], across: Axis, key: str, last: bo
     """One plot: the best value in its note, the names and last values of its lines at their ends."""
     best, note = None, ""
     validated = _finite(lines.get("val", []))
-    if len(validated) > 1:
+    if len(validated) > 1 and what in KNOWN:  # less of a part of a loss need not be better
         best = (min if _is_loss(what) else max)(validated, key=lambda p: p[1])
         note = f"best validation {_shown(what, best[1])} at {key} {best[0]:g}"
     below = across if last else Axis(low=across.low, high=across.high, marks=())

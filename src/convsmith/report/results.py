@@ -28,7 +28,7 @@ def value_text(value: float | str | None, unit: Unit | str, digits: bool = False
 
 def full_name(name: str) -> str:
     """What a figure calls a number that its log names `name`: `Accuracy`, `Mean average precision`."""
-    title = "mean average precision" if name == "map" else known(name).title
+    title = {"map": "mean average precision", "kl": "KL divergence"}.get(name, known(name).title)
     return title[0].upper() + title[1:]
 
 
