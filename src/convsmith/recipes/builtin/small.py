@@ -123,7 +123,7 @@ def autoencoder_mnist() -> BuiltIn:
         task="autoencode",
         data=DataOptions(source="mnist", size=28),
         batch=128,
-        length=Duration(10, "ep"),
+        length=Duration(5, "ep"),
         optimiser=Optimiser(kind="adam", lr=2e-3),
         schedule=Schedule(kind="cosine", warmup=Duration(1, "ep")),
         engine=EngineOptions(precision="fp32"),
@@ -151,7 +151,7 @@ def vae_mnist() -> BuiltIn:
         figure="a negative ELBO of 86.8 nats by one stochastic layer (Burda et al. 2016, table 1, VAE with k = 1)",
         differs=("the network is convolutional", "Adam's rate follows a cosine over 20 epochs"),
         result=(
-            "One run: a negative ELBO of 93.7 nats on the 10,000 test images (95% interval 93.2 to 94.1), after 35 minutes "
-            "of training on 2 cores of an AMD EPYC that did much else."
+            "One run: a negative ELBO of 93.7 nats on the 10,000 test images (95% interval 93.2 to 94.1), after 35 "
+            "minutes of training on 2 cores of an AMD EPYC that did much else."
         ),
     )
