@@ -16,7 +16,6 @@ from convsmith.nets.stages import layer_bars, summarise, units
 from convsmith.nets.zoo import NETWORKS, siblings
 from convsmith.nets.zoo import network as zoo_network
 from convsmith.report.architecture import Stage
-from convsmith.report.layer_bars import layer_bars_svg
 from convsmith.report.text import count, short, size, table
 
 
@@ -70,7 +69,10 @@ def _write_files(network: Model, numbers: Cost, values: Any) -> None:
     note = f"convolution and linear layers, for one input of {_sizes(numbers.input)}"
     if numbers.auxiliary_params:
         note += "; without the auxiliary heads, which only training runs"
-    write_picture(values.plot, lambda: layer_bars_svg(network.name, note, layer_bars(numbers)))
+    if values.plot:
+        from convsmith.report.layer_bars import layer_bars_svg
+
+        write_picture(values.plot, lambda: layer_bars_svg(network.name, note, layer_bars(numbers)))
     if (tree := network.tree) is not None:
         write_picture(values.draw, lambda: diagram(tree))
         write_picture(values.svg, lambda: draw(tree))

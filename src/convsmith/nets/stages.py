@@ -8,10 +8,10 @@ from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, Branching, Leaf, Node, Seq
 from convsmith.nets.wording import TOLD, folded, node_words, part_words
 from convsmith.report.architecture import Stage
-from convsmith.report.layer_bars import LayerBar
 
 if TYPE_CHECKING:
     from convsmith.nets.network import Network  # which draws itself with these numbers
+    from convsmith.report.layer_bars import LayerBar
 
 _STAGE_WORDS, _UNIT_WORDS = 52, 90  # characters: a stage must fit into a picture's column, a unit into a line
 
@@ -29,8 +29,10 @@ def units(network: "Network", numbers: Cost | None = None) -> list[Stage]:
     return _rows(network, numbers, [p for name, node in network.stages + network.heads for p in _units(name, node)])
 
 
-def layer_bars(numbers: Cost) -> list[LayerBar]:
+def layer_bars(numbers: Cost) -> "list[LayerBar]":
     """The convolution and linear layers of the stages and the main head, for a picture."""
+    from convsmith.report.layer_bars import LayerBar  # loads the plots, which a table does without
+
     bars: list[LayerBar] = []
     for layer in numbers.layers:
         if layer.macs and not layer.auxiliary:

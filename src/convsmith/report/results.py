@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 from convsmith.base.result import Column, Confusion, Number, Result, Table, Unit, known
-from convsmith.report.confusion import top_confusions
 from convsmith.report.text import count, interval, many, percent, table
 
 ROWS, CONFUSED = 40, 8
@@ -89,6 +88,8 @@ def _align(columns: Sequence[Column]) -> str:
 
 
 def _confused(plot: Confusion) -> list[str]:
+    from convsmith.report.confusion import top_confusions  # loads NumPy, which a table of networks does without
+
     pairs = top_confusions(plot.matrix, plot.labels, CONFUSED)
     return (
         ["", "most confused", *(f"  {n:>5} x {true} called {called}" for true, called, n, _ in pairs)] if pairs else []
