@@ -129,7 +129,13 @@ def autoencoder_mnist() -> BuiltIn:
         engine=EngineOptions(precision="fp32"),
     )
     return BuiltIn(
-        recipe=recipe, group=REBUILT, title="MNIST's digits through 32 numbers and back; the report shows both sides"
+        recipe=recipe,
+        group=REBUILT,
+        title="MNIST's digits through 32 numbers and back; the report shows both sides",
+        result=(
+            "One run: a mean squared error of 0.0044 on the 10,000 test images, after 5 minutes of training on 2 cores of "
+            "an AMD EPYC that did much else."
+        ),
     )
 
 
