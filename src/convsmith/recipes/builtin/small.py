@@ -133,8 +133,8 @@ def autoencoder_mnist() -> BuiltIn:
         group=REBUILT,
         title="MNIST's digits through 32 numbers and back; the report shows both sides",
         result=(
-            "One run: a mean squared error of 0.0044 on the 10,000 test images, after 5 minutes of training on 2 cores of "
-            "an AMD EPYC that did much else."
+            "One run: a mean squared error of 0.0044 on the 10,000 test images, after 5 minutes of training on 2 cores "
+            "of an AMD EPYC that did much else."
         ),
     )
 
