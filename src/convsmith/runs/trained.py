@@ -63,7 +63,8 @@ def bundle_network(path: Path, fields: dict[str, Any]) -> Network:
     except UsageError as error:
         raise BadFile(path, f"{error}; export the bundle again") from None
     if network.tree is None:
-        raise BadFile(path, no_tree(network, "the bundle is not read: it may name no code; ask for the run instead"))
+        so = "it is not opened: the code that a bundle names is never run; ask for the run's directory instead"
+        raise BadFile(path, no_tree(network, so))
     return network.tree
 
 
