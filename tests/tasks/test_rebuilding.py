@@ -182,7 +182,6 @@ def test_what_is_for_classes_is_refused(runs):
         ),
         ({"network": "autoencoder_mnist"}, "it has no mean and no log_variance"),
         ({"augment": "mixup"}, "augment mixup: is for classes, and the task vae rebuilds images"),
-        ({"label_smoothing": 0.1}, "label_smoothing: is for classes"),
         ({"solver": "logistic"}, "solver: is for one label for each image"),
         ({"views": "mirror"}, "views: is for one label for each image, and this run has images to rebuild"),
         ({"loss__kind": "bce"}, "loss.kind: the task vae has a loss of its own"),
@@ -192,6 +191,12 @@ def test_what_does_not_fit_is_refused_before_training(tmp_path, changes, words):
     with pytest.raises(UsageError, match=re.escape(words)):
         train(small("vae").edit(**changes), out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_for_classes_alone_is_said_to_have_no_use(tmp_path):
+    said = []
+    train(small("vae", label_smoothing=0.1, length="1ep"), out=tmp_path / "run", quiet=True, say=said.append)
+    assert "label_smoothing is not used: the task vae has no classes" in said
 
 
 def test_a_loss_that_joins_the_images_of_a_batch_is_not_split(tmp_path, monkeypatch):

@@ -52,16 +52,18 @@ def check_learned(recipe: Recipe, card: Card, notes: list[str]) -> None:
         if what and getattr(recipe, name) != getattr(Recipe(), name):
             raise UsageError(f"{name}: is for one label for each image, and this run has {what}; leave {name} out")
     if gives_image(recipe.task):
-        _check_rebuilding(recipe)
+        notes += _check_rebuilding(recipe)
 
 
-def _check_rebuilding(recipe: Recipe) -> None:
-    """Refuse what spreads, weighs or mixes classes: images that are rebuilt need none."""
-    odd = ["label_smoothing"] if recipe.label_smoothing else []
-    odd += ["loss.class_weights"] if recipe.loss.class_weights else []
-    odd += [f"augment {kind_of(type(step))}" for step in recipe.augment if isinstance(step, MIXING)]
-    if odd:
-        raise UsageError(f"{odd[0]}: is for classes, and the task {recipe.task} rebuilds images; leave it out")
+def _check_rebuilding(recipe: Recipe) -> list[str]:
+    """Refuse augmentations that mix images, which are then no image to rebuild; notes on what has no use."""
+    mixing = [kind_of(type(step)) for step in recipe.augment if isinstance(step, MIXING)]
+    if mixing:
+        raise UsageError(
+            f"augment {mixing[0]}: is for classes, and the task {recipe.task} rebuilds images; leave it out"
+        )
+    unused = {"label_smoothing": recipe.label_smoothing, "loss.class_weights": recipe.loss.class_weights}
+    return [f"{name} is not used: the task {recipe.task} has no classes" for name, value in unused.items() if value]
 
 
 def learn(recipe: Recipe, data: Dataset, notes: list[str]) -> Learned:
