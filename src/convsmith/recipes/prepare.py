@@ -35,6 +35,7 @@ from convsmith.nets.tree import MAIN, Keep, walk
 from convsmith.nets.whitening import whiten
 from convsmith.nets.zoo import edit, suit_images
 from convsmith.recipes.builtin import never_run
+from convsmith.recipes.checked_engine import checked_engine
 from convsmith.recipes.compiling import compiled_where_it_can_be
 from convsmith.recipes.learned import Learned, check_learned, learn, learned_of
 from convsmith.recipes.recipe import QUICK_IMAGES, Recipe, quickened
@@ -385,37 +386,3 @@ def _few(dataset: Dataset) -> Dataset:
 
     test = None if dataset.test is None else few(dataset.test)
     return replace(dataset, train=few(dataset.train), val=few(dataset.val), test=test)
-
-
-def checked_engine(recipe: Recipe, dataset: Dataset, network: Model, engine: Engine, notes: list[str]) -> Engine:
-    """The engine that a module of others runs on, tried on blank images to say early what does not fit.
-
-    A module that calls `view` on images cannot have them channels last: it then gets the usual layout.
-    """
-    module = engine.place(network.make(recipe.seed))
-    problem = _trial(module, dataset, engine)
-    if problem is not None and engine.channels_last:
-        plain_engine = replace(engine, channels_last=False)
-        if _trial(plain_engine.place(network.make(recipe.seed)), dataset, plain_engine) is None:
-            notes.append(f"{recipe.network} does not take images channels last; they keep the usual layout")
-            return plain_engine
-    if problem is not None:
-        raise UsageError(f"{recipe.network}: {problem}")
-    return engine
-
-
-def _trial(module: nn.Module, dataset: Dataset, engine: Engine) -> str | None:
-    """What is wrong with a module's outputs for two blank images, in evaluation and in training."""
-    shape = (2, dataset.preprocess.channels, *dataset.preprocess.size)
-    sample = torch.zeros(shape, device=engine.device).contiguous(memory_format=engine.memory_format)
-    classes = len(dataset.card.classes)
-    for mode in ("evaluation", "training"):
-        try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                outputs = module.train(mode == "training")(sample)
-        except Exception as error:
-            return f"failed on images of shape {shape} in {mode}: {type(error).__name__}: {error}"
-        found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        if found != (2, classes):
-            return f"expected outputs of shape (2, {classes}) for 2 images, received {found} in {mode}"
-    return None
