@@ -25,7 +25,7 @@ from convsmith.base.config import kind_of, read
 from convsmith.data.augment import augment, mix
 from convsmith.data.augmentations import MIXING, Augment
 from convsmith.data.preprocess import Preprocess
-from convsmith.data.suit import principal_colours
+from convsmith.data.suit import principal_colors
 from convsmith.nets.zoo import network
 from convsmith.training.engine import Engine, resolve, using
 from convsmith.training.options import EngineOptions
@@ -51,7 +51,7 @@ ROWS: dict[str, Any] = {
     "rotate": v2.RandomRotation(15, BILINEAR),
     "affine": v2.RandomAffine(10, (0.1, 0.1), (0.9, 1.1), (-10, 10, -10, 10), BILINEAR),
     "elastic": v2.ElasticTransform(50.0, 4.0),
-    "colour_jitter": v2.ColorJitter(0.4, 0.4, 0.4, 0.1),
+    "color_jitter": v2.ColorJitter(0.4, 0.4, 0.4, 0.1),
     "lighting": None,
     "noise": v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.GaussianNoise(0, 0.05)]),
     "pixel_flip": None,
@@ -68,9 +68,9 @@ ROWS: dict[str, Any] = {
 
 
 def read_step(text: str, images: Tensor) -> Augment:
-    """The record that a text names; lighting with the colours of the images."""
+    """The record that a text names; lighting with the colors of the images."""
     if text == "lighting":
-        deviations, components = principal_colours([images.numpy()])
+        deviations, components = principal_colors([images.numpy()])
         text = f"lighting(deviations={deviations}, components={components})"
     return read(tuple[Augment, ...], text, "augment")[0]  # type: ignore[arg-type]
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convsmith.data.augment import normalise
+from convsmith.data.augment import normalize
 from convsmith.data.preprocess import Preprocess
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.training.engine import Engine
 
@@ -17,15 +17,15 @@ def bare_step(engine: Engine, tree: Network, images: Tensor, record: Preprocess)
     """The step on uint8 images (N, C, H, W), which lie on the engine's device."""
     model = engine.place(build(tree, seed=0)).train()
     engine.accelerate(model)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     targets = torch.arange(len(images), device=images.device) % tree.classes
 
     def step() -> None:
-        inputs = normalise(images, record, memory_format=engine.memory_format)
+        inputs = normalize(images, record, memory_format=engine.memory_format)
         with engine.autocast():
             outputs = model(inputs)
         functional.cross_entropy(outputs.float(), targets).backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     return step

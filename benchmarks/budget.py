@@ -25,7 +25,7 @@ from convsmith.data.dataset import open_data
 from convsmith.data.examples import Examples
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.run import train
+from convsmith.work.run import train
 from pictures import Transformed, reader
 from record import add_row, make_parser
 
@@ -44,7 +44,7 @@ def peer(data: Divided, seconds: float) -> dict[str, float]:
     torch.manual_seed(0)
     model = models.resnet18(num_classes=10)
     model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     loader = DataLoader(images(data.train, True), batch_size=128, shuffle=True, num_workers=2, drop_last=True)
     start, seen = time.perf_counter(), 0
     model.train()
@@ -53,11 +53,11 @@ def peer(data: Divided, seconds: float) -> dict[str, float]:
             spent = time.perf_counter() - start
             if spent >= seconds:
                 break
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = 0.1 * 0.1 ** int(3 * spent / seconds)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             nn.functional.cross_entropy(model(batch), labels).backward()
-            optimiser.step()
+            optimizer.step()
             seen += len(labels)
     accuracy = float("nan") if data.test is None else _accuracy(model, data.test)
     return {"accuracy": accuracy, "seconds": spent, "images": seen}

@@ -22,12 +22,12 @@ from PIL import Image
 from convsmith.data.dataset import open_data
 from convsmith.data.options import DataOptions
 from convsmith.recipes.builtin import RECIPES
-from convsmith.recipes.prepare import make_job, make_model, prepare
 from convsmith.recipes.recipe import Recipe
 from convsmith.training.engine import using
 from convsmith.training.job import new_state
 from convsmith.training.rules import set_training
 from convsmith.training.step import Exploded, train_step
+from convsmith.work.prepare import make_job, make_model, prepare
 from pictures import reader, write_file
 
 
@@ -75,7 +75,7 @@ CASES = {
 def recipe_of(case: Case, folders: dict[str, str]) -> Recipe:
     """The case's recipe on one thread, with the stop turned off."""
     recipe = RECIPES[case.recipe]().edit(data__source=folders[case.data])
-    edits = {("optimiser__lr" if name == "lr" else name): value for name, value in case.edits.items()}
+    edits = {("optimizer__lr" if name == "lr" else name): value for name, value in case.edits.items()}
     return recipe.edit(**edits, engine__threads=1, engine__precision="fp32", engine__compile="off", explosion=0.0)
 
 
@@ -84,7 +84,7 @@ def losses(recipe: Recipe, steps: int) -> Iterator[float]:
     plan = prepare(recipe)
     job = make_job(plan)
     with using(plan.engine), plan.engine.generator_kept():
-        state = new_state(plan.engine.place(make_model(plan, [])), recipe.optimiser, plan.engine)
+        state = new_state(plan.engine.place(make_model(plan, [])), recipe.optimizer, plan.engine)
         set_training(state.model)
         batches = chain.from_iterable(job.training.epoch(epoch) for epoch in count())
         before = 0.0
@@ -113,7 +113,7 @@ def record(case: Case, folders: dict[str, str]) -> dict[str, Any]:
 
 def run(recipe: Recipe, steps: int, factor: float, seed: int) -> dict[str, Any]:
     """A curve of the recipe at `factor` times its rate."""
-    changed = recipe.edit(seed=seed, optimiser__lr=recipe.optimiser.lr * factor)
+    changed = recipe.edit(seed=seed, optimizer__lr=recipe.optimizer.lr * factor)
     curve = [float(f"{loss:.4g}") for loss in losses(changed, steps)]
     return {"rate": factor, "seed": seed, "finite": len(curve) == steps, "losses": curve}
 

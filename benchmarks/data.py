@@ -39,7 +39,7 @@ from convsmith.data.decoding import decode_stack
 from convsmith.data.loaders import Loader, training_loader
 from convsmith.data.options import DataOptions
 from convsmith.data.slots import clear_stored
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.zoo import network
 from convsmith.training.engine import cores
 from pictures import write_file

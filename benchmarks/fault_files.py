@@ -39,7 +39,7 @@ def photo(seed: int, size: tuple[int, int] = (40, 32), mode: str = "RGB") -> Ima
 
 
 def damaged_images(count: int) -> Iterator[Named]:
-    """`count` images that are cut, overwritten, mislabelled or of an unusual kind, the kinds in turn."""
+    """`count` images that are cut, overwritten, mislabeled or of an unusual kind, the kinds in turn."""
     dice = random.Random(0)
 
     def cut(kind: str, n: int) -> Named:
@@ -103,13 +103,13 @@ def bombs(count: int) -> Iterator[Named]:
         yield f"other-{n}.{('png', 'jpg')[n % 2]}", head
 
 
-def png(width: int, height: int, data: bytes, depth: int, colour: int) -> bytes:
+def png(width: int, height: int, data: bytes, depth: int, color: int) -> bytes:
     """A PNG whose header says the size, whatever its data is."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
@@ -195,7 +195,7 @@ def _module_bundle() -> str:
     }  # fmt: skip
     card = {
         "name": "x", "kind": "folder", "classes": ["a", "b"], "channels": 3, "size": [32, 32], "counts": {},
-        "class_counts": {}, "licence": "", "source": "", "fingerprint": "", "notes": [], "multilabel": False,
+        "class_counts": {}, "license": "", "source": "", "fingerprint": "", "notes": [], "multilabel": False,
     }  # fmt: skip
     record = {"mode": "RGB", "size": [32, 32], "mean": [0.5] * 3, "std": [0.5] * 3}
     fields = {"format": 1, "network": network, "card": card, "preprocess": record, "temperature": 1.0}

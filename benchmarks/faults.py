@@ -26,9 +26,9 @@ from typing import Any
 
 import sklearn.datasets  # noqa: F401 - what the digits come from, loaded before any fork
 import torch
-import torch._dynamo  # which the first optimiser loads, in seconds
+import torch._dynamo  # which the first optimizer loads, in seconds
 
-import convsmith.recipes.run
+import convsmith.work.run
 from convsmith.base.errors import BadFile, ConvsmithError
 from convsmith.cli import main as convsmith
 from convsmith.data.preprocess import Preprocess, load
@@ -148,8 +148,8 @@ def kills(count: int) -> Found:
 def _options(dice: random.Random, folder: Path) -> list[str]:
     options = ["lenet5", "--data", str(folder / "photos"), "--size", "32", "--epochs", "4", "--batch", "8", *COMMON]
     options += ["--checkpoint_every", "3steps", "--workers", dice.choice(("0", "2")), "--data.loader", "streaming"]
-    options += ["--optimiser.accumulate", dice.choice(("1", "2")), "--lr", "0.01", "--augment", "crop(2),flip"]
-    return options + dice.choice(([], ["--optimiser.average", "ema(0.8)"]))
+    options += ["--optimizer.accumulate", dice.choice(("1", "2")), "--lr", "0.01", "--augment", "crop(2),flip"]
+    return options + dice.choice(([], ["--optimizer.average", "ema(0.8)"]))
 
 
 def _bits(path: Path) -> str:
@@ -326,7 +326,7 @@ GATES: dict[str, tuple[Callable[[int], Found], int, int, str, str]] = {
         "it ends with the same bits, nothing left over"),
     "checkpoints": (torn, 1003, 1003, "newest checkpoint cut, one bit flipped, empty, gone, of another step",
         "seen, named, the one before stands in"),
-    "pictures": (bad_images, 2000, 400, "images cut, overwritten, mislabelled, odd",
+    "pictures": (bad_images, 2000, 400, "images cut, overwritten, mislabeled, odd",
         "check, training and predict agree on each; no traceback, no hang"),
     "bombs": (hostile_images, 50, 25, "images that decode to gigabytes, other formats under an image's name",
         f"one message or an answer, {IMAGE_SECONDS:.0f} s and {IMAGE_MB} MB at most"),

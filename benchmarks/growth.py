@@ -124,8 +124,8 @@ def in_process(point: Point, steps: int, device: str) -> dict[str, Any]:
 def slope(values: Sequence[float], found: Sequence[float]) -> float:
     """The slope of the straight line nearest to the logarithms (least squares)."""
     x, y = [math.log(v) for v in values], [math.log(v) for v in found]
-    centre, level = fmean(x), fmean(y)
-    return sum((a - centre) * (b - level) for a, b in zip(x, y, strict=True)) / sum((a - centre) ** 2 for a in x)
+    center, level = fmean(x), fmean(y)
+    return sum((a - center) * (b - level) for a, b in zip(x, y, strict=True)) / sum((a - center) ** 2 for a in x)
 
 
 def axis_row(axis: str, what: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from convsmith.report.plot import Plot, sheet
 from convsmith.report.svg import BLUE, VERMILLION
 from convsmith.report.text import short
 
-# What is drawn: the numbers of a row, how it is called, its colour; dashed is what it should follow.
+# What is drawn: the numbers of a row, how it is called, its color; dashed is what it should follow.
 LINES = (
     ("milliseconds", "time for an image", BLUE, False),
     ("macs", "MACs of an image", BLUE, True),
@@ -32,7 +32,7 @@ def _panel(row: Mapping[str, Any]) -> Plot:
     marks = [(value, f"{value:g}") for value in row["values"]]
     across, up = Axis(ACROSS[row["axis"]], log=True, marks=marks), Axis(low=0.5, high=2.0, log=True, words=short)
     plot = Plot(row["what"], across, up, width=360, height=230, size=12)
-    for key, name, colour, dashed in LINES:
+    for key, name, color, dashed in LINES:
         points = [(x, y / row[key][0]) for x, y in zip(row["values"], row[key], strict=True)]
-        plot.line(points, colour=colour, name=name, dash="3 5" if dashed else "none", dots=0 if dashed else 7)
+        plot.line(points, color=color, name=name, dash="3 5" if dashed else "none", dots=0 if dashed else 7)
     return plot

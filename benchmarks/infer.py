@@ -27,7 +27,7 @@ from convsmith.engines.names import available, read_engines
 from convsmith.engines.runner import Runner
 from convsmith.engines.start import launch, plain, reference
 from convsmith.nets.cost import cost
-from convsmith.nets.peers import make_peer, names_of, peer_name
+from convsmith.nets.weights.peers import make_peer, names_of, peer_name
 from convsmith.nets.zoo import NETWORKS, network
 from convsmith.training.engine import Engine, resolve, using
 from convsmith.training.options import EngineOptions

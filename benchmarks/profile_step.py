@@ -21,9 +21,9 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
 from convsmith.nets.zoo import edit, network
-from convsmith.recipes.work import OPERATIONS
 from convsmith.training.engine import Engine, resolve, using
 from convsmith.training.options import EngineOptions
+from convsmith.work.work import OPERATIONS
 from record import add_row, make_parser
 from turns import product_flops, seconds
 
@@ -32,7 +32,7 @@ NETWORKS = "resnet50:16,resnet20_cifar:128,resnet18:128:32"
 KINDS = {
     "convolutions": ("convolution", "conv2d"),
     "batch norm": ("batch_norm",),
-    "optimiser": ("sgd", "foreach", "optimizer"),
+    "optimizer": ("sgd", "foreach", "optimizer"),
     "linear layer and loss": ("addmm", "aten::mm", "softmax", "nll_loss"),
     "activations": ("relu", "clamp_min", "threshold"),
     "sums": ("aten::add",),

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from convsmith.recipes.prepare import environment
 from convsmith.training.engine import Engine, cores, cpu_model
+from convsmith.work.prepare import environment
 
 RESULTS = Path(__file__).parent / "results"
 # Of the minute before: a benchmark's own work is not in it.

@@ -38,21 +38,21 @@ from torch import Tensor
 from convsmith.base.calls import split_list
 from convsmith.base.durations import Duration
 from convsmith.base.errors import unknown
-from convsmith.data.augment import augment, normalise
-from convsmith.data.augmentations import ColourJitter, Flip, ResizedCrop
+from convsmith.data.augment import augment, normalize
+from convsmith.data.augmentations import ColorJitter, Flip, ResizedCrop
 from convsmith.data.dataset import open_data
 from convsmith.data.loaders import Batch, training_loader
 from convsmith.data.options import DataOptions
 from convsmith.nets.cost import cost
 from convsmith.recipes.builtin import RECIPES
-from convsmith.recipes.prepare import Plan, make_job, make_model, prepare
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.work import OPERATIONS
 from convsmith.training.engine import Engine, using
 from convsmith.training.job import Job, State, new_state
-from convsmith.training.options import EngineOptions, Optimiser, Rule, Schedule
+from convsmith.training.options import EngineOptions, Optimizer, Rule, Schedule
 from convsmith.training.rules import set_training
 from convsmith.training.step import train_step
+from convsmith.work.prepare import Plan, make_job, make_model, prepare
+from convsmith.work.work import OPERATIONS
 from pictures import reader, squares, write_file
 from record import add_row, make_parser
 from train_peers import keras, plain, timm, torchvision
@@ -112,7 +112,7 @@ class Ours:
 def ours(plan: Plan) -> Ours:
     """Our loop before its first step."""
     model = plan.engine.place(make_model(plan, []))
-    state = new_state(model, plan.recipe.optimiser, plan.engine)
+    state = new_state(model, plan.recipe.optimizer, plan.engine)
     plan.engine.accelerate(model)
     set_training(model)
     return Ours(plan, make_job(plan), state)
@@ -121,8 +121,8 @@ def ours(plan: Plan) -> Ours:
 def resnet20(folder: Path, decoded: bool, steps: int) -> Comparison:
     """The recipe for CIFAR-10, its rate held."""
     recipe = RECIPES["resnet20-cifar10-fast"]().edit(data__source=str(folder), data__size=32)
-    optimiser = Optimiser(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    recipe = replace(recipe, optimiser=optimiser, schedule=CONSTANT)
+    optimizer = Optimizer(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    recipe = replace(recipe, optimizer=optimizer, schedule=CONSTANT)
     return Comparison(recipe, partial(plain, decoded=decoded), steps, "torchvision")
 
 
@@ -130,7 +130,7 @@ def resnet50(folder: Path, steps: int) -> Comparison:
     """torchvision's defaults of training."""
     data = DataOptions(source=str(folder), size=224, cache="off")
     recipe = Recipe(
-        network="resnet50", data=data, batch=LARGE_BATCH, optimiser=Optimiser(lr=0.1, momentum=0.9), schedule=CONSTANT
+        network="resnet50", data=data, batch=LARGE_BATCH, optimizer=Optimizer(lr=0.1, momentum=0.9), schedule=CONSTANT
     )
     return Comparison(recipe, torchvision, max(2, steps // FEWER_STEPS), "torchvision")
 
@@ -146,10 +146,10 @@ def resnet18(folder: Path, files: bool, steps: int) -> Comparison:
         network="resnet18",
         stem="large",
         data=DataOptions(source=str(folder), size=32, cache="off"),
-        augment=(ResizedCrop(), Flip(), ColourJitter(hue=0.0)),
+        augment=(ResizedCrop(), Flip(), ColorJitter(hue=0.0)),
         batch=SMALL_BATCH,
         label_smoothing=0.1,
-        optimiser=Optimiser(
+        optimizer=Optimizer(
             lr=0.05, momentum=0.9, nesterov=True, weight_decay=2e-5,
             rules=(Rule("bias|norm", weight_decay=0.0),),
         ),
@@ -231,8 +231,8 @@ def rate(steps: Iterator[int], number: int, engine: Engine) -> float:
 
 def losses(plan: Plan, comparison: Comparison, seeds: int) -> dict[str, Any]:
     """The last losses of both sides after the same steps; raises nothing where they differ, but says it."""
-    gentle = replace(plan.recipe.optimiser, lr=plan.recipe.optimiser.lr / 100)
-    recipes = [replace(plan.recipe, seed=seed, optimiser=gentle) for seed in range(seeds)]
+    gentle = replace(plan.recipe.optimizer, lr=plan.recipe.optimizer.lr / 100)
+    recipes = [replace(plan.recipe, seed=seed, optimizer=gentle) for seed in range(seeds)]
     found = [last_losses(replace(plan, recipe=recipe), comparison) for recipe in recipes]
     mine, theirs = zip(*found, strict=True)
     equal = all(abs(one - other) <= SAME_LOSS * other for one, other in found)
@@ -256,7 +256,7 @@ def last_losses(plan: Plan, comparison: Comparison) -> tuple[float, float]:
         before = loop.state.sums.loss.item()
         train_step(loop.state, batch, job)
         mine = (loop.state.sums.loss.item() - before) / job.training.batch
-        theirs = peer.step(normalise(as_it_is(batch, plan), record), batch.targets)
+        theirs = peer.step(normalize(as_it_is(batch, plan), record), batch.targets)
     return mine, theirs
 
 

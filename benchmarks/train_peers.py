@@ -16,9 +16,9 @@ from torchvision import transforms
 
 from convsmith.data.loaders import decode_all
 from convsmith.nets.network import Network
-from convsmith.nets.peers import Library, make_peer, names_of
-from convsmith.recipes.prepare import Plan, make_model
+from convsmith.nets.weights.peers import Library, make_peer, names_of
 from convsmith.training.engine import cores
+from convsmith.work.prepare import Plan, make_model
 from pictures import Transformed, reader
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -26,11 +26,11 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Peer:
-    """A loop: the model, what it minimises and how; `batches` are those of an epoch."""
+    """A loop: the model, what it minimizes and how; `batches` are those of an epoch."""
 
     model: nn.Module
     loss: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     batches: Callable[[], Batches]
     device: str
 
@@ -38,8 +38,8 @@ class Peer:
         """One step; its loss, which these loops print."""
         loss = self.loss(self.model(images), labels)
         loss.backward()
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         return loss.item()
 
     def steps(self) -> Iterator[int]:
@@ -83,24 +83,24 @@ def plain(plan: Plan, decoded: bool) -> Peer:
     images = Transformed(read, data.train.labels, transform)
     loader = DataLoader(images, recipe.batch, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True)
     model = make_model(plan, []).to(plan.engine.device).train()
-    rate = recipe.optimiser
-    optimiser = torch.optim.SGD(
+    rate = recipe.optimizer
+    optimizer = torch.optim.SGD(
         model.parameters(), rate.lr, rate.momentum, nesterov=rate.nesterov, weight_decay=rate.weight_decay
     )
     loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    return Peer(model, loss, optimiser, lambda: loader, plan.engine.device)
+    return Peer(model, loss, optimizer, lambda: loader, plan.engine.device)
 
 
 def torchvision(plan: Plan) -> Peer:
     """torchvision's network by SGD on one batch that lies ready: no loader at all."""
     recipe, device = plan.recipe, plan.engine.device
     model = with_our_weights("torchvision", plan).to(device).train()
-    rate = recipe.optimiser
-    optimiser = torch.optim.SGD(model.parameters(), rate.lr, rate.momentum, weight_decay=rate.weight_decay)
+    rate = recipe.optimizer
+    optimizer = torch.optim.SGD(model.parameters(), rate.lr, rate.momentum, weight_decay=rate.weight_decay)
     shape = (recipe.batch, plan.dataset.preprocess.channels, *plan.dataset.preprocess.size)
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
     labels = (torch.arange(recipe.batch) % len(plan.dataset.card.classes)).to(device)
-    return Peer(model, nn.CrossEntropyLoss(), optimiser, lambda: [(images, labels)], device)
+    return Peer(model, nn.CrossEntropyLoss(), optimizer, lambda: [(images, labels)], device)
 
 
 def keras(plan: Plan) -> KerasPeer:
@@ -111,9 +111,9 @@ def keras(plan: Plan) -> KerasPeer:
     model = library.applications.ResNet50(
         weights=None, input_shape=(*side, plan.dataset.preprocess.channels), classes=len(plan.dataset.card.classes)
     )
-    rate = recipe.optimiser
-    optimiser = library.optimizers.SGD(rate.lr, momentum=rate.momentum, weight_decay=rate.weight_decay)
-    model.compile(optimizer=optimiser, loss="sparse_categorical_crossentropy")
+    rate = recipe.optimizer
+    optimizer = library.optimizers.SGD(rate.lr, momentum=rate.momentum, weight_decay=rate.weight_decay)
+    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy")
     images = np.random.default_rng(0).standard_normal((recipe.batch, *model.input_shape[1:]), dtype=np.float32)
     return KerasPeer(model, images, np.arange(recipe.batch) % model.output_shape[1])
 
@@ -121,7 +121,7 @@ def keras(plan: Plan) -> KerasPeer:
 def timm(plan: Plan, files: Path | None) -> Peer:
     """What timm's train.py puts together by default, here from the parts of the package that it is made of.
 
-    `create_loader` with random resized crops of either interpolation, flips and jitter of 0.4, normalisation in its
+    `create_loader` with random resized crops of either interpolation, flips and jitter of 0.4, normalization in its
     prefetcher; its SGD without weight decay on norms and biases, at 0.1 for 256 images; smoothed cross entropy. Unlike
     there it has as many workers as there are cores, 4 at most. Images come from `files` by `create_dataset`, or from
     arrays.
@@ -148,9 +148,9 @@ def timm(plan: Plan, files: Path | None) -> Peer:
         device=torch.device(device),
     )
     model = with_our_weights("timm", plan).to(device).train()
-    rate = recipe.optimiser
-    optimiser = create_optimizer_v2(model, "sgd", rate.lr, rate.weight_decay, rate.momentum)
-    return Peer(model, LabelSmoothingCrossEntropy(recipe.label_smoothing), optimiser, lambda: loader, device)
+    rate = recipe.optimizer
+    optimizer = create_optimizer_v2(model, "sgd", rate.lr, rate.weight_decay, rate.momentum)
+    return Peer(model, LabelSmoothingCrossEntropy(recipe.label_smoothing), optimizer, lambda: loader, device)
 
 
 def in_memory(plan: Plan) -> Callable[[int], Image.Image]:

@@ -17,14 +17,14 @@ from convsmith.base.config import read
 from convsmith.data.augment import augment, mix
 from convsmith.data.augmentations import MIXING, Augment
 from convsmith.data.preprocess import Preprocess
-from convsmith.data.suit import principal_colours
+from convsmith.data.suit import principal_colors
 
 OUT = Path(__file__).parent / "images" / "augment.png"
 SIDE, COLUMNS, SHOWN, GAP, LABEL = 56, 2, 4, 2, 124
 RECORD = Preprocess(size=(SIDE, SIDE), resize=64, mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26))
 ROWS = (
     "flip", "vertical_flip", "crop(8)", "crop(8, reflect)", "translate(12)", "scale_crop(56, 105)", "resized_crop",
-    "rotate(30)", "affine", "elastic(2)", "colour_jitter", "lighting(0.5)", "noise(0.1)", "pixel_flip(0.05)",
+    "rotate(30)", "affine", "elastic(2)", "color_jitter", "lighting(0.5)", "noise(0.1)", "pixel_flip(0.05)",
     "blur(0.5, 2, 1)", "cutout(20)", "erase(1)", "erase(1, fill=noise)", "autoaugment(cifar10)",
     "autoaugment(imagenet)", "autoaugment(svhn)", "randaugment", "trivialaugment", "augmix", "mixup(1)",
     "cutmix(1, 1)",
@@ -44,7 +44,7 @@ def augmented(images: Tensor, text: str) -> Tensor:
     (step,) = read(tuple[Augment, ...], text, "augment")  # type: ignore[arg-type]
     positions = torch.arange(len(images))
     if text.startswith("lighting"):
-        deviations, components = principal_colours([images.numpy()])
+        deviations, components = principal_colors([images.numpy()])
         step = type(step)(step.strength, deviations, components)
     if isinstance(step, MIXING):
         return mix(augment(images, (), 5, 0, positions, RECORD), (step,), 5, 0, positions)[0]
@@ -63,7 +63,7 @@ def main() -> None:
             picture = Image.fromarray(image.permute(1, 2, 0).numpy())
             sheet.paste(picture, (x + LABEL + place * (SIDE + GAP), y))
     OUT.parent.mkdir(exist_ok=True)
-    # 96 colours: a third of the size, and a small sheet shows no difference.
+    # 96 colors: a third of the size, and a small sheet shows no difference.
     sheet.quantize(96).save(OUT, optimize=True)
 
 

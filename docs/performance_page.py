@@ -258,7 +258,7 @@ SECTIONS = (
     Section(
         "train",
         "Training: resnet18 from JPEG files against timm",
-        "Images each second of an epoch of 32 pixels, timm's default augmentation, optimiser and loss on both "
+        "Images each second of an epoch of 32 pixels, timm's default augmentation, optimizer and loss on both "
         "sides (timm's put together from its package as its train.py does, workers as many as cores): both decode"
         " every file in the epoch.",
         _training("timm_files"),
@@ -266,7 +266,7 @@ SECTIONS = (
     Section(
         "train",
         "Training: resnet18 from memory against timm",
-        "Images each second of 32 pixels with timm's default augmentation, optimiser and loss on both sides, from"
+        "Images each second of 32 pixels with timm's default augmentation, optimizer and loss on both sides, from"
         " decoded images in memory.",
         _training("timm_arrays"),
     ),

@@ -23,14 +23,14 @@ lists them, those that a pattern matches, and one field by field, with the part 
 A recipe is a start: `convsmith train resnet20-cifar10 --lr 0.05 --epochs 20` changes it, `--data` gives other images.
 
 For ImageNet `--data` names a folder with `train/` and `val/`, in each a folder of images for each class. Large batches
-fit into less memory in parts: `--optimiser.accumulate 16`.
+fit into less memory in parts: `--optimizer.accumulate 16`.
 
 ## Images that grow
 
 `--resize 'progressive(0.7)'` trains on smaller images first: from 0.7 of their side, growing from the first step to
 60% of the run, in multiples of 32 pixels; from there on they are whole. All of it can be said:
 `progressive(first, last, start, end, multiple)`, `--resize "progressive(0.5, 1.0, '2ep', '10ep', 4)"`. Batches are
-scaled after normalisation, by a bilinear filter with antialiasing; a step's size depends on its number alone, so that
+scaled after normalization, by a bilinear filter with antialiasing; a step's size depends on its number alone, so that
 a resumed run sees the same. Evaluation always sees whole images: with `last` below 1 training ends on smaller ones
 than are evaluated, as the procedure A3 and FFCV's recipes do. A network that cannot take a smaller size says so before
 anything is trained, with the smallest that it takes.

@@ -159,7 +159,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def picture(label: int, number: int, size: int = 12) -> np.ndarray:
-    """A noisy colour image whose class shows in where it is bright."""
+    """A noisy color image whose class shows in where it is bright."""
     random = np.random.default_rng(1000 * label + number)
     image = random.integers(0, 120, (size, size, 3))
     image[(label * size // 3) : (label * size // 3 + size // 3), :, label % 3] += 130
@@ -183,7 +183,7 @@ def write_pictures() -> Callable[..., Path]:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Three class folders with 20 colour images of 12x12 each, 60 in all: 48 train, 6 validate, 6 test."""
+    """Three class folders with 20 color images of 12x12 each, 60 in all: 48 train, 6 validate, 6 test."""
     return _write_pictures(tmp_path / "pictures")
 
 

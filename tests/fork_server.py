@@ -10,10 +10,10 @@ import os
 import sys
 
 import sklearn.datasets  # noqa: F401 - what the bundled digits need
-import torch._dynamo  # which the first optimiser loads, in seconds
+import torch._dynamo  # which the first optimizer loads, in seconds
 import torch.distributed.rendezvous  # noqa: F401
 
-import convsmith.recipes.run  # noqa: F401 - torch, torchvision and all of training
+import convsmith.work.run  # noqa: F401 - torch, torchvision and all of training
 from convsmith.cli import main
 
 

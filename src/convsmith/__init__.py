@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from convsmith.api import pretrained as pretrained
     from convsmith.api import resume as resume
     from convsmith.api import train as train
-    from convsmith.nets.build import build as build
     from convsmith.nets.cost import cost as cost
+    from convsmith.nets.modules.build import build as build
     from convsmith.nets.network import Network as Network
     from convsmith.nets.zoo import edit as edit
     from convsmith.nets.zoo import network as network
@@ -27,7 +27,7 @@ _PUBLIC = {
     "network": "convsmith.nets.zoo",
     "edit": "convsmith.nets.zoo",
     "Network": "convsmith.nets.network",
-    "build": "convsmith.nets.build",
+    "build": "convsmith.nets.modules.build",
     "cost": "convsmith.nets.cost",
     "Recipe": "convsmith.recipes.recipe",
     "train": "convsmith.api",

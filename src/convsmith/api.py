@@ -20,18 +20,12 @@ from convsmith.deploy.given import pictures_of
 from convsmith.deploy.onnx import Export, export_onnx
 from convsmith.deploy.predict import Prediction, Predictor, choose_runner, predict
 from convsmith.engines.names import AUTO
-from convsmith.nets.build import BuiltNetwork
+from convsmith.nets.modules.build import BuiltNetwork
 from convsmith.recipes.choose import choose
-from convsmith.recipes.evaluate import Evaluated, Split, evaluate_run, own_split
 from convsmith.recipes.finetune import FineTuning, Mode, asks_steps, finetuning_recipe, tuning_of
-from convsmith.recipes.first_start import first_start
-from convsmith.recipes.limit import read_limit
 from convsmith.recipes.meant import python_meant
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.run import resume as resume_run
-from convsmith.recipes.run import train as train_recipe
 from convsmith.recipes.shorthand import set_fields
-from convsmith.recipes.transfer import finetune as run_finetuning
 from convsmith.report.curves import curves_svg
 from convsmith.report.text import clean
 from convsmith.runs.code import trust
@@ -41,6 +35,12 @@ from convsmith.runs.pretrained import load_pretrained
 from convsmith.runs.subject import Subject, open_subject
 from convsmith.training.engine import resolve, using
 from convsmith.training.options import EngineOptions
+from convsmith.work.evaluate import Evaluated, Split, evaluate_run, own_split
+from convsmith.work.first_start import first_start
+from convsmith.work.limit import read_limit
+from convsmith.work.run import resume as resume_run
+from convsmith.work.run import train as train_recipe
+from convsmith.work.transfer import finetune as run_finetuning
 
 _RETRAIN = "convsmith train NETWORK --data PATH --pretrained"
 
@@ -174,7 +174,7 @@ def train(
     """Train by a recipe, a network, data or a run, as `convsmith train` does: `train("digits", epochs=3)`.
 
     `options` are the command's short options (`data`, `epochs`, `batch`, `lr`, ...) and any field of a recipe, its dots
-    written as double underscores: `optimiser__weight_decay=0`. `within="10min"` makes it fit into that time.
+    written as double underscores: `optimizer__weight_decay=0`. `within="10min"` makes it fit into that time.
     `trust_code` as in `load`, for a run's or file's recipe.
     """
     _check_options("train", options)
@@ -231,10 +231,12 @@ def finetune(
     return Run(outcome.run)
 
 
-def resume(path: str | Path, *, quiet: bool = False, allow_drift: bool = False, trust_code: bool | str = False) -> Run:
+def resume(
+    path: str | Path, *, quiet: bool = False, allow_other_machine: bool = False, trust_code: bool | str = False
+) -> Run:
     """Continue an interrupted run in place; `trust_code` as in `load`."""
     _consent(trust_code, path)
-    return Run(resume_run(path, quiet=quiet, allow_drift=allow_drift, say=_say(quiet)).run)
+    return Run(resume_run(path, quiet=quiet, allow_other_machine=allow_other_machine, say=_say(quiet)).run)
 
 
 def load(path: str | Path, *, trust_code: bool | str = False) -> Run:

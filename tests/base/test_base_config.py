@@ -28,7 +28,7 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Optimiser:
+class Optimizer:
     lr: float = option(0.1, "Learning rate.")
     nesterov: bool = option(True, "Look ahead.")
     warmup: Duration = option(Duration(5, "ep"), "Rise from zero.")
@@ -47,7 +47,7 @@ class Recipe:
     size: int | None = option(None, "Pixels.")
     limit: float | None = None
     kernel: int | tuple[int, ...] = 3
-    optimiser: Optimiser = option(Optimiser, "How to step.")
+    optimizer: Optimizer = option(Optimizer, "How to step.")
     schedule: Schedule = Schedule()
     augment: tuple[RandomCrop | Flip, ...] = ()
     single: RandomCrop | Flip | None = None
@@ -68,7 +68,7 @@ def test_a_record_survives_json(recipe):
 
 def test_json_of_a_record():
     data = plain(FULL)
-    assert data["optimiser"] == {"lr": 0.1, "nesterov": True, "warmup": "5ep"}
+    assert data["optimizer"] == {"lr": 0.1, "nesterov": True, "warmup": "5ep"}
     assert data["augment"] == [
         {"kind": "random_crop", "padding": 4, "mode": "reflect"},
         {"kind": "flip", "chance": 0.5},
@@ -87,12 +87,12 @@ EDITS = {
     ("limit", 1): Recipe(limit=1.0),
     ("kernel", "5"): Recipe(kernel=5),
     ("kernel", "3,1"): Recipe(kernel=(3, 1)),
-    ("optimiser.lr", "1e-3"): Recipe(optimiser=Optimiser(lr=0.001)),
-    ("optimiser.nesterov", "off"): Recipe(optimiser=Optimiser(nesterov=False)),
-    ("optimiser.nesterov", "True"): Recipe(),
-    ("optimiser.nesterov", False): Recipe(optimiser=Optimiser(nesterov=False)),
-    ("optimiser.warmup", "10%"): Recipe(optimiser=Optimiser(warmup=Duration(10, "%"))),
-    ("optimiser.warmup", Duration(9, "steps")): Recipe(optimiser=Optimiser(warmup=Duration(9, "steps"))),
+    ("optimizer.lr", "1e-3"): Recipe(optimizer=Optimizer(lr=0.001)),
+    ("optimizer.nesterov", "off"): Recipe(optimizer=Optimizer(nesterov=False)),
+    ("optimizer.nesterov", "True"): Recipe(),
+    ("optimizer.nesterov", False): Recipe(optimizer=Optimizer(nesterov=False)),
+    ("optimizer.warmup", "10%"): Recipe(optimizer=Optimizer(warmup=Duration(10, "%"))),
+    ("optimizer.warmup", Duration(9, "steps")): Recipe(optimizer=Optimizer(warmup=Duration(9, "steps"))),
     ("schedule.kind", "steps"): Recipe(schedule=Schedule("steps")),
     ("schedule.at", "0.5, 0.75"): Recipe(schedule=Schedule(at=(0.5, 0.75))),
     ("augment", "random_crop(4),flip"): Recipe(augment=(RandomCrop(4), Flip())),
@@ -117,18 +117,18 @@ def test_editing(path, value):
 
 def test_editing_makes_a_copy():
     recipe = Recipe()
-    edit(recipe, "optimiser.lr", "5")
+    edit(recipe, "optimizer.lr", "5")
     assert recipe == Recipe()
 
 
 BAD_EDITS = {
     ("epoch", 3): (UnknownName, "unknown key 'epoch'; nearest: epochs"),
     ("", 3): (UnknownName, "unknown key ''; "),
-    ("optimiser.lrr", 3): (UnknownName, "unknown key 'optimiser.lrr'; nearest: optimiser.lr"),
-    ("optimiser.", 3): (UnknownName, "unknown key 'optimiser.'; nearest: "),
+    ("optimizer.lrr", 3): (UnknownName, "unknown key 'optimizer.lrr'; nearest: optimizer.lr"),
+    ("optimizer.", 3): (UnknownName, "unknown key 'optimizer.'; nearest: "),
     ("epochs.x", 3): (UsageError, "epochs is 3: it has no field 'x' to set"),
     ("size.x", 3): (UsageError, "size is None: it has no field 'x' to set"),
-    ("optimiser.warmup.amount", 3): (UsageError, "optimiser.warmup is Duration(amount=5, unit='ep'): it has no field"),
+    ("optimizer.warmup.amount", 3): (UsageError, "optimizer.warmup is Duration(amount=5, unit='ep'): it has no field"),
     ("epochs", "3.5"): (WrongType, "epochs: expected a whole number, received '3.5'"),
     ("epochs", 3.5): (WrongType, "epochs: expected whole number, received 3.5"),
     ("epochs", True): (WrongType, "epochs: expected whole number, received True"),
@@ -141,15 +141,15 @@ BAD_EDITS = {
     ("limit", float("-inf")): (UsageError, "limit: expected a finite number, received -inf"),
     ("kernel", "a"): (WrongType, "kernel: expected whole number|list of whole number, received 'a'"),
     ("kernel", 1.5): (WrongType, "kernel: expected whole number|list of whole number, received 1.5"),
-    ("optimiser", 3): (WrongType, "optimiser: expected optimiser, received 3"),
-    ("optimiser.lr", True): (WrongType, "optimiser.lr: expected number, received True"),
-    ("optimiser.nesterov", "maybe"): (WrongType, "optimiser.nesterov: expected true|false, received 'maybe'"),
-    ("optimiser.nesterov", 1): (WrongType, "optimiser.nesterov: expected true|false, received 1"),
-    ("optimiser.warmup", "90"): (
+    ("optimizer", 3): (WrongType, "optimizer: expected optimizer, received 3"),
+    ("optimizer.lr", True): (WrongType, "optimizer.lr: expected number, received True"),
+    ("optimizer.nesterov", "maybe"): (WrongType, "optimizer.nesterov: expected true|false, received 'maybe'"),
+    ("optimizer.nesterov", 1): (WrongType, "optimizer.nesterov: expected true|false, received 1"),
+    ("optimizer.warmup", "90"): (
         UsageError,
-        "optimiser.warmup: expected a duration such as '90ep', '2000steps' or '10%'",
+        "optimizer.warmup: expected a duration such as '90ep', '2000steps' or '10%'",
     ),
-    ("optimiser.warmup", 90): (WrongType, "optimiser.warmup: expected a duration such as '90ep', '2000steps' or '10%'"),
+    ("optimizer.warmup", 90): (WrongType, "optimizer.warmup: expected a duration such as '90ep', '2000steps' or '10%'"),
     ("augment", "crop(4)"): (UnknownName, "unknown augment 'crop'; nearest: random_crop"),
     ("augment", "random_crop"): (UsageError, "augment[0]: random_crop needs padding"),
     ("augment", "flip,random_crop(a)"): (WrongType, "augment[1].padding: expected a whole number, received 'a'"),
@@ -180,7 +180,7 @@ BAD_DATA = [
     ({3: 3}, "unknown key in Recipe '3'; "),
     ({"kind": "recipes"}, "unknown kind in Recipe 'recipes'; nearest: recipe"),
     ({"kind": ["recipe"]}, "unknown kind in Recipe \"['recipe']\"; "),
-    ({"optimiser": {"lr": "a"}}, "Recipe.optimiser.lr: expected a number, received 'a'"),
+    ({"optimizer": {"lr": "a"}}, "Recipe.optimizer.lr: expected a number, received 'a'"),
     ({"augment": [{"padding": 3}]}, "unknown kind in Recipe.augment[0] 'None'; known: flip, random_crop"),
     ({"augment": [{"kind": "flop"}]}, "unknown kind in Recipe.augment[0] 'flop'; nearest: flip"),
     ({"augment": [{"kind": "flip", "x": 1}]}, "unknown key in Recipe.augment[0] 'x'; known: chance"),
@@ -238,11 +238,11 @@ def test_options_list_every_path_with_type_value_and_help():
     rows = {path: (kind, value, text) for path, kind, value, text in options(FULL)}
     assert rows["name"] == ("text", "basic", "What it is called.")
     assert rows["size"] == ("whole number|none", 32, "Pixels.")
-    assert rows["optimiser.lr"] == ("number", 0.1, "Learning rate.")
-    assert rows["optimiser.warmup"] == ("duration", Duration(5, "ep"), "Rise from zero.")
+    assert rows["optimizer.lr"] == ("number", 0.1, "Learning rate.")
+    assert rows["optimizer.warmup"] == ("duration", Duration(5, "ep"), "Rise from zero.")
     assert rows["augment"][0] == "list of random_crop|flip"
     assert rows["precision"] == ("fp32|bf16|8", 8, "")
-    assert "optimiser" not in rows
+    assert "optimizer" not in rows
 
 
 @pytest.mark.parametrize("path", [path for path, *_ in options(FULL)])
@@ -274,7 +274,7 @@ recipes = st.builds(
     size=st.none() | st.integers(),
     limit=st.none() | finite,
     kernel=st.integers() | st.lists(st.integers()).map(tuple),
-    optimiser=st.builds(Optimiser, finite, st.booleans(), st.builds(Duration, st.integers(0, 10**9), st.just("steps"))),
+    optimizer=st.builds(Optimizer, finite, st.booleans(), st.builds(Duration, st.integers(0, 10**9), st.just("steps"))),
     augment=st.lists(crops | st.builds(Flip, finite)).map(tuple),
     single=st.none() | crops,
     words=st.lists(st.text()).map(tuple),

@@ -75,7 +75,7 @@ def test_an_interrupt_keeps_the_rounds_that_are_done(done, command, monkeypatch)
 
 def test_training_engines(command, monkeypatch):
     """The trial itself is tested with autotune; here a finished one is printed."""
-    autotune = import_module("convsmith.recipes.autotune")
+    autotune = import_module("convsmith.work.autotune")
     seen = []
 
     def tune(plan, say, *, fresh):

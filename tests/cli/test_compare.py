@@ -2,7 +2,7 @@
 
 import pytest
 
-from convsmith.nets.accuracies import ACCURACIES, WINNERS
+from convsmith.nets.views.accuracies import ACCURACIES, WINNERS
 
 
 def test_json(command):

@@ -75,7 +75,7 @@ def test_runs_side_by_side(command, digit_runs, here):
         "2 runs of one recipe with other seeds: one, two\n",
         "accuracy against one, image by image",
         "recipes differ in\n",
-        "optimiser.lr  0.05  0.05  0.004\n",
+        "optimizer.lr  0.05  0.05  0.004\n",
         "slow  lenet5   -          61,706  417k\n",
     ):
         assert text in answer.out

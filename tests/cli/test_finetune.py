@@ -46,7 +46,7 @@ def test_from_a_file_of_torchvisions(command, pictures, here):
     }  # fmt: skip
     recipe = open_run("tuned").record("recipe")["recipe"]
     assert (recipe["edits"], recipe["data"]["size"]) == (["cut('stage2')"], 64)
-    assert recipe["optimiser"]["rules"][0] == {
+    assert recipe["optimizer"]["rules"][0] == {
         "kind": "rule", "pattern": r"^(?!head\.linear\.)", "weight_decay": None, "lr": None, "freeze": True
     }  # fmt: skip
 
@@ -55,7 +55,7 @@ def test_a_dry_run_writes_nothing(command, photo_run, here):
     run, folder = photo_run
     answer = command("finetune", run, "--data", folder, "--unfreeze", 2, "--dry-run", "--json")
     assert answer.code == 0, answer.err
-    rules = answer.json["recipe"]["optimiser"]["rules"]
+    rules = answer.json["recipe"]["optimizer"]["rules"]
     assert [(rule["pattern"], rule["lr"], rule["freeze"]) for rule in rules] == [
         (r"^(stem|stage1)\.", None, True),
         (r"^(stage2|stage3)\.", 0.1, False),

@@ -53,7 +53,7 @@ def test_the_help_of_train_has_the_short_options_and_examples(capsys):
     text = capsys.readouterr().out
     assert all(f"--{name.replace('_', '-')}" in text for name in SHORTHAND)
     assert "examples:" in text
-    assert "--allow-drift" not in text
+    assert "--allow-other-machine" not in text
 
 
 def test_help_all_lists_every_field_once(command):
@@ -111,7 +111,7 @@ FREE = [
     ["train", "--nonsense"],
     ["train", "nonsense"],
     ["train", "--batch", "many"],
-    ["train", "--optimiser.momentun", "1"],
+    ["train", "--optimizer.momentun", "1"],
     ["eval", "--nonsense"],
     ["finetune", "resnet18", "--data", "nowhere"],
     ["finetune", "resnet18", "--weights", "a.pth", "--data", "nowhere", "--at", "stage9"],
@@ -178,7 +178,7 @@ def test_every_recipe_is_explained(command):
 def test_a_recipes_values_are_shown_with_their_source(command):
     text = command("recipes", "resnet50-16ep-imagenet").out
     rules = r"rule(pattern='norm', weight_decay=0.0)"
-    assert re.search(rf"^optimiser.rules +{re.escape(rules)} +rn50_16_epochs.yaml +exceptions", text, re.MULTILINE)
+    assert re.search(rf"^optimizer.rules +{re.escape(rules)} +rn50_16_epochs.yaml +exceptions", text, re.MULTILINE)
     grown = "progressive(first=0.625, last=0.75, start='11ep', end='13ep')"
     assert re.search(rf"^resize +{re.escape(grown)} +rn50_16_epochs.yaml ", text, re.MULTILINE)
     assert re.search(r"^seed +0 +seed of", text, re.MULTILINE)

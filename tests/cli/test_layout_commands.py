@@ -1,4 +1,4 @@
-"""What the commands say of how images lie: recognised, left out, moved away; and what a run's evaluation takes."""
+"""What the commands say of how images lie: recognized, left out, moved away; and what a run's evaluation takes."""
 
 import shutil
 import unicodedata
@@ -12,16 +12,16 @@ def words(trees):
     return ("train", f"{trees}:resnet8", "--epochs", 1, "--batch", 8, "--quiet")
 
 
-def test_training_says_what_was_recognised_and_left_out(command, write_pictures, trees, here):
+def test_training_says_what_was_recognized_and_left_out(command, write_pictures, trees, here):
     write_pictures(here / "set" / "Training", labels=("cat", "dog"))
     write_pictures(here / "set" / "Testing", count=3, labels=("cat",))
     shutil.copy(here / "set" / "Training" / "dog" / "000.png", here / "set" / "Training" / "dog" / "copy.png")
     (here / "set" / "Training" / "cat" / "x.xyz").write_bytes(b"x")
     answer = command("train", f"{trees}:resnet8", "--data", "set", "--epochs", 1, "--batch", 8, "--out", "run")
     assert answer.code == 0
-    recognised = "split folders Training (train), Testing (test): 2 classes (cat, dog), 44 images (train 41, test 3)"
+    recognized = "split folders Training (train), Testing (test): 2 classes (cat, dog), 44 images (train 41, test 3)"
     assert answer.err.splitlines()[:5] == [
-        f"data set: {recognised}",
+        f"data set: {recognized}",
         "test has no image of dog",
         "1 of 45 files left out: 1 .xyz",
         "1 image occurs more than once; copies stay in one split (`data check` lists them)",

@@ -14,7 +14,7 @@ import pytest
 from convsmith.cli import main
 from convsmith.cli.output import cell, printing, say, show, show_text
 
-# As folders may be called: a colour, a new title for the terminal, a line of its own, a turn of the reading direction,
+# As folders may be called: a color, a new title for the terminal, a line of its own, a turn of the reading direction,
 # C1 controls, bytes that are no UTF-8, formulas.
 HOSTILE = (
     "\x1b[31mred\x1b]0;pwn\x07",

@@ -1,6 +1,6 @@
 """`review`: a network against design guidelines."""
 
-from convsmith.nets.review import review
+from convsmith.nets.views.review import review
 from convsmith.nets.zoo import network
 
 

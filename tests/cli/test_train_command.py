@@ -82,9 +82,9 @@ def test_json_only_changes_stdout_and_quiet_only_stderr(command, here):
 def test_options_reach_the_recipe_in_any_order_and_form(command, here, shared_pictures, trees):
     words = (
         "--schedule.at", "50%,3ep", "--schedule.kind=step", "--label-smoothing", "0.1", "--lr=0.25", "--workers", 0,
-        "--seed", 7, "--optimiser.weight-decay", "-0", "--on-bad", "skip",
+        "--seed", 7, "--optimizer.weight-decay", "-0", "--on-bad", "skip",
         "--augment", "crop(2, mode='reflect'),flip(0.25)",
-        "--optimiser.rules", "rule('norm|bias', weight_decay=0)", "--data.split", "70/20/10", "--edit", "drop_path=0.1",
+        "--optimizer.rules", "rule('norm|bias', weight_decay=0)", "--data.split", "70/20/10", "--edit", "drop_path=0.1",
     )  # fmt: skip
     answer = command("train", f"{trees}:resnet8", "--data", shared_pictures, *words, *QUICK, "--out", "run")
     assert answer.code == 0, answer.err
@@ -92,9 +92,9 @@ def test_options_reach_the_recipe_in_any_order_and_form(command, here, shared_pi
     assert recipe["schedule"]["kind"] == "step"
     assert recipe["schedule"]["at"] == ["50%", "3ep"]
     assert recipe["label_smoothing"] == 0.1
-    assert (recipe["optimiser"]["lr"], recipe["optimiser"]["weight_decay"], recipe["seed"]) == (0.25, 0, 7)
+    assert (recipe["optimizer"]["lr"], recipe["optimizer"]["weight_decay"], recipe["seed"]) == (0.25, 0, 7)
     assert recipe["augment"][0] == {"kind": "crop", "padding": 2, "mode": "reflect"}
-    assert recipe["optimiser"]["rules"][0]["pattern"] == "norm|bias"
+    assert recipe["optimizer"]["rules"][0]["pattern"] == "norm|bias"
     assert recipe["edits"] == ["drop_path=0.1"]
     assert answer.json["metrics"]["val"]["count"] == 12
 
@@ -155,16 +155,16 @@ def test_an_edit_that_changes_nothing_warns_in_one_line(command, here):
         (["digits", "lenet5"], "train: one argument too many: 'lenet5'"),
         (["--epoch", "3"], "train: unknown option --epoch; here it is --epochs 3; try: convsmith train --epochs 3"),
         (["--learning-rate", "3"], "train: unknown option --learning-rate; "),
-        (["--optimizer.lr", "3"], "unknown key 'optimizer'; nearest: optimiser"),
-        (["--optimiser.momentun", "3"], "unknown key 'optimiser.momentun'; nearest: optimiser.momentum"),
-        (["--optimiser.momentum"], "--optimiser.momentum needs a value"),
-        (["--optimiser.momentum", "--quick"], "--optimiser.momentum needs a value"),
+        (["--optimizer.lr", "3"], "unknown key 'optimizer'; nearest: optimizer"),
+        (["--optimizer.momentun", "3"], "unknown key 'optimizer.momentun'; nearest: optimizer.momentum"),
+        (["--optimizer.momentum"], "--optimizer.momentum needs a value"),
+        (["--optimizer.momentum", "--quick"], "--optimizer.momentum needs a value"),
         (["--epochs"], "train: argument --epochs: expected one argument"),
         (["--epochs", "many"], "epochs: expected a number, received 'many'"),
         (["--epochs", "0"], "epochs: expected a number above 0, received 0"),
         (["--batch", "3.5"], "batch: expected a whole number, received '3.5'"),
         (["--batch", "0"], "batch: expected a whole number from 1, received 0"),
-        (["--lr", "-1"], "optimiser.lr: expected a number above 0, received -1"),
+        (["--lr", "-1"], "optimizer.lr: expected a number above 0, received -1"),
         (["--size", "0"], "data.size: expected from 1 to 65535 pixels a side, received 0"),
         (["--precision", "fp8"], "unknown value for engine.precision: 'fp8'; nearest: fp"),
         (["--device", "tpu"], "engine.device: expected auto, cpu, cuda or cuda:N, received 'tpu'"),
@@ -178,8 +178,8 @@ def test_an_edit_that_changes_nothing_warns_in_one_line(command, here):
         (["--augment", "crop("], ""),
         (["--edit", "widden=2"], "unknown edit 'widden'; nearest: widen"),
         (
-            ["--quiet", "--optimiser.rules", "rule(nothing, lr=1)"],
-            "optimiser.rules: no parameter is called 'nothing'; names are like",
+            ["--quiet", "--optimizer.rules", "rule(nothing, lr=1)"],
+            "optimizer.rules: no parameter is called 'nothing'; names are like",
         ),
         (["--data", "nowhere"], "no such path, and no data set of this name: 'nowhere'; "),
         (["--data", "cifar"], "no such path, and no data set of this name: 'cifar'; nearest names: cifar10, cifar100"),
@@ -199,7 +199,7 @@ def test_bad_folders(refused, here, pictures):
     empty = here / "empty"
     empty.mkdir()
     assert refused("train", "--data", empty, code=1).startswith(
-        f"{empty}: no data set recognised: found an empty folder; looked for class folders"
+        f"{empty}: no data set recognized: found an empty folder; looked for class folders"
     )
     for image in (pictures / "flat").iterdir():
         image.rename(image.with_suffix(".heic"))
@@ -272,7 +272,7 @@ def test_errors_of_a_users_file_stay_on_one_line(refused, here, shared_pictures)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_before_there_is_a_run(number, command, monkeypatch, here):
-    from convsmith.recipes import prepare, within
+    from convsmith.work import prepare, within
 
     before = signal.getsignal(number)
 

@@ -19,7 +19,7 @@ from convsmith.base.errors import NotTrusted
 from convsmith.base.user_code import TRUST, fingerprint
 from convsmith.cli import VERBS, main
 from convsmith.cli.trust import TRUSTING
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.zoo import network
 from convsmith.runs.directory import open_run
 from convsmith.runs.weights import save_bundle
@@ -68,7 +68,7 @@ def _bundle(path: Path, source: str, arguments: dict, stated: str | None) -> Pat
     tree = network("lenet5", classes=10)
     card = {
         "name": "digits", "kind": "digits", "classes": [str(n) for n in range(10)], "channels": 1, "size": [8, 8],
-        "counts": {"train": 1}, "class_counts": {}, "licence": "", "source": "", "fingerprint": "", "notes": [],
+        "counts": {"train": 1}, "class_counts": {}, "license": "", "source": "", "fingerprint": "", "notes": [],
         "multilabel": False,
     }  # fmt: skip
     fields = {

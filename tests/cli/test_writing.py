@@ -36,7 +36,7 @@ WRITES = {
     "repeat": ["train", "digits", "--quick", "--repeat", "2", "--out", "{place}/runs"],
     "kfold": ["train", "digits", "--quick", "--kfold", "2", "--out", "{place}/runs"],
     "finetune": ["finetune", "{run}", "--data", "{folder}", "--quick", "--mode", "probe", "--out", "{place}/run"],
-    "measurement": ["reproduce", "initialisation", "--quick", "--out", "{place}/found"],
+    "measurement": ["reproduce", "initialization", "--quick", "--out", "{place}/found"],
 }
 
 

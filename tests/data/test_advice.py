@@ -13,7 +13,7 @@ from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import preprocess_for
 from convsmith.data.sources.opening import open_path, open_source
 from convsmith.data.stats import stats
-from convsmith.data.suit import colours_of
+from convsmith.data.suit import colors_of
 
 
 @pytest.mark.parametrize(
@@ -44,16 +44,16 @@ def test_the_digits_are_not_to_be_flipped() -> None:
     assert amount.startswith("amount: 1,797 training images, 180 for each of 10 classes; so few gain from trained ")
     assert "(train photos --pretrained); --kfold 5 gives a surer number" in amount
     assert size == "size: all images have 8x8 pixels (height x width); training uses them so"
-    assert pixels == "normalisation: a run measures mean and std of its training images, and keeps them"
+    assert pixels == "normalization: a run measures mean and std of its training images, and keeps them"
     assert found["lighting"] is None
 
 
-def test_uneven_colours_of_several_sizes(tmp_path: Path, class_folders: Callable[..., Path]) -> None:
+def test_uneven_colors_of_several_sizes(tmp_path: Path, class_folders: Callable[..., Path]) -> None:
     root = class_folders(tmp_path / "photos", {"cat": 24, "owl": 2}, size=(40, 60))
     class_folders(root, {"cat": 1}, size=(50, 60))
     source = open_path(root)
     found = stats(source)
-    flip, imbalance, amount, size, cut, enlarged, pixels, colours = found["advice"]
+    flip, imbalance, amount, size, cut, enlarged, pixels, colors = found["advice"]
     assert flip == "flip: a mirror keeps the classes, as far as the name tells; --augment 'resized_crop,flip'"
     assert imbalance.startswith("imbalance: 'cat' has 24 training images, 'owl' 2, 12 times fewer; --data.sampling")
     assert "--loss.class_weights balanced" in imbalance
@@ -63,14 +63,14 @@ def test_uneven_colours_of_several_sizes(tmp_path: Path, class_folders: Callable
         "--size"
     )
     assert cut == (
-        "size: the centre 51% of the median picture is used (224x224), 51% of the worst (40x60); --data.fit pad or "
+        "size: the center 51% of the median picture is used (224x224), 51% of the worst (40x60); --data.fit pad or "
         "squash keeps all"
     )
     assert enlarged == "size: the median picture of 40x60 pixels is enlarged 6.4 times; --size 40 does without"
     record = preprocess_for(source.card, DataOptions(), ((0.5,) * 3, (0.5,) * 3))
-    deviations, components = colours_of(source.splits["train"], record, 1)
+    deviations, components = colors_of(source.splits["train"], record, 1)
     assert found["lighting"] == {"deviations": list(deviations), "components": list(components)}
-    assert f"colours: deviations {', '.join(f'{d:.3g}' for d in deviations)} along" in colours
+    assert f"colors: deviations {', '.join(f'{d:.3g}' for d in deviations)} along" in colors
     share = deviations[0] ** 2 / np.square(deviations).sum()
-    assert f"{share:.0%} of the variance" in colours
-    assert pixels.startswith("normalisation: a run measures")
+    assert f"{share:.0%} of the variance" in colors
+    assert pixels.startswith("normalization: a run measures")

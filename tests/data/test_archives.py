@@ -143,7 +143,7 @@ def test_an_archive_without_classes_is_named_and_not_its_place_in_the_cache(tmp_
     path = packed(tmp_path / "flat.zip", *((f"{i}.png", FILE) for i in range(2)))
     with pytest.raises(BadFile, match="2 images in the folder itself") as caught:
         open_path(path)
-    assert str(caught.value).startswith(f"{path}: no data set recognised: ")
+    assert str(caught.value).startswith(f"{path}: no data set recognized: ")
 
 
 def test_a_changed_folder_is_not_believed_if_its_archive_is_damaged(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from convsmith.data.augmentations import (
     Augmix,
     Autoaugment,
     Blur,
-    ColourJitter,
+    ColorJitter,
     Crop,
     Cutmix,
     Cutout,
@@ -47,16 +47,16 @@ BASIS = {
 # One of each kind, and a second where a choice leads another way; the default ones that need nothing else.
 EXAMPLES: list[Augment] = [
     Flip(), VerticalFlip(), AlternatingFlip(), Crop(3), Crop(3, "reflect"), Translate(5), ScaleCrop(28, 50),
-    ResizedCrop(), Rotate(), Affine(), Elastic(), ColourJitter(), Lighting(0.3, **BASIS), Noise(), PixelFlip(), Blur(),
+    ResizedCrop(), Rotate(), Affine(), Elastic(), ColorJitter(), Lighting(0.3, **BASIS), Noise(), PixelFlip(), Blur(),
     Cutout(), Erase(), Erase(fill="noise"), Autoaugment("cifar10"), Autoaugment("imagenet"), Autoaugment("svhn"),
     Randaugment(), Trivialaugment(), Augmix(), Mixup(), Cutmix(),
 ]  # fmt: skip
-COLOUR_ONLY = (Lighting, Autoaugment, Randaugment, Trivialaugment, Augmix)
+COLOR_ONLY = (Lighting, Autoaugment, Randaugment, Trivialaugment, Augmix)
 SINGLE = [step for step in EXAMPLES if not isinstance(step, MIXING)]
 # What does nothing, for every kind that can do nothing.
 IDENTITIES: list[Augment] = [
     Flip(0), VerticalFlip(0), Crop(0), Translate(0), ScaleCrop(28, 28), ResizedCrop(1, 1, 1), Rotate(0),
-    Affine(0, 0, 0, 0), Elastic(0), ColourJitter(0, 0, 0, 0), Lighting(0, **BASIS), Noise(0), PixelFlip(0), Blur(0, 0),
+    Affine(0, 0, 0, 0), Elastic(0), ColorJitter(0, 0, 0, 0), Lighting(0, **BASIS), Noise(0), PixelFlip(0), Blur(0, 0),
     Blur(probability=0), Cutout(0), Erase(0), Erase(1, 0, 0), Randaugment(0), Mixup(0), Mixup(probability=0), Cutmix(0),
     Cutmix(probability=0),
 ]  # fmt: skip
@@ -103,9 +103,9 @@ def test_every_kind_is_text_and_json(kind: type) -> None:
 @pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("step", EXAMPLES, ids=name)
 def test_same_keys_same_result(step: Augment, channels: int) -> None:
-    if channels == 1 and isinstance(step, COLOUR_ONLY):
-        pytest.skip("needs colour")
-    if channels == 1 and isinstance(step, ColourJitter):
+    if channels == 1 and isinstance(step, COLOR_ONLY):
+        pytest.skip("needs color")
+    if channels == 1 and isinstance(step, ColorJitter):
         step = replace(step, saturation=0, hue=0)
     images, positions = pictures(24, channels), torch.arange(40, 64)
     before = images.clone()
@@ -133,8 +133,8 @@ def test_a_sample_depends_neither_on_the_size_nor_on_the_order_of_its_batch(step
 @pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("step", IDENTITIES, ids=str)
 def test_strength_or_probability_zero_is_the_identity(step: Augment, channels: int) -> None:
-    if channels == 1 and isinstance(step, COLOUR_ONLY):
-        pytest.skip("needs colour")
+    if channels == 1 and isinstance(step, COLOR_ONLY):
+        pytest.skip("needs color")
     images = pictures(12, channels)
     assert torch.equal(done(images, step, torch.arange(12)), images)
 
@@ -175,7 +175,7 @@ def test_alternating_flip_needs_to_know_which_image_is_which() -> None:
         (lambda: Affine(shear=80), "affine.shear: expected a number from 0 to 60, received 80"),
         (lambda: Affine(translate=2), "affine.translate: expected a number from 0 to 1, received 2"),
         (lambda: Elastic(sigma=0), "elastic.sigma: expected a number above 0, received 0"),
-        (lambda: ColourJitter(hue=0.6), "colour_jitter.hue: expected a number from 0 to 0.5, received 0.6"),
+        (lambda: ColorJitter(hue=0.6), "color_jitter.hue: expected a number from 0 to 0.5, received 0.6"),
         (lambda: Lighting(deviations=(1.0,)), "lighting: expected 3 deviations with 9 numbers of components, or"),
         (lambda: Noise(float("nan")), "noise.deviation: expected a number from 0 to 1, received nan"),
         (lambda: PixelFlip(2), "pixel_flip.share: expected a number from 0 to 1, received 2"),
@@ -199,7 +199,7 @@ def test_wrong_numbers_are_refused(make: typing.Callable[[], Augment], says: str
     ("text", "says"),
     [
         ("cutot(8)", "unknown augment 'cutot'; nearest: cutout"),
-        ("color_jitter", "unknown augment 'color_jitter'; nearest: colour_jitter"),
+        ("color_jitter", "unknown augment 'color_jitter'; nearest: color_jitter"),
         ("rand_augment", "unknown augment 'rand_augment'; nearest: randaugment"),
         ("autoaugment(svnh)", "unknown value for augment[0].policy: 'svnh'; nearest: svhn"),
         ("rotate(angle=3)", "unknown key in augment[0] 'angle'"),

@@ -18,7 +18,7 @@ from convsmith.data.augmentations import (
     Augmix,
     Autoaugment,
     Blur,
-    ColourJitter,
+    ColorJitter,
     Crop,
     Cutmix,
     Cutout,
@@ -44,7 +44,7 @@ BASIS = ((0.4, 0.1, 0.03), (0.577, 0.577, 0.577, 0.707, 0.0, -0.707, 0.408, -0.8
 STEPS: list[Augment] = [
     Flip(), VerticalFlip(), AlternatingFlip(), Crop(0), Crop(3), Crop(3, "reflect"), Translate(5), ScaleCrop(34, 80),
     ResizedCrop(), ResizedCrop(0.5, 0.6, 1), Rotate(), Rotate(170), Affine(), Affine(90, 0, 0.5, 40), Elastic(),
-    Elastic(3, 2), ColourJitter(), ColourJitter(0, 0, 0, 0.5), Lighting(0.3, *BASIS), Noise(), PixelFlip(), Blur(),
+    Elastic(3, 2), ColorJitter(), ColorJitter(0, 0, 0, 0.5), Lighting(0.3, *BASIS), Noise(), PixelFlip(), Blur(),
     Cutout(), Erase(), Erase(fill="noise"), Autoaugment("cifar10"), Autoaugment("imagenet"), Autoaugment("svhn"),
     Randaugment(), Randaugment(4, 30), Trivialaugment(), Augmix(), Augmix(10, 2), Mixup(), Cutmix(), Cutmix(1, 1),
 ]  # fmt: skip

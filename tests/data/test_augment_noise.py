@@ -55,8 +55,8 @@ def test_normal_is_normal() -> None:
 
 @pytest.mark.parametrize("channels", [3, 1])
 def test_noise_is_gaussian_of_its_deviation(channels: int) -> None:
-    grey = torch.full((300, channels, 16, 16), 128, dtype=torch.uint8)
-    found = noise(grey, drawn(300), Noise(0.1), FRAME).double() - 128
+    gray = torch.full((300, channels, 16, 16), 128, dtype=torch.uint8)
+    found = noise(gray, drawn(300), Noise(0.1), FRAME).double() - 128
     assert abs(found.mean()) < 0.3
     assert abs(found.std() - 25.5) < 0.3
     assert abs((found.abs() < 25.5).double().mean() - math.erf(0.5**0.5)) < 0.01
@@ -107,7 +107,7 @@ def test_cutout_covers_a_square_around_a_pixel(size: int) -> None:
     images, own = pictures(200), drawn(200)
     found = cutout(images, own, Cutout(size), FRAME)
     rows, columns = integers(fork(own, 0), 0, 30).tolist(), integers(fork(own, 1), 0, 40).tolist()
-    assert set(rows) == set(range(30)), "every pixel may be the centre"
+    assert set(rows) == set(range(30)), "every pixel may be the center"
     for i, (y, x) in enumerate(zip(rows, columns, strict=True)):
         expected = images[i].clone()
         y, x = y - size // 2, x - size // 2

@@ -1,4 +1,4 @@
-"""Augmentations checked against a data set before a run, and the colours that lighting takes from it."""
+"""Augmentations checked against a data set before a run, and the colors that lighting takes from it."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from convsmith.data.augmentations import (
     Augment,
     Augmix,
     Autoaugment,
-    ColourJitter,
+    ColorJitter,
     Crop,
     Cutmix,
     Cutout,
@@ -28,10 +28,10 @@ from convsmith.data.augmentations import (
 )
 from convsmith.data.examples import from_arrays
 from convsmith.data.preprocess import Preprocess
-from convsmith.data.suit import check_augments, principal_colours, suit_augments
+from convsmith.data.suit import check_augments, principal_colors, suit_augments
 
 SMALL = Preprocess(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
-GREY = Preprocess(size=(32, 32), mode="L", mean=(0.5,), std=(0.5,))
+GRAY = Preprocess(size=(32, 32), mode="L", mean=(0.5,), std=(0.5,))
 LARGE = Preprocess(size=(224, 224), resize=256, mean=(0.5,) * 3, std=(0.5,) * 3)
 WIDE = Preprocess(size=(20, 60), mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -39,9 +39,9 @@ WIDE = Preprocess(size=(20, 60), mean=(0.5,) * 3, std=(0.5,) * 3)
 @pytest.mark.parametrize(
     ("record", "steps"),
     [
-        (SMALL, (Crop(4), Flip(), ColourJitter(), Cutout(16), Mixup(), Cutmix())),
+        (SMALL, (Crop(4), Flip(), ColorJitter(), Cutout(16), Mixup(), Cutmix())),
         (SMALL, (Randaugment(), Trivialaugment(), Autoaugment(), Augmix(), ScaleCrop(), ScaleCrop(32, 40), Cutout(32))),
-        (GREY, (Crop(4, "reflect"), ColourJitter(saturation=0, hue=0), Mixup())),
+        (GRAY, (Crop(4, "reflect"), ColorJitter(saturation=0, hue=0), Mixup())),
         (LARGE, (ScaleCrop(), Translate(200))),
         (LARGE, (Translate(250), ResizedCrop())),
         (LARGE, (Crop(0),)),
@@ -56,12 +56,12 @@ def test_what_fits_passes(record: Preprocess, steps: tuple[Augment, ...]) -> Non
     ("record", "steps", "says"),
     [
         (SMALL, (Mixup(), Flip()), "flip comes after mixup: mixing is always last; write flip before mixup"),
-        (GREY, (ColourJitter(),), "colour_jitter: these images are grey, without saturation and hue; mend with "),
-        (GREY, (Flip(), Lighting()), "lighting: it changes colours, and these images are grey; on grey images work "),
-        (GREY, (Randaugment(),), "randaugment: it changes colours, and these images are grey; on grey images work "),
-        (GREY, (Autoaugment("svhn"),), "autoaugment: it changes colours"),
-        (GREY, (Trivialaugment(),), "trivialaugment: it changes colours"),
-        (GREY, (Augmix(),), "augmix: it changes colours"),
+        (GRAY, (ColorJitter(),), "color_jitter: these images are gray, without saturation and hue; mend with "),
+        (GRAY, (Flip(), Lighting()), "lighting: it changes colors, and these images are gray; on gray images work "),
+        (GRAY, (Randaugment(),), "randaugment: it changes colors, and these images are gray; on gray images work "),
+        (GRAY, (Autoaugment("svhn"),), "autoaugment: it changes colors"),
+        (GRAY, (Trivialaugment(),), "trivialaugment: it changes colors"),
+        (GRAY, (Augmix(),), "augmix: it changes colors"),
         (SMALL, (Crop(32, "reflect"),), "crop: a reflection of 32 pixels needs more than images of 32x32 pixels"),
         (SMALL, (ScaleCrop(28, 40),), "scale_crop: 32x32 pixels do not fit into images whose shorter side is 28; mend"),
         (LARGE, (ScaleCrop(200, 300),), "scale_crop: 224x224 pixels do not fit into images whose shorter side is 200"),
@@ -77,9 +77,9 @@ def test_what_does_not_fit_is_refused(record: Preprocess, steps: tuple[Augment, 
     assert str(caught.value).startswith(says)
 
 
-def test_the_error_for_grey_images_lists_what_works() -> None:
-    with pytest.raises(UsageError, match=r"work flip, vertical_flip, .*colour_jitter, noise, .*cutout.*mixup, cutmix$"):
-        check_augments((Augmix(),), GREY)
+def test_the_error_for_gray_images_lists_what_works() -> None:
+    with pytest.raises(UsageError, match=r"work flip, vertical_flip, .*color_jitter, noise, .*cutout.*mixup, cutmix$"):
+        check_augments((Augmix(),), GRAY)
 
 
 @pytest.mark.parametrize("step", [Mixup(), Cutmix()])
@@ -93,10 +93,10 @@ def photographs(channels: int = 3) -> np.ndarray:
     return np.stack([photo[10 * i : 10 * i + 96 : 3, 20 * i : 20 * i + 96 : 3] for i in range(20)])
 
 
-def test_principal_colours_are_scikit_learns() -> None:
+def test_principal_colors_are_scikit_learns() -> None:
     images = photographs()
     stacks = np.array_split(images.transpose(0, 3, 1, 2), 3)
-    deviations, components = principal_colours(stacks)
+    deviations, components = principal_colors(stacks)
     peer = PCA().fit(images.reshape(-1, 3) / 255)
     count = images[..., 0].size
     assert deviations == pytest.approx(np.sqrt(peer.explained_variance_ * (count - 1) / count), abs=1e-5)
@@ -105,12 +105,12 @@ def test_principal_colours_are_scikit_learns() -> None:
         assert abs(found @ expected) == pytest.approx(1, abs=1e-5)
 
 
-def test_lighting_gets_the_colours_of_the_training_images() -> None:
+def test_lighting_gets_the_colors_of_the_training_images() -> None:
     images = photographs()
     train = from_arrays(images, np.zeros(len(images)), "photographs")
     given = Lighting(0.2, (1.0, 0.5, 0.1), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     found = suit_augments((Flip(), Lighting(0.3), given, Mixup()), train, SMALL)
-    deviations, components = principal_colours([images.transpose(0, 3, 1, 2)])
+    deviations, components = principal_colors([images.transpose(0, 3, 1, 2)])
     assert found == (Flip(), Lighting(0.3, deviations, components, measured=True), given, Mixup())
     assert suit_augments((Flip(),), train, SMALL) == (Flip(),)
     # What was measured on these images is not for others; what was given is.

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import convsmith as cs
-from convsmith.data.augment import augment, mix, mixed_targets, normalise
+from convsmith.data.augment import augment, mix, mixed_targets, normalize
 from convsmith.recipes.builtin import RECIPES
-from convsmith.recipes.prepare import make_job, make_model, prepare
+from convsmith.work.prepare import make_job, make_model, prepare
 
-GREY = "crop(1),translate(1),rotate,elastic(0.5),noise,pixel_flip,blur,cutout(2),erase,mixup,cutmix"
+GRAY = "crop(1),translate(1),rotate,elastic(0.5),noise,pixel_flip,blur,cutout(2),erase,mixup,cutmix"
 
 
 @pytest.mark.parametrize("text", ["crop(1),mixup(1)", "cutmix(1, 1)", "mixup(1),cutmix(1, 1)"])
@@ -28,7 +28,7 @@ def test_a_step_learns_from_mixed_labels(text: str, tmp_path: Path) -> None:
     targets = mixed_targets(batch.targets, mixtures, 10)
     assert (targets.max(1).values < 0.99).sum() > len(targets) / 3
     with torch.no_grad():
-        outputs = model(normalise(images, job.preprocess, memory_format=plan.engine.memory_format))
+        outputs = model(normalize(images, job.preprocess, memory_format=plan.engine.memory_format))
     smooth = plan.recipe.label_smoothing
     expected = -((targets * (1 - smooth) + smooth / 10) * outputs.log_softmax(1)).sum(1).mean()
     assert row["train_loss"] == pytest.approx(expected.item(), rel=1e-4)
@@ -36,6 +36,6 @@ def test_a_step_learns_from_mixed_labels(text: str, tmp_path: Path) -> None:
     assert row["train_accuracy"] == pytest.approx(right / len(targets))
 
 
-def test_training_takes_every_step_that_grey_images_can_have(tmp_path: Path) -> None:
-    cs.train("digits", quick=True, quiet=True, out=tmp_path / "run", augment=GREY)
+def test_training_takes_every_step_that_gray_images_can_have(tmp_path: Path) -> None:
+    cs.train("digits", quick=True, quiet=True, out=tmp_path / "run", augment=GRAY)
     assert "train_loss" in json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])

@@ -13,7 +13,7 @@ from convsmith.data.check import check_path
 from convsmith.data.dataset import open_usable
 from convsmith.data.iterative import iterative
 from convsmith.data.options import DataOptions
-from convsmith.data.relabel import relabelled
+from convsmith.data.relabel import relabeled
 from convsmith.data.sources import cells
 from convsmith.data.sources.opening import describe, open_path, open_source
 from convsmith.data.split import apportion, split_source, stratified
@@ -271,9 +271,9 @@ def test_targets_of_several_labels_are_mixed_each_by_itself() -> None:
 
 def test_labels_by_another_sets_numbers() -> None:
     goal = ("cat", "emu", "owl")
-    assert relabelled(np.array([0, 1]), ("owl", "cat"), goal, False).tolist() == [2, 0]
-    assert relabelled(np.array([0, 1]), ("owl", "cat"), goal, True).tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert relabeled(np.array([0, 1]), ("owl", "cat"), goal, False).tolist() == [2, 0]
+    assert relabeled(np.array([0, 1]), ("owl", "cat"), goal, True).tolist() == [[0, 0, 1], [1, 0, 0]]
     both = np.array([[1, 1], [0, 1]], dtype=np.uint8)
-    assert relabelled(both, ("owl", "cat"), goal, True).tolist() == [[1, 0, 1], [1, 0, 0]]
+    assert relabeled(both, ("owl", "cat"), goal, True).tolist() == [[1, 0, 1], [1, 0, 0]]
     with pytest.raises(UsageError, match="several labels each, and the run knows one"):
-        relabelled(both, ("owl", "cat"), goal, False)
+        relabeled(both, ("owl", "cat"), goal, False)

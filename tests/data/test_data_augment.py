@@ -6,7 +6,7 @@ import torch
 
 from convsmith.base.errors import UsageError
 from convsmith.data import preprocess as reference
-from convsmith.data.augment import augment, centre, crop, flip, normalise
+from convsmith.data.augment import augment, center, crop, flip, normalize
 from convsmith.data.augment.frame import Frame
 from convsmith.data.augmentations import Augment, Crop, Flip
 from convsmith.data.keys import epoch_order, fork, integers, keys, uniform
@@ -74,7 +74,7 @@ def test_uniform_and_integers_are_even() -> None:
     counts = torch.bincount(whole + 2, minlength=9)
     assert len(counts) == 9
     assert ((counts - 100_000 / 9).abs() < 450).all()
-    # Neighbouring positions and the two forks have nothing to do with each other.
+    # Neighboring positions and the two forks have nothing to do with each other.
     other = uniform(fork(drawn, 1))
     for a, b in ((values[1:], values[:-1]), (values, other), (uniform(fork(drawn, 0)), other)):
         assert abs(np.corrcoef(a.numpy(), b.numpy())[0, 1]) < 0.012
@@ -134,9 +134,9 @@ def test_crop_errors() -> None:
         crop(images(2, 4), drawn, Crop(4, "reflect"), Frame((4, 4), FILL))
 
 
-def test_padding_is_nearly_zero_after_normalisation() -> None:
+def test_padding_is_nearly_zero_after_normalization() -> None:
     padding = FILL.view(1, 3, 1, 1).expand(1, 3, 32, 32)
-    assert normalise(padding, RECORD).abs().max() < 0.5 / 255 / 0.243
+    assert normalize(padding, RECORD).abs().max() < 0.5 / 255 / 0.243
 
 
 @pytest.mark.parametrize("steps", [(), (Flip(0.0),), (Crop(0),), (Crop(0, "reflect"), Flip(0.0))])
@@ -145,13 +145,13 @@ def test_strength_zero_is_the_identity(steps: tuple[Augment, ...]) -> None:
     assert torch.equal(augment(batch, steps, 0, 0, torch.arange(8), RECORD), batch)
 
 
-def test_a_margin_without_a_crop_is_cut_at_the_centre() -> None:
+def test_a_margin_without_a_crop_is_cut_at_the_center() -> None:
     record = Preprocess(size=(32, 30), resize=37, mean=(0.5,) * 3, std=(0.5,) * 3)
     batch = images(3, 37)
     found = augment(batch, (), 0, 0, torch.arange(3), record)
-    expected = [reference.centre(image.permute(1, 2, 0).numpy(), (32, 30)) for image in batch]
+    expected = [reference.center(image.permute(1, 2, 0).numpy(), (32, 30)) for image in batch]
     np.testing.assert_array_equal(found.permute(0, 2, 3, 1).numpy(), np.stack(expected))
-    assert centre(found, (32, 30)) is found
+    assert center(found, (32, 30)) is found
 
 
 def test_a_sample_depends_on_its_position_alone() -> None:
@@ -177,13 +177,13 @@ def test_two_steps_of_one_kind_draw_apart() -> None:
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_normalise_equals_the_reference(memory_format: torch.memory_format) -> None:
+def test_normalize_equals_the_reference(memory_format: torch.memory_format) -> None:
     batch = images(4)
-    found = normalise(batch, RECORD, memory_format=memory_format)
-    expected = np.stack([reference.normalise(image.permute(1, 2, 0).numpy(), RECORD) for image in batch])
+    found = normalize(batch, RECORD, memory_format=memory_format)
+    expected = np.stack([reference.normalize(image.permute(1, 2, 0).numpy(), RECORD) for image in batch])
     assert found.dtype == torch.float32
     assert found.is_contiguous(memory_format=memory_format)
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-6)
-    half = normalise(batch, RECORD, torch.bfloat16)
+    half = normalize(batch, RECORD, torch.bfloat16)
     assert half.dtype == torch.bfloat16
-    assert torch.equal(half, normalise(batch, RECORD).to(torch.bfloat16))
+    assert torch.equal(half, normalize(batch, RECORD).to(torch.bfloat16))

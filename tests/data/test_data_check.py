@@ -70,7 +70,7 @@ def test_odd_files_are_found(tmp_path: Path, class_folders: Writer) -> None:
     assert report.ok
     assert kinds(report, "alpha.png") == [("odd", "has an alpha channel")]
     assert kinds(report, "turned.jpg") == [("odd", "is turned by its EXIF orientation 6")]
-    assert kinds(report, "print.jpg") == [("odd", "has CMYK colours")]
+    assert kinds(report, "print.jpg") == [("odd", "has CMYK colors")]
     assert kinds(report, "deep.png") == [("odd", "has more than 8 bits per pixel (mode I;16)")]
     assert kinds(report, "really.png") == [("odd", "is called .png and holds BMP")]
     assert kinds(report, "thin.png") == [("odd", "is very small: 100x7"), ("odd", "is very long: 100x7")]
@@ -88,7 +88,7 @@ def test_copies_are_found_and_leaks_are_worse(tmp_path: Path, class_folders: Wri
         Finding(
             str(tmp_path / "train" / "b" / "copy.png"),
             "contradiction",
-            f"labelled b, and the same image as {first}, labelled a",
+            f"labeled b, and the same image as {first}, labeled a",
         ),
     )
     shutil.copy(first, tmp_path / "train" / "a" / "copy.png")
@@ -121,7 +121,7 @@ def test_split_folders_that_contradict_are_refused(tmp_path: Path, class_folders
 
 def test_statistics_of_a_folder(tmp_path: Path, class_folders: Writer) -> None:
     root = class_folders(tmp_path, {"a": 24, "b": 2}, size=(12, 10))
-    Image.new("L", (30, 20)).save(root / "b" / "grey.png")
+    Image.new("L", (30, 20)).save(root / "b" / "gray.png")
     found = stats(open_path(root))
     assert found["splits"] == {"train": 27}
     assert found["classes"] == {"a": {"train": 24}, "b": {"train": 3}}

@@ -57,7 +57,7 @@ def test_a_known_set_is_fetched_once(
     monkeypatch.setitem(downloads.DOWNLOADS, "mnist", _rows(served, url, url + "gone/"))
     source = open_source(DataOptions(source="mnist"))
     assert source.card.name == "mnist"
-    assert source.card.licence == "CC BY-SA 3.0"
+    assert source.card.license == "CC BY-SA 3.0"
     assert source.card.counts == {"train": 40, "test": 20}
     for file in list(served.iterdir()):
         file.unlink()

@@ -64,13 +64,13 @@ def test_links_are_followed_and_loops_end(tmp_path: Path, class_folders: Writer)
 
 def test_sizes_and_modes_of_a_folder(tmp_path: Path, class_folders: Writer) -> None:
     root = class_folders(tmp_path, {"a": 2, "b": 2})
-    Image.new("L", (10, 20)).save(root / "a" / "grey.png")
+    Image.new("L", (10, 20)).save(root / "a" / "gray.png")
     Image.new("P", (10, 12)).save(root / "b" / "palette.png")
     Image.new("CMYK", (10, 12)).save(root / "b" / "print.jpg")
     card = open_path(root).card
     assert card.size is None
     assert card.channels == 3
-    assert "palette images are converted to colour (1 of 7 headers that were read)" in card.notes
+    assert "palette images are converted to color (1 of 7 headers that were read)" in card.notes
     assert "CMYK images are converted to RGB (1 of 7 headers that were read)" in card.notes
 
 

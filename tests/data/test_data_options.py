@@ -95,7 +95,7 @@ CARD = Card(
     size=None,
     counts={"train": 3},
     class_counts={"train": (1, 2)},
-    licence="none",
+    license="none",
     source="here",
     fingerprint="00",
     notes=("a note",),
@@ -118,7 +118,7 @@ def test_wrong_cards_are_refused() -> None:
         ("counts", {"train": -1}, "data card: counts: expected numbers of images, 0 or more"),
         ("counts", [3], "data card.counts: expected whole number by name, received [3]"),
         ("classes", 3, "data card.classes: expected a list of text, received 3"),
-        ("colour", 3, "unknown key in data card 'colour'"),
+        ("color", 3, "unknown key in data card 'color'"),
     ):
         with pytest.raises(UsageError) as caught:
             Card.from_json({**CARD.to_json(), field: value})

@@ -16,12 +16,12 @@ from convsmith.data.decoding import decode_stack, find_bad, measure
 from convsmith.data.examples import Examples, from_arrays
 from convsmith.data.image_sets import FileImages
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess, decode, load, normalise, preprocess_for, to_size
+from convsmith.data.preprocess import Preprocess, decode, load, normalize, preprocess_for, to_size
 from convsmith.data.sources.opening import open_source
 from convsmith.data.targets import ClassLabels
 
 RGB = Preprocess(size=(4, 4), mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
-GREY = Preprocess(size=(4, 4), mode="L", mean=(0.5,), std=(0.5,))
+GRAY = Preprocess(size=(4, 4), mode="L", mean=(0.5,), std=(0.5,))
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 
@@ -35,15 +35,15 @@ def test_every_mode_has_known_values() -> None:
     assert pixel(new("RGB", (2, 2), (1, 2, 3))) == [1, 2, 3]
     assert pixel(new("L", (2, 2), 77)) == [77, 77, 77]
     assert pixel(new("1", (2, 2), 1)) == [255, 255, 255]
-    assert pixel(new("1", (2, 2), 1), GREY) == [255]
+    assert pixel(new("1", (2, 2), 1), GRAY) == [255]
     assert pixel(new("RGBA", (2, 2), (*RED, 255))) == [255, 0, 0]
     assert pixel(new("RGBA", (2, 2), (*RED, 0))) == [255, 255, 255], "transparent is white"
     assert pixel(new("RGBA", (2, 2), (0, 0, 0, 51))) == [204, 204, 204], "a fifth of black on white"
-    assert pixel(new("LA", (2, 2), (100, 0)), GREY) == [255]
-    assert pixel(new("LA", (2, 2), (100, 255)), GREY) == [100]
+    assert pixel(new("LA", (2, 2), (100, 0)), GRAY) == [255]
+    assert pixel(new("LA", (2, 2), (100, 255)), GRAY) == [100]
     assert pixel(new("CMYK", (2, 2), (0, 255, 255, 0))) == [255, 0, 0]
     assert pixel(new("YCbCr", (2, 2), (128, 128, 128))) == [128, 128, 128]
-    assert pixel(new("RGB", (2, 2), RED), GREY) == [76], "ITU-R 601-2: 0.299 of red"
+    assert pixel(new("RGB", (2, 2), RED), GRAY) == [76], "ITU-R 601-2: 0.299 of red"
     palette = new("P", (2, 2), 1)
     palette.putpalette([0, 0, 0, 9, 8, 7])
     assert pixel(palette) == [9, 8, 7]
@@ -54,9 +54,9 @@ def test_every_mode_has_known_values() -> None:
 def test_sixteen_bits_are_divided_by_257(png: Callable[..., bytes]) -> None:
     values = np.asarray([[0, 257, 65535], [128, 129, 32896]], dtype=np.uint16)
     expected = [[0, 1, 255], [0, 1, 128]]
-    assert decode(png(values), GREY)[..., 0].tolist() == expected
-    assert decode(png(values, "TIFF"), GREY)[..., 0].tolist() == expected
-    assert decode(Image.fromarray(values.astype(np.int32)), GREY)[..., 0].tolist() == expected
+    assert decode(png(values), GRAY)[..., 0].tolist() == expected
+    assert decode(png(values, "TIFF"), GRAY)[..., 0].tolist() == expected
+    assert decode(Image.fromarray(values.astype(np.int32)), GRAY)[..., 0].tolist() == expected
 
 
 def test_ranges_that_are_not_known_are_refused(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_ranges_that_are_not_known_are_refused(tmp_path: Path) -> None:
         decode(path, RGB)
 
 
-def test_transparent_colour_of_a_png(png: Callable[..., bytes]) -> None:
+def test_transparent_color_of_a_png(png: Callable[..., bytes]) -> None:
     image = np.zeros((2, 2, 3), np.uint8)
     image[1] = GREEN
     data = png(image, transparency=(0, 0, 0))
@@ -94,17 +94,17 @@ def test_exif_orientation_turns_images_upright(orientation: int) -> None:
     exif[0x0112] = orientation
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(stored).astype(np.uint8)).save(buffer, "JPEG", exif=exif, quality=95)
-    found = decode(buffer.getvalue(), GREY)[..., 0]
+    found = decode(buffer.getvalue(), GRAY)[..., 0]
     assert found.shape == upright.shape
     assert np.abs(found.astype(int) - upright).max() < 20
-    as_stored = decode(buffer.getvalue(), replace(GREY, exif=False))[..., 0]
+    as_stored = decode(buffer.getvalue(), replace(GRAY, exif=False))[..., 0]
     assert np.abs(as_stored.astype(int) - stored).max() < 20
 
 
 def test_the_first_frame_of_an_animation() -> None:
     for kind in ("GIF", "WEBP", "PNG"):
         buffer = io.BytesIO()
-        frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN)]
+        frames = [Image.new("RGB", (8, 8), color) for color in (RED, GREEN)]
         extra = {"lossless": True} if kind == "WEBP" else {}
         frames[0].save(buffer, kind, save_all=True, append_images=frames[1:], **extra)
         assert decode(buffer.getvalue(), RGB)[0, 0].tolist() == [255, 0, 0]
@@ -180,9 +180,9 @@ def test_arrays_are_taken_as_they_are() -> None:
     image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     np.testing.assert_array_equal(decode(image, RGB), image)
     assert decode(image[..., 0], RGB).shape == (2, 2, 3)
-    assert decode(image[..., :1], GREY).shape == (2, 2, 1)
+    assert decode(image[..., :1], GRAY).shape == (2, 2, 1)
     expected = np.asarray(Image.fromarray(image).convert("L"))
-    np.testing.assert_array_equal(decode(image, GREY)[..., 0], expected)
+    np.testing.assert_array_equal(decode(image, GRAY)[..., 0], expected)
     for wrong in (image.astype(np.float32), image[..., :2], image[None]):
         with pytest.raises(UsageError, match=r"expected uint8 .* received"):
             decode(wrong, RGB)
@@ -211,16 +211,16 @@ def test_another_size_covers_the_goal() -> None:
     found = to_size(image, RGB)
     assert found.shape == (4, 4, 3)
     assert (found == 7).all()
-    assert to_size(np.zeros((2, 3, 1), np.uint8), replace(GREY, size=(5, 4))).shape == (5, 4, 1)
+    assert to_size(np.zeros((2, 3, 1), np.uint8), replace(GRAY, size=(5, 4))).shape == (5, 4, 1)
 
 
-def test_normalise_values() -> None:
+def test_normalize_values() -> None:
     image = np.full((4, 4, 3), 255, np.uint8)
     found = load(image, RGB)
     assert found.dtype == np.float32
     assert found.shape == (3, 4, 4)
     assert found[:, 0, 0].tolist() == [1.0, 3.0, 1.0]
-    assert normalise(np.zeros((1, 1, 1), np.uint8), GREY).item() == -1.0
+    assert normalize(np.zeros((1, 1, 1), np.uint8), GRAY).item() == -1.0
 
 
 def test_the_record_goes_to_json_and_back() -> None:
@@ -287,9 +287,9 @@ def test_mean_and_std_of_known_values() -> None:
     images[..., 1] = 51
     found = measure(from_arrays(images, np.zeros(4), "x"), RGB, 1)
     assert found.mean == (0.5, 0.2, 0.0)
-    # A channel of one value is only centred: divided by its own deviation another image would be out of all bounds.
+    # A channel of one value is only centered: divided by its own deviation another image would be out of all bounds.
     assert found.std == (0.5, 1.0, 1.0)
-    assert found.warnings == ("the training images have one value of green, blue; that channel is only centred",)
+    assert found.warnings == ("the training images have one value of green, blue; that channel is only centered",)
 
 
 def test_stacks_are_the_same_whatever_the_workers(tmp_path: Path, class_folders: Callable[..., Path]) -> None:

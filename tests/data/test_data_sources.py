@@ -1,4 +1,4 @@
-"""Sources of arrays: digits, IDX, CIFAR; recognising a path; fingerprints; and every error on the way."""
+"""Sources of arrays: digits, IDX, CIFAR; recognizing a path; fingerprints; and every error on the way."""
 
 import gzip
 import shutil

@@ -37,14 +37,14 @@ def of_arrays(ids: np.ndarray, names: tuple[str, ...] = NAMES) -> Masks:
     return Masks(ArrayImages(ids[..., None], "masks", np.arange(len(ids))), names)
 
 
-def test_masks_are_read_from_grey_palette_and_black_and_white_files(tmp_path: Path) -> None:
+def test_masks_are_read_from_gray_palette_and_black_and_white_files(tmp_path: Path) -> None:
     ids = np.asarray([[0, 1, 2], [2, VOID, 0]], np.uint8)
-    Image.fromarray(ids).save(tmp_path / "grey.png")
+    Image.fromarray(ids).save(tmp_path / "gray.png")
     palette = Image.fromarray(ids, "P")
     palette.putpalette([10, 20, 30] * 256)
     palette.save(tmp_path / "palette.png")
     Image.fromarray(ids == 1).save(tmp_path / "two.png")
-    masks = Masks(FileImages(tmp_path, ("grey.png", "palette.png", "two.png")), NAMES)
+    masks = Masks(FileImages(tmp_path, ("gray.png", "palette.png", "two.png")), NAMES)
     np.testing.assert_array_equal(masks.read(0), ids)
     np.testing.assert_array_equal(masks.read(1), ids)
     np.testing.assert_array_equal(masks.read(2), (ids == 1).astype(np.uint8))

@@ -38,7 +38,7 @@ def test_sizes_are_read_and_written() -> None:
             read_size(wrong)
 
 
-def test_pad_keeps_all_between_grey_borders() -> None:
+def test_pad_keeps_all_between_gray_borders() -> None:
     image = noise(32, 128)
     found = to_size(image, replace(RECORD, fit="pad"))
     assert found.shape == (32, 32, 3)
@@ -91,13 +91,13 @@ def test_the_record_goes_to_json_and_back() -> None:
 def test_what_is_cut_off_is_said_from_the_real_sizes() -> None:
     shapes = Shapes([(32, 128)] * 3, {"RGB": 3})
     assert losses(shapes, RECORD) == [
-        "the centre 25% of each picture is used (32x32); --data.fit pad or squash keeps all"
+        "the center 25% of each picture is used (32x32); --data.fit pad or squash keeps all"
     ]
     assert losses(shapes, replace(RECORD, fit="pad")) == []
     assert losses(shapes, replace(RECORD, size=(32, 128))) == []
     mixed = Shapes([(64, 64), (64, 64), (64, 6400)], {"RGB": 3})
     assert losses(mixed, RECORD) == [
-        "the centre 100% of the median picture is used (32x32), 1% of the worst (64x6400); --data.fit pad or squash "
+        "the center 100% of the median picture is used (32x32), 1% of the worst (64x6400); --data.fit pad or squash "
         "keeps all"
     ]
 
@@ -109,10 +109,10 @@ def test_enlarged_squeezed_and_dropped_is_said() -> None:
         "each picture of 8x8 pixels is enlarged 28 times; --size 8 does without",
         "values of more than 8 bits are squeezed to 8 (2 of 4 pictures looked at)",
         "transparent pixels are laid on white (1 of 4 pictures looked at)",
-        "grey pictures get three equal channels (1 of 4 pictures looked at)",
+        "gray pictures get three equal channels (1 of 4 pictures looked at)",
     ]
-    grey = Preprocess(mode="L", size=(8, 8), mean=(0.5,), std=(0.5,))
-    assert losses(shapes, grey)[2:] == ["colours are dropped; --data.channels 3 keeps them (3 of 4 pictures looked at)"]
+    gray = Preprocess(mode="L", size=(8, 8), mean=(0.5,), std=(0.5,))
+    assert losses(shapes, gray)[2:] == ["colors are dropped; --data.channels 3 keeps them (3 of 4 pictures looked at)"]
     assert enlargement((32, 128), replace(RECORD, size=(64, 128), fit="squash")) == 2
 
 
@@ -139,7 +139,7 @@ def test_stats_say_what_training_would_do(tmp_path: Path, class_folders: Callabl
     assert said == [
         "size: all images have 32x128 pixels (height x width); training uses them at 224x224; another is set with "
         "--size",
-        "size: the centre 25% of each picture is used (224x224); --data.fit pad or squash keeps all",
+        "size: the center 25% of each picture is used (224x224); --data.fit pad or squash keeps all",
         "size: each picture of 32x128 pixels is enlarged 7 times; --size 32x128 does without",
     ]
     same = stats(open_path(root), 1, DataOptions(source=str(root)))

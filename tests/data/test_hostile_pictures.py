@@ -35,9 +35,9 @@ CUT = replace(RECORD, size=(224, 224), resize=256)
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I;16", "I", "F", "PA", "La", "RGBa")
 
 
-def png(width: int, height: int, colour: int = 0, bits: int = 1) -> bytes:
+def png(width: int, height: int, color: int = 0, bits: int = 1) -> bytes:
     """A black PNG, made without its pixels ever being in memory."""
-    channels = {0: 1, 2: 3, 6: 4}[colour]
+    channels = {0: 1, 2: 3, 6: 4}[color]
     row = b"\0" + bytes((width * channels * bits + 7) // 8)
     packer = zlib.compressobj(9)
     data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
@@ -45,14 +45,14 @@ def png(width: int, height: int, colour: int = 0, bits: int = 1) -> bytes:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def header_of(width: int, height: int, colour: int, bits: int) -> bytes:
+def header_of(width: int, height: int, color: int, bits: int) -> bytes:
     """A PNG that claims its size and has hardly any pixels."""
-    whole = png(1, 1, colour, bits)
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    whole = png(1, 1, color, bits)
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
     return whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:]
 
 
@@ -124,9 +124,9 @@ def test_ordinary_pictures_are_scaled_whole(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_large_pictures_are_refused_by_their_header() -> None:
-    for colour, bits, size in ((6, 16, "1.9 GiB"), (2, 8, "1008.6 MiB"), (0, 8, "1.2 GiB")):
+    for color, bits, size in ((6, 16, "1.9 GiB"), (2, 8, "1008.6 MiB"), (0, 8, "1.2 GiB")):
         with pytest.raises(BadFile) as caught:
-            decode(header_of(16_000, 16_000, colour, bits), RECORD, "x.png")
+            decode(header_of(16_000, 16_000, color, bits), RECORD, "x.png")
         assert str(caught.value) == (
             f"x.png: has 16,000x16,000 pixels (width x height), and decoding them would take about {size} of memory, "
             "more than 512.0 MiB; if you trust the file: --max-megapixels 256, else make it smaller or remove it"
@@ -206,10 +206,10 @@ def test_strips_are_the_whole(mode: str, monkeypatch: pytest.MonkeyPatch) -> Non
     image.info["transparency"] = 3 if mode == "P" else image.info.get("transparency")
     if image.info["transparency"] is None:
         del image.info["transparency"]
-    grey = replace(RECORD, mode="L", mean=(0.5,), std=(0.5,))
-    whole = [decode(image, record) for record in (RECORD, grey)]
+    gray = replace(RECORD, mode="L", mean=(0.5,), std=(0.5,))
+    whole = [decode(image, record) for record in (RECORD, gray)]
     monkeypatch.setattr(preparing, "_STRIP_PIXELS", 100)
-    for record, expected in zip((RECORD, grey), whole, strict=True):
+    for record, expected in zip((RECORD, gray), whole, strict=True):
         np.testing.assert_array_equal(decode(image, record), expected)
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError
-from convsmith.data.augment import normalise
+from convsmith.data.augment import normalize
 from convsmith.data.inputs import ImageInput, Input, input_from_json
 from convsmith.data.preprocess import load
 from convsmith.data.sound import SoundInput, read_wave
@@ -44,17 +44,17 @@ def test_a_record_without_a_tag_is_a_picture_as_before() -> None:
         input_from_json({**SOUND.to_json(), "rates": 3})
 
 
-def test_a_picture_is_read_and_normalised_as_load_does(tmp_path: Path) -> None:
+def test_a_picture_is_read_and_normalized_as_load_does(tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)).save(tmp_path / "a.png")
     found = PICTURE.read(tmp_path / "a.png")
     assert (found.shape, found.dtype) == (PICTURE.shape, np.uint8) == ((3, 12, 10), np.uint8)
     batch = torch.from_numpy(found)[None]
-    values = PICTURE.normalise(batch)
+    values = PICTURE.normalize(batch)
     np.testing.assert_array_equal(values[0].numpy(), load(tmp_path / "a.png", PICTURE))
-    assert torch.equal(values, normalise(batch, PICTURE))
+    assert torch.equal(values, normalize(batch, PICTURE))
     assert torch.equal(batch[0], torch.from_numpy(found)), "the batch stays as it is"
     whole = batch.float()
-    PICTURE.normalise(whole)
+    PICTURE.normalize(whole)
     assert torch.equal(whole, batch.float())
     with pytest.raises(BadFile, match="the file is empty"):
         PICTURE.read(b"", "nothing.png")
@@ -127,7 +127,7 @@ def test_what_is_short_ends_in_silence_and_what_is_long_is_cut() -> None:
     assert (short[:, :8].max(axis=0) > -3).all()
     np.testing.assert_array_equal(SOUND.read(tone(440, 2.0)), SOUND.read(tone(440, 2.0)[:4000]))
     np.testing.assert_array_equal(SOUND.read(wav(tone(440, 2.0))), SOUND.read(wav(tone(440, 2.0)[:4000])))
-    values = SOUND.normalise(torch.from_numpy(short)[None])
+    values = SOUND.normalize(torch.from_numpy(short)[None])
     np.testing.assert_allclose(values[0].numpy(), (short + 3.5) / 2.5, rtol=1e-6)
 
 
@@ -181,7 +181,7 @@ def test_texts_become_tokens() -> None:
     assert TEXT.read("").tolist() == [0] * 5
     assert TEXT.text(found) == f"is the {UNKNOWN} shape red"
     batch = torch.from_numpy(found)[None]
-    assert TEXT.normalise(batch) is batch
+    assert TEXT.normalize(batch) is batch
 
 
 def test_a_vocabulary_is_made_of_training_texts() -> None:

@@ -31,7 +31,7 @@ TWO = {"cat": 3, "dog": 3}
             "test",
             "test Test TESTING testing test_set testset test-images test1 holdout hold-out held_out eval evaluation",
         ),
-        ("unlabelled", "pred prediction unlabelled unlabeled"),
+        ("unlabeled", "pred prediction unlabeled unlabeled"),
     ],
 )
 def test_names_of_splits(split: str, names: str) -> None:
@@ -50,7 +50,7 @@ def test_words_beside_the_name_of_a_split() -> None:
     assert split_name("seg_train") == ("train", ("seg",))
     assert split_name("fruits_test_images") == ("test", ("fruits",))
     assert cell_split("seg_train") is None
-    assert cell_split("unlabelled") is None
+    assert cell_split("unlabeled") is None
 
 
 def test_names_that_look_the_same() -> None:

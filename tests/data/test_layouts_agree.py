@@ -1,6 +1,6 @@
 """`data check`, `data stats` and `train` give one answer about every layout, since they ask the same code.
 
-A case is its name, what writes it, the beginning of what is recognised (or a part of why it is refused), and the number
+A case is its name, what writes it, the beginning of what is recognized (or a part of why it is refused), and the number
 of images and classes.
 """
 
@@ -19,8 +19,8 @@ from PIL import Image
 
 from convsmith.cli import main
 from convsmith.data.findings import STOPS
-from convsmith.recipes import estimate as estimating
-from convsmith.recipes import within
+from convsmith.work import estimate as estimating
+from convsmith.work import within
 
 TWO, FEW = {"cat": 12, "dog": 12}, {"cat": 3, "dog": 3}
 _numbers = count()
@@ -28,7 +28,7 @@ _numbers = count()
 
 @dataclass(frozen=True)
 class Case:
-    """A layout: `says` begins what is recognised, or is in the error; no counts where it is refused."""
+    """A layout: `says` begins what is recognized, or is in the error; no counts where it is refused."""
 
     name: str
     write: Callable[[Path], object]

@@ -8,7 +8,7 @@ import torch
 from convsmith.base import config
 from convsmith.base.errors import UsageError
 from convsmith.data import keys as counter
-from convsmith.data.augment import OUTSIDE, STEPS, augment, centre, mix, operations, places
+from convsmith.data.augment import OUTSIDE, STEPS, augment, center, mix, operations, places
 from convsmith.data.augment.frame import Frame
 from convsmith.data.augment.moving import augment_batch, moved_boxes, moved_masks, pasted_masks, resized_targets
 from convsmith.data.augment.operations import OPERATIONS, Operation
@@ -19,7 +19,7 @@ from convsmith.data.augmentations import (
     Augment,
     Augmix,
     Autoaugment,
-    ColourJitter,
+    ColorJitter,
     Crop,
     Cutmix,
     Cutout,
@@ -114,7 +114,7 @@ def test_a_mask_is_moved_as_the_channel_of_a_picture_exactly(step: Augment, only
     found = moved(batch_of(ids[:, None].repeat(1, 3, 1, 1), ids), "mask", (step,), VOID)
     assert (found.targets.dtype, found.targets.shape) == (torch.uint8, (COUNT, *GOAL))
     assert torch.equal(found.targets, found.images[:, 0])
-    still = centre(ids[:, None], GOAL)[:, 0]
+    still = center(ids[:, None], GOAL)[:, 0]
     assert type(step) is Crop or (found.targets != still).any()
 
 
@@ -124,7 +124,7 @@ def test_a_mask_is_the_nearest_form_of_a_moved_channel(step: Augment) -> None:
     positions, epoch = (batch.samples, 0) if isinstance(step, AlternatingFlip) else (batch.positions, EPOCH)
     keys = counter.keys(SEED, epoch, positions, 0)
     frame = Frame(GOAL, torch.tensor([VOID], dtype=torch.uint8), EPOCH, "nearest", labels=True)
-    expected = centre(STEPS[type(step)](ids[:, None], keys, step, frame), GOAL)[:, 0]
+    expected = center(STEPS[type(step)](ids[:, None], keys, step, frame), GOAL)[:, 0]
     found = moved(batch, "mask", (step,), 0).targets
     assert torch.equal(found, expected)
     before = [set(mask.unique().tolist()) | {VOID} for mask in ids]
@@ -179,9 +179,9 @@ def test_a_mask_depends_on_its_own_key_alone() -> None:
     assert torch.equal(moved(some, "mask", steps, 0).targets, whole[back])
 
 
-@pytest.mark.parametrize("step", [Noise(), ColourJitter(), Cutout(30), Erase(1, 0.3, 0.5)], ids=name)
+@pytest.mark.parametrize("step", [Noise(), ColorJitter(), Cutout(30), Erase(1, 0.3, 0.5)], ids=name)
 @pytest.mark.parametrize("kind", ["mask", "box"])
-def test_what_covers_or_colours_leaves_labels(step: Augment, kind: str) -> None:
+def test_what_covers_or_colors_leaves_labels(step: Augment, kind: str) -> None:
     images = torch.full((COUNT, 3, *GOAL), 100, dtype=torch.uint8)
     targets = random_ids()[:, : GOAL[0], : GOAL[1]] if kind == "mask" else rectangles()[:, :, :] * 0.5
     found = moved(batch_of(images, targets), kind, (step,), 0)

@@ -283,4 +283,4 @@ def test_what_other_files_seem_to_be(set_: Path, name: str, says: str) -> None:
         (set_ / name).write_text("path: images\n")
     with pytest.raises(BadFile) as caught:
         open_path(set_ / name)
-    assert f"{set_ / name}: no data set recognised: found {says.format(set_)}" in str(caught.value)
+    assert f"{set_ / name}: no data set recognized: found {says.format(set_)}" in str(caught.value)

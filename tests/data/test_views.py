@@ -76,8 +76,8 @@ def test_ten_crops_are_torchvisions(side: int, size: tuple[int, int]) -> None:
 
 def test_ten_crops_by_hand() -> None:
     images = numbered(3, 3)
-    top_left, top_right, bottom_left, bottom_right, centre, *mirrored = ten_crop(images, (1, 1))
-    found = [int(t) for t in (top_left, top_right, bottom_left, bottom_right, centre)]
+    top_left, top_right, bottom_left, bottom_right, center, *mirrored = ten_crop(images, (1, 1))
+    found = [int(t) for t in (top_left, top_right, bottom_left, bottom_right, center)]
     assert found == [0, 2, 6, 8, 4]
     assert [int(t) for t in mirrored] == [2, 0, 8, 6, 4]
 
@@ -164,7 +164,7 @@ def test_the_mean_is_that_of_the_probabilities() -> None:
     assert torch.allclose(found.exp(), 0.25 * first + 0.75 * second)
 
 
-def test_scales_are_whole_centre_squares() -> None:
+def test_scales_are_whole_center_squares() -> None:
     assert scaled_records(read_views("mirror"), LARGE) == (LARGE,)
     assert [r.size for r in scaled_records(read_views("ten_crop"), LARGE)] == [(256, 256)]
     assert [r.size for r in scaled_records(read_views("ten_crop(4)"), LARGE)] == [(224, 224)]

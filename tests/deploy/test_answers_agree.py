@@ -11,7 +11,7 @@ import convsmith as cs
 from convsmith.base.errors import BadFile, CheckFailed, MissingPath, UsageError
 from convsmith.data.preprocess import Preprocess, load
 from convsmith.engines.graph import onnx_program
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.zoo import edit, network
 
 onnx = pytest.importorskip("onnx")
@@ -206,7 +206,7 @@ def test_above_the_tolerance_there_is_no_file(photo_run, refused, tmp_path):
 
 def test_an_export_that_fails_leaves_the_earlier_file(run, tmp_path):
     from convsmith.deploy.onnx import export_onnx
-    from convsmith.recipes.evaluate import own_split
+    from convsmith.work.evaluate import own_split
 
     path = tmp_path / "model.onnx"
     path.write_bytes(b"earlier")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import convsmith as cs
-from convsmith.recipes.evaluate import calibrate_run
+from convsmith.work.evaluate import calibrate_run
 
 
 @pytest.fixture

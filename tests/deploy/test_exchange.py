@@ -11,16 +11,16 @@ from safetensors.torch import load_file
 
 import convsmith as cs
 from convsmith.base.errors import CheckFailed, UsageError
-from convsmith.data.augment import normalise
+from convsmith.data.augment import normalize
 from convsmith.data.dataset import open_data
 from convsmith.data.loaders import decode_all
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess
 from convsmith.deploy import exchange
 from convsmith.deploy.exchange import export_weights
-from convsmith.nets.build import build
-from convsmith.nets.pretrained import load_weights
+from convsmith.nets.modules.build import build
 from convsmith.nets.source import Foreign
+from convsmith.nets.weights.pretrained import load_weights
 from convsmith.nets.zoo import edit, network
 from convsmith.runs.subject import Subject
 
@@ -45,7 +45,7 @@ def made(shared_pictures):
 
 
 def outputs(subject, examples, peer):
-    images = normalise(decode_all(examples, subject.preprocess, 1), subject.preprocess)
+    images = normalize(decode_all(examples, subject.preprocess, 1), subject.preprocess)
     with torch.no_grad():
         return subject.module(images), peer.eval()(images)
 
@@ -102,7 +102,7 @@ def test_timm_loads_the_file_strictly(name, theirs, made, tmp_path):
     torch.testing.assert_close(ours, outs, rtol=1e-4, atol=1e-4 * float(ours.abs().max()))
 
 
-def test_timm_takes_grey_images(made, tmp_path):
+def test_timm_takes_gray_images(made, tmp_path):
     timm = pytest.importorskip("timm")
     subject, examples = made("mobilenet_v2_035", channels=1)
     file = export_weights(subject, examples, "timm", tmp_path / "w.pth")

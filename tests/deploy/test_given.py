@@ -81,7 +81,7 @@ def test_many_at_once(several, run, file):
 
 
 @pytest.mark.parametrize("shape", [(12, 12), (12, 12, 1)])
-def test_grey(shape, run):
+def test_gray(shape, run):
     pixels = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
     expected = run.predict(np.repeat(pixels.reshape(12, 12, 1), 3, axis=2))[0].top
     assert run.predict(pixels)[0].top == expected
@@ -107,7 +107,7 @@ def test_grey(shape, run):
         (np.full((8, 8), 2.0), "floating-point numbers from 0 to 1, received float64 from 2 to 2"),
         (np.full((8, 8), np.nan), "floating-point numbers from 0 to 1"),
         (np.full((8, 8), 256), "whole numbers from 0 to 255, received int64 from 256 to 256"),
-        (np.full((8, 8), -1.0), "from -1 to -1; a picture that is normalised already goes to the module"),
+        (np.full((8, 8), -1.0), "from -1 to -1; a picture that is normalized already goes to the module"),
         (np.array([["a"]]), "expected numbers, received an array of <U1"),
         ("data:image/png;base64,@@", "the data URI is no base64"),
         ("https://example.org/a.png", "is an address, and nothing is fetched that was not asked for"),

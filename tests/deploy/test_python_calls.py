@@ -18,11 +18,11 @@ def test_the_public_names_are_there():
 
 
 def test_train_gives_a_run(shared_pictures, tmp_path):
-    options = {"epochs": 1, "batch": 8, "size": 32, "optimiser__weight_decay": 0, "augment": "flip", "quiet": True}
+    options = {"epochs": 1, "batch": 8, "size": 32, "optimizer__weight_decay": 0, "augment": "flip", "quiet": True}
     run = cs.train("lenet5", data=str(shared_pictures), out=tmp_path / "run", **options)
     assert run.path == tmp_path / "run"
     recipe = run.directory.record("recipe")["recipe"]
-    assert (recipe["network"], recipe["batch"], recipe["optimiser"]["weight_decay"]) == ("lenet5", 8, 0)
+    assert (recipe["network"], recipe["batch"], recipe["optimizer"]["weight_decay"]) == ("lenet5", 8, 0)
     assert run.result["epochs"] == len(run.metrics) == 1
     assert run.result["metrics"]["test"] == json.loads(json.dumps(run.evaluate().result.to_json()))
 

@@ -9,7 +9,7 @@ import torch
 from convsmith.deploy import onnx as export
 from convsmith.engines.graph import onnx_program
 from convsmith.engines.inference import Inference
-from convsmith.nets.build import blank, build
+from convsmith.nets.modules.build import blank, build
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, Correlate, Embedding, Flatten, Linear, LocalContrastNorm, Recurrent, Unflatten
 from convsmith.nets.shape import Input, Shape

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from convsmith.cli import VERBS, main
-from convsmith.experiments.entries import EXPERIMENTS
-from convsmith.lectures.coverage import REMARK, SECTIONS, covered, page
-from convsmith.lectures.entries import ENTRIES
+from convsmith_textbook.lectures.coverage import REMARK, SECTIONS, covered, page
+from convsmith_textbook.lectures.entries import ENTRIES
+from convsmith_textbook.questions.entries import EXPERIMENTS
 
 ROOT = Path(__file__).parents[2]
 ROWS = covered()
@@ -22,7 +22,7 @@ COMMANDS = [part for part in SHOWN if part.startswith("convsmith ")]
 
 def test_the_page_is_up_to_date():
     written = (ROOT / "docs" / "coverage.md").read_text()
-    assert written == page(), "write it anew: python -m convsmith.lectures.coverage docs/coverage.md"
+    assert written == page(), "write it anew: python -m convsmith_textbook.lectures.coverage docs/coverage.md"
 
 
 def test_every_row_is_there_once():

@@ -18,9 +18,9 @@ import convsmith as cs
 from convsmith.cli import main
 from convsmith.cli.arguments import Parser, add_short
 from convsmith.cli.fields import edited, recipe_words
-from convsmith.experiments.entries import EXPERIMENTS
 from convsmith.recipes.recipe import recipe_from_json
 from convsmith.recipes.shorthand import SHORTHAND
+from convsmith_textbook.questions.entries import EXPERIMENTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

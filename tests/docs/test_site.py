@@ -45,7 +45,7 @@ def test_every_verb_has_a_page_with_its_options(site: Path) -> None:
     text = "".join(page.read_text() for page in site.rglob("*.html"))
     for verb in VERBS:
         assert f"usage: convsmith {verb} " in text, f"docs/conf.py: PAGES knows no page of {verb}"
-    assert "--optimiser.weight_decay (number from 0; 0.0001)" in text
+    assert "--optimizer.weight_decay (number from 0; 0.0001)" in text
 
 
 @needs_sphinx

@@ -24,7 +24,7 @@ from convsmith.engines.measure import filled
 from convsmith.engines.names import ENGINES, Kind, read_engines
 from convsmith.engines.runner import Refused, Runner
 from convsmith.engines.start import PLAIN, launch, plain, reference
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.source import Foreign, open_network
 from convsmith.nets.zoo import edit, network
 from convsmith.runs.directory import RunDirectory
@@ -73,7 +73,7 @@ def test_merging_keeps_the_outputs_and_the_module(name):
     assert expected.std() > 1e-3
     assert (found - expected).abs().max() <= 2e-4 * expected.abs().max()
     count = {kind: sum(isinstance(m, nn.BatchNorm2d) for m in kind.modules()) for kind in (model.module, merged)}
-    # DenseNet normalises what it concatenates, which no convolution computes.
+    # DenseNet normalizes what it concatenates, which no convolution computes.
     assert count[merged] < count[model.module]
     assert name == "densenet121" or count[merged] == 0
     with torch.no_grad():

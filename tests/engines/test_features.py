@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from convsmith.base.errors import CheckFailed, UsageError
-from convsmith.data.augment import normalise
+from convsmith.data.augment import normalize
 from convsmith.data.dataset import open_data
 from convsmith.data.loaders import decode_all
 from convsmith.data.options import DataOptions
 from convsmith.data.slots import list_stored
 from convsmith.engines import features as store
 from convsmith.engines.features import LAST, Frozen, features
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Act, Conv, Flatten, Linear
 from convsmith.nets.shape import Shape
@@ -53,7 +53,7 @@ def frozen(data, **last):
 def test_the_features_are_the_stages_means_and_what_the_last_layer_receives(data):
     network = frozen(data)
     found = features(network, data.train, DataOptions())
-    images = normalise(decode_all(data.train, data.preprocess, 1), data.preprocess)
+    images = normalize(decode_all(data.train, data.preprocess, 1), data.preprocess)
     with torch.no_grad():
         out, seen = network.module(images, at=["stem"])
         layer = network.module.get_submodule("head.linear")
@@ -141,7 +141,7 @@ def test_a_module_that_is_no_tree_has_the_last_layers_inputs_alone(data):
     network = Frozen(Foreign("own.py:net", {}, "0"), module, last_linear(module), data.preprocess, ENGINE)
     found = features(network, data.val, DataOptions())
     assert network.columns == {LAST: slice(0, 6)}
-    images = normalise(decode_all(data.val, data.preprocess, 1), data.preprocess)
+    images = normalize(decode_all(data.val, data.preprocess, 1), data.preprocess)
     np.testing.assert_allclose(found, module[:3](images).detach().numpy(), atol=1e-5)
 
 

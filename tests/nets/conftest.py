@@ -22,7 +22,7 @@ POOL = torch.randn(1_000_003, generator=torch.Generator().manual_seed(0))  # rep
 
 
 def _random_state(peer: nn.Module) -> dict[str, torch.Tensor]:
-    """Values for each tensor that keep the activations near one; statistics of batch normalisation too."""
+    """Values for each tensor that keep the activations near one; statistics of batch normalization too."""
     state = peer.state_dict()  # not a new dictionary: some of torchvision's look for the version that this one holds
     for number, (key, like) in enumerate(list(state.items())):
         if key.endswith("num_batches_tracked"):

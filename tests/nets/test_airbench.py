@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
-from convsmith.nets.whitening import whiten, whitening_filters
+from convsmith.nets.modules.build import build
+from convsmith.nets.modules.whitening import whiten, whitening_filters
 from convsmith.nets.zoo import network, widen
 
 
@@ -56,7 +56,7 @@ def test_it_takes_other_sizes_and_widths():
 
 def test_whitened_patches_are_uncorrelated_and_of_one_variance():
     torch.manual_seed(0)
-    # Correlated colours and neighbours, as in photographs.
+    # Correlated colors and neighbors, as in photographs.
     images = nn.functional.avg_pool2d(torch.randn(200, 3, 18, 18) + 2 * torch.randn(200, 1, 18, 18), 2, 1) * 3
     filters = whitening_filters(images, (2, 2))
     answers = nn.functional.conv2d(images, filters).permute(0, 2, 3, 1).reshape(-1, 12).double()

@@ -7,8 +7,8 @@ from torch import nn
 from convsmith.base.errors import UnknownName, UsageError
 from convsmith.data.keys import keys
 from convsmith.data.keys import noise as keyed_noise
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Conv, Flatten, Linear, Sample
 from convsmith.nets.shape import Shape

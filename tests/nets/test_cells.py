@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from convsmith.base.errors import UnknownName, UsageError
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.families import amoebanet, darts, enas, nasnet, pnasnet
-from convsmith.nets.families.cell_operations import OPERATIONS, Rules, act_conv_norm, factorised
+from convsmith.nets.families.cell_operations import OPERATIONS, Rules, act_conv_norm, factorized
 from convsmith.nets.families.cells import CURRENT, PREVIOUS, Block, Cell, Genotype, cell_network, conv_stem, places
-from convsmith.nets.layers import Kept
+from convsmith.nets.modules.build import build
+from convsmith.nets.modules.layers import Kept
 from convsmith.nets.ops import AvgPoolSame, BatchNorm, Conv
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, Add, Keep, Use, seq, walk
@@ -159,9 +159,9 @@ def test_an_odd_number_of_filters_is_divided_in_two_parts():
     assert (layers[f"{halves}.even"], layers[f"{halves}.odd.conv"]) == (13, 14)
 
 
-def test_a_factorised_reduction_sees_even_and_odd_positions(one_stage):
+def test_a_factorized_reduction_sees_even_and_odd_positions(one_stage):
     rules = Rules(BatchNorm(), True, act_conv_norm)
-    nodes = factorised(rules, 1, 2, 2)
+    nodes = factorized(rules, 1, 2, 2)
     tree = one_stage(seq(halves=nodes["halves"]), (1, 4, 5))
     module = build(tree).requires_grad_(False)
     for parameter in module.parameters():
@@ -215,7 +215,7 @@ NORM = BatchNorm()
 
 
 def tiny(genotype, **numbers):
-    rules = Rules(NORM, True, factorised)
+    rules = Rules(NORM, True, factorized)
     stem = conv_stem(8, NORM, halve=False)
     head = seq(conv=Conv(2))
     return cell_network(

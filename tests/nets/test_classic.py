@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import Linear
-from convsmith.nets.pretrained import name_map
 from convsmith.nets.tree import rewrite
+from convsmith.nets.weights.pretrained import name_map
 from convsmith.nets.zoo import edit, network
 
 
@@ -210,7 +210,7 @@ def test_chains_are_widened_and_deepened():
 # BN-AlexNet, VGG for CIFAR
 
 
-def test_alexnet_with_batch_normalisation_normalises_every_layer_but_the_last():
+def test_alexnet_with_batch_normalization_normalizes_every_layer_but_the_last():
     normed, plain = cost(network("alexnet_bn")), cost(network("alexnet"))
     assert normed.params - plain.params == 2 * (64 + 192 + 384 + 256 + 256 + 4096 + 4096)
     assert normed.macs == plain.macs

@@ -5,10 +5,10 @@ import torch
 import torchvision.models as peers
 from torchvision.ops import StochasticDepth
 
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import Act, Affine, DropPath, LayerNorm
-from convsmith.nets.pretrained import load_weights
 from convsmith.nets.tree import walk
+from convsmith.nets.weights.pretrained import load_weights
 from convsmith.nets.zoo import NETWORKS, edit, network
 
 NAMES = [name for name in NETWORKS if name.startswith("convnext")]

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import Dropout
-from convsmith.nets.stages import summarise
 from convsmith.nets.tree import walk
+from convsmith.nets.views.stages import summarize
 from convsmith.nets.zoo import edit, network
 
 # Huang et al. 2017, table 2: name, depth, growth, bottlenecks and compression, millions of parameters.
@@ -50,7 +50,7 @@ def test_cifar_densenets_follow_their_closed_form_and_the_papers_table(name):
 @pytest.mark.parametrize("name", [*CIFAR, "densenet121", "densenet161", "densenet169", "densenet201"])
 def test_a_networks_number_counts_its_layers(name):
     said = CIFAR[name][0] if name in CIFAR else int(name.removeprefix("densenet"))
-    assert sum(row.layers for row in summarise(network(name))) == said
+    assert sum(row.layers for row in summarize(network(name))) == said
 
 
 def test_the_largest_of_the_papers_table_2():

@@ -8,8 +8,8 @@ import torch
 
 from convsmith.base.errors import UnknownName, UsageError
 from convsmith.nets import edits
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import Conv, DropPath
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import Add, rewrite, walk

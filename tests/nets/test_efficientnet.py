@@ -8,11 +8,11 @@ import torchvision.models as peers
 from torchvision.ops import StochasticDepth
 
 from convsmith.base.errors import UnknownName
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.families.efficientnet import NETWORKS
+from convsmith.nets.modules.build import build
+from convsmith.nets.modules.random_layers import DropPath as DropPathModule
 from convsmith.nets.ops import Act, Conv, DropPath
-from convsmith.nets.random_layers import DropPath as DropPathModule
 from convsmith.nets.tree import Add, Gate, walk
 from convsmith.nets.zoo import edit, network
 

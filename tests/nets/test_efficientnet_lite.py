@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.families.efficientnet_lite import EFFICIENTNET_LITE, NETWORKS
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import Act, BatchNorm, Conv, Dropout, DropPath, PadSame
-from convsmith.nets.pretrained import load_weights
-from convsmith.nets.renaming import original, renamed
 from convsmith.nets.tree import Gate, walk
+from convsmith.nets.weights.pretrained import load_weights
+from convsmith.nets.weights.renaming import original, renamed
 from convsmith.nets.zoo import edit, network, renamings
 
 
@@ -51,7 +51,7 @@ def test_widths_of_lite4_by_hand():
 
 
 @pytest.mark.parametrize("name", AUTHORS)
-def test_no_gates_relu6_and_tensorflows_normalisation(name):
+def test_no_gates_relu6_and_tensorflows_normalization(name):
     tree = network(name)
     assert not found(tree, Gate)
     assert {act.function for act in found(tree, Act).values()} == {"relu6"}

@@ -15,11 +15,11 @@ for name in names:
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
 from convsmith.nets.source import open_network
-from convsmith.nets.stages import summarise
+from convsmith.nets.views.stages import summarize
 from convsmith.nets.zoo import edit
 tree = edit(open_network("resnet50", classes=10), "drop_path=0.1")
 assert Network.from_json(tree.to_json()) == tree
-cost(tree), summarise(tree)
+cost(tree), summarize(tree)
 heavy = {"torch", "torchvision", "numpy", "PIL", "safetensors", "sklearn"} & sys.modules.keys()
 print(len(names), sorted(heavy))
 """

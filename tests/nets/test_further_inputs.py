@@ -7,12 +7,9 @@ import pytest
 import torch
 
 from convsmith.base.errors import UnknownName, UsageError, WrongType
-from convsmith.nets.build import build
-from convsmith.nets.carry import carry
 from convsmith.nets.cost import cost
-from convsmith.nets.difference import difference
-from convsmith.nets.drawing import diagram
-from convsmith.nets.measure import measure_module
+from convsmith.nets.modules.build import build
+from convsmith.nets.modules.measure import measure_module
 from convsmith.nets.network import Network
 from convsmith.nets.ops import (
     Act,
@@ -26,10 +23,13 @@ from convsmith.nets.ops import (
     Recurrent,
     Unflatten,
 )
-from convsmith.nets.review import review
 from convsmith.nets.shape import Field, Input, Shape
-from convsmith.nets.stages import summarise, units
 from convsmith.nets.tree import IDENTITY, MAIN, Keep, Use, add, cat, gate, seq
+from convsmith.nets.views.difference import difference
+from convsmith.nets.views.drawing import diagram
+from convsmith.nets.views.review import review
+from convsmith.nets.views.stages import summarize, units
+from convsmith.nets.weights.carry import carry
 from convsmith.nets.zoo import edit, network
 
 QUESTION = Input("question", Shape(1, (6,)), "int64")
@@ -105,7 +105,7 @@ def test_it_is_shown():
     tree = vqa()
     assert [str(input) for input in tree.receives] == ["images 3x8x8", "question 1x6 int64"]
     assert "input 3×8×8, question 1×6: " in diagram(tree)
-    assert [row.name for row in summarise(tree)] == ["stage1", "asked1", "attention", "head"]
+    assert [row.name for row in summarize(tree)] == ["stage1", "asked1", "attention", "head"]
     assert units(tree)
     assert isinstance(review(tree), list)
 

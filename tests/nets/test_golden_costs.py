@@ -76,7 +76,7 @@ def test_cifar_resnets_follow_their_closed_form(depth):
     assert b.macs - a.macs == 16 * 32 * 16 * 16 + 32 * 64 * 8 * 8
 
 
-def test_batch_normalisation_adds_two_numbers_for_each_channel():
+def test_batch_normalization_adds_two_numbers_for_each_channel():
     assert cost(network("vgg16_bn")).params - cost(network("vgg16")).params == 2 * (
         2 * 64 + 2 * 128 + 3 * 256 + 6 * 512
     )
@@ -168,7 +168,7 @@ def test_dropout_stands_before_the_hidden_layers_in_torchvisions_form_and_after_
         assert order(name) == ["linear", "dropout", "linear", "dropout", "linear"]
 
 
-def test_normalisation_of_the_forms_of_alexnet():
+def test_normalization_of_the_forms_of_alexnet():
     def order(name):
         rows = [row for row in cost(network(name)).layers if row.name.startswith("stage1.")]
         return [row.op for row in rows]

@@ -4,15 +4,15 @@ import pytest
 import torch
 import torchvision.models as peers
 
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.families.googlenet import MODULES, inception
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import Conv, Linear, MaxPool
 from convsmith.nets.parts import padded_conv
-from convsmith.nets.peers import make_peer
-from convsmith.nets.pretrained import load_weights
-from convsmith.nets.stages import summarise
 from convsmith.nets.tree import Cat, Seq, cat, seq
+from convsmith.nets.views.stages import summarize
+from convsmith.nets.weights.peers import make_peer
+from convsmith.nets.weights.pretrained import load_weights
 from convsmith.nets.zoo import edit, network
 
 # Module: output, weights and multiply-adds. Szegedy et al. 2015, table 1, prints 159K and 128M, 380K and 304M, 364K and
@@ -77,7 +77,7 @@ def depth(node):
 def test_it_is_22_layers_deep(name):
     tree = network(name)
     assert sum(depth(node) for _, node in (*tree.stages, tree.heads[0])) == 22
-    assert sum(row.layers for row in summarise(tree) if not row.auxiliary) == 3 + 9 * 6 + 1
+    assert sum(row.layers for row in summarize(tree) if not row.auxiliary) == 3 + 9 * 6 + 1
 
 
 def test_the_lectures_naive_module_takes_854_million_operations(one_stage):
@@ -152,7 +152,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
 @pytest.mark.parametrize(("name", "side"), [("googlenet", 64), ("inception_v3", 96)])
-def test_published_weights_want_inputs_normalised_by_one_half(name, side, filled):
+def test_published_weights_want_inputs_normalized_by_one_half(name, side, filled):
     make = getattr(peers, name)
     peer, state = filled(lambda: make(weights=None, transform_input=True, init_weights=False))
     module = ours(name)

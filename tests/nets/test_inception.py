@@ -1,18 +1,18 @@
-"""Inception-v3, Inception-v4 and Inception-ResNet-v2: sizes, factorised convolutions, heads, scaled sums."""
+"""Inception-v3, Inception-v4 and Inception-ResNet-v2: sizes, factorized convolutions, heads, scaled sums."""
 
 import pytest
 import torch
 
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.families.inception import same
-from convsmith.nets.layers import Kept
-from convsmith.nets.measure import measure_module
+from convsmith.nets.modules.build import build
+from convsmith.nets.modules.layers import Kept
+from convsmith.nets.modules.measure import measure_module
 from convsmith.nets.ops import Conv, Scale
-from convsmith.nets.peers import make_peer
-from convsmith.nets.pretrained import load_weights
-from convsmith.nets.renaming import renamed
 from convsmith.nets.tree import Add, seq, walk
+from convsmith.nets.weights.peers import make_peer
+from convsmith.nets.weights.pretrained import load_weights
+from convsmith.nets.weights.renaming import renamed
 from convsmith.nets.zoo import FAMILIES, edit, network
 
 SIZES = {
@@ -69,7 +69,7 @@ def test_two_3x3_see_a_5x5(one_stage):
         ("inception_resnet_v2", {(1, 7), (7, 1)}, {(1, 3), (3, 1)}),
     ],
 )
-def test_which_stages_factorise(name, stage2, stage3):
+def test_which_stages_factorize(name, stage2, stage3):
     stages = dict(network(name).stages)
 
     def oblong(stage):
@@ -128,7 +128,7 @@ def test_inception_v3_loads_with_and_without_its_auxiliary_head(theirs, mine):
     module = build(network("inception_v3", auxiliary=mine), device="meta").to_empty(device="cpu")
     said = load_weights(module, weights)
     assert said.startswith("torchvision names")
-    assert ("aux1 as initialised" in said) == (mine and not theirs)
+    assert ("aux1 as initialized" in said) == (mine and not theirs)
     assert all((v == 1).all() for k, v in module.state_dict().items() if not k.startswith("aux1"))
 
 

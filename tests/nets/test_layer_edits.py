@@ -9,8 +9,8 @@ import torchvision.models as peers
 
 from convsmith.base.errors import NoChange, UnknownName, UsageError
 from convsmith.nets import edits
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.nets.ops import (
     Act,
@@ -26,9 +26,9 @@ from convsmith.nets.ops import (
     MaxPool,
     StochasticPool,
 )
-from convsmith.nets.pretrained import load_weights
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import Add, Gate, Keep, seq, walk
+from convsmith.nets.weights.pretrained import load_weights
 from convsmith.nets.zoo import EDITS, edit, network, small_images
 
 
@@ -200,10 +200,10 @@ def test_dropconnect_is_on_hidden_linear_layers():
     assert [node.dropconnect for _, node in layers] == [0.5]
 
 
-# ------------------------------------------------------------------------------------------- normalisation, pool, act
+# ------------------------------------------------------------------------------------------- normalization, pool, act
 
 
-def test_group_normalisation_takes_the_largest_number_of_groups_that_fits():
+def test_group_normalization_takes_the_largest_number_of_groups_that_fits():
     tree = edit(network("resnet20_cifar"), "norm=group")
     assert {node.groups for _, node in nodes(tree, GroupNorm)} == {16, 32}
     assert not nodes(tree, BatchNorm)
@@ -212,7 +212,7 @@ def test_group_normalisation_takes_the_largest_number_of_groups_that_fits():
     assert nodes(edit(network("resnet18"), "norm=layer"), LayerNorm)
 
 
-def test_without_normalisation_the_layers_have_a_bias():
+def test_without_normalization_the_layers_have_a_bias():
     tree = edit(network("resnet18"), "norm=none")
     assert not nodes(tree, BatchNorm)
     assert all(node.bias for _, node in nodes(tree, Conv))
@@ -220,7 +220,7 @@ def test_without_normalisation_the_layers_have_a_bias():
     assert cost(network("resnet18")).params - cost(tree).params == shifts
 
 
-def test_batch_normalisation_added_to_vgg_is_vgg_with_batch_normalisation():
+def test_batch_normalization_added_to_vgg_is_vgg_with_batch_normalization():
     tree = edit(network("vgg16"), "norm=batch")
     assert tree.stages == network("vgg16_bn").stages
 

@@ -7,7 +7,7 @@ import pytest
 
 from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.nets import limits
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.nets.ops import OPERATORS
 from convsmith.nets.zoo import network

@@ -3,11 +3,11 @@
 import pytest
 
 from convsmith.base.errors import UnknownName, UsageError
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.families import mnasnet, mobilenet_v1, mobilenet_v2, mobilenet_v3
 from convsmith.nets.families.inverted_residual import inverted_residual
 from convsmith.nets.families.mobilenet_v1 import separable
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import Act, BatchNorm, Conv
 from convsmith.nets.tree import Add, Gate, walk
 from convsmith.nets.zoo import NETWORKS, edit, network
@@ -125,7 +125,7 @@ def test_mobilenet_has_28_layers_and_its_work_lies_in_the_1x1_convolutions():
     shares = {"conv": every[:1], "linear": every[-1:]}
     shares["depthwise"] = [layer for layer in every if ".depthwise." in layer.name]
     shares["pointwise"] = [layer for layer in every if ".pointwise." in layer.name]
-    # The paper's table 2, in percent of MACs and of parameters (which it counts without normalisation). It prints 1.19
+    # The paper's table 2, in percent of MACs and of parameters (which it counts without normalization). It prints 1.19
     # for the first convolution, with which its column adds up to 99.29: two digits are swapped.
     total = cost(tree).macs, sum(layer.params for layer in every)
     said = {"pointwise": (94.86, 74.59), "depthwise": (3.06, 1.06), "conv": (1.91, 0.02), "linear": (0.18, 24.33)}

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.nets.zoo import network
 
@@ -143,7 +143,7 @@ def test_an_unknown_function_or_rule_is_found_before_it_is_used(good):
     with pytest.raises(UsageError, match=r"^stage1\.act: unknown activation 'os\.system'"):
         build(Network.from_json(tree))
     good["init"] = "os.system"
-    with pytest.raises(UsageError, match=r"^unknown initialisation 'os\.system'"):
+    with pytest.raises(UsageError, match=r"^unknown initialization 'os\.system'"):
         build(Network.from_json(good))
 
 

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
-from convsmith.nets.pretrained import name_map
+from convsmith.nets.modules.build import build
+from convsmith.nets.weights.pretrained import name_map
 from convsmith.nets.zoo import edit, network
 
 # Inputs, outputs, kernel of each convolution.
@@ -77,7 +77,7 @@ def test_the_cifar_form_computes_as_the_authors_model(filled):
     assert drops == ["stage1.dropout", "stage2.dropout"]
 
 
-def test_the_form_with_batch_normalisation_computes_as_its_torch_model(filled):
+def test_the_form_with_batch_normalization_computes_as_its_torch_model(filled):
     def block(before, after, *numbers):
         layers = []
         for conv in (nn.Conv2d(before, after, *numbers), nn.Conv2d(after, after, 1), nn.Conv2d(after, after, 1)):

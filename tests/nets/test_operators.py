@@ -16,9 +16,9 @@ from torch import nn
 import convsmith
 from convsmith.base.errors import UsageError
 from convsmith.nets import ops
-from convsmith.nets.build import blank, build
 from convsmith.nets.cost import cost
-from convsmith.nets.measure import measure_module
+from convsmith.nets.modules.build import blank, build
+from convsmith.nets.modules.measure import measure_module
 from convsmith.nets.network import node_from_json, node_to_json
 from convsmith.nets.ops import OPERATORS, AdaptiveAvgPool, AvgPool, BatchNorm, Conv, Flatten, Linear, MaxPool
 from convsmith.nets.shape import Input, Shape
@@ -295,7 +295,7 @@ WRONG = [
     ),
     (ops.ConvTranspose(4, 2, 2, output_padding=2), (6, 8, 8), "output_padding is 2, expected less than the stride 2"),
     (ops.ConvTranspose(4, 2, 2, 5), (6, 2, 2), "a transposed convolution of 6x2x2 with padding 5 leaves nothing"),
-    (ops.GroupNorm(4), (6, 8, 8), "a group normalisation in 4 groups cannot divide 6 channels"),
+    (ops.GroupNorm(4), (6, 8, 8), "a group normalization in 4 groups cannot divide 6 channels"),
     (ops.LocalContrastNorm(4), (6, 8, 8), "size is 4, expected an odd number"),
     (ops.FractionalMaxPool(2.5), (6, 8, 8), "ratio is 2.5, expected a number above 1, at most 2"),
     (ops.FractionalMaxPool(), (6, 8), "a fractional pooling layer needs 2 or 3 spatial axes, receives 6x8"),

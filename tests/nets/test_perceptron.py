@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.families.perceptron import mlp
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.nets.shape import Shape
 from convsmith.nets.zoo import edit, network, suit_images

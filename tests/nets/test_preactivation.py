@@ -5,8 +5,8 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d, batch_norm, conv2d, linear
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import Conv, Dropout, Linear
 from convsmith.nets.tree import walk
 from convsmith.nets.zoo import edit, network
@@ -61,7 +61,7 @@ def test_preresnet200_follows_its_closed_form():
     assert numbers.macs == macs + 3 * 64 * 49 * 112 * 112 + 2048 * 1000
 
 
-# Units, widths, kernels, and millions of parameters as the papers print them, normalisations not counted: He et al.
+# Units, widths, kernels, and millions of parameters as the papers print them, normalizations not counted: He et al.
 # 2016, "Identity mappings", table 4; Zagoruyko and Komodakis 2016, table 5.
 CIFAR = {
     "preresnet110_cifar": ((18, (1, 1), (16, 32, 64)), (3, 3), 1.7),

@@ -1,7 +1,7 @@
 """The receptive field that `cost` gives is the support of the gradient of a built network, in float64.
 
 The networks run on one axis: their operators are given once for all axes, so each axis sees the same. Weights are
-positive, normalisation is the identity, pooling takes the mean and activations are left out, so that no path hides
+positive, normalization is the identity, pooling takes the mean and activations are left out, so that no path hides
 another; so are gates, whose field is reported apart.
 """
 
@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import (
     Act,
     AdaptiveAvgPool,

@@ -5,12 +5,12 @@ import re
 import pytest
 import torch
 
-from convsmith.nets.build import build
-from convsmith.nets.carry import carry
 from convsmith.nets.cost import cost
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import Conv
-from convsmith.nets.pretrained import load_weights
 from convsmith.nets.tree import Add, walk
+from convsmith.nets.weights.carry import carry
+from convsmith.nets.weights.pretrained import load_weights
 from convsmith.nets.zoo import edit, network
 
 # Ding et al. 2021, table 3 and 4: layers, stages' widths, millions of parameters and billions of MACs for inference.

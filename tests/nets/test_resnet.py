@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.families.resnext_forms import concatenated, grouped, separate, split_weights
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import Conv, DropPath
 from convsmith.nets.tree import walk
 from convsmith.nets.zoo import edit, network

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.families.resnet import IMAGENET
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import AdaptiveAvgPool, Conv, Dropout, Linear, MaxPool
-from convsmith.nets.pretrained import load_weights
 from convsmith.nets.tree import Add, Gate, walk
+from convsmith.nets.weights.pretrained import load_weights
 from convsmith.nets.zoo import edit, network
 
 

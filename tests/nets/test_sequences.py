@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from convsmith.base.errors import UnknownName, UsageError, WrongType
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.nets.ops import AdaptiveMaxPool, Conv, Embedding, Flatten, Linear, Recurrent
 from convsmith.nets.shape import Shape

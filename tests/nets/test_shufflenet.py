@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
 from convsmith.nets.families.shufflenet import NETWORKS, shuffle_unit, split_unit
+from convsmith.nets.modules.build import build
 from convsmith.nets.ops import Act, Shuffle
 from convsmith.nets.parts import padded_conv
 from convsmith.nets.tree import seq, walk

@@ -97,13 +97,13 @@ def test_a_users_tree_is_a_network(user_file):
     assert opened.classes == 3
 
 
-def test_a_users_file_may_import_its_neighbours_and_define_classes(user_file):
-    user_file("WIDTH = 5", "convsmith_test_neighbour.py")
+def test_a_users_file_may_import_its_neighbors_and_define_classes(user_file):
+    user_file("WIDTH = 5", "convsmith_test_neighbor.py")
     path = user_file("""
         from __future__ import annotations
         from dataclasses import dataclass
         from torch import nn
-        from convsmith_test_neighbour import WIDTH
+        from convsmith_test_neighbor import WIDTH
 
         @dataclass
         class Options:

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
-from convsmith.nets.measure import measure_module
-from convsmith.nets.pretrained import load_weights
+from convsmith.nets.modules.build import build
+from convsmith.nets.modules.measure import measure_module
+from convsmith.nets.weights.pretrained import load_weights
 from convsmith.nets.zoo import network
 
 timm = pytest.importorskip("timm")

@@ -6,10 +6,10 @@ import torchvision.models as peers
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models.regnet import BlockParams
 
-from convsmith.nets.build import build
-from convsmith.nets.measure import watch
-from convsmith.nets.peers import make_peer
-from convsmith.nets.pretrained import load_weights, name_map
+from convsmith.nets.modules.build import build
+from convsmith.nets.modules.measure import watch
+from convsmith.nets.weights.peers import make_peer
+from convsmith.nets.weights.pretrained import load_weights, name_map
 from convsmith.nets.zoo import NETWORKS, network
 
 NAMES = [name for name in NETWORKS if name in peers.list_models(module=peers)]
@@ -94,7 +94,7 @@ def test_layers_are_torchvisions_in_kind_order_and_settings(name):
     assert any(isinstance(note, tuple) for note in ours)
 
 
-def test_old_files_may_lack_the_counters_of_batch_normalisation():
+def test_old_files_may_lack_the_counters_of_batch_normalization():
     with torch.device("meta"):
         state = peers.vgg11_bn(weights=None).state_dict()
     weights = {key: torch.ones(()).expand(value.shape) for key, value in state.items() if "num_batches" not in key}

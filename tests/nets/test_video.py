@@ -4,9 +4,9 @@ import pytest
 import torch
 import torchvision.models.video as peers
 
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
-from convsmith.nets.pretrained import load_weights, name_map
+from convsmith.nets.modules.build import build
+from convsmith.nets.weights.pretrained import load_weights, name_map
 from convsmith.nets.zoo import edit, network
 
 NAMES = ("r3d_18", "mc3_18", "r2plus1d_18")
@@ -44,11 +44,11 @@ def test_counts_are_torchvisions(name):
     assert round(numbers.macs / 1e9, 3) == meta["_ops"]
 
 
-def test_the_factorised_form_keeps_the_weights_of_the_full_one():
+def test_the_factorized_form_keeps_the_weights_of_the_full_one():
     # Tran et al. 2018, section 3.5: as many maps between as make the counts match
-    full, factorised = (cost(network(name)).params for name in ("r3d_18", "r2plus1d_18"))
+    full, factorized = (cost(network(name)).params for name in ("r3d_18", "r2plus1d_18"))
     # A unit's second convolution takes the first's number of maps, which makes it smaller where the width doubles.
-    assert 0.9 < factorised / full < 1
+    assert 0.9 < factorized / full < 1
 
 
 def test_frames_are_halved_but_in_the_mixed_form():

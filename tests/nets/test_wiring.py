@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from convsmith.base.errors import UnknownName, UsageError
-from convsmith.nets.build import WIRINGS, Feature, build
 from convsmith.nets.cost import cost
-from convsmith.nets.layers import Keeping, Using
+from convsmith.nets.modules.build import WIRINGS, Feature, build
+from convsmith.nets.modules.layers import Keeping, Using
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Act, AdaptiveAvgPool, AvgPool, Conv, Flatten, Linear, MaxPool
 from convsmith.nets.shape import Shape

@@ -3,7 +3,7 @@
 import pytest
 
 from convsmith.nets.cost import cost
-from convsmith.nets.measure import measure_module
+from convsmith.nets.modules.measure import measure_module
 from convsmith.nets.ops import Act, Conv
 from convsmith.nets.tree import Add, walk
 from convsmith.nets.zoo import edit, network

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from convsmith.base.errors import UnknownName, UsageError
-from convsmith.nets.build import build
 from convsmith.nets.cost import cost
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.nets.ops import Linear
 from convsmith.nets.shape import Shape

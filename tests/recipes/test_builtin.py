@@ -14,14 +14,14 @@ from convsmith.nets.cost import cost
 from convsmith.nets.zoo import NETWORKS, network
 from convsmith.recipes.builtin import NEVER_RUN, RECIPES, never_run
 from convsmith.recipes.choose import FOR_DATA, choose
-from convsmith.recipes.prepare import make_job, make_model, prepare
 from convsmith.recipes.recipe import QUICK_STEPS, Recipe, recipe_from_json
-from convsmith.recipes.run import resume, train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
 from convsmith.training.job import new_state
 from convsmith.training.schedule import Span, rate
 from convsmith.training.step import train_step
+from convsmith.work.prepare import make_job, make_model, prepare
+from convsmith.work.run import resume, train
 
 # What a quick run of every step, evaluation and resumption takes too long for: it prepares and takes one step.
 MANY_MACS, MANY_PARAMETERS = 50e6, 5e6
@@ -62,12 +62,12 @@ def test_each_source_names_fields_and_none_twice(name):
     assert set(fields) <= set(PATHS)
     assert len(fields) == len(set(fields))
     if not entry.was_run:  # the plan of a paper: its rate and length are somebody's
-        assert {"network", "optimiser.lr", "augment"} <= {*fields} or "our choice" in " ".join(entry.differs)
+        assert {"network", "optimizer.lr", "augment"} <= {*fields} or "our choice" in " ".join(entry.differs)
 
 
 def test_sources_are_told_by_field():
     entry = RECIPES["resnet110-cifar10"]
-    assert entry.source("optimiser.lr") == entry.source("schedule.warmup_error") == "section 4.2"
+    assert entry.source("optimizer.lr") == entry.source("schedule.warmup_error") == "section 4.2"
     assert entry.source("seed") == ""
 
 
@@ -92,7 +92,7 @@ CIFAR = Span(352, 64_000)
 
 def rates(name: str, *moments: int, span: Span = CIFAR, warmed: bool = True) -> list[float]:
     recipe = RECIPES[name]()
-    found = [recipe.optimiser.lr * rate(recipe.schedule, step, span, warmed=warmed) for step in moments]
+    found = [recipe.optimizer.lr * rate(recipe.schedule, step, span, warmed=warmed) for step in moments]
     return [round(value, 6) for value in found]
 
 
@@ -171,8 +171,8 @@ def quick(name, cifar_files, shared_pictures) -> Recipe:
         return recipe.edit(data__source=str(shared_pictures), data__size=80, batch=8)
     if recipe.data.source == "imagenet":
         return recipe.edit(data__source=str(shared_pictures), data__size=recipe.data.size // 2, batch=2)
-    grey = recipe.data.source in ("digits", "mnist")
-    return recipe.edit(data__source="digits" if grey else str(cifar_files), batch=16)
+    gray = recipe.data.source in ("digits", "mnist")
+    return recipe.edit(data__source="digits" if gray else str(cifar_files), batch=16)
 
 
 def is_large(name: str) -> bool:
@@ -222,7 +222,7 @@ def test_a_step_of_a_large_one(name, cifar_files, shared_pictures):
         recipe = recipe.edit(data__size=16)
     plan = prepare(recipe)
     job = make_job(plan)
-    state = new_state(plan.engine.place(make_model(plan, [])), recipe.optimiser, plan.engine)
+    state = new_state(plan.engine.place(make_model(plan, [])), recipe.optimizer, plan.engine)
     last = next(reversed(list(state.model.named_parameters())))[1]
     before = last.detach().clone()
     batch = next(iter(job.training.epoch(0)))
@@ -237,4 +237,4 @@ def test_quick_shrinks_what_takes_long(cifar_files, tmp_path):
     stored = train(recipe, out=tmp_path / "run", quiet=True).run.record("recipe")["recipe"]
     assert (stored["length"], stored["quick"], stored["batch"]) == ("4steps", True, 32)
     assert stored["explosion"] == 0
-    assert stored["optimiser"] == recipe.to_json()["optimiser"]
+    assert stored["optimizer"] == recipe.to_json()["optimizer"]

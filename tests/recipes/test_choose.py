@@ -11,8 +11,8 @@ from convsmith.data.augmentations import MIRRORS, Crop, ResizedCrop
 from convsmith.recipes import choose as choosing
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.choose import choose
-from convsmith.recipes.prepare import prepare
 from convsmith.recipes.recipe import Recipe
+from convsmith.work.prepare import prepare
 
 
 def of(subject=None, data=None):
@@ -46,8 +46,8 @@ def test_another_network_keeps_nothing_that_was_tuned_for_the_recipes_own():
     assert own == RECIPES["resnet20-cifar10-fast"]()
     assert (other.data, other.augment, other.length) == (own.data, own.augment, own.length)
     assert (other.init, other.schedule.kind) == (None, "cosine")
-    # Without normalisation a network needs a smaller rate.
-    assert 10 * other.optimiser.lr == choose("vgg16_bn", "cifar10").optimiser.lr
+    # Without normalization a network needs a smaller rate.
+    assert 10 * other.optimizer.lr == choose("vgg16_bn", "cifar10").optimizer.lr
 
 
 def test_data_alone(shared_pictures):
@@ -65,12 +65,12 @@ def test_large_or_unequal_images_take_the_recipe_for_photographs(write_pictures,
 
 
 def test_few_small_images_take_gentle_recipes_at_their_own_size(shared_pictures, tmp_path):
-    colour = choose(None, str(shared_pictures))
-    assert (colour.name, colour.data.size, colour.batch) == ("photos", None, 32)
+    color = choose(None, str(shared_pictures))
+    assert (color.name, color.data.size, color.batch) == ("photos", None, 32)
     for name in ("a", "b"):
-        (tmp_path / "grey" / name).mkdir(parents=True)
-        Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "grey" / name / "1.png")
-    assert of(str(tmp_path / "grey"))[:2] == ("digits", "lenet5")
+        (tmp_path / "gray" / name).mkdir(parents=True)
+        Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "gray" / name / "1.png")
+    assert of(str(tmp_path / "gray"))[:2] == ("digits", "lenet5")
 
 
 @pytest.mark.parametrize(("channels", "name"), [(1, "lenet5-mnist"), (3, "resnet20-cifar10-fast")])

@@ -15,8 +15,8 @@ import convsmith as cs
 from convsmith.base.errors import CheckFailed, UsageError
 from convsmith.base.user_code import give
 from convsmith.data.augmentations import Crop, Lighting, Noise
-from convsmith.nets.build import build
-from convsmith.nets.carry import carry
+from convsmith.nets.modules.build import build
+from convsmith.nets.weights.carry import carry
 from convsmith.nets.zoo import edit, network
 from convsmith.recipes.choose import choose
 from convsmith.recipes.finetune import (
@@ -27,17 +27,17 @@ from convsmith.recipes.finetune import (
     stages_with_weights,
     with_tuning,
 )
-from convsmith.recipes.prepare import make_model, prepare
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.run import train
-from convsmith.recipes.similarity import Similarity, measure_similarity, probe_accuracy
-from convsmith.recipes.transfer import choose_mode, prepare_finetuning
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.subject import open_subject
 from convsmith.training import logistic
 from convsmith.training.logistic import STRENGTHS, Inputs, regression
 from convsmith.training.options import Rule
 from convsmith.training.rules import grouped
+from convsmith.work.prepare import make_model, prepare
+from convsmith.work.run import train
+from convsmith.work.similarity import Similarity, measure_similarity, probe_accuracy
+from convsmith.work.transfer import choose_mode, prepare_finetuning
 
 ENGINE = {"precision": "fp32", "engine__threads": 1, "quiet": True}
 STILL = {"epochs": 1, "batch": 8, **ENGINE}
@@ -61,7 +61,7 @@ def rates(network, tuning):
     module = build(network, device="meta")
     names = {p: name for name, p in module.named_parameters()}
     found = dict.fromkeys(names.values(), 0.0)
-    for _, share, parameters in grouped(module, recipe.optimiser.rules, 0.0):
+    for _, share, parameters in grouped(module, recipe.optimizer.rules, 0.0):
         found |= {names[p]: share for p in parameters}
     return found
 
@@ -119,8 +119,8 @@ def test_stages_without_weights_are_not_counted():
 
 def test_own_rules_come_first():
     own = Rule("norm", weight_decay=0.0)
-    recipe = replace(Recipe(), optimiser=replace(Recipe().optimiser, rules=(own,)))
-    assert with_tuning(recipe, network("resnet18"), FineTuning("partial")).optimiser.rules[0] == own
+    recipe = replace(Recipe(), optimizer=replace(Recipe().optimizer, rules=(own,)))
+    assert with_tuning(recipe, network("resnet18"), FineTuning("partial")).optimizer.rules[0] == own
 
 
 # What stands still ----------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_at_the_last_stage_nothing_is_cut_where_nothing_follows(photo_run, other
     assert prepare_finetuning(recipe, tuning).plan.recipe.edits == ()
 
 
-def test_grey_images_reach_filters_for_colour(photo_run, others, tmp_path):
+def test_gray_images_reach_filters_for_color(photo_run, others, tmp_path):
     run = cs.finetune(
         photo_run[0], data=others, mode="probe", data__channels=1, out=tmp_path / "run", quick=True, **ENGINE
     )
@@ -235,9 +235,9 @@ def test_a_fine_tuned_run_is_fine_tuned_again(photo_run, others, tmp_path):
 
 def clusters(classes, count, seed, spread=1.0):
     random = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(0, 2, (classes, 6))
+    centers = np.random.default_rng(99).normal(0, 2, (classes, 6))
     labels = np.arange(count) % classes
-    return (centres[labels] + random.normal(0, spread, (count, 6))) * 50 + 7, labels
+    return (centers[labels] + random.normal(0, spread, (count, 6))) * 50 + 7, labels
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -396,7 +396,7 @@ def test_the_recipe_of_a_run_sees_images_as_the_run_does(photo_run, others):
     recipe = finetuning_recipe(str(photo_run[0]), str(others), FineTuning())
     assert (recipe.network, recipe.weights, recipe.stem) == (str(photo_run[0]), str(photo_run[0]), "large")
     assert (recipe.data.size, recipe.data.source, recipe.edits) == (12, str(others), ())
-    assert (recipe.optimiser.lr, recipe.batch, str(recipe.length)) == (0.05, 32, "300ep")  # 48 images are one step
+    assert (recipe.optimizer.lr, recipe.batch, str(recipe.length)) == (0.05, 32, "300ep")  # 48 images are one step
 
 
 def test_a_fold_of_the_run_is_not_one_of_the_other_images(photo_run, others, tmp_path):
@@ -424,7 +424,7 @@ def test_a_runs_flip_is_not_for_images_that_must_not_be_mirrored(photo_run, tmp_
         assert found == (recipe.augment if kept else (Crop(1), Noise()))
 
 
-def test_the_colours_of_the_runs_images_are_not_those_of_others(photo_run, others, write_pictures, tmp_path):
+def test_the_colors_of_the_runs_images_are_not_those_of_others(photo_run, others, write_pictures, tmp_path):
     give(f"{photo_run[0].parent / 'trees.py'}:resnet8")
     given = Lighting(0.2, (1.0, 0.5, 0.1), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     recipe = replace(choose(str(photo_run[0]), None).edit(length="1steps"), augment=(Lighting(0.1), given))
@@ -450,7 +450,7 @@ def test_the_colours_of_the_runs_images_are_not_those_of_others(photo_run, other
 def test_the_recipe_of_a_network_has_the_size_that_it_is_made_for(others):
     for name, size, rate in (("resnet18", 224, 0.02), ("resnet20_cifar", 32, 0.02), ("vgg11", 224, 0.01)):
         recipe = finetuning_recipe(name, str(others), FineTuning(), "DEFAULT")
-        assert (recipe.data.size, recipe.optimiser.lr, recipe.stem) == (size, rate, "large")
+        assert (recipe.data.size, recipe.optimizer.lr, recipe.stem) == (size, rate, "large")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.data.views import MultiScale
 from convsmith.recipes.finetune import FineTuning
 from convsmith.recipes.recipe import Recipe, recipe_from_json
-from convsmith.training.options import Optimiser, Schedule, Swa
+from convsmith.training.options import Optimizer, Schedule, Swa
 
 
 def _subclasses(kind: type) -> list[type]:
@@ -41,14 +41,14 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Rule": {"pattern": "norm"},
     "Preprocess": {"size": (8, 8), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
     "MultiScale": {"scales": (32,)},
-    "Card": CARD | {"licence": "", "source": "", "fingerprint": ""},
+    "Card": CARD | {"license": "", "source": "", "fingerprint": ""},
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("FineTuning", "unfreeze"): {"mode": "partial"},
     ("FineTuning", "decay"): {"mode": "full"},
     ("FineTuning", "classifier"): {"mode": "probe"},
     ("Schedule", "at"): {"kind": "step"},
-    ("Optimiser", "momentum"): {"nesterov": False},
+    ("Optimizer", "momentum"): {"nesterov": False},
 }
 FIELDS = [
     pytest.param(kind, name, range, id=f"{kind.__name__}.{name}")
@@ -192,8 +192,8 @@ def test_text_json_and_python_are_refused_with_one_message(text: str, data: Any,
             "a whole number from 0",
             "a whole number of 16,610 bits; the default is 8",
         ),
-        (lambda: Optimiser(lr="0.1"), "optimiser.lr", "a number above 0", "'0.1'; the default is 0.1"),
-        (lambda: Optimiser(nesterov=1), "optimiser.nesterov", "true or false", "1; the default is False"),
+        (lambda: Optimizer(lr="0.1"), "optimizer.lr", "a number above 0", "'0.1'; the default is 0.1"),
+        (lambda: Optimizer(nesterov=1), "optimizer.nesterov", "true or false", "1; the default is False"),
         (lambda: DataOptions(source=3), "data.source", "text", "3; the default is digits"),
         (lambda: DataOptions(classes="ab"), "data.classes", "a list", "'ab'"),
         (lambda: Schedule(every=5), "schedule.every", "a duration above 0", "5; the default is 1ep"),
@@ -254,10 +254,10 @@ def test_a_list_becomes_a_tuple_and_text_a_duration() -> None:
 
 def test_ranges_are_data_for_a_program() -> None:
     found = ranges(Recipe)
-    assert found["optimiser.lr"] == Range(float, above=0, log=True)
+    assert found["optimizer.lr"] == Range(float, above=0, log=True)
     assert found["label_smoothing"] == Range(float, least=0, below=1)
     assert found["data.max_megapixels"] == Range(int, least=1, most=4295, none=True)
-    assert found["optimiser.kind"].choices == ("sgd", "adam", "adamw", "rmsprop", "lamb", "muon")
+    assert found["optimizer.kind"].choices == ("sgd", "adam", "adamw", "rmsprop", "lamb", "muon")
     assert found["quick"] == Range(bool, choices=(False, True))
     assert found["schedule.at"] == Range(Duration, least=0, many=True)
     assert found["length"] == Range(Duration, above=0)

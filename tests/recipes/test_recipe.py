@@ -16,7 +16,7 @@ FULL = Recipe(name="all").edit(
     network="resnet18", edits="drop_path=0.2", stem="small", init="he_in", weights="w.safetensors",
     data__source="mnist", data__size=32, data__channels=1, data__group="a(.*)b", batch=7, length="1234567steps",
     augment="crop(2, mode='reflect'),flip(0.25)", label_smoothing=0.1,
-    optimiser__rules="rule('norm|bias', weight_decay=0),rule(a, freeze=true)",
+    optimizer__rules="rule('norm|bias', weight_decay=0),rule(a, freeze=true)",
     schedule=Schedule(kind="step", at=(Duration(50, "%"), Duration(9, "ep"))), early_stopping__patience="8ep",
     engine__threads=2, checkpoint_every="100steps", select="best", explosion=0,
 )  # fmt: skip
@@ -25,7 +25,7 @@ FULL = Recipe(name="all").edit(
 def test_a_recipe_with_everything_goes_to_json_and_back():
     assert recipe_from_json(json.loads(json.dumps(FULL.to_json()))) == FULL
     assert FULL.augment == (Crop(2, "reflect"), Flip(0.25))
-    assert FULL.optimiser.rules == (Rule("norm|bias", weight_decay=0.0), Rule("a", freeze=True))
+    assert FULL.optimizer.rules == (Rule("norm|bias", weight_decay=0.0), Rule("a", freeze=True))
     assert FULL.length == Duration(1234567, "steps")
 
 
@@ -39,11 +39,11 @@ def test_every_kind_of_schedule_goes_to_json_and_back(kind):
     ("changes", "message"),
     [
         ({"bach": 3}, "unknown key in recipe 'bach'; nearest: batch"),
-        ({"optimiser": {"momentun": 0.9}}, "unknown key in recipe.optimiser 'momentun'; nearest: momentum"),
+        ({"optimizer": {"momentun": 0.9}}, "unknown key in recipe.optimizer 'momentun'; nearest: momentum"),
         ({"batch": "many"}, "recipe.batch: expected a whole number, received 'many'"),
         ({"batch": 3.5}, "recipe.batch: expected whole number, received 3.5"),
         ({"batch": True}, "recipe.batch: expected whole number, received True"),
-        ({"optimiser": 3}, "recipe.optimiser: expected optimiser, received 3"),
+        ({"optimizer": 3}, "recipe.optimizer: expected optimizer, received 3"),
         ({"quick": 1}, "recipe.quick: expected true|false, received 1"),
         ({"length": 10}, "recipe.length: expected a duration such as '90ep', '2000steps' or '10%', received 10"),
         ({"select": "bets"}, "unknown value for recipe.select: 'bets'; nearest: best"),
@@ -68,8 +68,8 @@ def test_wrong_json_names_the_field_and_the_nearest(changes, message):
         ({"length": "0ep"}, "length: expected a duration above 0, received 0ep; the default is 10ep"),
         ({"label_smoothing": 1.0}, "label_smoothing: expected a number from 0 to below 1, received 1.0"),
         ({"explosion": -1}, "explosion: expected a number from 0, received -1.0; the default is 3"),
-        ({"optimizer__lr": 0.1}, "unknown key 'optimizer'; nearest: optimiser"),
-        ({"optimiser__rate": 0.1}, "unknown key 'optimiser.rate'"),
+        ({"optimizer__lr": 0.1}, "unknown key 'optimizer'; nearest: optimizer"),
+        ({"optimizer__rate": 0.1}, "unknown key 'optimizer.rate'"),
         ({"batch__size": 3}, "batch is 128: it has no field 'size' to set"),
     ],
 )
@@ -82,11 +82,11 @@ def test_impossible_fields(changes, message):
 def test_fields_that_only_fit_together_are_set_in_any_order():
     at = {"schedule__at": "50%,75%"}
     kind = {"schedule__kind": "step"}
-    other = {"optimiser__nesterov": False, "optimiser__momentum": 0}
+    other = {"optimizer__nesterov": False, "optimizer__momentum": 0}
     for values in (at | kind | other, kind | other | at):
         recipe = RECIPES["digits"]().edit(**values)
         assert (recipe.schedule.kind, recipe.schedule.at) == ("step", (Duration(50, "%"), Duration(75, "%")))
-        assert recipe.optimiser.momentum == 0
+        assert recipe.optimizer.momentum == 0
         assert recipe.schedule.warmup == RECIPES["digits"]().schedule.warmup
     with pytest.raises(UsageError, match=r"schedule.at: a step schedule needs the moments at which it falls"):
         Recipe().edit(**kind)
@@ -158,8 +158,8 @@ def test_short_options_set_their_field(name, value, expected):
         ("epochs", "nan", "epochs: expected a number above 0, received nan"),
         ("batch", "many", "batch: expected a whole number, received 'many'"),
         ("stem", "tiny", "unknown value for stem: 'tiny'; known: auto, large, small"),
-        ("lr", "nan", "optimiser.lr: expected a finite number, received nan"),
-        ("optimiser.lrr", "1", "unknown key 'optimiser.lrr'; nearest: optimiser.lr"),
+        ("lr", "nan", "optimizer.lr: expected a finite number, received nan"),
+        ("optimizer.lrr", "1", "unknown key 'optimizer.lrr'; nearest: optimizer.lr"),
     ],
 )
 def test_wrong_values_name_the_field(name, value, message):

@@ -176,6 +176,6 @@ def test_nothing_to_draw_is_an_error() -> None:
 
 
 def test_tints_are_light_enough_for_text() -> None:
-    for colour in SERIES:
-        parts = [int(tint(colour)[i : i + 2], 16) for i in (1, 3, 5)]
+    for color in SERIES:
+        parts = [int(tint(color)[i : i + 2], 16) for i in (1, 3, 5)]
         assert min(parts) > 200

@@ -74,7 +74,7 @@ def report(classes: int = 3, name: str = "class", side: int = 32, **changes: Any
             [(label, 0.9, 0.9, i / classes, 100) for i, label in enumerate(labels)], Confusion(tuple(labels), matrix)
         ),
         "mistakes": tuple(Mistake(p, labels[0], labels[-1], 0.999, 0.0005, f"{name}/1.png") for p in pictures),
-        "recipe": {"optimiser": {"kind": "sgd", "lr": 0.1}, "augment": [{"kind": name}], "stem": None},
+        "recipe": {"optimizer": {"kind": "sgd", "lr": 0.1}, "augment": [{"kind": name}], "stem": None},
         "environment": {"torch": "2.14.1", name: name},
         "notes": (f"{name}\nis a note",),
     }
@@ -110,7 +110,7 @@ def test_page_holds_every_section() -> None:
     text = " ".join(reader.text)
     for wanted in ("90.0%", "270 of 300 images", "95% interval 88.0-92.0%", "61,706", "Most frequent errors"):
         assert wanted in text
-    for wanted in ("optimiser.kind", "augment[0].kind", "sgd", "2.14.1", "class is a note", "99.9%", "0.1%"):
+    for wanted in ("optimizer.kind", "augment[0].kind", "sgd", "2.14.1", "class is a note", "99.9%", "0.1%"):
         assert wanted in text
     tags = [tag for tag, _ in reader.tags]
     for landmark in ("header", "nav", "main", "footer", "aside"):

@@ -58,6 +58,6 @@ def test_runs_with_little_or_nothing_recorded():
     assert "Validation loss: 1 value is left out: NaN, infinite or beyond 1e300" in cut
     assert "h0" in run_curves_svg([Course("one", rows(1.0))])
     many = run_curves_svg([Course(str(i), rows(2.0, 1.0 + i / 10)) for i in range(9)])
-    assert 'stroke-dasharray="6 3"' in many  # colours have run out
+    assert 'stroke-dasharray="6 3"' in many  # colors have run out
     with pytest.raises(UsageError, match="at least one run, received none"):
         run_curves_svg([])

@@ -1,4 +1,4 @@
-"""The plane of points in the colours of their classes, and the figure of rows of pictures."""
+"""The plane of points in the colors of their classes, and the figure of rows of pictures."""
 
 import base64
 import io
@@ -30,15 +30,15 @@ def images(drawing: str) -> list[tuple[dict[str, str], np.ndarray]]:
     return found
 
 
-def test_classes_have_colours_then_shapes_and_names_at_their_medians():
+def test_classes_have_colors_then_shapes_and_names_at_their_medians():
     points = np.array([[0.0, 0.0], [0.0, 2.0], [4.0, 1.0], [2.0, 1.0]])
     drawing = scatter_svg("Plane", points, np.array([0, 0, 1, 7]), [f"c{i}" for i in range(8)], x="z1", y="z2")
     found = texts(drawing)
     assert {"Plane", "z1", "z2"} <= set(found)
     assert [found.count(name) for name in ("c0", "c1", "c7", "c2")] == [2, 2, 2, 0]  # at the points and in the legend
-    colours = [node.attrib["fill"] for node in ElementTree.fromstring(drawing).iter(f"{SVG}circle")]
-    assert colours == ["#0072b2", "#0072b2", "#d55e00", "#0072b2", "#d55e00"]
-    assert drawing.count("m-3-3l6 6") == 2  # the eighth class has the first's colour as a cross
+    colors = [node.attrib["fill"] for node in ElementTree.fromstring(drawing).iter(f"{SVG}circle")]
+    assert colors == ["#0072b2", "#0072b2", "#d55e00", "#0072b2", "#d55e00"]
+    assert drawing.count("m-3-3l6 6") == 2  # the eighth class has the first's color as a cross
     assert "<desc>c0: 2, c1: 1, c7: 1</desc>" in drawing
     median = re.search(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*cs-rim[^>]*>c0<', drawing)
     assert median is not None

@@ -281,7 +281,7 @@ def test_an_error_at_any_call_of_the_save_leaves_a_good_generation(run, monkeypa
         assert "mend: give it 1 MB of space and a writable folder, then continue with --resume" in message
 
 
-def test_a_failing_serialisation_writes_nothing(run, monkeypatch):
+def test_a_failing_serialization_writes_nothing(run, monkeypatch):
     save(run, 1)
     for k in range(2):
         count = iter(range(10))

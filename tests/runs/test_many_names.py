@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from convsmith.base.errors import BadFile, UsageError
-from convsmith.nets.build import build
-from convsmith.nets.pretrained import load_weights as into
+from convsmith.nets.modules.build import build
+from convsmith.nets.weights.pretrained import load_weights as into
 from convsmith.nets.zoo import NETWORKS, network
 from convsmith.runs.trained import MOST_TENSORS, is_bundle
 from convsmith.runs.weights import load_bundle, load_weights
@@ -56,6 +56,6 @@ def test_names_that_no_reading_could_fit_are_not_tried() -> None:
     assert time.process_time() - began < 1
 
 
-def test_the_bound_leaves_room_for_every_network_with_its_optimiser() -> None:
+def test_the_bound_leaves_room_for_every_network_with_its_optimizer() -> None:
     largest = max(NETWORKS, key=lambda name: len(network(name).trace().steps))
     assert 3 * len(build(network(largest), device="meta").state_dict()) < MOST_TENSORS

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 import convsmith as cs
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.data.sources.download import download
-from convsmith.nets.build import build
-from convsmith.nets.renaming import original
+from convsmith.nets.modules.build import build
+from convsmith.nets.weights.renaming import original
 from convsmith.nets.zoo import network, renamings
 from convsmith.runs import publishers
 from convsmith.runs.published import fetch, read_published
@@ -25,7 +25,7 @@ from convsmith.runs.publishers import (
     find_published,
     how_to_get,
     located,
-    recognised,
+    recognized,
 )
 
 NAME = "efficientnet_lite0"
@@ -75,12 +75,12 @@ def installed(tmp_path, monkeypatch, data):
 
 def test_the_facts_are_said_in_one_line():
     assert find_published(NAME).facts == (
-        "Google's EfficientNetLite0_Weights.IMAGENET1K_V1 (converted by ML Illustrated), licence Apache-2.0, 18.0 MiB"
+        "Google's EfficientNetLite0_Weights.IMAGENET1K_V1 (converted by ML Illustrated), license Apache-2.0, 18.0 MiB"
     )
     assert find_published("resnet18").facts == (
-        "torchvision's ResNet18_Weights.IMAGENET1K_V1, licence BSD-3-Clause, 44.7 MiB"
+        "torchvision's ResNet18_Weights.IMAGENET1K_V1, license BSD-3-Clause, 44.7 MiB"
     )
-    assert "BSD" not in find_published("regnet_y_16gf", "IMAGENET1K_SWAG_E2E_V1").licence
+    assert "BSD" not in find_published("regnet_y_16gf", "IMAGENET1K_SWAG_E2E_V1").license
 
 
 def test_images_become_what_its_authors_trained_with():
@@ -146,10 +146,10 @@ def test_the_package_comes_first_and_its_code_does_not_run(tmp_path, monkeypatch
 
 def test_a_file_that_holds_published_weights_is_known_by_its_hash(published):
     for file in published.files:
-        assert recognised(NAME, file.sha256) == published
-    assert recognised(NAME, "0" * 64) is None
-    assert recognised("resnet18", "f37072fd" + "0" * 56).name == "ResNet18_Weights.IMAGENET1K_V1"
-    assert recognised("own.py:make", "0" * 64) is None
+        assert recognized(NAME, file.sha256) == published
+    assert recognized(NAME, "0" * 64) is None
+    assert recognized("resnet18", "f37072fd" + "0" * 56).name == "ResNet18_Weights.IMAGENET1K_V1"
+    assert recognized("own.py:make", "0" * 64) is None
 
 
 def test_offline_nothing_is_fetched(tmp_path, monkeypatch):

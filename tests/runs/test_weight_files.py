@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 import convsmith as cs
 from convsmith.base.errors import BadFile, UnknownName, UsageError
-from convsmith.nets.build import build
-from convsmith.nets.pretrained import last_layers, load_weights, unwrapped
+from convsmith.nets.modules.build import build
+from convsmith.nets.weights.pretrained import last_layers, load_weights, unwrapped
 from convsmith.nets.zoo import network
 from convsmith.runs.weight_files import file_and_part, open_weights
 

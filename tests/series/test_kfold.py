@@ -9,13 +9,13 @@ import torch
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
 from convsmith.recipes.choose import choose
-from convsmith.recipes.evaluate import evaluate_run
-from convsmith.recipes.run import resume, train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.series import running
 from convsmith.series.kfold import cross_validate
 from convsmith.series.repeat import repeat
 from convsmith.training.interrupt import Interrupted
+from convsmith.work.evaluate import evaluate_run
+from convsmith.work.run import resume, train
 
 
 @pytest.fixture

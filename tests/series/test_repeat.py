@@ -8,11 +8,11 @@ import pytest
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.cli.repeat import spread_rows
 from convsmith.recipes.choose import choose, run_recipe
-from convsmith.recipes.run import train
 from convsmith.runs.directory import open_run
 from convsmith.series import running
 from convsmith.series.repeat import repeat
 from convsmith.training.interrupt import Interrupted
+from convsmith.work.run import train
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def test_finished_runs_stay_on_another_machine_and_unfinished_ones_go_on_where_t
     open_run(folder / "seed5").set_status("stopped")
     message = refused(*words, "--repeat", "3", watched=folder)
     assert message.startswith(f"{folder / 'seed5'}: resumed here the result would differ")
-    assert message.endswith("go on all the same with --allow-drift")
-    again = command(*words, "--repeat", "3", "--allow-drift", "--json").json["runs"]
+    assert message.endswith("go on all the same with --allow-other-machine")
+    again = command(*words, "--repeat", "3", "--allow-other-machine", "--json").json["runs"]
     assert without_times(again) == without_times(runs)
 
 
@@ -151,7 +151,7 @@ def test_by_the_command(command, refused, here):
     for more, message in (
         (["--repeat", "1"], "train: --repeat must be at least 2, received 1"),
         (["--repeat", "few"], "train: argument --repeat: invalid int value: 'few'"),
-        (["--repeat", "2", "--out", "set", "--lr", "3"], "set: its runs have other settings: optimiser.lr 0.05 there"),
+        (["--repeat", "2", "--out", "set", "--lr", "3"], "set: its runs have other settings: optimizer.lr 0.05 there"),
         (["--repeat", "2", "--out", "set", "--seed", "1"], "set: its runs have other settings: seed 0 there, 1 now."),
     ):
         assert refused("train", "digits", "--quick", "--quiet", *more).startswith(message)

@@ -11,8 +11,6 @@ import pytest
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.base.spread import mean_interval
 from convsmith.recipes.choose import choose, run_recipe
-from convsmith.recipes.evaluate import evaluate_run
-from convsmith.recipes.run import train
 from convsmith.runs.directory import open_run
 from convsmith.runs.lock import locked
 from convsmith.series import running
@@ -24,6 +22,8 @@ from convsmith.series.results import Column, Trained, columns, group_rows, sprea
 from convsmith.series.running import expectation_text, expectations, train_series
 from convsmith.training.interrupt import Interrupted
 from convsmith.training.step import Exploded
+from convsmith.work.evaluate import evaluate_run
+from convsmith.work.run import train
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_repetition_leaves_a_picture_and_a_page(done):
         "95% interval of the mean",
         f"{spread['interval'][0]:.2%} to {spread['interval'][1]:.2%}",
         "seed5",
-        "all members.optimiser.lr",
+        "all members.optimizer.lr",
     ):
         assert text in page
     assert "After:" not in page
@@ -198,7 +198,7 @@ def test_a_member_that_fails_ends_the_series_and_the_rest_stays(recipe, tmp_path
 
 
 def test_a_member_starts_from_the_run_that_it_is_after(recipe, tmp_path):
-    second = Member("second", recipe.edit(optimiser__lr=0.01), after="first")
+    second = Member("second", recipe.edit(optimizer__lr=0.01), after="first")
     found = train_series(Series((second, Member("first", recipe))), tmp_path / "set", quiet=True, say=lambda text: None)
     assert [run["run"] for run in found.summary["runs"]] == ["first", "second"]
     assert run_recipe(tmp_path / "set" / "second").weights == str(tmp_path / "set" / "first")
@@ -236,7 +236,7 @@ def test_the_command_estimates_too(command, here):
 # What the version before wrote when a series began, without the fields of the recipe that have come since.
 def old_recipe(recipe):
     data = recipe.to_json()
-    del data["renew"], data["optimiser"]["momentum"]
+    del data["renew"], data["optimizer"]["momentum"]
     return data
 
 

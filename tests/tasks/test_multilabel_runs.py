@@ -11,12 +11,12 @@ from sklearn import metrics
 
 import convsmith as cs
 from convsmith.recipes.choose import run_recipe
-from convsmith.recipes.evaluate import ensemble, evaluate_run
-from convsmith.recipes.learned import learned_of
 from convsmith.report.text import percent
 from convsmith.runs.checkpoints import load_checkpoint
+from convsmith.work.evaluate import ensemble, evaluate_run
+from convsmith.work.learned import learned_of
 
-COLOURS = {"red": 0, "green": 1, "blue": 2}
+COLORS = {"red": 0, "green": 1, "blue": 2}
 NETWORK = """
 from torch import nn
 
@@ -29,15 +29,15 @@ def make(classes, channels):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 images of 8x8 pixels with any of three colours, their table, and a network."""
-    folder = tmp_path_factory.mktemp("colours")
+    """60 images of 8x8 pixels with any of three colors, their table, and a network."""
+    folder = tmp_path_factory.mktemp("colors")
     random = np.random.default_rng(0)
     rows = ["image,labels"]
     for i in range(60):
         has = random.random(3) < (0.5, 0.4, 0.6)
         pixels = random.integers(0, 60, (8, 8, 3)) + 180 * has
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i:02}.png")
-        rows.append(f"{i:02}.png,{';'.join(name for name, n in COLOURS.items() if has[n])}")
+        rows.append(f"{i:02}.png,{';'.join(name for name, n in COLORS.items() if has[n])}")
     (folder / "tags.csv").write_text("\n".join(rows))
     (folder / "net.py").write_text(NETWORK)
     return folder
@@ -67,7 +67,7 @@ def test_the_run_says_what_it_is(run: Path) -> None:
     result = json.loads((run / "result.json").read_text())["metrics"]
     best = max(row["val_map"] for row in rows)
     assert result["val"]["map"] == pytest.approx(best)
-    assert {c["label"] for c in result["test"]["per_class"]} == set(COLOURS)
+    assert {c["label"] for c in result["test"]["per_class"]} == set(COLORS)
 
 
 def test_the_report_has_the_numbers(run: Path) -> None:

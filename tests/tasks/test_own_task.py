@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convsmith.base.user_code import give
-from convsmith.recipes.evaluate import evaluate_run
+from convsmith.work.evaluate import evaluate_run
 
 # A loss and numbers that Convsmith does not have.
 TASK = """

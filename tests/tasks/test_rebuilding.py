@@ -16,16 +16,16 @@ from convsmith.data.preprocess import Preprocess
 from convsmith.deploy.predict import predict
 from convsmith.nets.zoo import network
 from convsmith.recipes.builtin import RECIPES
-from convsmith.recipes.evaluate import calibrate_run, ensemble, evaluate_run
-from convsmith.recipes.run import resume, train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
 from convsmith.runs.subject import open_subject
 from convsmith.tasks.autoencode import latent_plane
-from convsmith.tasks.vae import Vae, binarised, kl
+from convsmith.tasks.vae import Vae, binarized, kl
 from convsmith.training.engine import resolve
 from convsmith.training.gradient import Forward
 from convsmith.training.options import EngineOptions
+from convsmith.work.evaluate import calibrate_run, ensemble, evaluate_run
+from convsmith.work.run import resume, train
 
 PLAIN = Preprocess(size=(28, 28), resize=(28, 28), mode="L", mean=(0.0,), std=(1.0,))
 
@@ -67,7 +67,7 @@ def test_the_divergence_is_that_of_torch():
 
 def test_pixels_are_one_as_often_as_they_are_bright():
     shares = torch.tensor([0.0, 0.25, 1.0]).view(1, 1, 1, 3).expand(4000, 1, 1, 3)
-    drawn = binarised(shares, counter.keys(0, 0, torch.arange(4000), 1))
+    drawn = binarized(shares, counter.keys(0, 0, torch.arange(4000), 1))
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
     means = drawn.mean(dim=0).flatten().tolist()
     assert (means[0], means[2]) == (0.0, 1.0)
@@ -109,7 +109,7 @@ def test_the_tighter_bound_is_below_the_mean_of_its_draws():
 
 def test_one_draw_of_the_bound_is_the_negative_elbo_of_that_draw():
     run, batch = begun()
-    pixels = binarised(run.pixels(batch.images), counter.keys(0, -1, batch.samples, 1_000))
+    pixels = binarized(run.pixels(batch.images), counter.keys(0, -1, batch.samples, 1_000))
     _, at = run(pixels, at=("mean", "log_variance"), noise=torch.zeros(6, run.noise))
     mean, log_variance = at["mean"].flatten(1), at["log_variance"].flatten(1)
     noise = counter.noise(counter.keys(0, -1, batch.samples, 1_002), run.noise)
@@ -202,7 +202,7 @@ def test_what_is_for_classes_alone_is_said_to_have_no_use(tmp_path):
 def test_a_loss_that_joins_the_images_of_a_batch_is_not_split(tmp_path, monkeypatch):
     monkeypatch.setattr(Vae, "whole_batch", True)
     with pytest.raises(UsageError, match="joins the images of a batch, which cannot be split"):
-        train(small("vae", optimiser__accumulate=2), out=tmp_path / "run", quiet=True)
+        train(small("vae", optimizer__accumulate=2), out=tmp_path / "run", quiet=True)
     train(small("vae", length="1ep"), out=tmp_path / "run", quiet=True)
 
 

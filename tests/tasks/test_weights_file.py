@@ -3,9 +3,9 @@
 import pytest
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError
-from convsmith.recipes.task_choice import weights_of
 from convsmith.tasks.options import Loss
 from convsmith.tasks.weights_file import read_class_weights
+from convsmith.work.task_choice import weights_of
 
 
 @pytest.mark.parametrize(

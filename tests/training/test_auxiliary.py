@@ -10,9 +10,7 @@ from convsmith.data.loaders import Batch
 from convsmith.nets.ops import AdaptiveAvgPool, Flatten, Linear
 from convsmith.nets.tree import seq
 from convsmith.nets.zoo import network
-from convsmith.recipes.prepare import auxiliary_heads, make_job, make_model, prepare
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.run import resume, train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory
 from convsmith.training import fit
@@ -21,6 +19,8 @@ from convsmith.training.gradient import backward
 from convsmith.training.interrupt import Interrupted
 from convsmith.training.job import new_state
 from convsmith.training.step import train_step
+from convsmith.work.prepare import auxiliary_heads, make_job, make_model, prepare
+from convsmith.work.run import resume, train
 
 TREE = """
 from convsmith.nets.network import Network
@@ -48,14 +48,14 @@ def recipe(tmp_path, pictures, given):
     path.write_text(TREE)
     return Recipe(network=given(f"{path}:two")).edit(
         data__source=str(pictures), length="2ep", batch=8, engine__precision="fp32", engine__threads=1,
-        optimiser__lr=0.05, checkpoint_every="2steps",
+        optimizer__lr=0.05, checkpoint_every="2steps",
     )  # fmt: skip
 
 
 def begin(recipe):
     plan = prepare(recipe)
     job = make_job(plan)
-    return new_state(make_model(plan, []).train(), job.optimiser, plan.engine), job
+    return new_state(make_model(plan, []).train(), job.optimizer, plan.engine), job
 
 
 def batch():
@@ -137,7 +137,7 @@ def test_a_guess_counts_the_heads_in(recipe):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"optimiser__sam": 0.05, "optimiser__accumulate": 2, "loss__kind": "bce", "loss__class_weights": "effective"}],
+    [{}, {"optimizer__sam": 0.05, "optimizer__accumulate": 2, "loss__kind": "bce", "loss__class_weights": "effective"}],
 )
 def test_a_run_that_dies_ends_with_the_bits_of_one_that_did_not(recipe, options, tmp_path, monkeypatch):
     recipe = recipe.edit(augment="crop(2),flip", **options)
@@ -158,7 +158,7 @@ def test_a_run_that_dies_ends_with_the_bits_of_one_that_did_not(recipe, options,
     for found, wanted in ((other.model, one.model), (other.state, one.state)):
         assert found.keys() == wanted.keys()
         assert all(torch.equal(found[key], wanted[key]) for key in wanted)
-    assert any("early_head" in key and "::" in key for key in one.state), "the optimiser moves the auxiliary head"
+    assert any("early_head" in key and "::" in key for key in one.state), "the optimizer moves the auxiliary head"
 
 
 def test_class_weights_come_from_the_training_images(recipe, write_pictures, tmp_path):
@@ -214,7 +214,7 @@ def test_wrong_values_are_one_line(refused, here, words, message):
 def test_googlenet_trains_with_its_heads(tmp_path, write_pictures):
     data = str(write_pictures(tmp_path / "larger", 12, 64))
     recipe = Recipe(network="googlenet").edit(
-        data__source=data, quick=True, batch=4, engine__threads=1, engine__precision="fp32", optimiser__lr=0.01
+        data__source=data, quick=True, batch=4, engine__threads=1, engine__precision="fp32", optimizer__lr=0.01
     )
     state, job = begin(recipe)
     assert (job.auxiliary, job.auxiliary_weight) == (("aux1", "aux2"), 0.3)

@@ -5,15 +5,15 @@ import torch
 from torch import nn
 
 from convsmith.base.durations import Duration
-from convsmith.recipes.evaluate import evaluate_run
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.run import train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.training.average import add_to_average, is_due, make_average, refresh_statistics
 from convsmith.training.job import LIVE
 from convsmith.training.lookahead import look_ahead, slow_weights
 from convsmith.training.options import Ema, Lookahead, Swa
 from convsmith.training.schedule import Span
+from convsmith.work.evaluate import evaluate_run
+from convsmith.work.run import train
 
 SPAN = Span(steps_per_epoch=10, total_steps=95)
 
@@ -89,7 +89,7 @@ def test_lookahead_is_the_closed_form():
 @pytest.mark.parametrize("average", ["ema(0.9)", "ema(0.9, '50%')", "swa('50%')", "swa('50%', '2steps')"])
 def test_the_average_is_what_a_run_evaluates_and_keeps(average, recipe, tmp_path):
     plain = train(recipe, out=tmp_path / "plain", quiet=True)
-    averaged = train(recipe.edit(optimiser__average=average), out=tmp_path / "averaged", quiet=True)
+    averaged = train(recipe.edit(optimizer__average=average), out=tmp_path / "averaged", quiet=True)
     ends = load_checkpoint(plain.run).model
     saved = load_checkpoint(averaged.run)
     # Training itself is not touched by what is averaged beside it.
@@ -105,7 +105,7 @@ def test_the_average_is_what_a_run_evaluates_and_keeps(average, recipe, tmp_path
 
 def test_before_an_average_begins_the_weights_themselves_are_evaluated(recipe, tmp_path):
     plain = train(recipe, out=tmp_path / "plain", quiet=True).run.metrics()
-    averaged = train(recipe.edit(optimiser__average="swa('75%')"), out=tmp_path / "swa", quiet=True).run.metrics()
+    averaged = train(recipe.edit(optimizer__average="swa('75%')"), out=tmp_path / "swa", quiet=True).run.metrics()
     assert [p["val_loss"] == a["val_loss"] for p, a in zip(plain, averaged, strict=True)] == [True, True, True, False]
     assert [p["train_loss"] for p in plain] == [a["train_loss"] for a in averaged]
 
@@ -115,26 +115,26 @@ def test_before_an_average_begins_the_weights_themselves_are_evaluated(recipe, t
     [
         ("ema(1.0)", "ema.decay: expected a number above 0, below 1, received 1.0"),
         ("swa('50%', '0ep')", "swa.every: expected a duration above 0, received 0ep"),
-        ("mean(3)", "unknown optimiser.average 'mean'"),
+        ("mean(3)", "unknown optimizer.average 'mean'"),
     ],
 )
 def test_impossible_averages(text, message):
     with pytest.raises(ValueError, match=message):
-        Recipe().edit(optimiser__average=text)
+        Recipe().edit(optimizer__average=text)
 
 
 @pytest.mark.parametrize("text", ["lookahead(0)", "lookahead(5, 0.0)", "lookahead(5, 1.5)"])
 def test_impossible_lookaheads(text):
     with pytest.raises(ValueError, match=r"lookahead\.(steps|share): expected"):
-        Recipe().edit(optimiser__lookahead=text)
+        Recipe().edit(optimizer__lookahead=text)
 
 
 def test_averages_go_to_json_and_back():
-    recipe = Recipe().edit(optimiser__average="swa('60%', '2ep')", optimiser__lookahead="lookahead(6)")
+    recipe = Recipe().edit(optimizer__average="swa('60%', '2ep')", optimizer__lookahead="lookahead(6)")
     from convsmith.recipes.recipe import recipe_from_json
 
     assert recipe_from_json(recipe.to_json()) == recipe
-    assert recipe.to_json()["optimiser"]["average"] == {"kind": "swa", "start": "60%", "every": "2ep"}
+    assert recipe.to_json()["optimizer"]["average"] == {"kind": "swa", "start": "60%", "every": "2ep"}
 
 
 def test_norms_that_evaluation_does_not_run_keep_their_statistics():

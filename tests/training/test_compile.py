@@ -11,15 +11,15 @@ from convsmith.base.compiler import missing_compiler
 from convsmith.base.errors import UsageError
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.views import read_views
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.zoo import network
-from convsmith.recipes import prepare as preparing
-from convsmith.recipes.compiling import GRAPHS
-from convsmith.recipes.prepare import prepare
 from convsmith.recipes.recipe import Recipe
 from convsmith.training.engine import COMPILE_FLOPS, resolve
 from convsmith.training.options import EngineOptions
 from convsmith.training.viewer import make_viewer
+from convsmith.work import prepare as preparing
+from convsmith.work.compiling import GRAPHS
+from convsmith.work.prepare import prepare
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 

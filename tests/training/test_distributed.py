@@ -13,25 +13,25 @@ from convsmith.base.processes import Part
 from convsmith.data.dataset import open_data
 from convsmith.data.loaders import evaluation_loader, training_loader
 from convsmith.data.options import DataOptions
-from convsmith.nets.build import build
 from convsmith.nets.families.resnet import resnet_cifar
-from convsmith.recipes.evaluate import evaluate_run
+from convsmith.nets.modules.build import build
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
 from convsmith.tasks.task import Losses
 from convsmith.training.distributed import Group
 from convsmith.training.options import EngineOptions
 from convsmith.training.step import step_seed
+from convsmith.work.evaluate import evaluate_run
 
 TIMES = {"seconds", "images_per_second", "data_wait"}
 CASES = {
     # About 800 images to evaluate in four batches, of which two processes take two each; both counts are odd or prime.
     "mixed images, clip, accumulate, ema": [
         "--data.split", "10/45/45", "--augment", "crop(2),flip,mixup(0.4),cutmix(1.0)", "--label_smoothing", "0.1",
-        "--optimiser.clip", "0.5", "--optimiser.accumulate", "3", "--optimiser.average", "ema(0.8)",
+        "--optimizer.clip", "0.5", "--optimizer.accumulate", "3", "--optimizer.average", "ema(0.8)",
     ],
     "sam, lookahead, muon": [
-        "--optimiser.sam", "0.05", "--optimiser.lookahead", "lookahead(2)", "--optimiser.kind", "muon", "--lr", "0.003",
+        "--optimizer.sam", "0.05", "--optimizer.lookahead", "lookahead(2)", "--optimizer.kind", "muon", "--lr", "0.003",
     ],
 }  # fmt: skip
 

@@ -9,13 +9,13 @@ import pytest
 from convsmith import cli
 from convsmith.base.errors import ProcessFailed
 from convsmith.base.processes import end_at_once
-from convsmith.recipes import run as running
 from convsmith.recipes.recipe import Recipe
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
 from convsmith.runs.status import effective_state
 from convsmith.training.distributed import Alone
 from convsmith.training.track import Untracked
+from convsmith.work import run as running
 
 TIMES = {"seconds", "images_per_second", "data_wait"}
 # Everything random and everything with a memory, batch norms among it; a checkpoint in the middle of each epoch.
@@ -53,7 +53,7 @@ def test_a_killed_run_goes_on_with_the_same_bits_and_one_process_can_take_over(
     assert "processes was 2, is 1" in refusal.err
     alone = tmp_path / "alone"
     subprocess.run(["cp", "-r", run, alone], check=True)
-    assert command("train", "--resume", alone, "--allow-drift", "--quiet", "--json").code == 0
+    assert command("train", "--resume", alone, "--allow-other-machine", "--quiet", "--json").code == 0
     assert [row["epoch"] for row in open_run(alone).metrics()] == [1, 2]
     resumed = group("train", "--resume", run, "--quiet", "--json")
     assert [process.wait(limit) for process in resumed] == [0, 0], forks.log.read_text()
@@ -111,7 +111,7 @@ def test_a_gradient_of_nan_in_one_process_stops_all_before_the_same_update(
 
 
 def test_a_mistake_is_said_once_and_leaves_nothing(group, forks, limit, lenet, said, tmp_path):
-    both = group(*lenet, "--optimiser.rules", "rule('nothing', lr=1)", "--out", tmp_path / "run")
+    both = group(*lenet, "--optimizer.rules", "rule('nothing', lr=1)", "--out", tmp_path / "run")
     assert [process.wait(limit) for process in both] == [2, 2], forks.log.read_text()
     message = said()
     assert "no parameter is called 'nothing'" in message

@@ -12,10 +12,10 @@ import pytest
 from convsmith.base.errors import UsageError
 from convsmith.base.processes import Part, launch, local_part, part
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.run import made_before, train
 from convsmith.runs.directory import open_run
 from convsmith.runs.status import effective_state
 from convsmith.training.launch import without_count
+from convsmith.work.run import made_before, train
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 LIMIT = 300
@@ -131,8 +131,8 @@ def test_what_the_environment_of_torchrun_may_say(found, words, message, refused
 def test_an_experiment_is_for_one_process(stated, refused, here, monkeypatch):
     for name, value in stated(0, 2, 1234).items():
         monkeypatch.setenv(name, value)
-    message = refused("reproduce", "regularisation", "--quick", "--quiet")
-    what = "the experiment regularisation"
+    message = refused("reproduce", "regularization", "--quick", "--quiet")
+    what = "the experiment regularization"
     assert message == f"{what}: works in one process, received 2; give the command without torchrun"
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from convsmith.base.errors import UsageError
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.zoo import network
 from convsmith.training import engine
 from convsmith.training.engine import drift, resolve, resolve_here, suited, using

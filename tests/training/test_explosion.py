@@ -5,16 +5,16 @@ import math
 import pytest
 import torch
 
-from convsmith.recipes import last_layer
-from convsmith.recipes import run as running
-from convsmith.recipes.prepare import prepare
-from convsmith.recipes.run import train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
 from convsmith.tasks.classify import Classify
 from convsmith.training import step as steps
 from convsmith.training.distributed import ALONE
 from convsmith.training.step import Exploded, train_step
+from convsmith.work import last_layer
+from convsmith.work import run as running
+from convsmith.work.prepare import prepare
+from convsmith.work.run import train
 
 
 def poison(module, when, value):
@@ -234,9 +234,9 @@ def make(classes):
 def test_a_task_of_any_sign_and_scale_is_trained_and_stopped(guess, scale, shift, recipe, given, tmp_path):
     path = tmp_path / "task.py"
     path.write_text(TASK.replace("GUESS", str(guess)).replace("SCALE", str(scale)).replace("SHIFT", str(shift)))
-    own = recipe.edit(task=given(f"{path}:make"), optimiser__kind="adam", length="8ep")
+    own = recipe.edit(task=given(f"{path}:make"), optimizer__kind="adam", length="8ep")
     # Adam's steps are as long whatever the scale.
-    good = own.edit(optimiser__lr=0.01)
+    good = own.edit(optimizer__lr=0.01)
     assert train(good, out=tmp_path / "good", quiet=True).result["steps"] == 48
     with pytest.raises(Exploded, match=r"the mean training loss of the .* steps is"):
-        train(own.edit(optimiser__lr=1e6), out=tmp_path / "bad", quiet=True)
+        train(own.edit(optimizer__lr=1e6), out=tmp_path / "bad", quiet=True)

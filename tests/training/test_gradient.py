@@ -9,14 +9,14 @@ from torch import nn
 
 from convsmith.base.errors import UsageError
 from convsmith.data.loaders import Batch
-from convsmith.recipes.prepare import make_job, prepare
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.run import train
 from convsmith.training.engine import Engine
 from convsmith.training.gradient import backward, limit_length, sharpest
 from convsmith.training.job import new_state
-from convsmith.training.options import Optimiser
+from convsmith.training.options import Optimizer
 from convsmith.training.step import train_step
+from convsmith.work.prepare import make_job, prepare
+from convsmith.work.run import train
 
 
 def whole(inputs, targets):
@@ -45,8 +45,8 @@ def normed() -> nn.Module:
 
 def begin(recipe, model, **options):
     plan = prepare(recipe)
-    job = replace(make_job(plan), optimiser=Optimiser(lr=0.1, **options))
-    return new_state(model.train(), job.optimiser, plan.engine), job
+    job = replace(make_job(plan), optimizer=Optimizer(lr=0.1, **options))
+    return new_state(model.train(), job.optimizer, plan.engine), job
 
 
 def batch_of(count, dtype=torch.float64):
@@ -77,7 +77,7 @@ def test_a_run_with_accumulation_ends_where_the_large_batch_does(recipe, given, 
     )
     rows = []
     for parts in (1, 4):
-        edited = recipe.edit(network=given(f"{tmp_path / 'net.py'}:make"), optimiser__accumulate=parts)
+        edited = recipe.edit(network=given(f"{tmp_path / 'net.py'}:make"), optimizer__accumulate=parts)
         run = train(edited, out=tmp_path / f"run{parts}", quiet=True).run
         rows.append([(row["step"], row["train_loss"], row["val_loss"]) for row in run.metrics()])
     for one, other in zip(*rows, strict=True):
@@ -137,8 +137,8 @@ def test_both_looks_of_a_step_drop_the_same(recipe):
 def test_sam_with_fp16_is_refused(recipe):
     plan = prepare(recipe)
     half = Engine(**{**vars(plan.engine), "precision": "fp16"})
-    with pytest.raises(UsageError, match=r"optimiser.sam: .* fp16's loss scaling; use --precision fp32"):
-        new_state(smooth(), Optimiser(sam=0.05), half)
+    with pytest.raises(UsageError, match=r"optimizer.sam: .* fp16's loss scaling; use --precision fp32"):
+        new_state(smooth(), Optimizer(sam=0.05), half)
 
 
 # ------------------------------------------------------------------------------------------------------------- clip
@@ -163,7 +163,7 @@ def test_metrics_tell_the_mean_length_before_clipping(recipe, tmp_path, monkeypa
         return lengths[-1]
 
     monkeypatch.setattr(step, "limit_length", noting)
-    run = train(recipe.edit(optimiser__clip=0.1), out=tmp_path / "run", quiet=True).run
+    run = train(recipe.edit(optimizer__clip=0.1), out=tmp_path / "run", quiet=True).run
     means = [torch.stack(lengths[i : i + 6]).double().mean().item() for i in (0, 6)]
     assert [row["gradient_norm"] for row in run.metrics()] == pytest.approx(means, rel=1e-12)
     assert min(lengths) > 0.1
@@ -184,5 +184,5 @@ def test_where_fp16_overflowed_the_length_counts_as_0(recipe):
     state.model.weight.grad, state.model.bias.grad = torch.tensor([[0.0, math.inf]]), torch.tensor([1.0])
     before = state.model.weight.detach().clone()
     assert limit_length(state, None).item() == 0
-    state.scaler.step(state.optimiser)
+    state.scaler.step(state.optimizer)
     assert torch.equal(state.model.weight, before)

@@ -9,14 +9,14 @@ import torch
 
 from convsmith.base.errors import UsageError
 from convsmith.data.loaders import evaluation_loader
-from convsmith.recipes.prepare import make_job, prepare
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.run import train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.tasks.classify import Classify
 from convsmith.training.engine import Engine
 from convsmith.training.evaluate import evaluate
 from convsmith.training.step import step_seed
+from convsmith.work.prepare import make_job, prepare
+from convsmith.work.run import train
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_early_stopping_follows_the_smoothed_validation_loss(recipe, monkeypatch
 
 
 def test_select_best_evaluates_the_best_weights(recipe, tmp_path):
-    outcome = train(recipe.edit(select="best", optimiser__lr=0.5, explosion=0), out=tmp_path / "run", quiet=True)
+    outcome = train(recipe.edit(select="best", optimizer__lr=0.5, explosion=0), out=tmp_path / "run", quiet=True)
     best = load_checkpoint(outcome.run, "best")
     rows = {row["step"]: row for row in outcome.run.metrics()}
     assert outcome.result["metrics"]["val"]["accuracy"] == rows[best.step]["val_accuracy"]

@@ -16,7 +16,7 @@ def test_what_the_allocator_refuses_says_how_to_mend_it():
     said = "steps of 128 images do not fit into the memory of cpu. Mend with --edit recompute"
     with pytest.raises(OutOfMemory, match=re.escape(said)), memory_explained(JOB):
         torch.empty(2**55)
-    with pytest.raises(OutOfMemory, match=r"--optimiser\.accumulate"), memory_explained(JOB):
+    with pytest.raises(OutOfMemory, match=r"--optimizer\.accumulate"), memory_explained(JOB):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
 

@@ -13,12 +13,12 @@ from convsmith.data.image_sets import ArrayImages
 from convsmith.data.loaders import training_loader
 from convsmith.data.options import DataOptions
 from convsmith.data.targets import ImageTargets
-from convsmith.recipes.prepare import make_job, make_model, prepare
 from convsmith.recipes.recipe import Recipe
 from convsmith.tasks.task import Losses
 from convsmith.training import step as steps
 from convsmith.training.job import new_state
 from convsmith.training.options import Progressive
+from convsmith.work.prepare import make_job, make_model, prepare
 
 
 @pytest.fixture
@@ -26,11 +26,11 @@ def begun():
     recipe = Recipe().edit(network="lenet5", data__source="digits", batch=8, length="2steps", engine__precision="fp32")
     plan = prepare(recipe.edit(augment="flip,crop(1),translate(2),cutmix(1, 1)"))
     job = make_job(plan)
-    return new_state(make_model(plan, []).train(), job.optimiser, plan.engine), job
+    return new_state(make_model(plan, []).train(), job.optimizer, plan.engine), job
 
 
 def seen_by_the_task(monkeypatch, state, job, targets_of, resize=None):
-    """The batch that the task gets, of pictures with ids as grey levels and their targets."""
+    """The batch that the task gets, of pictures with ids as gray levels and their targets."""
     height, width = job.preprocess.size
     ids = np.random.default_rng(0).integers(0, 200, (16, height, width), dtype=np.uint8)
     images = ArrayImages(ids[..., None], "made", np.arange(16))

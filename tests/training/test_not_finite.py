@@ -5,10 +5,6 @@ import math
 import pytest
 import torch
 
-from convsmith.recipes import last_layer
-from convsmith.recipes import run as running
-from convsmith.recipes.prepare import make_model, prepare
-from convsmith.recipes.run import train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
 from convsmith.tasks.classify import Classification as Result
@@ -16,6 +12,10 @@ from convsmith.training import fit
 from convsmith.training import step as steps
 from convsmith.training.distributed import ALONE
 from convsmith.training.step import Exploded, train_step
+from convsmith.work import last_layer
+from convsmith.work import run as running
+from convsmith.work.prepare import make_model, prepare
+from convsmith.work.run import train
 
 
 @pytest.fixture
@@ -48,12 +48,12 @@ def bending(monkeypatch):
     ("number", "edits"),
     [
         (7, {}),
-        (7, {"optimiser__clip": 1.0}),
-        (14, {"optimiser__sam": 0.05}),  # the second gradient of the seventh step
-        (13, {"optimiser__sam": 0.05}),  # its first, which the weights of the second are moved along
-        (20, {"optimiser__accumulate": 3}),  # one part of it
-        (7, {"optimiser__kind": "adamw", "optimiser__lr": 0.01}),
-        (7, {"optimiser__average": "ema(0.9)", "optimiser__lookahead": "lookahead(2)"}),
+        (7, {"optimizer__clip": 1.0}),
+        (14, {"optimizer__sam": 0.05}),  # the second gradient of the seventh step
+        (13, {"optimizer__sam": 0.05}),  # its first, which the weights of the second are moved along
+        (20, {"optimizer__accumulate": 3}),  # one part of it
+        (7, {"optimizer__kind": "adamw", "optimizer__lr": 0.01}),
+        (7, {"optimizer__average": "ema(0.9)", "optimizer__lookahead": "lookahead(2)"}),
     ],
     ids=["plain", "clip", "second of sam", "first of sam", "accumulate", "adamw", "followers"],
 )
@@ -157,7 +157,7 @@ def test_a_layer_that_fails_in_evaluation_is_named(own, tmp_path):
         r"^step 6 \(epoch 1\): the validation loss is nan, where the training loss is 1\.\d+: the layer scale gives NaN"
         r" or inf in evaluation. Norms that see a batch in training hide such sizes there. Mend with a larger --size "
         r"\(now 12x12\), a larger --batch \(now 8\), a lower --lr \(now 0.1\), a longer --schedule.warmup or "
-        r"--optimiser.clip 1"
+        r"--optimizer.clip 1"
     )
     with pytest.raises(Exploded, match=said):
         train(own("self.scaled, self.spoilt = True, 0"), out=tmp_path / "run", quiet=True)
@@ -204,17 +204,17 @@ def test_an_evaluation_without_numbers_is_put_down_to_the_task(name, said, recip
         train(recipe, out=tmp_path / "run", quiet=True)
 
 
-def test_no_checkpoint_holds_an_optimiser_that_is_not_finite(recipe, tmp_path, monkeypatch):
+def test_no_checkpoint_holds_an_optimizer_that_is_not_finite(recipe, tmp_path, monkeypatch):
     honest = fit.train_step
 
     def spoiling(state, batch, job, asked):
         stop = honest(state, batch, job, asked)
         if state.step == 9:
-            state.optimiser.state[state.model.out.weight]["exp_avg_sq"].fill_(math.inf)
+            state.optimizer.state[state.model.out.weight]["exp_avg_sq"].fill_(math.inf)
         return stop
 
     monkeypatch.setattr(fit, "train_step", spoiling)
     said = r"^step 12: out.weight::exp_avg_sq holds NaN or inf; no checkpoint was written of it. Mend with a lower --lr"
     with pytest.raises(Exploded, match=said):
-        train(recipe.edit(optimiser__kind="adam", optimiser__lr=0.01), out=tmp_path / "run", quiet=True)
+        train(recipe.edit(optimizer__kind="adam", optimizer__lr=0.01), out=tmp_path / "run", quiet=True)
     assert load_checkpoint(open_run(tmp_path / "run")).step == 6

@@ -6,13 +6,13 @@ from torch.nn.functional import interpolate
 
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
-from convsmith.recipes.prepare import make_job, make_model, prepare
 from convsmith.recipes.recipe import Recipe
 from convsmith.training.job import new_state
 from convsmith.training.options import Progressive
 from convsmith.training.resizing import resized, size_at, sizes
 from convsmith.training.schedule import Span
 from convsmith.training.step import train_step
+from convsmith.work.prepare import make_job, make_model, prepare
 
 SPAN = Span(steps_per_epoch=10, total_steps=160)
 # FFCV's 16 epochs: 160 pixels until the end of epoch 11, 192 from 13 on, of images that evaluation sees at 256.
@@ -91,7 +91,7 @@ def test_a_step_sees_antialiased_images_of_the_size_of_the_step():
     expected = interpolate(inputs, size=(24, 24), mode="bilinear", antialias=True)
     assert torch.equal(resized(inputs, job, 2), expected)
     assert resized(inputs, job, 4) is inputs
-    state = new_state(plan.engine.place(make_model(plan, [])), plan.recipe.optimiser, plan.engine)
+    state = new_state(plan.engine.place(make_model(plan, [])), plan.recipe.optimizer, plan.engine)
     seen = []
     state.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[2:]))
     for _, batch in zip(range(5), job.training.epoch(0), strict=False):

@@ -28,7 +28,7 @@ BF16 = pytest.mark.skipif(
 TIMES = {"seconds", "images_per_second", "data_wait"}
 # Everything random and everything with a memory; a checkpoint in the middle of each epoch of 6 steps.
 COMMON = [
-    "--epochs", "8", "--batch", "8", "--lr", "0.05", "--optimiser.nesterov", "true", "--label_smoothing", "0.1",
+    "--epochs", "8", "--batch", "8", "--lr", "0.05", "--optimizer.nesterov", "true", "--label_smoothing", "0.1",
     "--augment", "crop(2),flip", "--schedule.kind", "cosine", "--schedule.warmup", "7steps", "--seed", "3",
     "--checkpoint_every", "2steps", "--engine.threads", "1", "--quiet", "--json",
 ]  # fmt: skip
@@ -36,12 +36,12 @@ CASES = {
     "resident": ["dropping", "--edit", "drop_path=0.3", "--precision", "fp32", "--data.loader", "resident"],
     "streaming": ["dropping", "--precision", "fp32", "--data.loader", "streaming", "--workers", "0"],
     "two workers": ["dropping", "--precision", "fp32", "--data.loader", "streaming", "--workers", "2"],
-    "normalised": ["resnet8", "--edit", "drop_path=0.3", "--precision", "fp32"],
+    "normalized": ["resnet8", "--edit", "drop_path=0.3", "--precision", "fp32"],
     "bf16": ["resnet8", "--edit", "drop_path=0.3", "--precision", "bf16"],
     "methods": [
-        "resnet8", "--edit", "drop_path=0.3", "--precision", "fp32", "--optimiser.kind", "muon",
-        "--optimiser.clip", "1", "--optimiser.accumulate", "2", "--optimiser.lookahead", "lookahead(5)",
-        "--optimiser.average", "ema(0.8)",
+        "resnet8", "--edit", "drop_path=0.3", "--precision", "fp32", "--optimizer.kind", "muon",
+        "--optimizer.clip", "1", "--optimizer.accumulate", "2", "--optimizer.lookahead", "lookahead(5)",
+        "--optimizer.average", "ema(0.8)",
     ],
 }  # fmt: skip
 PARAMETERS = [pytest.param(name, id=name, marks=[BF16] if name == "bf16" else []) for name in CASES]
@@ -324,10 +324,10 @@ def test_another_machine_or_torch_is_refused_unless_allowed(stopped_run, refused
     message = refused("train", "--resume", stopped_run, "--quiet", watched=stopped_run)
     assert message.startswith(f"{stopped_run}: resumed here the result would differ from an uninterrupted run's: ")
     assert f"was '1.0', is '{torch.__version__}'; threads were 999" in message
-    assert message.endswith("go on all the same with --allow-drift")
+    assert message.endswith("go on all the same with --allow-other-machine")
     recipe["engine"]["threads"] = 1
     open_run(stopped_run).write_record("recipe", recipe)
-    assert main(["train", "--resume", str(stopped_run), "--quiet", "--json", "--allow-drift"]) == 0
+    assert main(["train", "--resume", str(stopped_run), "--quiet", "--json", "--allow-other-machine"]) == 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
@@ -338,8 +338,8 @@ def test_a_run_of_a_gpu_goes_on_without_one_where_that_is_allowed(named, stopped
     recipe["recipe"]["engine"] |= {"device": named[0], "precision": named[1]}
     open_run(stopped_run).write_record("recipe", recipe)
     message = refused("train", "--resume", stopped_run, "--quiet", watched=stopped_run)
-    assert "device was 'cuda', is 'cpu'; go on all the same with --allow-drift" in message
-    answer = command("train", "--resume", stopped_run, "--allow-drift", "--json")
+    assert "device was 'cuda', is 'cpu'; go on all the same with --allow-other-machine" in message
+    answer = command("train", "--resume", stopped_run, "--allow-other-machine", "--json")
     assert answer.code == 0, answer.err
     assert "goes on with what is here: device cpu in place of cuda" in answer.err
     assert answer.json["ended"] == "finished"
@@ -373,7 +373,7 @@ def test_a_changed_or_missing_file_of_the_user_is_refused(modules, pictures, ref
     [
         (("--lr", "0.1"), "--lr"),
         (("--on-bad", "skip"), "--on-bad"),
-        (("--optimiser.momentum", "0.5"), "--optimiser.momentum"),
+        (("--optimizer.momentum", "0.5"), "--optimizer.momentum"),
         (("--quick",), "--quick"),
         (("--out", "elsewhere"), "--out"),
         (("--dry-run",), "--dry-run"),

@@ -1,4 +1,4 @@
-"""A run with any method of optimisation that dies and is resumed ends with the bits of one that did not."""
+"""A run with any method of optimization that dies and is resumed ends with the bits of one that did not."""
 
 from typing import Any
 
@@ -6,43 +6,43 @@ import pytest
 import torch
 
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.run import resume, train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import RunDirectory
 from convsmith.training import fit
 from convsmith.training.explosion import Stop
 from convsmith.training.interrupt import Interrupted
 from convsmith.training.job import new_state, pack, unpack
-from convsmith.training.optimisers import OPTIMISERS
-from convsmith.training.options import Optimiser
+from convsmith.training.optimizers import OPTIMIZERS
+from convsmith.training.options import Optimizer
+from convsmith.work.run import resume, train
 
 TIMES = {"seconds", "images_per_second", "data_wait"}
 EVERYTHING = {
-    "optimiser__clip": 0.5, "optimiser__accumulate": 2, "optimiser__sam": 0.05, "optimiser__lookahead": "lookahead(5)",
-    "optimiser__average": "ema(0.8, '30%')",
+    "optimizer__clip": 0.5, "optimizer__accumulate": 2, "optimizer__sam": 0.05, "optimizer__lookahead": "lookahead(5)",
+    "optimizer__average": "ema(0.8, '30%')",
 }  # fmt: skip
 CASES: dict[str, dict[str, Any]] = {
-    **{kind: {"optimiser__kind": kind, "optimiser__lr": 0.01} for kind in OPTIMISERS if kind != "sgd"},
-    "layout": {"optimiser__kind": "muon", "optimiser__lr": 0.01, "engine__channels_last": False},
+    **{kind: {"optimizer__kind": kind, "optimizer__lr": 0.01} for kind in OPTIMIZERS if kind != "sgd"},
+    "layout": {"optimizer__kind": "muon", "optimizer__lr": 0.01, "engine__channels_last": False},
     "rules": {
-        "optimiser__rules": "rule('norm|bias', weight_decay=0),rule('^out', lr=2),rule('^features.1', freeze=True)"
+        "optimizer__rules": "rule('norm|bias', weight_decay=0),rule('^out', lr=2),rule('^features.1', freeze=True)"
     },
-    "clip": {"optimiser__clip": 0.3},
-    "accumulate": {"optimiser__accumulate": 3},
-    "sam": {"optimiser__sam": 0.1},
-    "lookahead": {"optimiser__lookahead": "lookahead(4, 0.5)"},
-    "ema": {"optimiser__average": "ema(0.9)"},
-    "late ema": {"optimiser__average": "ema(0.9, '60%')"},
-    "swa": {"optimiser__average": "swa('30%', '1ep')"},
-    "swa within epochs": {"optimiser__average": "swa('20%', '4steps')"},
-    "everything": {**EVERYTHING, "optimiser__kind": "muon", "optimiser__lr": 0.01},
-    "everything with swa": {**EVERYTHING, "optimiser__kind": "lamb", "optimiser__average": "swa('30%', '5steps')"},
+    "clip": {"optimizer__clip": 0.3},
+    "accumulate": {"optimizer__accumulate": 3},
+    "sam": {"optimizer__sam": 0.1},
+    "lookahead": {"optimizer__lookahead": "lookahead(4, 0.5)"},
+    "ema": {"optimizer__average": "ema(0.9)"},
+    "late ema": {"optimizer__average": "ema(0.9, '60%')"},
+    "swa": {"optimizer__average": "swa('30%', '1ep')"},
+    "swa within epochs": {"optimizer__average": "swa('20%', '4steps')"},
+    "everything": {**EVERYTHING, "optimizer__kind": "muon", "optimizer__lr": 0.01},
+    "everything with swa": {**EVERYTHING, "optimizer__kind": "lamb", "optimizer__average": "swa('30%', '5steps')"},
     "growing images": {"resize": "progressive(0.5, 1.0, '10%', '70%', 2)"},
     "compiled": {"engine__compile": "on"},
     "exponential": {"schedule__kind": "exponential"},
     "one cycle": {"schedule__kind": "one_cycle", "schedule__warmup": "30%"},
     "warm-up by error": {"schedule__warmup_error": 0.62, "schedule__kind": "constant"},
-    "plateau": {"schedule__kind": "plateau", "schedule__patience": "1ep", "optimiser__lr": 0.5, "explosion": 0},
+    "plateau": {"schedule__kind": "plateau", "schedule__patience": "1ep", "optimizer__lr": 0.5, "explosion": 0},
 }
 
 
@@ -51,7 +51,7 @@ def recipe(modules, pictures, given):
     """A plain module with a norm and dropout on 48 images: 6 steps an epoch, a checkpoint after every two."""
     return Recipe(network=given(f"{modules}:make")).edit(
         data__source=str(pictures), length="4ep", batch=8, augment="crop(2),flip", engine__precision="fp32",
-        engine__threads=1, checkpoint_every="2steps", optimiser__lr=0.05,
+        engine__threads=1, checkpoint_every="2steps", optimizer__lr=0.05,
     )  # fmt: skip
 
 
@@ -114,10 +114,10 @@ def test_the_warm_up_by_error_of_that_case_ends_within_the_run(recipe, tmp_path)
 
 def test_checkpoints_of_before_are_read(recipe):
     """They have neither averages nor the losses of the last steps, and have the first step's loss and the worst."""
-    from convsmith.recipes.prepare import make_model, prepare
+    from convsmith.work.prepare import make_model, prepare
 
     plan = prepare(recipe)
-    states = [new_state(make_model(plan, []), Optimiser(), plan.engine) for _ in range(2)]
+    states = [new_state(make_model(plan, []), Optimizer(), plan.engine) for _ in range(2)]
     model, tensors, data = pack(states[0])
     for name in ("sums.norm", "recent"):
         del tensors[name]

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from convsmith.cli import main
-from convsmith.recipes.prepare import make_job, prepare
 from convsmith.recipes.recipe import Recipe
-from convsmith.recipes.run import train
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.training.options import Rule
 from convsmith.training.rules import grouped, set_training
+from convsmith.work.prepare import make_job, prepare
+from convsmith.work.run import train
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def recipe(trees, pictures, given):
 @pytest.mark.parametrize("average", ["none", "swa('0%')", "ema(0.5)"])
 def test_a_frozen_stage_keeps_every_bit_of_weights_and_statistics(average, recipe, tmp_path):
     frozen = "^(stem|stage1)"
-    recipe = recipe.edit(optimiser__rules=f"rule('{frozen}', freeze=True)", optimiser__average=average, length="2ep")
+    recipe = recipe.edit(optimizer__rules=f"rule('{frozen}', freeze=True)", optimizer__average=average, length="2ep")
     plan = prepare(recipe)
     first = plan.network.make(recipe.seed).state_dict()
     saved = load_checkpoint(train(recipe, out=tmp_path / "run", quiet=True).run)
@@ -55,7 +55,7 @@ def test_evaluations_do_not_wake_what_is_frozen(recipe, tmp_path):
     from convsmith.training import fit
 
     seen = []
-    plan = prepare(recipe.edit(optimiser__rules="rule('^stem', freeze=True)", length="3ep"))
+    plan = prepare(recipe.edit(optimizer__rules="rule('^stem', freeze=True)", length="3ep"))
     honest = fit.train_step
 
     def watching(state, batch, job, asked):
@@ -73,13 +73,13 @@ def test_evaluations_do_not_wake_what_is_frozen(recipe, tmp_path):
 
 def test_a_rule_that_matches_nothing_is_wrong_usage_with_the_nearest_names(refused, trees, pictures, tmp_path):
     message = refused(
-        "train", f"{trees}:resnet8", "--data", pictures, "--optimiser.rules", "rule('stagge1', freeze=True)", "--quick",
+        "train", f"{trees}:resnet8", "--data", pictures, "--optimizer.rules", "rule('stagge1', freeze=True)", "--quick",
         "--quiet", "--out", tmp_path / "run", code=2,
     )  # fmt: skip
-    assert message.startswith("optimiser.rules: no parameter is called 'stagge1'; nearest: stage1")
+    assert message.startswith("optimizer.rules: no parameter is called 'stagge1'; nearest: stage1")
 
 
 def test_rules_of_a_run_are_text_and_data(recipe, tmp_path, trees, pictures):
     words = ["train", f"{trees}:resnet8", "--data", str(pictures), "--quick", "--quiet", "--out", str(tmp_path / "run")]
     text = "rule('norm|bias', weight_decay=0),rule('^head', lr=10),rule('^stem', freeze=True)"
-    assert main([*words, "--optimiser.rules", text]) == 0
+    assert main([*words, "--optimizer.rules", text]) == 0

@@ -11,10 +11,10 @@ from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
 
 CHOICES = (
-    ("--optimiser.kind", ("sgd", "adam", "adamw", "rmsprop", "lamb", "muon")),
+    ("--optimizer.kind", ("sgd", "adam", "adamw", "rmsprop", "lamb", "muon")),
     ("--augment", ("none", "crop(2),flip", "crop(2),flip,mixup(0.2)", "cutout(4)")),
-    ("--optimiser.accumulate", ("1", "2")),
-    ("--optimiser.average", ("none", "ema(0.8)")),
+    ("--optimizer.accumulate", ("1", "2")),
+    ("--optimizer.average", ("none", "ema(0.8)")),
     ("--data.sampling", ("natural", "balanced")),
     ("--seed", ("0", "7")),
 )

@@ -76,14 +76,14 @@ def test_exponential_falls_by_its_factor_after_each_period():
 def test_one_cycle_is_torchs():
     span = Span(steps_per_epoch=10, total_steps=100)
     schedule = Schedule(kind="one_cycle", warmup=Duration(30, "%"), floor=0.01)
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     # torch ends its rise a step early, as it counts from the first step to the last one.
     theirs = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=1.0, total_steps=101, pct_start=31 / 101, cycle_momentum=False, final_div_factor=4
+        optimizer, max_lr=1.0, total_steps=101, pct_start=31 / 101, cycle_momentum=False, final_div_factor=4
     )
     for step in range(101):
-        assert rate(schedule, step, span) == pytest.approx(optimiser.param_groups[0]["lr"], abs=1e-12), step
-        optimiser.step()
+        assert rate(schedule, step, span) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12), step
+        optimizer.step()
         if step < 100:
             theirs.step()
 

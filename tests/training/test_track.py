@@ -8,11 +8,11 @@ import pytest
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
 from convsmith.recipes.choose import choose
-from convsmith.recipes.run import resume, train
 from convsmith.runs.directory import open_run
 from convsmith.training import fit as fitting
 from convsmith.training import track
 from convsmith.training.interrupt import Interrupted
+from convsmith.work.run import resume, train
 
 NUMBERS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "epoch")
 

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from convsmith.base.errors import UsageError
-from convsmith.data.augment import normalise
+from convsmith.data.augment import normalize
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.views import Draws, read_views
-from convsmith.nets.build import build
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.nets.source import Foreign
 from convsmith.nets.zoo import edit, network
@@ -38,7 +38,7 @@ def viewer_of(tree: Network, text: str, temperature: float = 1.0) -> tuple[nn.Mo
 
 def probabilities(module: nn.Module, images: Tensor) -> Tensor:
     with torch.no_grad():
-        return module(normalise(images, PREPROCESS)).double().softmax(1)
+        return module(normalize(images, PREPROCESS)).double().softmax(1)
 
 
 def test_mirror_and_shifts_count_as_in_airbench_for_probabilities_where_that_averages_logits(images: Tensor) -> None:
@@ -58,7 +58,7 @@ def test_mirror_and_shifts_count_as_in_airbench_for_probabilities_where_that_ave
 def test_a_temperature_divides_the_outputs_of_each_view(images: Tensor) -> None:
     module, viewer = viewer_of(network("lenet5"), "mirror", temperature=2.5)
     with torch.no_grad():
-        both = [(module(normalise(x, PREPROCESS)).double() / 2.5).softmax(1) for x in (images, images.flip(-1))]
+        both = [(module(normalize(x, PREPROCESS)).double() / 2.5).softmax(1) for x in (images, images.flip(-1))]
     assert torch.allclose(viewer.outputs([images], 0).exp(), sum(both) / 2, atol=1e-6)
 
 
@@ -79,7 +79,7 @@ def test_dense_is_the_network_itself_where_it_pools_over_the_whole_map() -> None
 
 def test_dense_is_the_mean_over_all_places_where_a_layer_takes_a_map_of_one_size() -> None:
     module, viewer = viewer_of(network("lenet5"), "multi_scale(40),dense")
-    images = normalise(larger(40), PREPROCESS)
+    images = normalize(larger(40), PREPROCESS)
     # Without padding, and with features four pixels apart, each place is the network on the window there.
     windows = [images[:, :, y : y + 32, x : x + 32] for y in (0, 4, 8) for x in (0, 4, 8)]
     with torch.no_grad():
@@ -169,7 +169,7 @@ def test_a_linear_networks_mean_under_noise_is_its_answer_without() -> None:
     views = read_views(f"noisy({draws}, {deviation})")
     viewer = make_viewer(module, Foreign("own.py:make", {}, ""), views, PREPROCESS, ENGINE)
     with torch.no_grad():
-        clean = module(normalise(images, PREPROCESS)).double()
+        clean = module(normalize(images, PREPROCESS)).double()
     module.seen.clear()
     found = viewer.outputs([images], 0).exp()
     outputs = torch.stack(module.seen)

@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 def edit(record: R, path: str, value: Any) -> R:
-    """A copy with the field at `path` (such as `optimiser.lr`) set; text is read as the type that it declares."""
+    """A copy with the field at `path` (such as `optimizer.lr`) set; text is read as the type that it declares."""
     return _edit(record, path.split("."), value, "")
 
 

@@ -15,7 +15,7 @@ _UNITS: dict[str, Unit] = {"ep": "ep", "epoch": "ep", "epochs": "ep", "step": "s
 
 @dataclass(frozen=True)
 class Duration:
-    """An amount of training; only `steps` turns it into a number of optimiser steps."""
+    """An amount of training; only `steps` turns it into a number of optimizer steps."""
 
     amount: float
     unit: Unit

@@ -85,7 +85,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Points (N, 2) with the class (N,) of each, which colours it; `axes` names both axes."""
+    """Points (N, 2) with the class (N,) of each, which colors it; `axes` names both axes."""
 
     title: str
     points: "np.ndarray"

@@ -98,7 +98,7 @@ def _run_and_images(path: str) -> tuple[Any, Any]:
     """A run's network with its validation images."""
     predicting = import_module("convsmith.deploy.predict")
     subject = import_module("convsmith.runs.subject").open_subject(path)
-    _, examples = import_module("convsmith.recipes.evaluate").own_split(subject, "val")
+    _, examples = import_module("convsmith.work.evaluate").own_split(subject, "val")
     return predicting.inference_of(subject), predicting.real_images(examples, subject.preprocess, predicting.CHECKED)
 
 
@@ -139,7 +139,7 @@ def _table(rows: Sequence[Any]) -> str:
 
 def _training(values: argparse.Namespace) -> int:
     speak = _speaker(values)
-    preparing, autotune = import_module("convsmith.recipes.prepare"), import_module("convsmith.recipes.autotune")
+    preparing, autotune = import_module("convsmith.work.prepare"), import_module("convsmith.work.autotune")
     recipe = import_module("convsmith.recipes.choose").choose(values.subject, values.data)
     given = {"batch": values.batch, "data__size": values.size and size_word(values.size)}
     recipe = recipe.edit(**{name: value for name, value in given.items() if value is not None})

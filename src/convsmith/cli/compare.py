@@ -10,9 +10,9 @@ from convsmith.cli.compare_runs import add_run_options, compare_runs, is_compari
 from convsmith.cli.networks import add_network_options, as_json, field_words, opened, priced
 from convsmith.cli.output import show_text
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
-from convsmith.nets.accuracies import ACCURACIES, HUMAN_ERROR, WINNERS, Accuracy, Winner
 from convsmith.nets.cost import Cost
 from convsmith.nets.model import Model
+from convsmith.nets.views.accuracies import ACCURACIES, HUMAN_ERROR, WINNERS, Accuracy, Winner
 from convsmith.nets.zoo import NETWORKS
 from convsmith.nets.zoo import network as zoo_network
 from convsmith.report.bubbles import Point, bubbles_svg
@@ -155,7 +155,7 @@ def _note(rows: Sequence[_Row]) -> str:
 
 
 _CONTEST = "ImageNet classification contest (ILSVRC)"
-_CONTEST_NOTE = "top-5 error on the test set, in percent; grey: no convolutional network"
+_CONTEST_NOTE = "top-5 error on the test set, in percent; gray: no convolutional network"
 
 
 def _entries() -> list[Entry]:

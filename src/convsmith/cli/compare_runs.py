@@ -56,7 +56,7 @@ def compare_runs(values: argparse.Namespace) -> int:
         raise UsageError("compare: expected two runs or more; for a single one there is: convsmith eval")
     for path in paths:
         open_run(path)
-    from convsmith.recipes.compare import compare_runs
+    from convsmith.work.compare import compare_runs
 
     engine = EngineOptions(device=values.device or "auto")
     compared = compare_runs(paths, split=values.split, source=values.data, engine=engine)

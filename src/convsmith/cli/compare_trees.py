@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from convsmith.nets.difference import Pair, TreeDifference, difference
 from convsmith.nets.model import Model, no_tree
+from convsmith.nets.views.difference import Pair, TreeDifference, difference
 from convsmith.report.text import clean
 
 # How much is listed: paths in a line, of those that one tree lacks and of those with one change, and lines of changes.

@@ -18,8 +18,8 @@ from convsmith.data.sources.opening import KNOWN, describe
 from convsmith.data.split import split_source
 from convsmith.data.stats import stats
 from convsmith.recipes.choose import chosen_data
-from convsmith.recipes.first_start import expected_start
 from convsmith.report.text import clean, count, many, size, table
+from convsmith.work.first_start import expected_start
 
 SHOWN = 40
 # The numbers that the head, the table of classes and the advice of `stats` say already.

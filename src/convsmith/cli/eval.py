@@ -28,7 +28,7 @@ def run(words: Sequence[str]) -> int:
     _check(values)
     if values.calibrate:
         return _calibrate(values)
-    evaluating = import_module("convsmith.recipes.evaluate")
+    evaluating = import_module("convsmith.work.evaluate")
     evaluated = [_evaluate(evaluating, path, values) for path in values.runs]
     rows = [(path, e.result) for path, e in zip(values.runs, evaluated, strict=True)]
     if values.ensemble:
@@ -174,7 +174,7 @@ def _reliability(name: str, result: Result) -> Reliability:
 
 def _calibrate(values: argparse.Namespace) -> int:
     (path,) = values.runs
-    record = import_module("convsmith.recipes.evaluate").calibrate_run(path, EngineOptions(device=values.device))
+    record = import_module("convsmith.work.evaluate").calibrate_run(path, EngineOptions(device=values.device))
     if values.json:
         print_json({"run": path, **record})
         return 0

@@ -37,7 +37,7 @@ def run(words: Sequence[str]) -> int:
     subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
-    _, examples = import_module("convsmith.recipes.evaluate").own_split(subject, "val", values.data)
+    _, examples = import_module("convsmith.work.evaluate").own_split(subject, "val", values.data)
     path = Path(values.out) if values.out else subject.run.path / "export" / FORMATS[values.to]
     if values.to == "onnx":
         export = import_module("convsmith.deploy.onnx").export_onnx(subject, examples, path, values.tolerance)

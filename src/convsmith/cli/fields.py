@@ -1,4 +1,4 @@
-"""The fields of a recipe as options: `--optimiser.lr 0.1` on every verb that trains."""
+"""The fields of a recipe as options: `--optimizer.lr 0.1` on every verb that trains."""
 
 import argparse
 import dataclasses as dc
@@ -15,7 +15,7 @@ from convsmith.recipes.shorthand import SHORTHAND, set_fields
 
 
 def recipe_words(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Split off the options that name a field of a recipe: `--optimiser.lr 0.1`, `--label_smoothing=0.1`."""
+    """Split off the options that name a field of a recipe: `--optimizer.lr 0.1`, `--label_smoothing=0.1`."""
     fields = {path for path, *_ in recipe_options(Recipe())} - set(SHORTHAND)
     rest: list[str] = []
     found: list[tuple[str, str]] = []

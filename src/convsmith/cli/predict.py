@@ -54,7 +54,7 @@ def run(words: Sequence[str]) -> int:
     with engines.using(engine):
         runner = predicting.choose_runner(
             values.engine, subject, files, engine, views,
-            validation=lambda: import_module("convsmith.recipes.evaluate").own_split(subject, "val")[1],
+            validation=lambda: import_module("convsmith.work.evaluate").own_split(subject, "val")[1],
             say=speak, most=most,
         )  # fmt: skip
         predictions = predicting.predict(subject, files, engine, values.top, views, values.threshold, runner, most)

@@ -9,9 +9,9 @@ from convsmith.base.errors import UsageError
 from convsmith.base.result import known
 from convsmith.cli.series import print_expected, print_series
 from convsmith.recipes.finetune import FineTuning
-from convsmith.recipes.limit import Limit
 from convsmith.recipes.recipe import Recipe
 from convsmith.report.text import count, interval
+from convsmith.work.limit import Limit
 
 
 def check_repeat(values: argparse.Namespace) -> None:
@@ -48,7 +48,7 @@ def train_repeatedly(
     folder = Path(values.out) if values.out else default_folder(recipe, kind)
     if values.dry_run:
         return print_expected(expectations(series.members, folder), values.json)
-    done = train_series(series, folder, quiet=values.quiet, say=say, allow_drift=values.allow_drift)
+    done = train_series(series, folder, quiet=values.quiet, say=say, allow_other_machine=values.allow_other_machine)
     runs = [str(folder / run["run"]) for run in done.summary["runs"]]
     then = f"convsmith eval {runs[0]} --split val" if folds else f"convsmith compare {' '.join(runs)}"
     rows, lines = spread_rows(done.summary), _out_of_fold(done.summary)
@@ -84,8 +84,8 @@ def _out_of_fold(summary: Mapping[str, Any]) -> list[str]:
 
 def _decided(recipe: Recipe, tuning: FineTuning | None, limit: Limit | None, say: Callable[[str], None]) -> Recipe:
     """The recipe with the values that its data and the speed of this machine decide."""
-    from convsmith.recipes.transfer import prepare_finetuning
-    from convsmith.recipes.within import planned
+    from convsmith.work.transfer import prepare_finetuning
+    from convsmith.work.within import planned
 
     plan = planned(recipe, limit) if tuning is None else prepare_finetuning(recipe, tuning, say=say, limit=limit).plan
     say(plan.notes[-1])

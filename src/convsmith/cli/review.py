@@ -9,7 +9,7 @@ from convsmith.cli.output import show, show_text
 from convsmith.nets.cost import Cost, cost
 from convsmith.nets.model import tree_of
 from convsmith.nets.network import Network
-from convsmith.nets.review import GUIDELINES, Finding, review
+from convsmith.nets.views.review import GUIDELINES, Finding, review
 from convsmith.report.text import many, short, table
 
 

@@ -10,9 +10,9 @@ from convsmith.cli.networks import add_network_options, as_json, field_size, fie
 from convsmith.cli.output import show, show_text
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.nets.cost import Cost, LayerCost, cost
-from convsmith.nets.drawing import diagram, draw
 from convsmith.nets.model import Model, tree_of
-from convsmith.nets.stages import layer_bars, summarise, units
+from convsmith.nets.views.drawing import diagram, draw
+from convsmith.nets.views.stages import layer_bars, summarize, units
 from convsmith.nets.zoo import NETWORKS, siblings
 from convsmith.nets.zoo import network as zoo_network
 from convsmith.report.architecture import Stage
@@ -35,7 +35,7 @@ def run(words: Sequence[str]) -> int:
     show_text(_title(network, numbers))
     show()
     if network.tree and not values.layers:
-        show_text(_stages((units if values.units else summarise)(network.tree, numbers)))
+        show_text(_stages((units if values.units else summarize)(network.tree, numbers)))
     else:
         show_text(_layers(numbers.layers))
     show()
@@ -184,7 +184,7 @@ def _as_json(network: Model, numbers: Cost) -> dict[str, Any]:
     tree = network.tree
     return {
         **as_json(network, numbers),
-        "stages": [_stage_json(row) for row in summarise(tree, numbers)] if tree else [],
+        "stages": [_stage_json(row) for row in summarize(tree, numbers)] if tree else [],
         "units": [_stage_json(row) for row in units(tree, numbers)] if tree else [],
         "layers": [_layer_json(layer) for layer in numbers.layers],
         "siblings": _differences(network),

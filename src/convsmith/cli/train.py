@@ -16,12 +16,12 @@ from convsmith.cli.output import show, show_text
 from convsmith.cli.repeat import check_repeat, train_repeatedly
 from convsmith.recipes.choose import choose
 from convsmith.recipes.finetune import FineTuning, tuning_of
-from convsmith.recipes.limit import Limit, read_limit
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND, epochs
 from convsmith.report.results import score_line
 from convsmith.report.text import duration, many
 from convsmith.training.track import check_track
+from convsmith.work.limit import Limit, read_limit
 
 EXAMPLES = """examples:
   convsmith train                                    LeNet-5 on handwritten digits
@@ -58,7 +58,7 @@ def run(words: Sequence[str]) -> int:
         return import_module("convsmith.training.launch").launch("train", words, values.nproc)
     speak = silent if values.quiet else say
     if tuning is None:
-        first = import_module("convsmith.recipes.first_start")
+        first = import_module("convsmith.work.first_start")
         found = first.first_start(values.subject, values.data, given(values, fields), limit, speak)
         recipe, tuning, limit = (recipe, None, limit) if found is None else found
     if several:
@@ -66,13 +66,13 @@ def run(words: Sequence[str]) -> int:
     if tuning is not None:
         return finetuned(recipe, tuning, values, limit)
     if values.dry_run:
-        return dry_run(import_module("convsmith.recipes.within").planned(recipe, limit), values.json)
-    return finish(import_module("convsmith.recipes.run").train(recipe, limit=limit, **_how(values)), values.json)
+        return dry_run(import_module("convsmith.work.within").planned(recipe, limit), values.json)
+    return finish(import_module("convsmith.work.run").train(recipe, limit=limit, **_how(values)), values.json)
 
 
 def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace, limit: Limit | None) -> int:
     """Fine-tune a network with weights, or with `--dry-run` say what that would take."""
-    transfer, how = import_module("convsmith.recipes.transfer"), _how(values)
+    transfer, how = import_module("convsmith.work.transfer"), _how(values)
     if values.dry_run:
         plan = transfer.prepare_finetuning(recipe, tuning, say=how["say"], quiet=values.quiet, limit=limit).plan
         return dry_run(plan, values.json)
@@ -114,7 +114,7 @@ def _parser() -> Parser:
     parser.add_argument("--kfold", type=int, metavar="K", help=argparse.SUPPRESS)  # said beside --repeat
     help = "continue an interrupted run in place"
     parser.add_argument("--resume", metavar="RUN", nargs="?", const="", help=help)
-    parser.add_argument("--allow-drift", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--allow-other-machine", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--nproc", type=int, metavar="N", help="train in N processes of this machine, by torchrun")
     add_within(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
@@ -149,9 +149,9 @@ def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]], words
     length = None if values.epochs is None else epochs(values.epochs)
     if values.nproc is not None and values.nproc > 1:
         return import_module("convsmith.training.launch").launch("train", words, values.nproc)
-    running = import_module("convsmith.recipes.run")
+    running = import_module("convsmith.work.run")
     outcome = running.resume(
-        values.resume, length=length, allow_drift=values.allow_drift, quiet=values.quiet,
+        values.resume, length=length, allow_other_machine=values.allow_other_machine, quiet=values.quiet,
         say=silent if values.quiet else say,
     )  # fmt: skip
     return finish(outcome, values.json)
@@ -168,9 +168,9 @@ def _which_run() -> str:
 def dry_run(plan: Any, as_json: bool) -> int:
     """Say what a run of the plan would take."""
     card, recipe = plan.dataset.card, plan.recipe
-    import_module("convsmith.recipes.prepare").announced(plan, say)
+    import_module("convsmith.work.prepare").announced(plan, say)
     steps = recipe.solver == "steps"
-    expected = import_module("convsmith.recipes.estimate").estimate(plan) if steps else None
+    expected = import_module("convsmith.work.estimate").estimate(plan) if steps else None
     if as_json:
         print_json({"recipe": recipe.to_json(), "estimate": expected and vars(expected)})
         return 0

@@ -98,13 +98,13 @@ def _size(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preproces
 def _pixels(numbers: dict[str, Any], start: str) -> list[str]:
     if not numbers["mean"]:
         return []
-    found = [f"normalisation: {start or 'a run measures mean and std of its training images, and keeps them'}"]
+    found = [f"normalization: {start or 'a run measures mean and std of its training images, and keeps them'}"]
     if numbers["lighting"]:
         deviations, components = numbers["lighting"]["deviations"], numbers["lighting"]["components"]
         main = _listed(components[:3])
         share = deviations[0] ** 2 / (sum(d**2 for d in deviations) or 1)
         found.append(
-            f"colours: deviations {_listed(deviations)} along the principal components, {share:.0%} of the variance "
+            f"colors: deviations {_listed(deviations)} along the principal components, {share:.0%} of the variance "
             f"along the first ({main}); --augment lighting draws from them"
         )
     return found

@@ -34,12 +34,12 @@ class Crop(Tagged):
     """Pad every side, then cut a window of the final size at a random place."""
 
     padding: int = option(4, "pixels added on every side", least=0)
-    mode: Literal["mean", "reflect"] = option("mean", "what the padding holds: the mean colour, or the mirrored image")
+    mode: Literal["mean", "reflect"] = option("mean", "what the padding holds: the mean color, or the mirrored image")
 
 
 @dataclass(frozen=True)
 class Translate(Tagged):
-    """Shift by whole pixels along both axes; what comes into sight has the mean colour."""
+    """Shift by whole pixels along both axes; what comes into sight has the mean color."""
 
     pixels: int = option(4, "largest shift along each axis", least=0)
 
@@ -77,14 +77,14 @@ class ResizedCrop(Tagged):
 
 @dataclass(frozen=True)
 class Rotate(Tagged):
-    """Turn about the centre by an angle within plus and minus `degrees`; the corners get the mean colour."""
+    """Turn about the center by an angle within plus and minus `degrees`; the corners get the mean color."""
 
     degrees: float = option(15.0, "largest angle in degrees, either way", least=0, most=180)
 
 
 @dataclass(frozen=True)
 class Affine(Tagged):
-    """Turn, shift, scale and shear together; what comes into sight has the mean colour."""
+    """Turn, shift, scale and shear together; what comes into sight has the mean color."""
 
     degrees: float = option(10.0, "largest angle in degrees, either way", least=0, most=180)
     translate: float = option(0.1, "largest shift along each axis, as a share of the side", least=0, most=1)
@@ -100,25 +100,25 @@ class Elastic(Tagged):
     """
 
     pixels: float = option(1.0, "standard deviation of the shift along each axis, pixels", least=0)
-    sigma: float = option(4.0, "width of the smoothing, pixels: how far neighbours move together", above=0)
+    sigma: float = option(4.0, "width of the smoothing, pixels: how far neighbors move together", above=0)
 
 
 @dataclass(frozen=True)
-class ColourJitter(Tagged):
+class ColorJitter(Tagged):
     """Change brightness, contrast, saturation and hue, in this order, each by its own random amount.
 
-    The first three multiply by a factor from 1 - x to 1 + x. Grey images have no saturation and no hue: set both to 0.
+    The first three multiply by a factor from 1 - x to 1 + x. Gray images have no saturation and no hue: set both to 0.
     """
 
     brightness: float = option(0.4, "largest change of brightness", least=0, most=1)
     contrast: float = option(0.4, "largest change of contrast", least=0, most=1)
     saturation: float = option(0.4, "largest change of saturation", least=0, most=1)
-    hue: float = option(0.1, "largest turn of the colour circle, either way; 0.5 is half of it", least=0, most=0.5)
+    hue: float = option(0.1, "largest turn of the color circle, either way; 0.5 is half of it", least=0, most=0.5)
 
 
 @dataclass(frozen=True)
 class Lighting(Tagged):
-    """Add one random colour to all pixels of an image, drawn along the principal components of the training pixels.
+    """Add one random color to all pixels of an image, drawn along the principal components of the training pixels.
 
     (Krizhevsky, Sutskever and Hinton 2012, section 4.1.) `deviations` and `components` are the basis on a scale of 0
     to 1: the standard deviation along each component, and the components (red, green, blue) one after another. Without
@@ -169,7 +169,7 @@ class Blur(Tagged):
 
 @dataclass(frozen=True)
 class Cutout(Tagged):
-    """Cover a square around a random pixel with the mean colour (DeVries and Taylor 2017); it may cross the border."""
+    """Cover a square around a random pixel with the mean color (DeVries and Taylor 2017); it may cross the border."""
 
     size: int = option(8, "side of the square, pixels", least=0)
 
@@ -182,7 +182,7 @@ class Erase(Tagged):
     low: float = option(0.02, "smallest area, as a share of the image", least=0, most=1)
     high: float = option(0.33, "largest area, as a share of the image", least=0, most=1)
     aspect: float = option(3.3, "width to height lies between 1/aspect and aspect", least=1)
-    fill: Literal["mean", "noise"] = option("mean", "what the rectangle holds: the mean colour, or random pixels")
+    fill: Literal["mean", "noise"] = option("mean", "what the rectangle holds: the mean color, or random pixels")
 
     def check(self) -> None:
         """The areas are a range."""
@@ -239,7 +239,7 @@ class Cutmix(Tagged):
 # Every augmentation, in the order of docs/augment.md.
 Augment = (
     Flip | VerticalFlip | AlternatingFlip | Crop | Translate | ScaleCrop | ResizedCrop | Rotate | Affine | Elastic
-    | ColourJitter | Lighting | Noise | PixelFlip | Blur | Cutout | Erase
+    | ColorJitter | Lighting | Noise | PixelFlip | Blur | Cutout | Erase
     | Autoaugment | Randaugment | Trivialaugment | Augmix | Mixup | Cutmix
 )  # fmt: skip
 # Those that need a second image, and give labels of shares.

@@ -1,4 +1,4 @@
-"""The card of a data set: what it holds, where it comes from, how it is recognised again. No torch here."""
+"""The card of a data set: what it holds, where it comes from, how it is recognized again. No torch here."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ class Card(Record, called="data card"):
 
     `size` is (height, width) in pixels, None where images differ; `counts` and `class_counts` are per stored split;
     `fingerprint` is a SHA-256 that is the same on every machine and wherever the files lie; `multilabel` says that an
-    image may have several of the classes, or none; `layout` is what was recognised, where that was not plain.
+    image may have several of the classes, or none; `layout` is what was recognized, where that was not plain.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Card(Record, called="data card"):
     size: tuple[int, int] | None
     counts: dict[str, int]
     class_counts: dict[str, tuple[int, ...]]
-    licence: str
+    license: str
     source: str
     fingerprint: str
     notes: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ from convsmith.data.sources.source import Source
 from convsmith.data.split import Skipped, split_source
 from convsmith.data.usable import check_usable
 
-# The preprocessing before images are compared: in colour, upright, of their own size.
+# The preprocessing before images are compared: in color, upright, of their own size.
 _RECORD = Preprocess(mode="RGB", size=(1, 1), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
@@ -186,6 +186,6 @@ def _copies(here: _Seen, first: _Seen) -> list[Finding]:
         same = f"in {here.split}, and the same image as {first.name} in {first.split}"
         found.append(Finding(here.name, "leak", same))
     if first.label != here.label:
-        labels = f"labelled {here.label}, and the same image as {first.name}, labelled {first.label}"
+        labels = f"labeled {here.label}, and the same image as {first.name}, labeled {first.label}"
         found.append(Finding(here.name, "contradiction", labels))
     return found or [Finding(here.name, "duplicate", f"the same image as {first.name}")]

@@ -104,6 +104,6 @@ def skipped_files(source: Source, options: DataOptions) -> list[Skipped]:
 
 
 def _neutral(card: Card, options: DataOptions) -> Preprocess:
-    """The record of the set's size and colours, before mean and deviation are known."""
+    """The record of the set's size and colors, before mean and deviation are known."""
     channels = options.channels or card.channels
     return preprocess_for(card, options, ((0.5,) * channels, (0.5,) * channels))

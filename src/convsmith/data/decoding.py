@@ -14,7 +14,7 @@ from convsmith.data.examples import Examples, spread
 from convsmith.data.image_sets import ArrayImages
 from convsmith.data.images import blamed
 from convsmith.data.kept import Kept
-from convsmith.data.preprocess import UNFIT, Preprocess, centre, final_size, read_picture, to_size
+from convsmith.data.preprocess import UNFIT, Preprocess, center, final_size, read_picture, to_size
 from convsmith.report.text import many
 
 # How many images the mean and deviation of a training split are measured on: more where none is resampled.
@@ -68,7 +68,7 @@ def _fill(out: np.ndarray, examples: Examples, i: int, record: Preprocess, margi
         whole[:] = decode_one(examples, i, record, cache.about["margin"]).transpose(2, 0, 1)
         cache.write(examples.images, i, whole)
     if whole is not out:
-        out[:] = centre(whole.transpose(1, 2, 0), record.size).transpose(2, 0, 1)
+        out[:] = center(whole.transpose(1, 2, 0), record.size).transpose(2, 0, 1)
 
 
 def find_bad(examples: Examples, record: Preprocess, workers: int, use: Use = "off") -> list[tuple[int, str, str]]:
@@ -139,7 +139,7 @@ def _odd(count: int, alike: bool, flat: np.ndarray, mean: np.ndarray) -> tuple[s
         return (f"the {count:,} training images looked at are equal, pixel for pixel: {NOTHING}",)
     if flat.any():
         names = [name for name, is_flat in zip(("red", "green", "blue"), flat, strict=True) if is_flat]
-        return (f"the training images have one value of {', '.join(names)}; that channel is only centred",)
+        return (f"the training images have one value of {', '.join(names)}; that channel is only centered",)
     return ()
 
 

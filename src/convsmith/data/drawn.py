@@ -12,7 +12,7 @@ from convsmith.data.image_sets import Images, join_images
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.targets import At, Facts, Kind, Targets, alike
 
-# The id of pixels that belong to no class: those that are not labelled, and those that come from outside of a picture.
+# The id of pixels that belong to no class: those that are not labeled, and those that come from outside of a picture.
 VOID = 255
 # A box of which less than this share of the area is left is dropped: what is seen of the object is then too little.
 LEAST_SHARE = 0.1
@@ -23,7 +23,7 @@ _MODES = ("L", "P", "1")
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """A class for each pixel: pictures of ids (grey or palette), 255 for void, each of the size of its upright image.
+    """A class for each pixel: pictures of ids (gray or palette), 255 for void, each of the size of its upright image.
 
     A batch holds uint8 (N, H, W).
     """

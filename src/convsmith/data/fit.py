@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from convsmith.data.preprocess import Preprocess  # which imports this
 
 Size = tuple[int, int]
-# crop: scale to cover the size, then cut the centre; pad: scale to fit into the size, then add borders; squash: scale
+# crop: scale to cover the size, then cut the center; pad: scale to fit into the size, then add borders; squash: scale
 # to exactly the size, whatever the image's shape.
 Fit = Literal["crop", "pad", "squash"]
 # The longest side of a network's input, and its most pixels: those of a square of 4096.
@@ -21,7 +21,7 @@ LONGEST, MOST_PIXELS = 65_535, 2**24
 
 @dataclass(frozen=True)
 class Placement:
-    """An image is scaled to `scaled`; then its centre is cut to `goal`, or it is laid on a canvas of size `goal`."""
+    """An image is scaled to `scaled`; then its center is cut to `goal`, or it is laid on a canvas of size `goal`."""
 
     scaled: Size
     goal: Size

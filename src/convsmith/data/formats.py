@@ -12,7 +12,7 @@ class Format:
     """A format of Pillow, the extensions of its files, and the speed and memory of its decoder (measured, Pillow 13).
 
     `working` is the memory in bytes a pixel that the decoder needs besides the image; `kept` the same of the full size,
-    even if a JPEG is decoded smaller. `pixels` is its speed on an image of one colour, in million pixels a second,
+    even if a JPEG is decoded smaller. `pixels` is its speed on an image of one color, in million pixels a second,
     `shrunk` that for a JPEG decoded smaller, and `scan` that of one more scan of a JPEG; `content` is its speed on
     noise, in million bytes of the file a second.
     """

@@ -28,7 +28,7 @@ class InputRecord(Protocol):
         """The array of a raw input, as batches hold it; `name` is what errors call it."""
         ...
 
-    def normalise(self, batch: Any) -> Any:
+    def normalize(self, batch: Any) -> Any:
         """A batch of arrays, as a tensor, with the values that the network gets."""
         ...
 

@@ -13,7 +13,7 @@ from convsmith.data.price import kind_of
 _LARGE, _SMALL, _ASPECT = 50_000_000, 8, 10
 _FORMAT_OF = {extension: f.name for f in OPENED.values() for extension in f.extensions}
 _ODD_MODES = {
-    "CMYK": "CMYK colours",
+    "CMYK": "CMYK colors",
     "P": "a palette",
     "RGBA": "an alpha channel",
     "LA": "an alpha channel",

@@ -53,7 +53,7 @@ class DataOptions(Record, called="data"):
 
     source: str = option(
         "digits",
-        "name of a known data set, or a path whose kind is recognised from what lies there",
+        "name of a known data set, or a path whose kind is recognized from what lies there",
         check=check_source,
     )
     size: int | str | None = option(
@@ -61,8 +61,8 @@ class DataOptions(Record, called="data"):
         "side of the square that the network gets, or height x width as in 32x128; none: the set's own, else 224",
         check=partial(read_size, what="data.size"),
     )
-    fit: Fit = option("crop", "images of another shape: cut off what is longer, add grey borders, or change the shape")
-    channels: Literal[1, 3] | None = option(None, "1 (grey) or 3 (colour); none: as the set has")
+    fit: Fit = option("crop", "images of another shape: cut off what is longer, add gray borders, or change the shape")
+    channels: Literal[1, 3] | None = option(None, "1 (gray) or 3 (color); none: as the set has")
     classes: tuple[str, ...] = option(
         (), "only the images of these classes, numbered in this order; none: all", check=check_classes
     )

@@ -24,9 +24,9 @@ _DRAFT = 2
 # The share of the picture that the final crop keeps, 224 of 256, as in the evaluation of AlexNet and its successors.
 _MARGIN = 256 / 224
 _DEFAULT_SIZE = 224
-# The grey of borders: black or white may carry meaning.
+# The gray of borders: black or white may carry meaning.
 BORDER = 128
-# Above so many pixels, and times the part that is cut, an image is not scaled whole: 64 MB in colour.
+# Above so many pixels, and times the part that is cut, an image is not scaled whole: 64 MB in color.
 _WHOLE_PIXELS, _WHOLE_TIMES = 2**24, 4
 _STRIP_PIXELS = 2**20
 UNFIT = "cannot be decoded and scaled"
@@ -39,9 +39,9 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 class Preprocess(Record, called="preprocessing"):
     """How an image becomes an array; sizes in pixels, `size` is (height, width), mean and std on a scale of 0 to 1.
 
-    `resize` is the length that the shorter side gets before the centre crop of `size`; as two numbers, a height and a
+    `resize` is the length that the shorter side gets before the center crop of `size`; as two numbers, a height and a
     width that the image is scaled to cover. Without it an image that has `size` already is left alone, and any other
-    is scaled to cover it and cropped. With `fit` "pad" it is scaled to fit into `size` and bordered with grey (128 of
+    is scaled to cover it and cropped. With `fit` "pad" it is scaled to fit into `size` and bordered with gray (128 of
     255), with "squash" scaled to exactly it. With `decoding` "draft" a JPEG much larger than that is decoded smaller,
     at least twice as large as needed.
     """
@@ -80,7 +80,7 @@ class Preprocess(Record, called="preprocessing"):
 
     @property
     def channels(self) -> int:
-        """1 for grey, 3 for colour."""
+        """1 for gray, 3 for color."""
         return 1 if self.mode == "L" else 3
 
     @property
@@ -99,8 +99,8 @@ class Preprocess(Record, called="preprocessing"):
         with blamed(name, UNFIT):
             return np.ascontiguousarray(to_size(read_picture(raw, self, name), self).transpose(2, 0, 1))
 
-    def normalise(self, batch: Any) -> Any:
-        """(x / 255 - mean) / std of uint8 tensors (N, C, H, W), in float32; `augment.normalise` does it faster."""
+    def normalize(self, batch: Any) -> Any:
+        """(x / 255 - mean) / std of uint8 tensors (N, C, H, W), in float32; `augment.normalize` does it faster."""
         scaled = batch.float() / 255
         mean, std = (scaled.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
         return scaled.sub_(mean).div_(std)
@@ -172,7 +172,7 @@ def load(
     """The network's input for a file or an image, float32 (C, H, W). Up to `most` pixels no limit of `price` holds."""
     name = name or _name(image)
     with blamed(name, UNFIT):
-        return normalise(to_size(read_picture(image, record, name, most), record), record)
+        return normalize(to_size(read_picture(image, record, name, most), record), record)
 
 
 def decode(
@@ -181,8 +181,8 @@ def decode(
 ) -> np.ndarray:  # fmt: skip
     """The pixels as uint8 (H, W, C) in the record's mode; `name` is what errors call the image.
 
-    Turned upright by EXIF; the first frame of several; transparent pixels on white; palettes by their colours; CMYK
-    and YCbCr to RGB; 16-bit grey divided by 257; colour to grey by ITU-R 601-2. Raises BadFile.
+    Turned upright by EXIF; the first frame of several; transparent pixels on white; palettes by their colors; CMYK
+    and YCbCr to RGB; 16-bit gray divided by 257; color to gray by ITU-R 601-2. Raises BadFile.
     """
     name = name or _name(image)
     with blamed(name, UNFIT):
@@ -234,7 +234,7 @@ def to_size(image: Image.Image | np.ndarray, record: Preprocess, margin: bool = 
     if isinstance(image, Image.Image):
         top, left = _corner((image.height, image.width), place.goal)
         image = image.crop((left, top, left + place.goal[1], top + place.goal[0]))
-    return centre(_pixels(image), place.goal)
+    return center(_pixels(image), place.goal)
 
 
 def _scaled(image: Image.Image, place: Placement, filter: Image.Resampling) -> Image.Image:
@@ -257,7 +257,7 @@ def _scaled(image: Image.Image, place: Placement, filter: Image.Resampling) -> I
 
 
 def _bordered(image: np.ndarray, size: Size) -> np.ndarray:
-    """The image in the middle of a grey canvas."""
+    """The image in the middle of a gray canvas."""
     top, left = _corner(size, (image.shape[0], image.shape[1]))
     canvas = np.full((*size, image.shape[2]), BORDER, np.uint8)
     canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
@@ -270,18 +270,18 @@ def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def centre(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def center(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The middle of (H, W, C), of `size` (height, width)."""
     top, left = _corner((image.shape[0], image.shape[1]), size)
     return image[top : top + size[0], left : left + size[1]]
 
 
 def _corner(outer: Size, inner: Size) -> Size:
-    """The top and the left of a centred box, rounded half to even as by torchvision."""
+    """The top and the left of a centered box, rounded half to even as by torchvision."""
     return round((outer[0] - inner[0]) / 2), round((outer[1] - inner[1]) / 2)
 
 
-def normalise(image: np.ndarray, record: Preprocess) -> np.ndarray:
+def normalize(image: np.ndarray, record: Preprocess) -> np.ndarray:
     """(x / 255 - mean) / std of uint8 (H, W, C), as float32 (C, H, W)."""
     mean = np.asarray(record.mean, dtype=np.float32)
     std = np.asarray(record.std, dtype=np.float32)
@@ -331,10 +331,10 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
 def _on_white(image: Image.Image) -> Image.Image:
     # Premultiplied alpha has no direct conversion to the others.
     direct = {"La": "LA", "RGBa": "RGBA"}.get(image.mode)
-    grey = image.mode in ("1", "L", "LA", "La")
+    gray = image.mode in ("1", "L", "LA", "La")
     image = (image.convert(direct) if direct else image).convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("L" if grey else "RGB")
+    return Image.alpha_composite(white, image).convert("L" if gray else "RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -7,7 +7,7 @@ import numpy as np
 from convsmith.base.errors import UsageError
 
 
-def relabelled(labels: np.ndarray, classes: Sequence[str], goal: Sequence[str], several: bool) -> np.ndarray:
+def relabeled(labels: np.ndarray, classes: Sequence[str], goal: Sequence[str], several: bool) -> np.ndarray:
     """Labels by the numbers of `classes` (all of which are in `goal`) as labels by the numbers of `goal`.
 
     With `several` they are 0 or 1 for each class of `goal` (N, classes), also where every image here has one label.

@@ -21,7 +21,7 @@ SAMPLE = 2_000
 _MUCH = 4
 # Pictures that keep at least this share of their area get no sentence.
 _WHOLE = 0.995
-_GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_GRAY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 @dataclass
@@ -86,10 +86,10 @@ def _cut(sizes: Sequence[Size], record: Preprocess) -> list[str]:
         return []
     mend = "--data.fit pad or squash keeps all"
     if len(shares) == 1:
-        return [f"the centre {shares[worst]:.0%} of each picture is used ({size_text(record.size)}); {mend}"]
+        return [f"the center {shares[worst]:.0%} of each picture is used ({size_text(record.size)}); {mend}"]
     median, least = statistics.median(shares[size] for size in sizes), _percent(shares[worst])
     return [
-        f"the centre {median:.0%} of the median picture is used ({size_text(record.size)}), {least} of the worst "
+        f"the center {median:.0%} of the median picture is used ({size_text(record.size)}), {least} of the worst "
         f"({size_text(worst)}); {mend}"
     ]
 
@@ -113,12 +113,12 @@ def _enlarged(sizes: Sequence[Size], record: Preprocess) -> list[str]:
 def _values(shapes: Shapes, record: Preprocess) -> list[str]:
     """A sentence for each change of the pixels' values."""
     total = len(shapes.sizes)
-    grey = sum(count for mode, count in shapes.modes.items() if mode in _GREY)
-    colour = record.mode == "RGB"
+    gray = sum(count for mode, count in shapes.modes.items() if mode in _GRAY)
+    color = record.mode == "RGB"
     told = [
         (shapes.deep, "values of more than 8 bits are squeezed to 8"),
         (shapes.clear, "transparent pixels are laid on white"),
-        (0 if colour else total - grey, "colours are dropped; --data.channels 3 keeps them"),
-        (grey if colour else 0, "grey pictures get three equal channels"),
+        (0 if color else total - gray, "colors are dropped; --data.channels 3 keeps them"),
+        (gray if color else 0, "gray pictures get three equal channels"),
     ]
     return [f"{what} ({count:,} of {many(total, 'picture')} looked at)" for count, what in told if count]

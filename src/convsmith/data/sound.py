@@ -96,7 +96,7 @@ class SoundInput(Tagged):
         mel = power @ _filters(self.rate, self._window, self.bands).T
         return np.log(np.maximum(mel, _SILENCE)).T.astype(np.float32)
 
-    def normalise(self, batch: Any) -> Any:
+    def normalize(self, batch: Any) -> Any:
         """(x - mean) / std of a batch, a tensor or an array (N, bands, frames)."""
         return (batch - self.mean) / self.std
 

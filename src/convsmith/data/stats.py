@@ -9,7 +9,7 @@ from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import preprocess_for
 from convsmith.data.shapes import shapes_of
 from convsmith.data.sources.source import Source
-from convsmith.data.suit import colours_of
+from convsmith.data.suit import colors_of
 
 _IMBALANCE = 10
 
@@ -17,7 +17,7 @@ _IMBALANCE = 10
 def stats(source: Source, workers: int = 2, options: DataOptions | None = None, start: str = "") -> dict[str, Any]:
     """The numbers of a source as JSON data; sizes and modes are of at most 2,000 spread training images.
 
-    `options` are those that training would use: what is said of size, crop and colour follows from the record that
+    `options` are those that training would use: what is said of size, crop and color follows from the record that
     they make. `start` says which weights training would start from, if any.
     """
     card = source.card
@@ -35,7 +35,7 @@ def stats(source: Source, workers: int = 2, options: DataOptions | None = None, 
         labels = _spread(train.labels.sum(axis=1).tolist())
     lighting = None
     if not unread and record.channels == 3:
-        lighting = dict(zip(("deviations", "components"), map(list, colours_of(train, record, workers)), strict=True))
+        lighting = dict(zip(("deviations", "components"), map(list, colors_of(train, record, workers)), strict=True))
     numbers = {
         "name": card.name,
         "kind": card.kind,

@@ -17,7 +17,7 @@ from convsmith.data.augmentations import (
     Augment,
     Augmix,
     Autoaugment,
-    ColourJitter,
+    ColorJitter,
     Crop,
     Cutout,
     Lighting,
@@ -34,8 +34,8 @@ from convsmith.data.moves import MOVES, blends
 from convsmith.data.preprocess import Preprocess, final_size
 from convsmith.data.targets import Kind
 
-# Those that have no meaning for grey images, or change colours among other things.
-COLOUR_ONLY = (Lighting, Autoaugment, Randaugment, Trivialaugment, Augmix)
+# Those that have no meaning for gray images, or change colors among other things.
+COLOR_ONLY = (Lighting, Autoaugment, Randaugment, Trivialaugment, Augmix)
 
 Size = tuple[int, int]
 
@@ -56,16 +56,16 @@ def suit_augments(
     check_augments(augments, preprocess, soft_targets=soft_targets, kind=train.targets.kind)
     if not any(map(_is_to_measure, augments)):
         return augments
-    deviations, components = colours_of(train, preprocess, workers, cache)
+    deviations, components = colors_of(train, preprocess, workers, cache)
     basis = {"deviations": deviations, "components": components, "measured": True}
     return tuple(replace(step, **basis) if _is_to_measure(step) else step for step in augments)
 
 
-def colours_of(
+def colors_of(
     train: Examples, preprocess: Preprocess, workers: int, cache: Use = "off"
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The principal components of training images' pixels, measured on a spread of them; as `principal_colours`."""
-    return principal_colours(_chunks(train, preprocess, workers, cache))
+    """The principal components of training images' pixels, measured on a spread of them; as `principal_colors`."""
+    return principal_colors(_chunks(train, preprocess, workers, cache))
 
 
 def check_augments(
@@ -86,14 +86,14 @@ def check_augments(
         elif mixing:
             raise UsageError(f"{name} comes after {mixing}: mixing is always last; write {name} before {mixing}")
         if preprocess.channels == 1:
-            _check_grey(step, name)
+            _check_gray(step, name)
         _check_kind(step, name, kind)
         _check_size(step, name, size, preprocess.size)
         if isinstance(step, Crop | ScaleCrop | ResizedCrop):
             size = preprocess.size
 
 
-def principal_colours(stacks: Iterable[np.ndarray]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def principal_colors(stacks: Iterable[np.ndarray]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The principal components of the pixels of stacks of images, uint8 (n, 3, H, W): a basis for `Lighting`.
 
     Deviations along the components, the largest first, on a scale of 0 to 1; and the components one after another,
@@ -125,14 +125,14 @@ def _chunks(examples: Examples, preprocess: Preprocess, workers: int, use: Use) 
         yield decode_stack(examples, chosen[begin : begin + CHUNK], preprocess, workers, cache=cache)
 
 
-def _check_grey(step: Augment, name: str) -> None:
-    if isinstance(step, ColourJitter) and (step.saturation or step.hue):
+def _check_gray(step: Augment, name: str) -> None:
+    if isinstance(step, ColorJitter) and (step.saturation or step.hue):
         raise UsageError(
-            f"{name}: these images are grey, without saturation and hue; mend with {name}(saturation=0, hue=0)"
+            f"{name}: these images are gray, without saturation and hue; mend with {name}(saturation=0, hue=0)"
         )
-    if isinstance(step, COLOUR_ONLY):
-        working = ", ".join(kind_of(kind) for kind in get_args(Augment) if kind not in COLOUR_ONLY)
-        raise UsageError(f"{name}: it changes colours, and these images are grey; on grey images work {working}")
+    if isinstance(step, COLOR_ONLY):
+        working = ", ".join(kind_of(kind) for kind in get_args(Augment) if kind not in COLOR_ONLY)
+        raise UsageError(f"{name}: it changes colors, and these images are gray; on gray images work {working}")
 
 
 def _check_kind(step: Augment, name: str, kind: Kind) -> None:

@@ -61,7 +61,7 @@ class TextInput(Tagged):
         """The words of tokens, joined by spaces; padding is left out."""
         return " ".join(self.vocabulary[int(token)] for token in tokens if token)
 
-    def normalise(self, batch: Any) -> Any:
+    def normalize(self, batch: Any) -> Any:
         """Tokens are what an embedding takes: the batch as it is."""
         return batch
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from convsmith.data import keys as counter
-from convsmith.data.augment.geometry import centre, padded
+from convsmith.data.augment.geometry import center, padded
 from convsmith.data.augment.noise import noisy
 from convsmith.data.augmentations import Crop
 from convsmith.data.views import Dense, Mirror, Noisy, TenCrop, Translate, View, pick
@@ -48,9 +48,9 @@ def _placed(images: Tensor, views: Sequence[View], size: Size, fill: Tensor) -> 
     elif crops:
         found = [(0.1, crop) for crop in ten_crop(padded(images, Crop(crops.padding), fill), size)]
     elif shift:
-        found = list(zip((0.5, 0.25, 0.25), shifted(centre(images, size), shift.pixels, fill), strict=True))
+        found = list(zip((0.5, 0.25, 0.25), shifted(center(images, size), shift.pixels, fill), strict=True))
     else:
-        found = [(1.0, centre(images, size))]
+        found = [(1.0, center(images, size))]
     for share, view in found:
         if pick(views, Mirror):
             yield share / 2, view
@@ -60,7 +60,7 @@ def _placed(images: Tensor, views: Sequence[View], size: Size, fill: Tensor) -> 
 
 
 def ten_crop(images: Tensor, size: Size) -> tuple[Tensor, ...]:
-    """The upper left, upper right, lower left and lower right corner and the centre, then those of the mirror image."""
+    """The upper left, upper right, lower left and lower right corner and the center, then those of the mirror image."""
     return (*_five_crop(images, size), *_five_crop(images.flip(-1), size))
 
 
@@ -75,7 +75,7 @@ def _five_crop(images: Tensor, size: Size) -> tuple[Tensor, ...]:
     bottom, right = images.shape[2] - size[0], images.shape[3] - size[1]
     corners = ((0, 0), (0, right), (bottom, 0), (bottom, right))
     cut = (images[:, :, top : top + size[0], left : left + size[1]] for top, left in corners)
-    return (*cut, centre(images, size))
+    return (*cut, center(images, size))
 
 
 def log_mean(logarithms: Sequence[tuple[float, Tensor]]) -> Tensor:

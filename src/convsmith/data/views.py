@@ -20,9 +20,9 @@ class Mirror(Tagged):
 
 @dataclass(frozen=True)
 class TenCrop(Tagged):
-    """The four corners and the centre, each also mirrored (Krizhevsky, Sutskever and Hinton 2012, section 4.1).
+    """The four corners and the center, each also mirrored (Krizhevsky, Sutskever and Hinton 2012, section 4.1).
 
-    They are cut from the image before its centre crop, or from one with padding of the mean colour.
+    They are cut from the image before its center crop, or from one with padding of the mean color.
     """
 
     padding: int = option(0, "pixels added on every side first", least=0)
@@ -55,7 +55,7 @@ class MultiScale(Tagged):
 
 @dataclass(frozen=True)
 class Dense(Tagged):
-    """The whole centre square instead of a crop, by the network applied fully convolutionally: 1 view.
+    """The whole center square instead of a crop, by the network applied fully convolutionally: 1 view.
 
     (Simonyan and Zisserman 2015, section 3.2; He et al. 2016, section 3.4.) A head that takes a map of one size gives
     a map of answers on a larger image, and their mean counts.
@@ -121,7 +121,7 @@ def check_views(views: Sequence[View]) -> None:
 def scaled_records(views: Sequence[View], preprocess: "Preprocess") -> "tuple[Preprocess, ...]":
     """How an image is decoded for each scale that it is seen at; UsageError where the views do not fit the images.
 
-    Each is the whole centre of a scale, of the shape of what the network gets; what is seen of it is cut later.
+    Each is the whole center of a scale, of the shape of what the network gets; what is seen of it is cut later.
     """
     scales, crops, dense = pick(views, MultiScale), pick(views, TenCrop), pick(views, Dense)
     shift, size = pick(views, Translate), preprocess.size

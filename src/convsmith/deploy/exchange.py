@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from convsmith.base.calls import parse_call
 from convsmith.base.errors import CheckFailed, UsageError
 from convsmith.base.files import json_bytes, write_files
-from convsmith.data.augment import normalise
+from convsmith.data.augment import normalize
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
 from convsmith.deploy.onnx import TOLERANCE, Comparison
-from convsmith.nets.build import build
 from convsmith.nets.model import tree_of
-from convsmith.nets.name_map import written_alike
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
-from convsmith.nets.peers import LIBRARIES, Library, installed, make_peer, names_of, peer_arguments, peer_name
-from convsmith.nets.renaming import original, renamed
 from convsmith.nets.tree import MAIN
+from convsmith.nets.weights.name_map import written_alike
+from convsmith.nets.weights.peers import LIBRARIES, Library, installed, make_peer, names_of, peer_arguments, peer_name
+from convsmith.nets.weights.renaming import original, renamed
 from convsmith.nets.zoo import network, renamings
 from convsmith.runs.subject import Subject
 from convsmith.runs.weights import encode
@@ -184,7 +184,7 @@ def _compared(subject: Subject, peer: nn.Module, weights: Mapping[str, Tensor], 
     """The peer's outputs with these weights against ours, on images prepared as in evaluation."""
     peer.load_state_dict(weights, strict=True, assign=True)
     images = decode_all(examples.subset(spread(len(examples), IMAGES)), subject.preprocess, 1)
-    inputs = normalise(images, subject.preprocess)
+    inputs = normalize(images, subject.preprocess)
     with torch.no_grad():
         ours, theirs = subject.module(inputs), peer.eval()(inputs)
     difference = float((ours - theirs).abs().max() / ours.abs().max().clamp_min(1e-12))

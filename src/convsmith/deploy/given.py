@@ -106,7 +106,7 @@ def _bytes(array: np.ndarray, name: str) -> np.ndarray:
     if not (low >= 0 and high <= most):  # a NaN is refused here too
         raise UsageError(
             f"{name}: expected {'floating-point numbers from 0 to 1' if most == 1 else 'whole numbers from 0 to 255'}, "
-            f"received {array.dtype} from {low:g} to {high:g}; a picture that is normalised already goes to the module"
+            f"received {array.dtype} from {low:g} to {high:g}; a picture that is normalized already goes to the module"
         )
     return np.rint(array * 255).astype(np.uint8) if most == 1 else array.astype(np.uint8)
 

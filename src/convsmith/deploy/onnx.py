@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convsmith.base.errors import CheckFailed, MissingExtra, UsageError
 from convsmith.base.files import json_bytes, write_files
-from convsmith.data.augment import normalise
+from convsmith.data.augment import normalize
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
 from convsmith.data.preprocess import Preprocess
@@ -62,7 +62,7 @@ class Export:
 def export_onnx(subject: Subject, examples: Examples, path: Path, tolerance: float = TOLERANCE) -> Export:
     """Write the network as ONNX with a free batch size, run it on real images, and say how far it is from ours.
 
-    Input `images`: float32 (N, C, H, W), normalised as the metadata's preprocessing record says; output `logits`.
+    Input `images`: float32 (N, C, H, W), normalized as the metadata's preprocessing record says; output `logits`.
     A tree's further inputs follow under their names; for the comparison these are drawn at random.
     A calibrated run's logits are not divided: the metadata has its temperature, 1 where it has none.
     Raises `CheckFailed` above `tolerance`, and then leaves no file.
@@ -117,9 +117,9 @@ def _metadata(subject: Subject) -> dict[str, str]:
 
 
 def real_images(examples: Examples, preprocess: Preprocess, count: int) -> Tensor:
-    """At most `count` images from all over the examples, normalised as in training and evaluation: (N, C, H, W)."""
+    """At most `count` images from all over the examples, normalized as in training and evaluation: (N, C, H, W)."""
     some = examples.subset(spread(len(examples), count))
-    return normalise(decode_all(some, preprocess, 1), preprocess)
+    return normalize(decode_all(some, preprocess, 1), preprocess)
 
 
 def _inputs(subject: Subject, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from convsmith.base.errors import CheckFailed
-from convsmith.data.augment import normalise
+from convsmith.data.augment import normalize
 from convsmith.data.cache import decoders
 from convsmith.data.examples import Examples
 from convsmith.data.image_sets import StoredSplit
@@ -121,7 +121,7 @@ def _computed(
         features_before=frozen.last or "",
     )  # fmt: skip
     loader = evaluation_loader(examples, record, options, batch=BATCH, device="cpu")
-    batches = (normalise(batch.images, record) for batch in loader.epoch(0))
+    batches = (normalize(batch.images, record) for batch in loader.epoch(0))
     first = next(batches)
     _check(frozen, model, first)
     with torch.no_grad():

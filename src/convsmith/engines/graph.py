@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from convsmith.base.errors import CheckFailed
 from convsmith.base.logs import hushed
-from convsmith.nets.build import BuiltNetwork, blank
+from convsmith.nets.modules.build import BuiltNetwork, blank
 
 OPSET = 18
 INPUT = "images"

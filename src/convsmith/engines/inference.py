@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from convsmith.base.errors import NoChange
-from convsmith.nets.build import BuiltNetwork, build
-from convsmith.nets.carry import carry
 from convsmith.nets.model import Model
+from convsmith.nets.modules.build import BuiltNetwork, build
 from convsmith.nets.network import Network
+from convsmith.nets.weights.carry import carry
 
 # Each keeps the outputs in evaluation.
 MERGES = ("reparameterise", "fold_norm")

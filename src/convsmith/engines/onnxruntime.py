@@ -13,7 +13,7 @@ from convsmith.training.engine import Engine
 
 
 def onnxruntime(model: Inference, engine: Engine, batch: int) -> Compute:
-    """The exported network with all of ONNX Runtime's optimisations, in fp32."""
+    """The exported network with all of ONNX Runtime's optimizations, in fp32."""
     runtime: Any = import_silent("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = engine.threads

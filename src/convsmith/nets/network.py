@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from convsmith.base.config import read, read_value
 from convsmith.base.errors import UsageError, WrongType, unknown
 from convsmith.nets.cost import Cost, cost
-from convsmith.nets.drawing import draw
 from convsmith.nets.limits import LARGEST_NUMBER, MOST_NODES, check_numbers
 from convsmith.nets.ops import OPERATORS, Sample
 from convsmith.nets.shape import Field, Input, Shape, Signal
 from convsmith.nets.trace import Step, follow
 from convsmith.nets.tree import COMBINATORS, MAIN, WIRES, Branching, Keep, Node, check_name, walk
+from convsmith.nets.views.drawing import draw
 
 if TYPE_CHECKING:
-    from convsmith.nets.build import BuiltNetwork  # which needs torch
+    from convsmith.nets.modules.build import BuiltNetwork  # which needs torch
 
 FORMAT = 1
 _MAX_DEPTH = 64  # of a tree read from JSON; ours stay under 12
@@ -26,7 +26,7 @@ class Network:
     """A network as data.
 
     `stages` run one after the other; each of `heads` receives the last stage's output (or, by `use`, a kept value).
-    `numbers` are the arguments of its family, `init` names its rule of initialisation, `edits` what was done since.
+    `numbers` are the arguments of its family, `init` names its rule of initialization, `edits` what was done since.
     `recompute` is how many children of a stage form a group that training computes twice instead of keeping what is
     inside (0: none).
 
@@ -100,7 +100,7 @@ class Network:
 
     def make(self, seed: int) -> "BuiltNetwork":
         """The module with weights that are a function of the seed."""
-        from convsmith.nets.build import build
+        from convsmith.nets.modules.build import build
 
         return build(self, seed=seed)
 

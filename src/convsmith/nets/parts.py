@@ -26,7 +26,7 @@ def padded_conv(channels: int, kernel: int = 1, stride: int = 1, *, groups: int 
 
 
 def conv_norm(channels: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, norm: Norm = NORM) -> Seq:
-    """A convolution without bias that keeps the size at stride 1, then a normalisation."""
+    """A convolution without bias that keeps the size at stride 1, then a normalization."""
     return seq(conv=padded_conv(channels, kernel, stride, groups=groups), norm=norm)
 
 
@@ -39,12 +39,12 @@ def conv_norm_act(
     norm: Norm = NORM,
     act: Act = RELU,
 ) -> Seq:
-    """A convolution without bias that keeps the size at stride 1, then a normalisation and an activation."""
+    """A convolution without bias that keeps the size at stride 1, then a normalization and an activation."""
     return seq(conv=padded_conv(channels, kernel, stride, groups=groups), norm=norm, act=act)
 
 
 def conv_chain(*convs: Conv, norm: Norm | None = NORM, act: Act = RELU, start: int = 1) -> dict[str, Node | None]:
-    """Children of a sequence: each convolution with its normalisation (where there is one) and activation.
+    """Children of a sequence: each convolution with its normalization (where there is one) and activation.
 
     They are called `conv1`, `norm1`, `act1`, `conv2`, ..., counted from `start`.
     """

@@ -65,7 +65,7 @@ class Window:
 class Field:
     """The input positions, per axis, that position 0 reads (`low` to `high`), and how far the next one lies (`jump`).
 
-    After upsampling neighbours read differently much, and the interval is that of the one that reads most.
+    After upsampling neighbors read differently much, and the interval is that of the one that reads most.
     After an operator that reads every position (`whole`) the interval stays that of its input, so that it says what the
     features saw. `gated` tells that a gate let the whole image through to scale the channels. `of` names the further
     input whose positions are counted; the first input's name is left empty.

@@ -84,7 +84,7 @@ class Foreign:
         """What the module costs, built and run once on an input (channels, *sizes); None without one."""
         if input is None:
             return None
-        from convsmith.nets.measure import measure_module
+        from convsmith.nets.modules.measure import measure_module
 
         return measure_module(make(self), input)
 

@@ -19,7 +19,7 @@ from convsmith.recipes.recipe import Recipe, recipe_from_file, recipe_from_json
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.records import reading, recipe_of
 from convsmith.runs.trained import is_bundle
-from convsmith.training.options import EngineOptions, Optimiser, Schedule
+from convsmith.training.options import EngineOptions, Optimizer, Schedule
 
 SMALL_SIDE, MANY_IMAGES = 64, 10_000
 OWN_IMAGES = "photos"  # the recipe for a user's own images
@@ -70,7 +70,7 @@ def for_data(source: str) -> Recipe:
 
 
 def chosen_data(source: str) -> DataOptions:
-    """The data options of the default recipe for a data set; `data stats` describes sizes and colours by them."""
+    """The data options of the default recipe for a data set; `data stats` describes sizes and colors by them."""
     return for_data(source).data
 
 
@@ -92,12 +92,12 @@ def data_name(source: str) -> str:
 def for_network(name: str, source: str) -> Recipe:
     """The default recipe for the data with another network: what was tuned for its own network does not carry over.
 
-    The rate is one that networks with normalisation take; those without need a tenth of it.
+    The rate is one that networks with normalization take; those without need a tenth of it.
     """
     recipe = for_data(source)
     if name == recipe.network:
         return recipe
-    normalised = not is_tree_without_normalisation(name)
+    normalized = not is_tree_without_normalization(name)
     set_name = Path(source).name if Path(source).exists() else source
     return replace(
         recipe,
@@ -105,13 +105,13 @@ def for_network(name: str, source: str) -> Recipe:
         network=name,
         init=None,
         engine=EngineOptions(),
-        optimiser=Optimiser(lr=0.05 if normalised else 0.005, nesterov=True, weight_decay=5e-4),
+        optimizer=Optimizer(lr=0.05 if normalized else 0.005, nesterov=True, weight_decay=5e-4),
         schedule=Schedule(kind="cosine", warmup=Duration(10, "%")),
     )
 
 
-def is_tree_without_normalisation(name: str) -> bool:
-    """Whether `name` is a network of the zoo that has no batch normalisation."""
+def is_tree_without_normalization(name: str) -> bool:
+    """Whether `name` is a network of the zoo that has no batch normalization."""
     return name in NETWORKS and not any(layer.op == "batch_norm" for layer in cost(network(name)).layers)
 
 

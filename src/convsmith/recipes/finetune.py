@@ -31,7 +31,7 @@ from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.network import network_of
 from convsmith.runs.records import preprocess_of
 from convsmith.runs.trained import is_trained, trained_network
-from convsmith.training.options import EngineOptions, Optimiser, Rule, Schedule
+from convsmith.training.options import EngineOptions, Optimizer, Rule, Schedule
 
 Mode = Literal["probe", "partial", "full"]
 
@@ -43,7 +43,7 @@ NORMS = ("batch_norm", "group_norm", "layer_norm")
 ONE_STEP = Duration(1, "steps")
 # The fields that matter only for training by steps, and the prefixes of such fields.
 STEPS = ("length", "augment", "resize", "batch", "label_smoothing", "views")
-STEPS_UNDER = ("optimiser.", "schedule.", "early_stopping.", "loss.")
+STEPS_UNDER = ("optimizer.", "schedule.", "early_stopping.", "loss.")
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class FineTuning(Record, called=""):
     """What of a network learns. An option that belongs to a mode chooses it; None leaves the choice to the data.
 
     probe: a new last layer alone, on the features of the stage `at`; partial: the last `unfreeze` stages too; full: all
-    of it. `decay` is the ratio of the rates of neighbouring stages, in place of a tenth and a hundredth. `by_steps`
+    of it. `decay` is the ratio of the rates of neighboring stages, in place of a tenth and a hundredth. `by_steps`
     says that options of taking steps were given, for which a regression has no use.
     """
 
     mode: Mode | None = option(None, "what learns: probe, partial or full")
     at: str | None = option(None, "stage whose features the new last layer gets")
     unfreeze: int | None = option(None, "last stages that learn", least=1, mend="--mode probe unfreezes no stage")
-    decay: float | None = option(None, "ratio of the rates of neighbouring stages", above=0, most=1, log=True)
+    decay: float | None = option(None, "ratio of the rates of neighboring stages", above=0, most=1, log=True)
     classifier: Literal["linear", "logistic"] | None = option(None, "how probe finds the last layer")
     by_steps: bool = option(False, "whether options of taking steps were given")
 
@@ -116,7 +116,7 @@ def tuning_of(subject: str | None, recipe: Recipe, given: Sequence[tuple[str, An
     """
     if recipe.name != OWN_IMAGES or recipe.weights is None or (subject is not None and is_run(subject)):
         return None
-    if recipe.optimiser.rules or recipe.task or recipe.solver != "steps":
+    if recipe.optimizer.rules or recipe.task or recipe.solver != "steps":
         return None
     network = trained_network(recipe.network) if is_trained(recipe.network) else _opened(recipe.network, recipe.data)
     if network.tree is None or open_source(recipe.data).card.multilabel:
@@ -162,7 +162,7 @@ def with_tuning(recipe: Recipe, network: Network, tuning: FineTuning) -> Recipe:
 
 def with_rules(recipe: Recipe, rules: tuple[Rule, ...]) -> Recipe:
     """The recipe with more rules; the user's own come first, and the first that fits a name holds."""
-    return replace(recipe, optimiser=replace(recipe.optimiser, rules=recipe.optimiser.rules + rules))
+    return replace(recipe, optimizer=replace(recipe.optimizer, rules=recipe.optimizer.rules + rules))
 
 
 def last_layer(network: Network) -> str:
@@ -270,7 +270,7 @@ def _from_network(subject: str, source: str, weights: str) -> Recipe:
 
 
 def _rate(network: Model) -> float:
-    """The rate for the head; without normalisation a network takes half of it."""
+    """The rate for the head; without normalization a network takes half of it."""
     numbers = network.price()
     return RATE if numbers is None or any(layer.op in NORMS for layer in numbers.layers) else RATE / 2
 
@@ -291,8 +291,8 @@ def _opened(name: str, data: DataOptions) -> Model:
 
 
 def _own_rate(recipe: Recipe) -> float:
-    """The rate that a run was trained at, as far as it holds for smaller batches and for this optimiser."""
-    return recipe.optimiser.lr * min(1, BATCH / recipe.batch) if recipe.optimiser.kind == "sgd" else RATE
+    """The rate that a run was trained at, as far as it holds for smaller batches and for this optimizer."""
+    return recipe.optimizer.lr * min(1, BATCH / recipe.batch) if recipe.optimizer.kind == "sgd" else RATE
 
 
 def _gentle(recipe: Recipe, source: str, weights: str, lr: float) -> Recipe:
@@ -314,7 +314,7 @@ def _gentle(recipe: Recipe, source: str, weights: str, lr: float) -> Recipe:
         length=length,
         evaluate_every=every,
         checkpoint_every=every,
-        optimiser=Optimiser(lr=lr, nesterov=True, weight_decay=1e-4),
+        optimizer=Optimizer(lr=lr, nesterov=True, weight_decay=1e-4),
         schedule=Schedule(kind="cosine", warmup=Duration(5, "%")),
         select="best",
     )

@@ -263,7 +263,7 @@ def python_meant(options: Mapping[str, object]) -> str | None:
         return None
     answers = [_keyword(name, options[name], fields) for name in odd]
     known = [answer for answer in answers if answer]
-    hint = f"here: {', '.join(known)}" if known else f"known: {', '.join(SHORTHAND)}, and fields such as optimiser__lr"
+    hint = f"here: {', '.join(known)}" if known else f"known: {', '.join(SHORTHAND)}, and fields such as optimizer__lr"
     return f"unknown option{'s' if len(odd) > 1 else ''} {', '.join(odd)}; {hint}"
 
 
@@ -332,7 +332,7 @@ def peer_words(verb: str, fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def last_words(name: str, fields: Mapping[str, str]) -> list[str]:
-    """The dotted options that end in a name: `momentum` is `optimiser.momentum`."""
+    """The dotted options that end in a name: `momentum` is `optimizer.momentum`."""
     key = _key(name)
     return [path for path in fields if path.rpartition(".")[2] == key and path != key]
 

@@ -16,7 +16,7 @@ from convsmith.data.views import View, check_views
 from convsmith.nets.zoo import NETWORKS
 from convsmith.tasks.names import TASKS
 from convsmith.tasks.options import Loss, is_weights_file
-from convsmith.training.options import EarlyStopping, EngineOptions, Optimiser, Progressive, Schedule
+from convsmith.training.options import EarlyStopping, EngineOptions, Optimizer, Progressive, Schedule
 
 SCHEMA = 1
 QUICK_IMAGES = 256
@@ -36,7 +36,7 @@ class Recipe(Record, called=""):
     network: str = option("lenet5", "name, file.py:function, torchvision:NAME, tree.json or a run")
     edits: tuple[str, ...] = option((), "changes to the network: drop_path=0.2")
     stem: Literal["auto", "small", "large"] = option("auto", "first layers for small images; auto: by the image size")
-    init: str | None = option(None, "rule of initialisation; none: the network's own")
+    init: str | None = option(None, "rule of initialization; none: the network's own")
     whiten: str | None = option(None, "convolution whose first filters whiten the training images: whiten.conv")
     weights: str | None = option(None, "file, run or published entry (DEFAULT, IMAGENET1K_V1) to start from")
     renew: str | None = option(None, "parts of the network, by a regular expression, that do not take those weights")
@@ -49,13 +49,13 @@ class Recipe(Record, called=""):
     )
     batch: int = option(128, "images in a step", least=1, log=True)
     length: Duration = option(Duration(10, "ep"), "how long to train", above=0, check=_check_length)
-    seed: int = option(0, "seed of initialisation, order, augmentation and dropout", least=0)
+    seed: int = option(0, "seed of initialization, order, augmentation and dropout", least=0)
     label_smoothing: float = option(0.0, "share of the target spread over all classes", least=0, below=1)
     task: str | None = option(
         None, f"{', '.join(TASKS)}, or a task of your own, file.py:function; none: by the labels of the data"
     )
     loss: Loss = option(Loss, "")
-    optimiser: Optimiser = option(Optimiser, "")
+    optimizer: Optimizer = option(Optimizer, "")
     schedule: Schedule = option(Schedule, "")
     early_stopping: EarlyStopping = option(EarlyStopping, "")
     engine: EngineOptions = option(EngineOptions, "")
@@ -99,7 +99,7 @@ class Recipe(Record, called=""):
             )
 
     def edit(self, **values: Any) -> "Recipe":
-        """A copy with fields set by name; dots are double underscores: `recipe.edit(optimiser__lr=0.1)`."""
+        """A copy with fields set by name; dots are double underscores: `recipe.edit(optimizer__lr=0.1)`."""
         return config.edit_all(self, [(path.replace("__", "."), value) for path, value in values.items()])
 
     def to_json(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def recipe_from_json(data: Any, where: str = "recipe") -> Recipe:
 
 
 def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields with today's words: older recipes call a crop's padding with the mean colour `zero`."""
+    """The fields with today's words: older recipes call a crop's padding with the mean color `zero`."""
     steps = fields.get("augment")
     if not isinstance(steps, list):
         return fields

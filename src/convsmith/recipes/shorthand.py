@@ -28,10 +28,10 @@ SHORTHAND: Table[Short] = Table(
     "option",
     {
         "network": Short("network", "NET", "name, file.py:function, torchvision:NAME or tree.json"),
-        "data": Short("data.source", "NAME|PATH", "known data set, or a path whose kind is recognised"),
+        "data": Short("data.source", "NAME|PATH", "known data set, or a path whose kind is recognized"),
         "epochs": Short("length", "N", "passes over the training images", "epochs"),
         "batch": Short("batch", "N", "images in a step"),
-        "lr": Short("optimiser.lr", "RATE", "peak learning rate"),
+        "lr": Short("optimizer.lr", "RATE", "peak learning rate"),
         "size": Short("data.size", "N|HxW", "pixels that the network gets: the side of a square, or 32x128"),
         "seed": Short("seed", "N", "seed of everything random"),
         "device": Short("engine.device", "NAME", "auto, cpu, cuda or cuda:N"),

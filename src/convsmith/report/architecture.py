@@ -12,11 +12,11 @@ from convsmith.report.text import count, short
 _WIDTH, _MARGIN, _GUTTER = 900.0, 22.0, 140.0
 _TOP, _TALLEST, _LOWEST = 24.0, 142.0, 15.0
 _SLANT = 0.26  # how far a block goes back, as a share of its height
-_COLOURS = ((0x4C, 0xC9, 0xF0), (0x3B, 0x82, 0xF6), (0x5B, 0x5F, 0xF0), (0x8B, 0x45, 0xE6))
+_COLORS = ((0x4C, 0xC9, 0xF0), (0x3B, 0x82, 0xF6), (0x5B, 0x5F, 0xF0), (0x8B, 0x45, 0xE6))
 _VECTOR = (0xF5, 0x9E, 0x0B)
 _DOT, _DOT_ROWS, _NUMBERS = 5.0, 9, 36
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class _Block:
     left: float
     width: float
     height: float
-    colour: Colour
+    color: Color
 
     @property
     def depth(self) -> float:
@@ -92,13 +92,13 @@ def _block(stages: Sequence[Stage], index: int, left: float, column: float) -> _
     wide = (math.log(widths[index]) - low) / (high - low) if high > low else 0.5
     height = _LOWEST + (_TALLEST - _LOWEST) * tall
     room = column - 30 - height * _SLANT
-    return _Block(left, min(room, 12 + (min(74.0, column * 0.6) - 12) * wide), height, _colours(stages)[index])
+    return _Block(left, min(room, 12 + (min(74.0, column * 0.6) - 12) * wide), height, _colors(stages)[index])
 
 
-def _colours(stages: Sequence[Stage]) -> list[Colour]:
-    """Maps go through the scale from first to last, vectors have a colour of their own."""
+def _colors(stages: Sequence[Stage]) -> list[Color]:
+    """Maps go through the scale from first to last, vectors have a color of their own."""
     maps = [i for i, stage in enumerate(stages) if _side(stage) > 1]
-    last = max(3, len(maps) - 1)  # two stages are neighbours on the scale, not its ends
+    last = max(3, len(maps) - 1)  # two stages are neighbors on the scale, not its ends
     return [_blend(maps.index(i) / last) if i in maps else _VECTOR for i in range(len(stages))]
 
 
@@ -107,36 +107,36 @@ def _side(stage: Stage) -> float:
     return math.prod(max(1, s) for s in stage.size) ** (1 / len(stage.size)) if stage.size else 1.0
 
 
-def _blend(share: float) -> Colour:
-    """The colour at a place between the first and the last of the scale."""
-    place = share * (len(_COLOURS) - 1)
-    first = min(int(place), len(_COLOURS) - 2)
-    return _mix(_COLOURS[first], _COLOURS[first + 1], place - first)
+def _blend(share: float) -> Color:
+    """The color at a place between the first and the last of the scale."""
+    place = share * (len(_COLORS) - 1)
+    first = min(int(place), len(_COLORS) - 2)
+    return _mix(_COLORS[first], _COLORS[first + 1], place - first)
 
 
-def _mix(a: Colour, b: Colour, share: float) -> Colour:
+def _mix(a: Color, b: Color, share: float) -> Color:
     red, green, blue = (round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
     return red, green, blue
 
 
-def _hex(colour: Colour) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def _hex(color: Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def _draw_block(block: _Block, middle: float) -> str:
     """A box seen from the front, its top lighter and its side darker."""
     x, w, h, d = block.left, block.width, block.height, block.depth
     y = middle - h / 2 + d / 2
-    light, dark = _mix(block.colour, (255, 255, 255), 0.45), _mix(block.colour, (0, 0, 0), 0.22)
+    light, dark = _mix(block.color, (255, 255, 255), 0.45), _mix(block.color, (0, 0, 0), 0.22)
     faces = (
         ((x, y), (x + d, y - d), (x + w + d, y - d), (x + w, y), light),
         ((x + w, y), (x + w + d, y - d), (x + w + d, y + h - d), (x + w, y + h), dark),
-        ((x, y), (x + w, y), (x + w, y + h), (x, y + h), block.colour),
+        ((x, y), (x + w, y), (x + w, y + h), (x, y + h), block.color),
     )
     drawn: list[str] = []
-    for *corners, colour in faces:
+    for *corners, color in faces:
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in corners)
-        style = {"points": points, "fill": _hex(colour), "stroke": _hex(colour), "stroke_linejoin": "round"}
+        style = {"points": points, "fill": _hex(color), "stroke": _hex(color), "stroke_linejoin": "round"}
         drawn.append(svg.element("polygon", style))
     return "".join(drawn)
 
@@ -155,21 +155,21 @@ def _output(stage: Stage) -> str:
 
 def _bars(stages: Sequence[Stage], lefts: Sequence[float], column: float, top: float) -> tuple[float, list[str]]:
     """The rows that compare the stages, and where they end."""
-    colours = [_hex(colour) for colour in _colours(stages)]
+    colors = [_hex(color) for color in _colors(stages)]
     per_row = max(4, int((column - 50) // _DOT))
     rows = max(1, -(-max(stage.layers for stage in stages) // per_row))
     y, parts = top + 20, [svg.line(_MARGIN, top, lefts[-1] + column - 10, top)]
     parts += _row_name("layers", count(sum(stage.layers for stage in stages)), y)
-    for stage, left, colour in zip(stages, lefts, colours, strict=True):
+    for stage, left, color in zip(stages, lefts, colors, strict=True):
         parts.append(svg.label(left, y, count(stage.layers)))
         if rows <= _DOT_ROWS:
-            parts.append(_dots(stage.layers, per_row, left + _NUMBERS, y - 4, colour))
+            parts.append(_dots(stage.layers, per_row, left + _NUMBERS, y - 4, color))
     y += _DOT * (rows - 1 if rows <= _DOT_ROWS else 0)
     for name, amounts in (("parameters", [s.params for s in stages]), ("MACs", [s.macs for s in stages])):
         y += 22
         parts += _row_name(name, short(sum(amounts)), y)
-        for amount, left, colour in zip(amounts, lefts, colours, strict=True):
-            parts += _share(amount / (sum(amounts) or 1), left, y, column - _NUMBERS - 12, colour)
+        for amount, left, color in zip(amounts, lefts, colors, strict=True):
+            parts += _share(amount / (sum(amounts) or 1), left, y, column - _NUMBERS - 12, color)
     return y, parts
 
 
@@ -178,18 +178,18 @@ def _row_name(name: str, total: str, y: float) -> list[str]:
     return [svg.label(_MARGIN, y, name, muted=True), svg.label(end, y, total, text_anchor="end", font_weight=600)]
 
 
-def _dots(layers: int, per_row: int, left: float, top: float, colour: str) -> str:
+def _dots(layers: int, per_row: int, left: float, top: float, color: str) -> str:
     """A dot for each layer: lines of no length with round ends, the shortest way to write a circle."""
     places = (f"M{left + 2 + i % per_row * _DOT:g} {top + i // per_row * _DOT:g}h0" for i in range(layers))
-    style = {"stroke": colour, "stroke_width": 3.6, "stroke_linecap": "round"}
+    style = {"stroke": color, "stroke_width": 3.6, "stroke_linecap": "round"}
     return svg.element("path", {"d": "".join(places), **style}) if layers else ""
 
 
-def _share(share: float, left: float, y: float, room: float, colour: str) -> list[str]:
+def _share(share: float, left: float, y: float, room: float, color: str) -> list[str]:
     """A share as a number and a bar; what is there but small is not shown as nothing."""
     text = "0%" if share == 0 else "<1%" if share < 0.005 else f"{share:.0%}"
     groove = svg.rectangle(left + _NUMBERS, y - 8, room, 7, rx=3.5, fill=svg.GRID, **{"class": "cs-groove"})
     parts = [svg.label(left, y, text), groove]
     if share > 0:
-        parts.append(svg.rectangle(left + _NUMBERS, y - 8, max(3.0, room * share), 7, rx=3.5, fill=colour))
+        parts.append(svg.rectangle(left + _NUMBERS, y - 8, max(3.0, room * share), 7, rx=3.5, fill=color))
     return parts

@@ -43,12 +43,12 @@ def bubbles_svg(note: str, points: Sequence[Point]) -> str:
     across = Axis("MACs for one image", low / 1.5, high * 1.6, log=True, grid=True, words=_plain)
     up = Axis("", worst - room, min(best + room, 100.0), tight=True, words=lambda mark: f"{mark:g}%", wanted=8)
     plot = Plot("", across, up, width=width, height=height)
-    colours, scale = _colours(points), _LARGEST / math.sqrt(max(1, *(point.params for point in points)))
-    for family, colour in colours.items():
+    colors, scale = _colors(points), _LARGEST / math.sqrt(max(1, *(point.params for point in points)))
+    for family, color in colors.items():
         line = sorted((p.macs, p.accuracy) for p in points if p.family == family)
         if len(line) > 1:
-            plot.line(line, colour=colour, width=1.4, opacity=0.7)
-    plot.layer([(p.macs, p.accuracy) for p in points], lambda x, y: _drawn(points, colours, scale, x, y))
+            plot.line(line, color=color, width=1.4, opacity=0.7)
+    plot.layer([(p.macs, p.accuracy) for p in points], lambda x, y: _drawn(points, colors, scale, x, y))
     told = "; ".join(f"{p.name} {p.accuracy:g}% at {short(p.macs)}" for p in points)
     title = "Accuracy against multiply-accumulates"
     return plot.svg(title=title, note=note or " ", told=told)
@@ -62,7 +62,7 @@ class _Bubble:
     radius: float
 
 
-def _drawn(points: Sequence[Point], colours: dict[str, str], scale: float, x: Scale, y: Scale) -> list[str]:
+def _drawn(points: Sequence[Point], colors: dict[str, str], scale: float, x: Scale, y: Scale) -> list[str]:
     """The bubbles, the largest at the back, and their names."""
     bubbles = [
         _Bubble(p, x.place(p.macs), y.place(p.accuracy), max(_SMALLEST, scale * math.sqrt(p.params)))
@@ -71,13 +71,13 @@ def _drawn(points: Sequence[Point], colours: dict[str, str], scale: float, x: Sc
     ]
     parts: list[str] = []
     for b in sorted(bubbles, key=lambda b: -b.radius):
-        ring = {"cx": b.x, "cy": b.y, "r": b.radius, "fill": colours[b.point.family], "fill_opacity": 0.3}
-        parts.append(svg.element("circle", {**ring, "stroke": colours[b.point.family], "stroke_width": 1.4}))
+        ring = {"cx": b.x, "cy": b.y, "r": b.radius, "fill": colors[b.point.family], "fill_opacity": 0.3}
+        parts.append(svg.element("circle", {**ring, "stroke": colors[b.point.family], "stroke_width": 1.4}))
     return [*parts, *_names(bubbles, x.end, y.start), *_size_key(scale, max(1, *(p.params for p in points)), x.end)]
 
 
-def _colours(points: Sequence[Point]) -> dict[str, str]:
-    """A colour for each family, in the order in which they come; with more families than colours these come again."""
+def _colors(points: Sequence[Point]) -> dict[str, str]:
+    """A color for each family, in the order in which they come; with more families than colors these come again."""
     families = list(dict.fromkeys(point.family for point in points))
     return {family: SERIES[i % len(SERIES)] for i, family in enumerate(families)}
 

@@ -7,7 +7,7 @@ from convsmith.base.errors import UsageError
 from convsmith.report import svg
 from convsmith.report.axis import Axis, categories
 from convsmith.report.plot import Plot, sheet
-from convsmith.report.svg import BLUE, GREY, VERMILLION
+from convsmith.report.svg import BLUE, GRAY, VERMILLION
 from convsmith.report.text import short, size
 
 
@@ -39,15 +39,15 @@ def totals_svg(totals: Sequence[Total]) -> str:
     panels = (
         ("Activation memory", [float(t.bytes) for t in totals], size, VERMILLION),
         ("Parameters", [float(t.params) for t in totals], short, BLUE),
-        ("MACs", [float(t.macs) for t in totals], short, GREY),
+        ("MACs", [float(t.macs) for t in totals], short, GRAY),
     )
     plots: list[Plot] = []
-    for title, amounts, words, colour in panels:
+    for title, amounts, words, color in panels:
         ratios = [
             f" ({_ratio(amount / amounts[0])})" if row and amounts[0] else "" for row, amount in enumerate(amounts)
         ]
         texts = [words(amount) + ratio for amount, ratio in zip(amounts, ratios, strict=True)]
-        rows = rows_plot(title, [""] * len(names) if plots else names, amounts, texts, colour=colour, width=190)
+        rows = rows_plot(title, [""] * len(names) if plots else names, amounts, texts, color=color, width=190)
         plots.append(rows)
     told = "; ".join(f"{t.name} {size(t.bytes)}, {short(t.params)} parameters, {short(t.macs)} MACs" for t in totals)
     title = " and ".join(names) if len(names) == 2 else f"{len(names)} networks"
@@ -63,12 +63,12 @@ def winners_svg(title: str, note: str, entries: Sequence[Entry], human: float) -
     ])  # fmt: skip
     up = Axis(low=0.0, words=lambda mark: f"{mark:g}%")
     plot = Plot("", across, up, width=116.0 * len(entries))
-    for colour, deep in ((BLUE, True), (GREY, False)):
+    for color, deep in ((BLUE, True), (GRAY, False)):
         found = [
             (i, e.error) for i, e in enumerate(entries) if deep == (e.layers.isdecimal() or e.layers == "ensemble")
         ]
-        plot.bars([(i - 0.28, i + 0.28, 0.0, error) for i, error in found], colour=colour)
-    plot.rule(y=human, colour=VERMILLION, dash="6 4", text=f"one human {human:g}%")
+        plot.bars([(i - 0.28, i + 0.28, 0.0, error) for i, error in found], color=color)
+    plot.rule(y=human, color=VERMILLION, dash="6 4", text=f"one human {human:g}%")
     for i, entry in enumerate(entries):
         # A number does not stand on the line.
         above = human if human * 0.4 < entry.error < human else entry.error
@@ -87,14 +87,14 @@ def rows_svg(title: str, rows: Sequence[tuple[str, float, str]], *, low: float =
 
 def rows_plot(
     title: str, names: Sequence[str], amounts: Sequence[float], texts: Sequence[str], *, width: float,
-    colour: str = BLUE, low: float = 0.0,
+    color: str = BLUE, low: float = 0.0,
 ) -> Plot:  # fmt: skip
     """A level bar from `low` for each name, a text at its end."""
     plot = Plot(
         title, Axis(low=low, marks=()), categories(names, down=True), width=width, height=30.0 * len(names), size=13
     )
     boxes = [(low, amount, row + 0.5, row - 0.5) for row, amount in enumerate(amounts)]
-    plot.bars(boxes, colour=colour, texts=texts, flat=True, gap=13)
+    plot.bars(boxes, color=color, texts=texts, flat=True, gap=13)
     return plot
 
 

@@ -70,7 +70,7 @@ def _checked(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> np.ndarr
 
 
 def _strengths(counts: np.ndarray) -> np.ndarray:
-    """How strong the colour of each cell is, 0 to 1: square roots, since a rare error is still an error."""
+    """How strong the color of each cell is, 0 to 1: square roots, since a rare error is still an error."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     errors = shares - np.diag(np.diag(shares))
     strengths = np.sqrt(errors / (errors.max() or 1.0)) * 0.85
@@ -100,7 +100,7 @@ def _cells(counts: np.ndarray, labels: Sequence[str], left: float, top: float, c
 
 
 def _printed(n: int, x: float, y: float, cell: float, right: bool) -> str:
-    """The count in its cell; the plain ink is readable on every colour, on a light and on a dark page."""
+    """The count in its cell; the plain ink is readable on every color, on a light and on a dark page."""
     size = min(13.0, 12 * (cell - 5) / max(1.0, svg.text_width(count(n))))
     return svg.label(
         x, y + size * 0.36, count(n), font_size=size, text_anchor="middle", font_weight=600 if right else 400
@@ -111,12 +111,12 @@ def _dots(counts: np.ndarray, left: float, top: float, side: float) -> str:
     """The matrix as one small picture, transparent where nothing is; of very many classes several share a dot."""
     strengths = _strengths(counts)
     strengths = np.where(counts > 0, np.maximum(strengths, 0.08), 0.0)
-    colours = np.empty((*counts.shape, 3), np.uint8)
-    colours[:], colours[np.diag_indices(len(counts))] = WRONG, RIGHT
+    colors = np.empty((*counts.shape, 3), np.uint8)
+    colors[:], colors[np.diag_indices(len(counts))] = WRONG, RIGHT
     block = -(-len(counts) // _MOST_DOTS)
     if block > 1:
-        strengths, colours = _pooled(strengths, colours, block)
-    pixels = np.dstack([colours, np.rint(strengths * 255).astype(np.uint8)])
+        strengths, colors = _pooled(strengths, colors, block)
+    pixels = np.dstack([colors, np.rint(strengths * 255).astype(np.uint8)])
     pixels[pixels[:, :, 3] == 0] = 0
     place = {"x": left, "y": top, "width": side, "height": side, "preserveAspectRatio": "none"}
     style = {"style": "image-rendering:pixelated", "href": address(png(pixels))}
@@ -124,14 +124,14 @@ def _dots(counts: np.ndarray, left: float, top: float, side: float) -> str:
     return ground + svg.element("image", {**place, **style})
 
 
-def _pooled(strengths: np.ndarray, colours: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """The strongest cell of each block of `block` x `block` and its colour."""
+def _pooled(strengths: np.ndarray, colors: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """The strongest cell of each block of `block` x `block` and its color."""
     pad = -len(strengths) % block
     side = (len(strengths) + pad) // block
     strengths = np.pad(strengths, ((0, pad), (0, pad)))
-    colours = np.pad(colours, ((0, pad), (0, pad), (0, 0)))
+    colors = np.pad(colors, ((0, pad), (0, pad), (0, 0)))
     tiles = strengths.reshape(side, block, side, block).swapaxes(1, 2).reshape(side * side, -1)
-    paints = colours.reshape(side, block, side, block, 3).swapaxes(1, 2).reshape(side * side, -1, 3)
+    paints = colors.reshape(side, block, side, block, 3).swapaxes(1, 2).reshape(side * side, -1, 3)
     best, every = tiles.argmax(axis=1), np.arange(side * side)
     return tiles[every, best].reshape(side, side), paints[every, best].reshape(side, side, 3)
 
@@ -162,18 +162,18 @@ def _axis_names(left: float, top: float) -> list[str]:
 
 
 def _legend(counts: np.ndarray, left: float, y: float) -> list[str]:
-    """What the two colours mean and how far their scales go."""
+    """What the two colors mean and how far their scales go."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     errors = shares - np.diag(np.diag(shares))
     parts: list[str] = []
-    for x, colour, name, most in ((left, RIGHT, "right", 1.0), (left + 140, WRONG, "wrong", float(errors.max()))):
+    for x, color, name, most in ((left, RIGHT, "right", 1.0), (left + 140, WRONG, "wrong", float(errors.max()))):
         for i in range(5):
-            style = {"fill": _hex(colour), "fill_opacity": 0.1 + 0.75 * i / 4}
+            style = {"fill": _hex(color), "fill_opacity": 0.1 + 0.75 * i / 4}
             parts.append(svg.rectangle(x + i * 9, y, 9, 10, **style))
         text = f"{name} 0-{most:.0%}" if most >= 0.1 else f"{name} 0-{most:.1%}"
         parts.append(svg.label(x + 51, y + 9, text, muted=True, font_size=11))
     return parts
 
 
-def _hex(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def _hex(color: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)

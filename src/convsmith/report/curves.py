@@ -14,7 +14,7 @@ from convsmith.report.plot import Plot, sheet
 from convsmith.report.results import full_name
 
 _WIDTH = 980.0
-_COLOURS = {"train": "#2563eb", "val": "#d9480f"}
+_COLORS = {"train": "#2563eb", "val": "#d9480f"}
 _NAMES = {"train": "train", "val": "validation"}
 _DASHES = ("none", "6 3", "2 3")
 
@@ -56,7 +56,7 @@ def curves_svg(rows: Rows) -> str:
 
 
 def run_curves_svg(courses: Sequence[Course]) -> str:
-    """A line for each run, over the epoch; colours and then dashes tell them apart, names stand beneath."""
+    """A line for each run, over the epoch; colors and then dashes tell them apart, names stand beneath."""
     if not courses:
         raise UsageError("curves need at least one run, received none")
     what = logged_score([course.rows for course in courses])
@@ -67,8 +67,8 @@ def run_curves_svg(courses: Sequence[Course]) -> str:
         ends = _finite(_epochs(course, what))
         name = course.name + (f", ends at {ends[-1][1]:{'.1%' if _is_share(what) else '.4g'}}" if ends else "")
         for key, plot in panels:
-            colour, dash = svg.SERIES[number % len(svg.SERIES)], _DASHES[number // len(svg.SERIES) % len(_DASHES)]
-            plot.line(_epochs(course, key), colour=colour, dash=dash, name=name)
+            color, dash = svg.SERIES[number % len(svg.SERIES)], _DASHES[number // len(svg.SERIES) % len(_DASHES)]
+            plot.line(_epochs(course, key), color=color, dash=dash, name=name)
     told = f"Validation loss and {score} of {len(courses)} runs: {', '.join(c.name for c in courses)}"
     return sheet([[plot for _, plot in panels]], told=told, width=_WIDTH)
 
@@ -107,9 +107,9 @@ def _panel(what: str, lines: dict[str, Points], across: Axis, key: str, last: bo
     for name, points in lines.items():
         end = f"{_NAMES[name]} {_shown(what, _finite(points)[-1][1])}"
         dots = 6.0 if len(points) <= 12 else 0.0
-        plot.line(points, colour=_COLOURS[name], kind=f"cs-{name}", end=end, dots=dots)
+        plot.line(points, color=_COLORS[name], kind=f"cs-{name}", end=end, dots=dots)
     if best:
-        plot.dots([best], colour=_COLOURS["val"], size=9.0, shape="ring", kind="cs-val")
+        plot.dots([best], color=_COLORS["val"], size=9.0, shape="ring", kind="cs-val")
     return plot
 
 
@@ -125,7 +125,7 @@ def _rate(rate: Points, across: Axis) -> Plot:
     most = max(y for _, y in inside)
     up = Axis(low=0.0, tight=True, grid=False, marks=[(most, f"{most:.3g}")])
     plot = Plot("", across, up, height=34)
-    plot.band([(x, 0.0, max(0.0, y)) for x, y in inside], colour="#8b949e", opacity=0.35)
+    plot.band([(x, 0.0, max(0.0, y)) for x, y in inside], color="#8b949e", opacity=0.35)
     plot.beside(0.0, f"learning rate {rate[-1][1]:.2g}", muted=True)
     return plot
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from convsmith.base.errors import UsageError
 from convsmith.report import svg
-from convsmith.report.svg import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, tint
+from convsmith.report.svg import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILLION, tint
 from convsmith.report.text import clean
 
 Kind = Literal["conv", "linear", "pool", "other", "wire"]
@@ -87,7 +87,7 @@ _ROW = 1500.0  # panels that would go beyond stand in the next row
 _TALLEST = 1500.0  # of a column within a panel
 _STEP, _SIDE = 16.0, 18.0  # between items above each other, and between branches
 _LINE = "#6e7781"
-_COLOURS: dict[Kind, str] = {"conv": BLUE, "linear": ORANGE, "pool": GREEN, "other": GREY, "wire": VERMILLION}
+_COLORS: dict[Kind, str] = {"conv": BLUE, "linear": ORANGE, "pool": GREEN, "other": GRAY, "wire": VERMILLION}
 _FRAME = "#9aa4af"
 
 Draw = Callable[[float, float], list[str]]
@@ -125,12 +125,12 @@ def _panel(panel: Panel) -> _Cell:
     heading = svg.text_width(name, 15.5) + 18 + svg.text_width(note)  # bold letters are wider
     width = max(heading, inside.width) + 2 * _PADDING
     height = _TITLE + inside.height + 2 * _STEP + 6
-    colour = PURPLE if panel.aside else SKY
+    color = PURPLE if panel.aside else SKY
 
     def draw(x: float, y: float) -> list[str]:
         left = x + (width - inside.width) / 2
         axis = left + inside.axis
-        head = svg.rectangle(x, y, width, _TITLE, rx=8, fill=tint(colour, 0.22))
+        head = svg.rectangle(x, y, width, _TITLE, rx=8, fill=tint(color, 0.22))
         edge = svg.rectangle(x, y, width, height, rx=8, fill="none", stroke=svg.BORDER)
         title = svg.label(x + _PADDING, y + 22, name, font_size=14, font_weight=600, **_INK)
         end = svg.label(x + width - _PADDING, y + 22, note, text_anchor="end", fill=svg.MUTED, **{"class": "cs-note"})
@@ -157,13 +157,13 @@ def _box(box: Box) -> _Cell:
     text, note = clean(box.text, 60), clean(box.note, 60)
     width = max(56.0, svg.text_width(text) + 20, svg.text_width(note, 10.5) + 20)
     height = 38.0 if note else 25.0
-    colour = _COLOURS[box.kind]
+    color = _COLORS[box.kind]
 
     def draw(x: float, y: float) -> list[str]:
-        style: dict[str, object] = {"rx": height / 2 if box.kind == "wire" else 5, "stroke": colour}
+        style: dict[str, object] = {"rx": height / 2 if box.kind == "wire" else 5, "stroke": color}
         if box.kind == "wire":
             style["stroke_dasharray"] = "4 3"
-        shape = svg.rectangle(x, y, width, height, fill=tint(colour), **style)
+        shape = svg.rectangle(x, y, width, height, fill=tint(color), **style)
         middle = x + width / 2
         lines = [svg.label(middle, y + 16.5, text, text_anchor="middle", **_INK)]
         if note:

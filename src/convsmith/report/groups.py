@@ -76,7 +76,7 @@ class DepthLine:
 
 @dataclass(frozen=True)
 class DepthPanel:
-    """Lines over the same layers; those of one name have one colour in all panels."""
+    """Lines over the same layers; those of one name have one color in all panels."""
 
     title: str
     lines: Sequence[DepthLine]
@@ -97,9 +97,9 @@ def courses_svg(panels: Sequence[Panel], *, what: str, share: bool) -> str:
         note = f"{what}: training thin, validation bold"
         plot = Plot(panel.title, across, up, width=400, height=260, note=note, own_legend=True)
         for number, line in enumerate(panel.lines):
-            colour = SERIES[number % len(SERIES)]
-            plot.line(line.train, colour=colour, width=1.2)
-            plot.line(line.val, colour=colour, width=2.8, name=line.name + _ends(line, share))
+            color = SERIES[number % len(SERIES)]
+            plot.line(line.train, color=color, width=1.2)
+            plot.line(line.val, color=color, width=2.8, name=line.name + _ends(line, share))
         plots.append(plot)
     told = "; ".join(f"{line.name}{_ends(line, share)}" for panel in panels for line in panel.lines)
     return sheet([plots], told=f"{what} by epoch: {told}")
@@ -116,16 +116,16 @@ def dots_svg(title: str, rows: Sequence[DotRow], *, what: str, share: bool) -> s
     names = categories([row.name for row in rows], down=True)
     plot = Plot("", Axis(what, share=share, tight=False, grid=True), names, width=520, height=34.0 * len(rows))
     splits = (("validation", BLUE, [row.validation for row in rows]), ("test", VERMILLION, [row.test for row in rows]))
-    for number, (split, colour, values) in enumerate(splits):
+    for number, (split, color, values) in enumerate(splits):
         if values[0]:
-            plot.rule(x=fmean(values[0]), colour=colour, dash="3 4")
+            plot.rule(x=fmean(values[0]), color=color, dash="3 4")
         moved = -0.17 + 0.34 * number
         points = [(value, row + moved) for row, some in enumerate(values) for value in some]
-        plot.dots(points, colour=colour, name=split, opacity=0.55)
+        plot.dots(points, color=color, name=split, opacity=0.55)
         for row, some in enumerate(values):
             if some:
                 bar = [(fmean(some), row + moved + end) for end in (-0.17, 0.17)]
-                plot.line(bar, colour=colour, width=2.4)
+                plot.line(bar, color=color, width=2.4)
     said = [(row.name, [value_text(fmean(v), share) for v in (row.validation, row.test) if v]) for row in rows]
     for number, (_, texts) in enumerate(said):
         plot.beside(number, " / ".join(texts), muted=True)
@@ -146,11 +146,11 @@ def lines_svg(title: str, series: Sequence[Series], *, what: str, axis: str, sha
     across = Axis(axis, log=log, marks=[(place, short(place)) for place in places], inset=20)
     plot = Plot("", across, Axis(share=share), height=280)
     for number, one in enumerate(series):
-        colour, points = SERIES[number % len(SERIES)], sorted(one.points, key=lambda point: point.place)
+        color, points = SERIES[number % len(SERIES)], sorted(one.points, key=lambda point: point.place)
         for p in points:
             if p.low < p.high:
-                plot.line([(p.place, p.low), (p.place, p.high)], colour=colour, width=1.4)
-        plot.line([(p.place, p.mean) for p in points], colour=colour, width=2.2, dots=8, name=one.name)
+                plot.line([(p.place, p.low), (p.place, p.high)], color=color, width=1.4)
+        plot.line([(p.place, p.mean) for p in points], color=color, width=2.2, dots=8, name=one.name)
     told = "; ".join(
         f"{one.name}: {', '.join(f'{short(p.place)} {value_text(p.mean, share)}' for p in one.points)}"
         for one in series
@@ -171,14 +171,14 @@ def depths_svg(title: str, told: str, panels: Sequence[DepthPanel]) -> str:
     for panel in panels:
         plot = Plot(panel.title, Axis("layer", whole=True), Axis(log=True), width=420, height=230, size=12)
         for line in panel.lines:
-            colour = SERIES[names.index(line.name) % len(SERIES)]
+            color = SERIES[names.index(line.name) % len(SERIES)]
             mean, low, high, theory = (
                 [(i, max(value, _LOWEST)) for i, value in enumerate(values, 1)]
                 for values in (line.mean, line.low, line.high, line.theory)
             )
-            plot.band([(x, a, b) for (x, a), (_, b) in zip(low, high, strict=True)], colour=colour)
-            plot.line(mean, colour=colour, name=line.name)
-            plot.dots(theory[:: max(1, len(theory) // _DOTS)], colour=colour, size=6.4)
+            plot.band([(x, a, b) for (x, a), (_, b) in zip(low, high, strict=True)], color=color)
+            plot.line(mean, color=color, name=line.name)
+            plot.dots(theory[:: max(1, len(theory) // _DOTS)], color=color, size=6.4)
         plots.append(plot)
     rows = [[plot for plot in pair if plot] for pair in zip_longest(plots[::2], plots[1::2])]
     ends = "; ".join(

@@ -46,7 +46,7 @@ def layer_bars_svg(title: str, note: str, bars: Sequence[LayerBar]) -> str:
         ("Parameters", lambda bar: bar.params, short),
         ("MACs", lambda bar: bar.macs, short),
     ]
-    names, places = _names(bands, slot), [bar for band in bands for bar in _centres(band, slot)]
+    names, places = _names(bands, slot), [bar for band in bands for bar in _centers(band, slot)]
     plots: list[list[Plot]] = []
     for name, value, words in panels:
         last = len(plots) == len(panels) - 1
@@ -57,12 +57,12 @@ def layer_bars_svg(title: str, note: str, bars: Sequence[LayerBar]) -> str:
             plot.stripe(band.left, band.right)
         thick = min(slot * (0.74 if slot > 4 else 1.0), 58.0) / 2
         printed = all(svg.text_width(_mark(value(bar), words), 11) <= slot for bar in bars)
-        for linear, colour, kind in ((False, BLUE, "convolution"), (True, ORANGE, "linear")):
+        for linear, color, kind in ((False, BLUE, "convolution"), (True, ORANGE, "linear")):
             found = [(x, value(bar)) for bar, x in zip(bars, places, strict=True) if bar.linear == linear]
             texts = [_mark(amount, words) for _, amount in found] if printed else []
             both = len({bar.linear for bar in bars}) == 2
             boxes = [(x - thick, x + thick, 0.0, amount) for x, amount in found]
-            plot.bars(boxes, colour=colour, name=kind if both else "", texts=texts)
+            plot.bars(boxes, color=color, name=kind if both else "", texts=texts)
         plots.append([plot])
     told = "; ".join(f"{name} {words(sum(map(value, bars)))}" for name, value, words in panels)
     return sheet(plots, title=svg.fit(title, 520, 17), note=note or " ", told=f"layer by layer: {told}")
@@ -71,7 +71,7 @@ def layer_bars_svg(title: str, note: str, bars: Sequence[LayerBar]) -> str:
 def _names(bands: Sequence[_Band], slot: float) -> tuple[Marks, Marks]:
     """The names of the layers if there is room for all, and those of the stages that there is room for."""
     named = all(svg.text_width(bar.name, 12) <= slot - 4 for band in bands for bar in band.bars)
-    layers = [(x, bar.name) for b in bands for bar, x in zip(b.bars, _centres(b, slot), strict=True)] if named else []
+    layers = [(x, bar.name) for b in bands for bar, x in zip(b.bars, _centers(b, slot), strict=True)] if named else []
     wide = [band for band in bands if svg.text_width(band.name) <= band.right - band.left + 2]
     return layers, [((band.left + band.right) / 2, band.name) for band in wide]
 
@@ -104,7 +104,7 @@ def _bands(bars: Sequence[LayerBar]) -> tuple[float, list[_Band]]:
     return low, bands
 
 
-def _centres(band: _Band, slot: float) -> list[float]:
+def _centers(band: _Band, slot: float) -> list[float]:
     first = (band.left + band.right - slot * (len(band.bars) - 1)) / 2
     return [first + slot * i for i in range(len(band.bars))]
 

@@ -40,7 +40,7 @@ def legend(keys: Sequence[Key], room: float) -> tuple[list[str], float]:
 
 
 def apart(wanted: Sequence[float], step: float, low: float, high: float) -> list[float]:
-    """Places in order, moved as little as possible so that neighbours are `step` apart, between two ends if all fit."""
+    """Places in order, moved as little as possible so that neighbors are `step` apart, between two ends if all fit."""
     groups: list[list[float]] = []
     for i, place in enumerate(wanted):
         groups.append([place - i * step])

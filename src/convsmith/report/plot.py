@@ -66,16 +66,16 @@ class Plot:
         self._lines, self._room, self._head = 0, 0.0, 0.0
 
     def line(
-        self, points: Points, *, colour: str, name: str = "", width: float = 2.0, dash: str = "none", dots: float = 0.0,
+        self, points: Points, *, color: str, name: str = "", width: float = 2.0, dash: str = "none", dots: float = 0.0,
         opacity: float = 1.0, kind: str = "cs-run", end: str = "",
     ) -> None:  # fmt: skip
         """A line through the points, broken where one has no place; a point alone is a dot.
 
-        `dots` is the size of a dot at each point, `end` a text at the last one, `kind` the class for a page's colours.
+        `dots` is the size of a dot at each point, `end` a text at the last one, `kind` the class for a page's colors.
         """
         given = _pairs(points)
         self._lines += 1
-        style = {"fill": "none", "stroke_linejoin": "round"} | svg.stroke(colour, width) | {"class": kind}
+        style = {"fill": "none", "stroke_linejoin": "round"} | svg.stroke(color, width) | {"class": kind}
         dashes = ({} if dash == "none" else {"stroke_dasharray": dash}) | _opacity(opacity)
 
         def draw(x: Scale, y: Scale) -> list[str]:
@@ -86,18 +86,18 @@ class Plot:
             path = "".join("M" + "L".join(run) for run in placed if len(run) > 1)
             spots = [spot for run in placed if dots or len(run) == 1 for spot in run]
             parts = [svg.element("path", {"d": path} | style | dashes)] if path else []
-            return parts + ([_spots(spots, colour, dots or width + 4, kind)] if spots else [])
+            return parts + ([_spots(spots, color, dots or width + 4, kind)] if spots else [])
 
         self._add(draw, given)
-        sample = svg.line(0, -4, 26, -4, **(svg.stroke(colour, width) | {"class": kind} | dashes))
-        self._key(name, sample + (_circle(13, -4, min(dots, 8) / 2, colour) if dots else ""), 34)
+        sample = svg.line(0, -4, 26, -4, **(svg.stroke(color, width) | {"class": kind} | dashes))
+        self._key(name, sample + (_circle(13, -4, min(dots, 8) / 2, color) if dots else ""), 34)
         places = [p for p in given if usable(p[0]) and usable(p[1])]
         if end and places:
-            text = {"fill": colour, "font_weight": 600, "class": f"{kind}-text"}
+            text = {"fill": color, "font_weight": 600, "class": f"{kind}-text"}
             self.beside(places[-1][1], end, **text)
 
     def dots(
-        self, points: Points, *, colour: str, name: str = "", size: float = 8.0, opacity: float = 1.0,
+        self, points: Points, *, color: str, name: str = "", size: float = 8.0, opacity: float = 1.0,
         shape: str = "dot", kind: str = "cs-run",
     ) -> None:  # fmt: skip
         """A `dot`, `ring`, `cross` or `square` at each point; a few dots are circles, darker where they overlap."""
@@ -106,21 +106,21 @@ class Plot:
         def draw(x: Scale, y: Scale) -> list[str]:
             places = [(x.place(a), y.place(b)) for a, b in given if x.holds(a) and y.holds(b)]
             if shape == "ring":
-                style = svg.stroke(colour, 1.6) | {"fill": "none", "class": kind}
+                style = svg.stroke(color, 1.6) | {"fill": "none", "class": kind}
                 return [svg.element("circle", {"cx": a, "cy": b, "r": size / 2} | style) for a, b in places]
             if shape == "dot" and len(places) <= _MOST_CIRCLES:
-                return [_circle(a, b, size / 2, colour, opacity) for a, b in places]
+                return [_circle(a, b, size / 2, color, opacity) for a, b in places]
             spots = [f"{a:.1f} {b:.1f}" for a, b in places]
-            return [_spots(spots, colour, size, kind, shape, opacity)] if spots else []
+            return [_spots(spots, color, size, kind, shape, opacity)] if spots else []
 
         self._add(draw, given)
-        sample = _circle(5, -4, 4, colour, opacity) if shape == "dot" else _spots(["5 -4"], colour, 8, kind, shape)
+        sample = _circle(5, -4, 4, color, opacity) if shape == "dot" else _spots(["5 -4"], color, 8, kind, shape)
         self._key(name, sample, 16)
 
-    def band(self, points: Iterable[tuple[float, float, float]], *, colour: str, name: str = "", opacity=0.18) -> None:
+    def band(self, points: Iterable[tuple[float, float, float]], *, color: str, name: str = "", opacity=0.18) -> None:
         """The ground between two lines: x, lower and upper value."""
         given = [(_number(x), _number(low), _number(high)) for x, low, high in points]
-        paint = {"fill": colour, "fill_opacity": opacity, "class": "cs-run"}
+        paint = {"fill": color, "fill_opacity": opacity, "class": "cs-run"}
 
         def draw(x: Scale, y: Scale) -> list[str]:
             known = groupby(given, lambda p: x.holds(p[0]) and y.holds(p[1]) and y.holds(p[2]))
@@ -139,7 +139,7 @@ class Plot:
         self._key(name, svg.rectangle(0, -10, 11, 11, **paint), 17)
 
     def bars(
-        self, boxes: Iterable[Box], *, colour: str, name: str = "", gap: float = 0.0, texts: Sequence[str] = (),
+        self, boxes: Iterable[Box], *, color: str, name: str = "", gap: float = 0.0, texts: Sequence[str] = (),
         flat: bool = False,
     ) -> None:  # fmt: skip
         """Rectangles, `gap` pixels apart; `texts` stand at their ends: above, or beside those that lie `flat`.
@@ -166,30 +166,30 @@ class Plot:
                     place = (a + wide + 6, c - tall / 2 + 4) if flat else (a + wide / 2, c - tall - 5)
                     anchor = {} if flat else {"text_anchor": "middle", "font_size": 11}
                     labels.append(svg.label(*place, texts[number], **anchor))
-            return [*([svg.element("path", {"d": path, "fill": colour})] if path else []), *labels]
+            return [*([svg.element("path", {"d": path, "fill": color})] if path else []), *labels]
 
         self._add(draw, [(b, d) for _, b, _, d in given], [(a, c) for a, _, c, _ in given])
-        self._key(name, svg.rectangle(0, -10, 11, 11, rx=2, fill=colour), 17)
+        self._key(name, svg.rectangle(0, -10, 11, 11, rx=2, fill=color), 17)
         if texts and not flat:
             self._head = 10.0
         if flat:
             self._room = max([0.0, *(svg.text_width(text) + 6 for text in texts)])
 
     def rule(
-        self, *, x: float | None = None, y: float | None = None, colour: str = svg.GREY, text: str = "",
+        self, *, x: float | None = None, y: float | None = None, color: str = svg.GRAY, text: str = "",
         dash: str = "4 3",
     ) -> None:  # fmt: skip
         """A reference line through the whole plot, upright at `x` or level at `y`, where a `text` may stand beside."""
 
         def draw(across: Scale, up: Scale) -> list[str]:
-            style = svg.stroke(colour, 1.2) | {"stroke_dasharray": dash}
+            style = svg.stroke(color, 1.2) | {"stroke_dasharray": dash}
             if x is not None and across.holds(x):
                 return [svg.line(across.place(x), 0, across.place(x), self.height, **style)]
             return [svg.line(0, up.place(y), self.width, up.place(y), **style)] if y is not None and up.holds(y) else []
 
         self._add(draw, [], [(math.nan if x is None else x, math.nan if y is None else y)])
         if text and y is not None:
-            self.beside(y, text, fill=colour, **{"class": "cs-run-text"})
+            self.beside(y, text, fill=color, **{"class": "cs-run-text"})
 
     def text(self, x: float, y: float, text: str, *, dx: float = 0.0, dy: float = 0.0, **style: object) -> None:
         """A text at a point, moved by some pixels; a rim parts it from what lies behind."""
@@ -348,10 +348,10 @@ def _thinned(points: list[tuple[float, float]], most: int) -> list[tuple[float, 
     return [points[i] for i in sorted(kept)]
 
 
-def _spots(places: Sequence[str], colour: str, size: float, kind: str, shape: str = "dot", opacity: float = 1.0) -> str:
+def _spots(places: Sequence[str], color: str, size: float, kind: str, shape: str = "dot", opacity: float = 1.0) -> str:
     """Dots as one path: lines of no length with round ends, the shortest way to write a circle."""
     path = "".join(f"M{place}{_SHAPES.get(shape, 'h0')}" for place in places)
-    style = svg.stroke(colour, size if shape == "dot" else 1.6) | {"class": kind, "stroke_linecap": "round"}
+    style = svg.stroke(color, size if shape == "dot" else 1.6) | {"class": kind, "stroke_linecap": "round"}
     return svg.element("path", {"d": path, "fill": "none"} | style | _opacity(opacity))
 
 
@@ -359,9 +359,9 @@ def _opacity(opacity: float) -> dict[str, object]:
     return {"stroke_opacity": opacity} if opacity < 1 else {}
 
 
-def _circle(x: float, y: float, radius: float, colour: str, opacity: float = 1.0) -> str:
+def _circle(x: float, y: float, radius: float, color: str, opacity: float = 1.0) -> str:
     style: dict[str, object] = {"fill_opacity": opacity} if opacity < 1 else {}
-    return svg.element("circle", {"cx": x, "cy": y, "r": radius, "fill": colour} | style)
+    return svg.element("circle", {"cx": x, "cy": y, "r": radius, "fill": color} | style)
 
 
 def _visible(length: float, value: float) -> float:

@@ -6,7 +6,7 @@ from convsmith.base.errors import UsageError
 from convsmith.base.result import Reliability
 from convsmith.report.axis import Axis
 from convsmith.report.plot import Plot, sheet
-from convsmith.report.svg import BLUE, GREY, VERMILLION, tint
+from convsmith.report.svg import BLUE, GRAY, VERMILLION, tint
 from convsmith.report.text import count, percent
 
 _SIDE, _STRIP, _ACROSS = 230.0, 46.0, 3
@@ -34,13 +34,13 @@ def _diagram(classifier: Reliability) -> Plot:
     note = f"expected calibration error {percent(classifier.error)}"
     plot = Plot(classifier.name, Axis(low=0.0, high=1.0, marks=()), _SHARES, width=_SIDE, height=_SIDE, note=note)
     there = [stretch for stretch in classifier.stretches if stretch[2]]
-    plot.bars([(low, high, 0.0, right) for low, high, _, _, right in there], colour=BLUE, name="accuracy", gap=1.5)
+    plot.bars([(low, high, 0.0, right) for low, high, _, _, right in there], color=BLUE, name="accuracy", gap=1.5)
     gaps = [(low, high, min(sure, right), max(sure, right)) for low, high, _, sure, right in there]
-    plot.bars(gaps, colour=tint(VERMILLION, 0.4), name="gap", gap=1.5)
+    plot.bars(gaps, color=tint(VERMILLION, 0.4), name="gap", gap=1.5)
     # Where the network is right more often than it is sure, the gap covers the upper end of the bar.
     for low, high, _, _, right in there:
-        plot.line([(low + 0.004, right), (high - 0.004, right)], colour=BLUE, width=3)
-    plot.line([(0.0, 0.0), (1.0, 1.0)], colour=GREY, width=1.4, dash="4 3", kind="cs-arrow")
+        plot.line([(low + 0.004, right), (high - 0.004, right)], color=BLUE, width=3)
+    plot.line([(0.0, 0.0), (1.0, 1.0)], color=GRAY, width=1.4, dash="4 3", kind="cs-arrow")
     return plot
 
 
@@ -50,5 +50,5 @@ def _histogram(classifier: Reliability) -> Plot:
     shares = Axis("confidence", low=0.0, high=1.0, share=True, wanted=3)
     plot = Plot("", shares, up, width=_SIDE, height=_STRIP)
     boxes = [(low, high, 0.0, images) for low, high, images, *_ in classifier.stretches]
-    plot.bars(boxes, colour=GREY, name="images", gap=1.5)
+    plot.bars(boxes, color=GRAY, name="images", gap=1.5)
     return plot

@@ -1,4 +1,4 @@
-"""Points of a plane in the colours of their classes: the latent plane of an autoencoder, embeddings."""
+"""Points of a plane in the colors of their classes: the latent plane of an autoencoder, embeddings."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def scatter_svg(
 ) -> str:  # fmt: skip
     """The points (N, 2); `classes` (N,) are whole numbers, whose `names` stand in the legend and at their medians.
 
-    Colours and then shapes tell the classes apart. Of very many points 20,000 drawn by lot are shown, and the figure
+    Colors and then shapes tell the classes apart. Of very many points 20,000 drawn by lot are shown, and the figure
     says so.
     """
     points, classes = _checked(points, classes, names)
@@ -37,8 +37,8 @@ def scatter_svg(
     named = [names[label] if names else str(label) for label in found] if len(found) > 1 or names else [""] * len(found)
     size, opacity = (8.0, 0.8) if len(points) <= 500 else (5.0, 0.7)
     for label, name in zip(found, named, strict=True):
-        colour, shape = svg.SERIES[label % len(svg.SERIES)], _SHAPES[label // len(svg.SERIES) % len(_SHAPES)]
-        plot.dots(points[classes == label], colour=colour, name=name, size=size, opacity=opacity, shape=shape)
+        color, shape = svg.SERIES[label % len(svg.SERIES)], _SHAPES[label // len(svg.SERIES) % len(_SHAPES)]
+        plot.dots(points[classes == label], color=color, name=name, size=size, opacity=opacity, shape=shape)
     if 1 < len(found) <= _NAMED:
         for label, name in zip(found, named, strict=True):
             inside = points[(classes == label) & np.isfinite(points).all(axis=1)]

@@ -52,7 +52,7 @@ def hero(split: str, found: Sequence[Number], images: int) -> str:
 
 
 def tiles(pairs: Sequence[tuple[str, str]]) -> str:
-    """The summary as labelled figures."""
+    """The summary as labeled figures."""
     inside = "".join(f"<div><dt>{escape(k, LABEL)}</dt><dd>{escape(v, VALUE)}</dd></div>" for k, v in pairs)
     return _card(f'<dl class="tiles">{inside}</dl>', "", name="Summary") if pairs else ""
 

@@ -1,6 +1,6 @@
-"""Small pieces of hand-written SVG: elements, colours, text that fits, ticks.
+"""Small pieces of hand-written SVG: elements, colors, text that fits, ticks.
 
-Every figure is plain shapes with plain colours, so it shows everywhere; the classes on them let a page recolour
+Every figure is plain shapes with plain colors, so it shows everywhere; the classes on them let a page recolor
 them for a dark screen. No ids, so that any number of figures can stand in one page.
 """
 
@@ -14,12 +14,12 @@ from convsmith.report.text import clean
 
 INK, MUTED, GRID, CARD, BORDER = "#1f2328", "#59636e", "#e4e8ec", "#ffffff", "#d1d9e0"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
-# Colours that stay apart for every kind of colour vision (Okabe and Ito 2008, "Color Universal Design").
+# Colors that stay apart for every kind of color vision (Okabe and Ito 2008, "Color Universal Design").
 ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
-BLUE, VERMILLION, PURPLE, GREY = "#0072b2", "#d55e00", "#cc79a7", "#6e7781"
+BLUE, VERMILLION, PURPLE, GRAY = "#0072b2", "#d55e00", "#cc79a7", "#6e7781"
 # In the order in which a picture takes them; yellow is too light for lines and text.
-SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, GREY)
-# Parts a text from what lies behind it; on a dark page the card has another colour.
+SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, GRAY)
+# Parts a text from what lies behind it; on a dark page the card has another color.
 RIM: Mapping[str, object] = {
     "paint_order": "stroke", "stroke": CARD, "stroke_width": 3, "stroke_linejoin": "round", "class": "cs-ink cs-rim",
 }  # fmt: skip
@@ -32,9 +32,9 @@ def escape(text: object, limit: int | None = None) -> str:
     return html.escape(clean(str(text), limit), quote=True)
 
 
-def tint(colour: str, share: float = 0.16) -> str:
-    """The colour on white paper, `share` of it strong: a ground on which text stays legible."""
-    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+def tint(color: str, share: float = 0.16) -> str:
+    """The color on white paper, `share` of it strong: a ground on which text stays legible."""
+    parts = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return "#" + "".join(f"{round(255 + (part - 255) * share):02x}" for part in parts)
 
 
@@ -58,9 +58,9 @@ def line(x1: float, y1: float, x2: float, y2: float, **attributes: object) -> st
     return element("line", style | attributes)
 
 
-def stroke(colour: str, width: float) -> dict[str, object]:
-    """The attributes of a line that shows numbers; its class keeps a page from recolouring it as a grid."""
-    return {"stroke": colour, "stroke_width": width, "class": "cs-run"}
+def stroke(color: str, width: float) -> dict[str, object]:
+    """The attributes of a line that shows numbers; its class keeps a page from recoloring it as a grid."""
+    return {"stroke": color, "stroke_width": width, "class": "cs-run"}
 
 
 def rectangle(x: float, y: float, width: float, height: float, **attributes: object) -> str:

@@ -7,9 +7,9 @@ from convsmith.base.errors import UsageError
 from convsmith.base.files import sha256
 from convsmith.data.preprocess import Preprocess
 from convsmith.nets import edits
-from convsmith.nets.build import BuiltNetwork, build
+from convsmith.nets.modules.build import BuiltNetwork, build
 from convsmith.nets.network import Network
-from convsmith.nets.pretrained import NEW_LAYER, load_weights
+from convsmith.nets.weights.pretrained import NEW_LAYER, load_weights
 from convsmith.nets.zoo import network
 from convsmith.runs.published import read_published
 from convsmith.runs.publishers import BEST, Published, find_published, is_entry
@@ -93,7 +93,7 @@ def load_pretrained(
 
 
 def for_channels(preprocess: Preprocess, channels: int) -> Preprocess | None:
-    """The record for other channels, grey with the colours' mean statistics; None for neither 1 nor 3 channels."""
+    """The record for other channels, gray with the colors' mean statistics; None for neither 1 nor 3 channels."""
     if channels == preprocess.channels:
         return preprocess
     if channels not in (1, 3):

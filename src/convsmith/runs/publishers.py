@@ -17,7 +17,7 @@ BEST = "DEFAULT"  # torchvision's name for its best entry
 _ENTRY = re.compile(r"(?:\w+_Weights\.)?[A-Z][A-Z0-9_]*")
 _DIGITS = re.compile(r"-([0-9a-f]{8,64})\.")
 # These weights were trained by other frameworks on values from -1 to 1. torchvision's own modules convert its usual
-# normalisation to that (`transform_input`); ours do not, so the record gets the mean and deviation 0.5.
+# normalization to that (`transform_input`); ours do not, so the record gets the mean and deviation 0.5.
 _HALF = ("googlenet", "inception_v3")
 
 
@@ -48,7 +48,7 @@ class Published:
 
     name: str
     publisher: str
-    licence: str
+    license: str
     bytes: int
     preprocess: Preprocess
     classes: Callable[[], tuple[str, ...]] = field(compare=False, repr=False)
@@ -75,9 +75,9 @@ class Published:
 
     @property
     def facts(self) -> str:
-        """Name, publisher, licence and size in one line."""
+        """Name, publisher, license and size in one line."""
         note = f" ({self.note})" if self.note else ""
-        return f"{self.source}{note}, licence {self.licence}, {size(self.bytes)}"
+        return f"{self.source}{note}, license {self.license}, {size(self.bytes)}"
 
 
 def is_entry(text: str) -> bool:
@@ -114,7 +114,7 @@ def located(published: Published) -> Path | None:
     return next((path for path in places(published) if path.is_file()), None)
 
 
-def recognised(network: str, digest: str) -> Published | None:
+def recognized(network: str, digest: str) -> Published | None:
     """The published weights of a network whose file has the SHA-256 `digest`; None if no entry has it."""
     try:
         known = OTHERS[network] if network in OTHERS else _registered(network)
@@ -168,7 +168,7 @@ def _of_torchvision(network: str, entry: Any) -> Published:
     return Published(
         name=str(entry),
         publisher="torchvision",
-        licence=entry.meta.get("license", "BSD-3-Clause"),
+        license=entry.meta.get("license", "BSD-3-Clause"),
         bytes=round(entry.meta["_file_size"] * 2**20),
         preprocess=_transformation(network, entry),
         classes=lambda: tuple(entry.meta["categories"]),
@@ -206,7 +206,7 @@ _LITE0 = Published(
     name="EfficientNetLite0_Weights.IMAGENET1K_V1",
     publisher="Google",
     note="converted by ML Illustrated",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     bytes=18_826_032,
     preprocess=Preprocess(
         resize=256, size=(224, 224), interpolation="bicubic", mean=(127 / 255,) * 3, std=(128 / 255,) * 3

@@ -12,11 +12,11 @@ from convsmith.base.errors import BadFile, UsageError
 from convsmith.data.card import Card
 from convsmith.data.options import DataOptions
 from convsmith.data.preprocess import Preprocess
-from convsmith.nets.build import build
-from convsmith.nets.carry import carry
 from convsmith.nets.model import Model, tree_of
+from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.nets.tree import MAIN
+from convsmith.nets.weights.carry import carry
 from convsmith.runs.bundle import read_bundle
 from convsmith.runs.calibration import stored_temperature
 from convsmith.runs.checkpoints import load_checkpoint

@@ -14,7 +14,7 @@ from convsmith.runs.sealed import unseal
 
 BUNDLE_FORMAT = 1
 BUNDLE_KEY = "convsmith"  # of the metadata in the safetensors header
-# The limits of a safetensors header. The zoo's largest network has 7,226 tensors; optimisers keep two for each.
+# The limits of a safetensors header. The zoo's largest network has 7,226 tensors; optimizers keep two for each.
 LONGEST_HEADER, MOST_TENSORS = 10_000_000, 30_000
 
 

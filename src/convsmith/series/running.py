@@ -9,10 +9,7 @@ from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.base.processes import part
 from convsmith.base.result import compared, stored_numbers
 from convsmith.recipes.choose import run_recipe
-from convsmith.recipes.estimate import Estimate, estimate
-from convsmith.recipes.prepare import prepare
 from convsmith.recipes.recipe import Recipe, quickened
-from convsmith.recipes.run import resume, train
 from convsmith.report.text import count, duration, many
 from convsmith.runs.directory import RunDirectory, is_run, open_run
 from convsmith.runs.records import result_of, whole_result
@@ -20,6 +17,9 @@ from convsmith.series.folder import claimed
 from convsmith.series.member import Member, ordered
 from convsmith.series.page import Series, write_results
 from convsmith.series.results import Trained, training_numbers
+from convsmith.work.estimate import Estimate, estimate
+from convsmith.work.prepare import prepare
+from convsmith.work.run import resume, train
 
 Say = Callable[[str], None]
 
@@ -51,11 +51,11 @@ class Expected:
 
 
 def train_series(
-    series: Series, folder: Path, *, quiet: bool = False, say: Say = print, allow_drift: bool = False, test: bool = True
+    series: Series, folder: Path, *, quiet: bool = False, say: Say = print, allow_other_machine: bool = False, test: bool = True
 ) -> Concluded:  # fmt: skip
     """Train each member into a folder of its own in `folder`, and write summary, picture and page.
 
-    Finished runs are read, an unfinished one is resumed, with `allow_drift` on another machine too. A member that fails
+    Finished runs are read, an unfinished one is resumed, with `allow_other_machine` on another machine too. A member that fails
     ends the series; what was trained stays. Without `test` no run evaluates the test images, so that validation may
     choose among many. Raises UsageError where `folder` holds something else.
     """
@@ -72,7 +72,15 @@ def train_series(
             try:
                 place = f"run {number} of {len(members)}: "
                 runs.append(
-                    train_member(member, folder, place=place, quiet=quiet, say=say, allow_drift=allow_drift, test=test)
+                    train_member(
+                        member,
+                        folder,
+                        place=place,
+                        quiet=quiet,
+                        say=say,
+                        allow_other_machine=allow_other_machine,
+                        test=test,
+                    )
                 )
             except ConvsmithError:
                 if runs:
@@ -82,7 +90,7 @@ def train_series(
 
 
 def train_member(
-    member: Member, folder: Path, *, place: str = "", quiet: bool = False, say: Say = print, allow_drift: bool = False,
+    member: Member, folder: Path, *, place: str = "", quiet: bool = False, say: Say = print, allow_other_machine: bool = False,
     test: bool = True,
 ) -> Trained:  # fmt: skip
     """The finished run of a member, trained now as far as it is not; `place` is said before its name."""
@@ -93,7 +101,9 @@ def train_member(
         return trained(member, open_run(path))
     say(f"{place}{member.name}")
     if is_run(path):
-        return trained(member, resume(path, allow_drift=allow_drift, quiet=quiet, say=say, test=test).run)
+        return trained(
+            member, resume(path, allow_other_machine=allow_other_machine, quiet=quiet, say=say, test=test).run
+        )
     start = member.recipe.weights if member.after is None else str(folder / member.after)
     return trained(member, train(replace(member.recipe, weights=start), out=path, quiet=quiet, say=say, test=test).run)
 

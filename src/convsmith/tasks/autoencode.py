@@ -98,14 +98,14 @@ def latent_plane(latent: Tensor, classes: Tensor, labels: Sequence[str]) -> tupl
     values = latent.double()[:PLANE]
     if min(values.shape) < 2 or len(values) < 3 or not bool(values.isfinite().all()):
         return ()
-    centred = values - values.mean(dim=0)
-    _, strengths, directions = torch.linalg.svd(centred, full_matrices=False)
+    centered = values - values.mean(dim=0)
+    _, strengths, directions = torch.linalg.svd(centered, full_matrices=False)
     # A direction may point either way: the largest entry is made positive, so that the picture is the same everywhere.
     largest = directions[:2].abs().argmax(dim=1, keepdim=True)
     axes = directions[:2] * directions[:2].gather(1, largest).sign()
     shares = (strengths.square() / strengths.square().sum().clamp(min=1e-30)).tolist()
     titles = tuple(f"direction {i + 1}, {shares[i]:.0%} of the variance" for i in range(2))
-    points = (centred @ axes.T).float().numpy()
+    points = (centered @ axes.T).float().numpy()
     named = tuple(labels) or ("images",)
     kinds = classes[:PLANE].tolist() if labels else [0] * len(values)
     return (Scatter("Latent plane", points, kinds, named, (titles[0], titles[1])),)

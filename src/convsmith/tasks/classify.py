@@ -292,9 +292,9 @@ def mean_outputs(members: Sequence[tuple[np.ndarray, float]]) -> Tensor:
 def wilson_interval(right: int, count: int, z: float = 1.959964) -> tuple[float, float]:
     """The 95% interval of a share, right of count (Wilson 1927): honest near 0 and 1 and for few images."""
     share, square = right / count, z * z
-    centre = (share + square / (2 * count)) / (1 + square / count)
+    center = (share + square / (2 * count)) / (1 + square / count)
     half = z / (1 + square / count) * math.sqrt(share * (1 - share) / count + square / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def _per_class(labels: tuple[str, ...], confusion: Tensor) -> tuple[ClassResult, ...]:

@@ -62,7 +62,7 @@ class Means:
 
 
 @dataclass(frozen=True)
-class Labelling:
+class Labeling:
     """The numbers of an evaluation.
 
     `map` is the mean of the average precisions of the classes that have an image. `accuracy` is the share of images
@@ -218,7 +218,7 @@ class LabelTally:
         """Count a batch: outputs and targets (N, classes)."""
         self.samples.append(rows)
 
-    def result(self) -> Labelling:
+    def result(self) -> Labeling:
         """The numbers over everything counted."""
         outputs, targets = (torch.cat(s).cpu() for s in zip(*self.samples, strict=True))
         true = targets > THRESHOLD
@@ -230,7 +230,7 @@ class LabelTally:
         probabilities = scaled.sigmoid()
         rows = _per_class(self.labels, probabilities.numpy(), called, true)
         count, hits = len(right), int(right.sum())
-        return Labelling(
+        return Labeling(
             map=_mean([row.ap for row in rows]),
             accuracy=hits / count,
             hamming=float((called != true).double().mean()),

@@ -42,7 +42,7 @@ class Run(Protocol):
     def noise(self) -> int: ...
     def __call__(self, inputs: Any, at: Collection[str] = (), **more: Any) -> tuple[Tensor, dict[str, Tensor]]: ...
     def pixels(self, inputs: Tensor) -> Tensor:
-        """The normalised images' levels as shares from 0 to 1, float32."""
+        """The normalized images' levels as shares from 0 to 1, float32."""
         ...
 
 
@@ -83,7 +83,7 @@ class Task:
         return 0.0
 
     def losses(self, run: Run, batch: Batch) -> Losses:
-        """The training losses of a batch, whose inputs are normalised."""
+        """The training losses of a batch, whose inputs are normalized."""
         raise NotImplementedError
 
     def measure(self, run: Run, batch: Batch) -> Row:

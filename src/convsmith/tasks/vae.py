@@ -15,7 +15,7 @@ from convsmith.tasks.autoencode import SHOWN, classes_of, images, latent_plane, 
 from convsmith.tasks.task import Losses, Row, Run, Task
 
 # Numbers of the draws by key; those of augmentations are small.
-BINARISE, LATENT, PRIOR = 1_000, 1_001, 1_002
+BINARIZE, LATENT, PRIOR = 1_000, 1_001, 1_002
 DRAWS = 500  # of the importance-weighted bound, as in Burda et al. 2016, table 1
 BOUNDED = 1_000  # images that the bound is measured on: each costs DRAWS passes through the decoder
 AT_ONCE = 8_192  # latent values that the decoder receives together
@@ -27,7 +27,7 @@ class Vae(Task):
     """The task. The network keeps `mean` and `log_variance`, draws `latent` from them and gives logits (N, C, H, W).
 
     Pixels are made 0 or 1 by a draw with their value as the probability, anew in each epoch, in evaluations by one
-    fixed draw (dynamic binarisation, Salakhutdinov and Murray 2008, as in Burda et al. 2016). All draws are functions
+    fixed draw (dynamic binarization, Salakhutdinov and Murray 2008, as in Burda et al. 2016). All draws are functions
     of (seed, epoch, position). With `draws` an evaluation has the importance-weighted bound too.
     """
 
@@ -47,7 +47,7 @@ class Vae(Task):
         self, run: Run, batch: Batch, places: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Tensor]]:
         """Reconstruction and divergence by image, the binary pixels, the logits, and mean and log-variance."""
-        pixels = binarised(run.pixels(batch.images), counter.keys(run.seed, run.epoch, places, BINARISE))
+        pixels = binarized(run.pixels(batch.images), counter.keys(run.seed, run.epoch, places, BINARIZE))
         noise = counter.noise(counter.keys(run.seed, run.epoch, places, LATENT), run.noise)
         logits, at = run(pixels, at=(MEAN, LOG_VARIANCE), noise=noise)
         divergence = kl(at[MEAN].flatten(1), at[LOG_VARIANCE].flatten(1))
@@ -137,7 +137,7 @@ class VaeTally:
         return mean_number("iwae", bound, "nats", label="tighter bound", about=about)
 
 
-def binarised(shares: Tensor, keys: Tensor) -> Tensor:
+def binarized(shares: Tensor, keys: Tensor) -> Tensor:
     """0 or 1 for each pixel, 1 with the probability `shares` (N, C, H, W), drawn by `keys` (N,)."""
     drawn = counter.uniform(counter.forks(keys, shares[0].numel())).view_as(shares)
     return (drawn < shares).to(shares.dtype)

@@ -1,1 +1,1 @@
-"""One loop: state, step, evaluation, optimisers, schedules, log. It knows no recipe and no network by name."""
+"""One loop: state, step, evaluation, optimizers, schedules, log. It knows no recipe and no network by name."""

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from convsmith.base.errors import ConvsmithError, ProcessFailed, Told
 from convsmith.base.processes import WHOLE, Part, restarts
-from convsmith.nets.build import BuiltNetwork
+from convsmith.nets.modules.build import BuiltNetwork
 from convsmith.tasks.task import Losses
 from convsmith.training.interrupt import Request, stop_requests
 from convsmith.training.presence import DEFERENCE, Presence

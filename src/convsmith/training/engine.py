@@ -17,7 +17,7 @@ from convsmith.base.compiler import missing_compiler
 from convsmith.base.errors import UsageError
 from convsmith.base.logs import hushed
 from convsmith.base.processes import local_part, part
-from convsmith.nets.in_place import work_in_place
+from convsmith.nets.modules.in_place import work_in_place
 from convsmith.training.options import EngineOptions
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from convsmith.base.result import Measures, Result
-from convsmith.data.augment import normalise
+from convsmith.data.augment import normalize
 from convsmith.data.loaders import Loader
 from convsmith.data.preprocess import Preprocess
 from convsmith.tasks.task import Row, Task
@@ -46,5 +46,5 @@ def _rows(
     """What the task measures of each batch."""
     run = Forward(model, replace(engine, precision="fp32"), preprocess, seed=seed, epoch=EVALUATION)
     for batch in loader.epoch(0):
-        inputs = normalise(batch.images, preprocess, memory_format=engine.memory_format)
+        inputs = normalize(batch.images, preprocess, memory_format=engine.memory_format)
         yield task.measure(run, batch._replace(inputs=inputs))

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from convsmith.base.result import Number, Result, known, logged, summary
-from convsmith.data.augment import augment, normalise
+from convsmith.data.augment import augment, normalize
 from convsmith.data.loaders import Loader
 from convsmith.runs.checkpoints import save_checkpoint
 from convsmith.runs.directory import RunDirectory
@@ -127,7 +127,7 @@ def _finish_epoch(
     if job.task.counts_right:
         row["train_accuracy"] = state.sums.correct.item() / state.sums.images
     row |= {f"train_{name}": value.item() / state.sums.images for name, value in state.sums.parts.items()}
-    if job.optimiser.clip is not None:
+    if job.optimizer.clip is not None:
         row["gradient_norm"] = state.sums.norm.item() * job.training.batch / state.sums.images
     threshold = job.schedule.warmup_error
     if threshold is not None and job.task.counts_right:
@@ -169,7 +169,7 @@ def _validated(
     Less is better in the value that is followed. Raises `Exploded` if the loss or the score is NaN or infinite.
     """
     world = job.world
-    if state.kept is not state.model and isinstance(job.optimiser.average, Swa):
+    if state.kept is not state.model and isinstance(job.optimizer.average, Swa):
         refresh_statistics(state.kept, _training_inputs(job))
         world.same_statistics(state.kept, mean=True)
     world.same_statistics(state.kept)
@@ -198,11 +198,11 @@ def _no_validation_loss(
     name, value = next(iter(shown.items()))
     what = f"{moment(state.step - 1, job)}: the validation {name} is {value:g}"
     model, size = state.kept, job.preprocess.size
-    slower = f"a lower --lr (now {job.optimiser.lr:g}), a longer --schedule.warmup"
+    slower = f"a lower --lr (now {job.optimizer.lr:g}), a longer --schedule.warmup"
     if (weights := broken(model)) is not None:
         return f"{what}: {weights}. Mend with {slower}"
     model.eval()
-    inputs = (normalise(b.images, job.preprocess, memory_format=job.engine.memory_format) for b in images.epoch(0))
+    inputs = (normalize(b.images, job.preprocess, memory_format=job.engine.memory_format) for b in images.epoch(0))
     with job.engine.uncompiled():
         layer = overflowing(model, inputs)
     if layer is None:
@@ -210,7 +210,7 @@ def _no_validation_loss(
     return (
         f"{what}, where the training loss is {train_loss:.4g}: {layer} in evaluation. Norms that see a batch in "
         f"training hide such sizes there. Mend with a larger --size (now {size[1]}x{size[0]}), a larger --batch (now "
-        f"{job.training.batch}), {slower} or --optimiser.clip 1"
+        f"{job.training.batch}), {slower} or --optimizer.clip 1"
     )
 
 
@@ -218,7 +218,7 @@ def _training_inputs(job: Job) -> Iterator[Tensor]:
     """The first epoch's images (N, C, H, W) as evaluation would see them."""
     for batch in job.training.epoch(0):
         images = augment(batch.images, (), job.seed, 0, batch.positions, job.preprocess)
-        yield normalise(images, job.preprocess, memory_format=job.engine.memory_format)
+        yield normalize(images, job.preprocess, memory_format=job.engine.memory_format)
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
@@ -274,7 +274,7 @@ def _write_state(job: Job, state: State, run: RunDirectory, best: bool) -> None:
     model, tensors, data = pack(state)
     for name, tensor in (model | tensors).items():
         if name.removeprefix(LIVE) not in state.unbounded and not bool(tensor.isfinite().all()):
-            mend = f"a lower --lr (now {job.optimiser.lr:g})" if state.step else "other --weights, or another --init"
+            mend = f"a lower --lr (now {job.optimizer.lr:g})" if state.step else "other --weights, or another --init"
             raise Exploded(
                 f"step {state.step}: {name} holds NaN or inf; no checkpoint was written of it. Mend with {mend}"
             )

@@ -37,7 +37,7 @@ class Forward:
         return 0 if tree is None else tree.noise
 
     def pixels(self, inputs: Tensor) -> Tensor:
-        """The levels of normalised images (N, C, H, W) as shares from 0 to 1."""
+        """The levels of normalized images (N, C, H, W) as shares from 0 to 1."""
         mean, std = (inputs.new_tensor(of).view(1, -1, 1, 1) for of in (self.preprocess.mean, self.preprocess.std))
         return (inputs * std + mean).clamp(0, 1)
 
@@ -51,10 +51,10 @@ class Forward:
 def backward(state: State, batch: Batch, job: Job) -> Losses:
     """Add the gradient of the batch's mean loss to the parameters; gives the losses, which stay on the device.
 
-    The batch, whose images are normalised, goes through the network in `optimiser.accumulate` parts. Without norms over
+    The batch, whose images are normalized, goes through the network in `optimizer.accumulate` parts. Without norms over
     the batch the gradient is that of the whole.
     """
-    parts = job.optimiser.accumulate
+    parts = job.optimizer.accumulate
     # With several processes each has a slice of the batch, and the mean of their gradients is the batch's.
     whole = job.training.batch / job.world.part.size if job.world.part.size > 1 else len(batch.positions)
     epoch = state.step // job.span.steps_per_epoch
@@ -85,7 +85,7 @@ def _summed(losses: Sequence[Losses]) -> Losses:
 def sharpest(model: nn.Module, distance: float) -> Iterator[None]:
     """Weights moved by `distance` up their gradient, which is then cleared; afterwards the weights are as they were.
 
-    Sharpness-aware minimisation (Foret et al. 2021, algorithm 1): the gradient that is taken inside is the step's.
+    Sharpness-aware minimization (Foret et al. 2021, algorithm 1): the gradient that is taken inside is the step's.
     Statistics of norms see a batch once: they too are put back.
     """
     parameters = [p for p in model.parameters() if p.grad is not None]
@@ -108,12 +108,12 @@ def limit_length(state: State, longest: float | None) -> Tensor:
     """Clip the norm of the gradient to `longest`; gives the norm before that, on the device.
 
     It is the norm of all parameters' gradients as one vector (Pascanu et al. 2013). It is NaN or inf if a gradient is,
-    and inf if the squares overflow, with which no optimiser can make a step. If fp16's loss scaling overflowed, which
+    and inf if the squares overflow, with which no optimizer can make a step. If fp16's loss scaling overflowed, which
     skips the step, the norm counts as 0.
     """
     scaled = state.scaler.is_enabled()
     if scaled:
-        state.scaler.unscale_(state.optimiser)
+        state.scaler.unscale_(state.optimizer)
     if longest is None:
         gradients = [gradient for p in state.model.parameters() if (gradient := p.grad) is not None]
         length = torch.nn.utils.get_total_norm(gradients)

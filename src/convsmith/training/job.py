@@ -21,12 +21,12 @@ from convsmith.training.engine import Engine
 from convsmith.training.explosion import WINDOW, Stop
 from convsmith.training.lookahead import slow_weights
 from convsmith.training.not_finite import STATISTICS
-from convsmith.training.optimise import make_optimiser, optimiser_state, restore_optimiser
-from convsmith.training.options import EarlyStopping, Optimiser, Progressive, Schedule
+from convsmith.training.optimize import make_optimizer, optimizer_state, restore_optimizer
+from convsmith.training.options import EarlyStopping, Optimizer, Progressive, Schedule
 from convsmith.training.schedule import Span, Watch
 from convsmith.training.track import Tracker, Untracked
 
-# The names in a checkpoint of what belongs neither to the model nor to the optimiser (whose names have `::`).
+# The names in a checkpoint of what belongs neither to the model nor to the optimizer (whose names have `::`).
 SUMS = ("loss", "correct", "norm")
 PART = "part/"
 SLOW, LIVE, RECENT = "slow/", "live/", "recent"
@@ -42,7 +42,7 @@ class Job:
     validation: Loader | None
     preprocess: Preprocess
     augment: tuple[Augment, ...]
-    optimiser: Optimiser
+    optimizer: Optimizer
     schedule: Schedule
     early_stopping: EarlyStopping
     engine: Engine
@@ -124,7 +124,7 @@ class State:
     """
 
     model: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     sums: Sums
     recent: Recent
@@ -155,15 +155,15 @@ class State:
         return self.average.module
 
 
-def new_state(model: nn.Module, options: Optimiser, engine: Engine, parts: Sequence[str] = ()) -> State:
+def new_state(model: nn.Module, options: Optimizer, engine: Engine, parts: Sequence[str] = ()) -> State:
     """The state before the first step; `parts` are the names of the parts of the task's loss."""
     if options.sam is not None and engine.precision == "fp16":
-        raise UsageError("optimiser.sam: its two gradients cannot share fp16's loss scaling; use --precision fp32")
+        raise UsageError("optimizer.sam: its two gradients cannot share fp16's loss scaling; use --precision fp32")
     device = torch.device(engine.device).type
-    optimiser = make_optimiser(model, options)
+    optimizer = make_optimizer(model, options)
     return State(
         model,
-        optimiser,
+        optimizer,
         torch.amp.GradScaler(device, enabled=engine.precision == "fp16"),
         Sums.zero(engine.device, parts),
         Recent.none(engine.device),
@@ -185,7 +185,7 @@ def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, 
     Where weights are averaged the model is their average, and the weights that training goes on with are in the rest.
     """
     model = state.kept
-    tensors = optimiser_state(state.optimiser, state.model)
+    tensors = optimizer_state(state.optimizer, state.model)
     tensors |= {f"sums.{name}": getattr(state.sums, name) for name in SUMS}
     tensors |= {f"sums.{PART}{name}": value for name, value in state.sums.parts.items()}
     tensors |= {RECENT: state.recent.values}
@@ -227,7 +227,7 @@ def unpack(state: State, model: Mapping[str, Tensor], tensors: Mapping[str, Tens
     if RECENT in tensors:
         state.recent.values.copy_(tensors[RECENT])
         state.recent.count = min(data["recent_steps"], WINDOW)
-    restore_optimiser(state.optimiser, state.model, {key: tensors[key] for key in tensors if "::" in key})
+    restore_optimizer(state.optimizer, state.model, {key: tensors[key] for key in tensors if "::" in key})
     state.sums.images = data["sums_images"]
     state.step = data["step"]
     # Runs of before have the first loss, without that of a guess; those of before that step have None.

@@ -1,4 +1,4 @@
-"""Lookahead: slow weights that the optimiser's follow every few steps (Zhang et al. 2019, algorithm 1)."""
+"""Lookahead: slow weights that the optimizer's follow every few steps (Zhang et al. 2019, algorithm 1)."""
 
 from collections.abc import Mapping
 from typing import Any

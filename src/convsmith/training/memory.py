@@ -26,7 +26,7 @@ def memory_explained(job: Job) -> Generator[None]:
             f"steps of {many(job.training.batch, 'image')} do not fit into the memory of {job.engine.device}. "
             "Mend with "
             "--edit recompute (keeps less for the gradient, the same results), with a smaller --batch, or with "
-            "--optimiser.accumulate N (as many images in a step, N times fewer at once)"
+            "--optimizer.accumulate N (as many images in a step, N times fewer at once)"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Muon for filters and AdamW for the rest, as one optimiser (Jordan et al. 2024; rate as in Liu et al. 2025)."""
+"""Muon for filters and AdamW for the rest, as one optimizer (Jordan et al. 2024; rate as in Liu et al. 2025)."""
 
 from collections.abc import Iterable
 from typing import Any

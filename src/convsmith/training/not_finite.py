@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convsmith.nets.taps import hooked
+from convsmith.nets.modules.taps import hooked
 
 # The names of the buffers with the statistics of torch's norms.
 STATISTICS = ("running_mean", "running_var")
@@ -24,7 +24,7 @@ def broken(model: nn.Module) -> str | None:
 
 
 def broken_images(inputs: Tensor) -> str | None:
-    """A sentence about how many normalised images (N, C, H, W) hold NaN or inf; None if all are finite."""
+    """A sentence about how many normalized images (N, C, H, W) hold NaN or inf; None if all are finite."""
     bad = int((~inputs.isfinite()).flatten(1).any(dim=1).sum())
     return f"{bad} of {len(inputs)} images of the batch {'holds' if bad == 1 else 'hold'} NaN or inf" if bad else None
 

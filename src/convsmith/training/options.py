@@ -1,4 +1,4 @@
-"""What a run may set about its optimisation; records without torch."""
+"""What a run may set about its optimization; records without torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,14 +13,14 @@ class Rule(Tagged):
     """What differs for parameters whose name holds `pattern`, a regular expression; None leaves a value as it is."""
 
     pattern: str = option(REQUIRED, "regular expression that is searched for in a parameter's name")
-    weight_decay: float | None = option(None, "weight decay of these parameters; none: the optimiser's", least=0)
+    weight_decay: float | None = option(None, "weight decay of these parameters; none: the optimizer's", least=0)
     lr: float | None = option(None, "what the learning rate is multiplied by for them; none: 1", least=0)
     freeze: bool = option(False, "these parameters stay as they are")
 
 
 @dataclass(frozen=True)
 class Lookahead(Tagged):
-    """Slow weights that follow the optimiser's by `share` of the way, every `steps` steps (Zhang et al. 2019)."""
+    """Slow weights that follow the optimizer's by `share` of the way, every `steps` steps (Zhang et al. 2019)."""
 
     steps: int = option(5, "steps between two moves of the slow weights", least=1)
     share: float = option(0.5, "share of the way that they follow", above=0, most=1)
@@ -45,18 +45,18 @@ class Swa(Tagged):
     every: Duration = option(Duration(1, "ep"), "how often weights are added to it", above=0)
 
 
-OptimiserKind = Literal["sgd", "adam", "adamw", "rmsprop", "lamb", "muon"]
+OptimizerKind = Literal["sgd", "adam", "adamw", "rmsprop", "lamb", "muon"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimiser(Record):
+class Optimizer(Record):
     """How a gradient becomes a step.
 
     sgd, adam and rmsprop add the weight decay to the gradient (coupled: He et al. 2016); adamw, lamb and muon shrink
     the weights by it apart from the gradient's means (decoupled: Loshchilov and Hutter 2019).
     """
 
-    kind: OptimiserKind = option("sgd", "which rule")
+    kind: OptimizerKind = option("sgd", "which rule")
     lr: float = option(0.1, "peak learning rate", above=0, log=True)
     momentum: float = option(
         0.9, "share of the last update that is kept (beta1 of adam, adamw and lamb)", least=0, below=1
@@ -85,7 +85,7 @@ class Optimiser(Record):
     def check(self) -> None:
         """Nesterov's rule has a momentum to look along."""
         if self.nesterov and self.momentum == 0:
-            raise UsageError("optimiser.nesterov needs a momentum above 0")
+            raise UsageError("optimizer.nesterov needs a momentum above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

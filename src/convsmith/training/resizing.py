@@ -13,7 +13,7 @@ Size = tuple[int, int]
 
 
 def resized(inputs: Tensor, job: Job, step: int) -> Tensor:
-    """The normalised batch (N, C, H, W) at the size of optimiser step `step` (from 0): bilinear, antialiased."""
+    """The normalized batch (N, C, H, W) at the size of optimizer step `step` (from 0): bilinear, antialiased."""
     if job.resize is None:
         return inputs
     full = (inputs.shape[2], inputs.shape[3])
@@ -25,7 +25,7 @@ def resized(inputs: Tensor, job: Job, step: int) -> Tensor:
 
 
 def size_at(rule: Progressive, full: Size, step: int, span: Span) -> Size:
-    """Height and width of training images at optimiser step `step`, of images that evaluation sees at `full`."""
+    """Height and width of training images at optimizer step `step`, of images that evaluation sees at `full`."""
     start, end = (moment.steps(span.steps_per_epoch, span.total_steps) for moment in (rule.start, rule.end))
     if step >= end:
         return _size(rule, full, rule.last)

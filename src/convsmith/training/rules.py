@@ -1,4 +1,4 @@
-"""What differs by parameter name: groups of parameters for an optimiser, and which parts of a network stand still."""
+"""What differs by parameter name: groups of parameters for an optimizer, and which parts of a network stand still."""
 
 import re
 
@@ -33,7 +33,7 @@ def grouped(
     if unused:
         raise UsageError("; ".join(_unmatched(module, rules[i].pattern) for i in sorted(unused)))
     if not groups:
-        raise UsageError("optimiser.rules: every parameter is frozen, so there is nothing to train")
+        raise UsageError("optimizer.rules: every parameter is frozen, so there is nothing to train")
     return [(decay, multiplier, parameters) for (decay, multiplier), parameters in groups.items()]
 
 
@@ -62,7 +62,7 @@ def _rule(name: str, rules: tuple[Rule, ...]) -> tuple[int, Rule | None]:
                 return i, rule
         except re.error as error:
             raise UsageError(
-                f"optimiser.rules: {rule.pattern!r} is no regular expression ({error}); any part of a name matches, "
+                f"optimizer.rules: {rule.pattern!r} is no regular expression ({error}); any part of a name matches, "
                 "so 'norm' needs no stars"
             ) from None
     return -1, None
@@ -72,8 +72,8 @@ def _unmatched(module: nn.Module, pattern: str) -> str:
     names = [name for name, _ in module.named_parameters()]
     matching = [name for name in names if re.search(pattern, name)]
     if matching:
-        return f"optimiser.rules: no parameter is left for {pattern!r}; an earlier rule holds for {matching[0]}"
+        return f"optimizer.rules: no parameter is left for {pattern!r}; an earlier rule holds for {matching[0]}"
     parts = {".".join(name.split(".")[i:j]) for name in names for i in range(5) for j in range(i + 1, 6)} - {""}
     near = nearest(pattern, sorted(parts))
     hint = f"nearest: {', '.join(near)}" if near else f"names are like {', '.join(names[:2] + names[-1:])}"
-    return f"optimiser.rules: no parameter is called {pattern!r}; {hint}"
+    return f"optimizer.rules: no parameter is called {pattern!r}; {hint}"

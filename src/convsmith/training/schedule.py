@@ -29,7 +29,7 @@ ONE_CYCLE_START = 1 / 25  # of the peak, as in Smith and Topin 2017 and torch's 
 
 
 def rate(schedule: Schedule, step: int, span: Span, drops: int = 0, warmed: bool = True) -> float:
-    """The share of the peak learning rate that optimiser step `step` (from 0) uses.
+    """The share of the peak learning rate that optimizer step `step` (from 0) uses.
 
     `drops` is a plateau's count; `warmed` says whether the training error was ever below the schedule's threshold.
     """

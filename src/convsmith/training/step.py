@@ -1,4 +1,4 @@
-"""One optimiser step, on one screen."""
+"""One optimizer step, on one screen."""
 
 import hashlib
 import math
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convsmith.base.errors import ConvsmithError
-from convsmith.data.augment import mix, normalise
+from convsmith.data.augment import mix, normalize
 from convsmith.data.augment.moving import augment_batch, mixed_by_kind, resized_targets
 from convsmith.data.augmentations import MIXING
 from convsmith.data.loaders import Batch
@@ -19,7 +19,7 @@ from convsmith.training.gradient import backward, limit_length, sharpest
 from convsmith.training.job import Job, State
 from convsmith.training.lookahead import look_ahead
 from convsmith.training.not_finite import broken, broken_images
-from convsmith.training.optimise import set_rate
+from convsmith.training.optimize import set_rate
 from convsmith.training.resizing import resized
 from convsmith.training.schedule import rate
 
@@ -46,25 +46,25 @@ def train_step(state: State, batch: Batch, job: Job, asked: Callable[[], bool] =
     kind = job.training.kind
     batch = augment_batch(batch, kind, job.augment, job.seed, epoch, job.preprocess)
     images, targets = mixed(batch, job, epoch)
-    full = normalise(images, job.preprocess, memory_format=job.engine.memory_format)
+    full = normalize(images, job.preprocess, memory_format=job.engine.memory_format)
     inputs = resized(full, job, state.step)
     targets = resized_targets(targets, kind, full.shape[2:], inputs.shape[2:])
     batch = Batch(inputs, targets, batch.positions, batch.samples)
     looks = is_looked_at(state, job)
     losses, stop = job.world.totals(backward(state, batch, job), asked(), looks)
-    if job.optimiser.sam is not None:
-        with sharpest(state.model, job.optimiser.sam):
+    if job.optimizer.sam is not None:
+        with sharpest(state.model, job.optimizer.sam):
             torch.manual_seed(seed)
             backward(state, batch, job)
-    length = limit_length(state, job.optimiser.clip)
+    length = limit_length(state, job.optimizer.clip)
     state.recent.note(state.step, losses.total, length)
     if looks or stop:
         check(state, job, inputs)
     state.sums.norm += length
-    set_rate(state.optimiser, learning_rate(state, job, state.step))
-    state.scaler.step(state.optimiser)
+    set_rate(state.optimizer, learning_rate(state, job, state.step))
+    state.scaler.step(state.optimizer)
     state.scaler.update()
-    state.optimiser.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=True)
     state.step += 1
     follow(state, job)
     state.sums.loss += losses.total * job.training.batch
@@ -91,12 +91,12 @@ def mixed(batch: Batch, job: Job, epoch: int) -> tuple[Tensor, Tensor]:
 
 def learning_rate(state: State, job: Job, step: int) -> float:
     """The learning rate of step `step` (from 0), before any rule's multiplier."""
-    return job.optimiser.lr * rate(job.schedule, step, job.span, state.plateau.drops, state.warmed)
+    return job.optimizer.lr * rate(job.schedule, step, job.span, state.plateau.drops, state.warmed)
 
 
 def follow(state: State, job: Job) -> None:
     """What follows the weights after a step: lookahead, then their average."""
-    options = job.optimiser
+    options = job.optimizer
     if options.lookahead is not None:
         look_ahead(state.model, state.slow, state.step, options.lookahead)
     if state.average is not None and options.average is not None and is_due(options.average, state.step, job.span):
@@ -181,10 +181,10 @@ def moment(step: int, job: Job) -> str:
 
 
 def _slower(job: Job) -> str:
-    return f"Mend with a lower --lr (now {job.optimiser.lr:g}) or a longer --schedule.warmup"
+    return f"Mend with a lower --lr (now {job.optimizer.lr:g}) or a longer --schedule.warmup"
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:
-    """The seed of everything random inside optimiser step `step`, in process `rank` of several."""
+    """The seed of everything random inside optimizer step `step`, in process `rank` of several."""
     text = f"{seed} {step} {rank}" if rank else f"{seed} {step}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "little")

@@ -91,7 +91,7 @@ def _introduce(board: Board, job: Job, recipe: Any) -> None:
 
 
 def first_images(job: Job) -> Tensor:
-    """At most 16 images (N, C, H, W) of the first batch as training gets them, but for the normalisation."""
+    """At most 16 images (N, C, H, W) of the first batch as training gets them, but for the normalization."""
     batches = job.training.epoch(0)
     batch = next(iter(batches))
     images = augment(batch.images, job.augment, job.seed, 0, batch.positions, job.preprocess, samples=batch.samples)

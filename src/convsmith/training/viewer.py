@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from convsmith.base.errors import UsageError
-from convsmith.data.augment.normalisation import mean_colour, normalise
+from convsmith.data.augment.normalization import mean_color, normalize
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.view_pixels import log_mean, seen
 from convsmith.data.views import Dense, Draws, View, pick, scaled_records
-from convsmith.nets.dense import dense_module
 from convsmith.nets.model import Model
-from convsmith.nets.random_layers import DropConnectLinear, DropPath, StochasticPool
+from convsmith.nets.modules.random_layers import DropConnectLinear, DropPath, StochasticPool
+from convsmith.nets.weights.dense import dense_module
 from convsmith.training.engine import Engine
 from convsmith.training.step import step_seed
 
@@ -49,7 +49,7 @@ class Viewer:
         `scaled` are its images, uint8 (N, C, H, W), decoded by each of the records.
         """
         draws = pick(self.views, Draws)
-        fill = mean_colour(self.preprocess, scaled[0].device)
+        fill = mean_color(self.preprocess, scaled[0].device)
         found: list[tuple[float, Tensor]] = []
         with _ready(self.module, draws, self.engine), torch.no_grad(), self.engine.uncompiled():
             for draw in range(draws.count if draws else 1):
@@ -62,7 +62,7 @@ class Viewer:
             return log_mean([(share / total, each) for share, each in found])
 
     def _logarithms(self, images: Tensor) -> Tensor:
-        inputs = normalise(images, self.preprocess, memory_format=self.engine.memory_format)
+        inputs = normalize(images, self.preprocess, memory_format=self.engine.memory_format)
         outputs = self.module(inputs).double()
         # A map of answers counts by the mean of its outputs, as the whole image's.
         outputs = outputs.flatten(2).mean(2) if outputs.dim() > 2 else outputs

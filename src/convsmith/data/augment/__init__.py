@@ -8,12 +8,12 @@ from torch import Tensor
 
 from convsmith.base.errors import UsageError
 from convsmith.data import keys as counter
-from convsmith.data.augment.colour import colour_jitter, lighting
+from convsmith.data.augment.color import color_jitter, lighting
 from convsmith.data.augment.erase import cutout, erase
 from convsmith.data.augment.frame import Frame
 from convsmith.data.augment.geometry import (
     alternating_flip,
-    centre,
+    center,
     crop,
     flip,
     resized_crop,
@@ -23,7 +23,7 @@ from convsmith.data.augment.geometry import (
 )
 from convsmith.data.augment.mix import Mixture, mix, mixed_targets
 from convsmith.data.augment.noise import blur, noise, pixel_flip
-from convsmith.data.augment.normalisation import mean_colour, normalise
+from convsmith.data.augment.normalization import mean_color, normalize
 from convsmith.data.augment.policy import augmix, autoaugment, randaugment, trivialaugment
 from convsmith.data.augment.warp import affine, elastic, rotate
 from convsmith.data.augmentations import (
@@ -34,7 +34,7 @@ from convsmith.data.augmentations import (
     Augmix,
     Autoaugment,
     Blur,
-    ColourJitter,
+    ColorJitter,
     Crop,
     Cutout,
     Elastic,
@@ -54,7 +54,7 @@ from convsmith.data.augmentations import (
 from convsmith.data.moves import MOVES, blends
 from convsmith.data.preprocess import Preprocess
 
-__all__ = ["augment", "places", "normalise", "mix", "mixed_targets", "Mixture", "centre", "crop", "flip"]
+__all__ = ["augment", "places", "normalize", "mix", "mixed_targets", "Mixture", "center", "crop", "flip"]
 
 # What `places` says of a pixel that comes from outside of the image.
 OUTSIDE = -1
@@ -75,7 +75,7 @@ STEPS: dict[type, Apply] = {
     Rotate: rotate,
     Affine: affine,
     Elastic: elastic,
-    ColourJitter: colour_jitter,
+    ColorJitter: color_jitter,
     Lighting: lighting,
     Noise: noise,
     PixelFlip: pixel_flip,
@@ -102,12 +102,12 @@ def augment(
 
     `positions` (int64, N) are the samples' places in the epoch; each augmentation draws by its own index. `samples`
     (int64, N) are their indices in the split, which an alternating flip needs. Images that are still larger than the
-    final size are cropped at their centre. Mixing is left to `mix`.
+    final size are cropped at their center. Mixing is left to `mix`.
     """
-    frame = Frame(preprocess.size, mean_colour(preprocess, images.device), epoch)
+    frame = Frame(preprocess.size, mean_color(preprocess, images.device), epoch)
     for step, keys in _drawn(augments, seed, epoch, positions, samples):
         images = STEPS[type(step)](images, keys, step, frame)
-    return centre(images, preprocess.size)
+    return center(images, preprocess.size)
 
 
 def places(
@@ -134,7 +134,7 @@ def places(
             raise UsageError(blends(step))
         if MOVES[type(step)] == "moves":
             found = STEPS[type(step)](found, keys, step, frame)
-    return centre(found, preprocess.size)[:, 0]
+    return center(found, preprocess.size)[:, 0]
 
 
 def _drawn(

@@ -34,7 +34,7 @@ def alternating_flip(images: Tensor, keys: Tensor, step: AlternatingFlip, frame:
 def crop(images: Tensor, keys: Tensor, step: Crop, frame: Frame) -> Tensor:
     """Pad (N, C, H, W) on every side, then cut a window of the final size whose corner the key tells.
 
-    The padding of mode zero is the frame's fill: the rounded mean, which normalisation maps to (nearly) zero, as papers
+    The padding of mode zero is the frame's fill: the rounded mean, which normalization maps to (nearly) zero, as papers
     pad after it.
     """
     canvas, size = padded(images, step, frame.fill), frame.size
@@ -80,8 +80,8 @@ def resized_crop(images: Tensor, keys: Tensor, step: ResizedCrop, frame: Frame) 
     return _scaled_windows(images, counter.fork(keys, 1), height, width, frame)
 
 
-def centre(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """The middle of (N, C, H, W), of `size`, as `preprocess.centre` cuts it; the batch itself if it has that size."""
+def center(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """The middle of (N, C, H, W), of `size`, as `preprocess.center` cuts it; the batch itself if it has that size."""
     if tuple(images.shape[2:]) == tuple(size):
         return images
     top, left = (round((have - want) / 2) for have, want in zip(images.shape[2:], size, strict=True))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convsmith.data.augment import colour
+from convsmith.data.augment import color
 from convsmith.data.augment.frame import Frame
 from convsmith.data.augment.warp import inverse, linear, mapped
 
@@ -111,7 +111,7 @@ def _turn(images: Tensor, amounts: Tensor, frame: Frame) -> Tensor:
 def _shear(along: int, images: Tensor, amounts: Tensor, frame: Frame) -> Tensor:
     forward = torch.eye(2, dtype=torch.float64, device=images.device).repeat(len(images), 1, 1)
     forward[:, along, 1 - along] = -amounts
-    # About the corner: the centre moves, by as much as half the other side is slanted.
+    # About the corner: the center moves, by as much as half the other side is slanted.
     shift = torch.zeros(len(images), 2, dtype=torch.float64, device=images.device)
     shift[:, along] = -amounts * images.shape[2 + along] / 2
     return mapped(images, inverse(forward, shift), frame.fill, frame.sampling)
@@ -128,13 +128,13 @@ def sharpness(images: Tensor, factors: Tensor) -> Tensor:
     """Away from (above 1) or towards a smoothed image; the border stays as it is."""
     if min(images.shape[2:]) <= 2:
         return images
-    # Pillow's SMOOTH: each pixel five times, its eight neighbours once. Sums of whole numbers are exact in float32.
+    # Pillow's SMOOTH: each pixel five times, its eight neighbors once. Sums of whole numbers are exact in float32.
     values = images.float()
     rows = values[:, :, :-2] + values[:, :, 1:-1] + values[:, :, 2:]
     around = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     smooth = around.add_(values[:, :, 1:-1, 1:-1], alpha=4).div_(13).round_()
     result = images.clone()
-    result[:, :, 1:-1, 1:-1] = colour.blend(images[:, :, 1:-1, 1:-1], smooth, factors)
+    result[:, :, 1:-1, 1:-1] = color.blend(images[:, :, 1:-1, 1:-1], smooth, factors)
     return result
 
 
@@ -169,9 +169,9 @@ OPERATIONS: dict[str, Operation] = {
     "translate_x": Operation(partial(_shift, 0), moves=True),
     "translate_y": Operation(partial(_shift, 1), moves=True),
     "rotate": Operation(_turn, moves=True),
-    "brightness": Operation(lambda images, amounts, frame: colour.brightness(images, 1 + amounts.float())),
-    "saturation": Operation(lambda images, amounts, frame: colour.saturation(images, 1 + amounts.float())),
-    "contrast": Operation(lambda images, amounts, frame: colour.contrast(images, 1 + amounts.float())),
+    "brightness": Operation(lambda images, amounts, frame: color.brightness(images, 1 + amounts.float())),
+    "saturation": Operation(lambda images, amounts, frame: color.saturation(images, 1 + amounts.float())),
+    "contrast": Operation(lambda images, amounts, frame: color.contrast(images, 1 + amounts.float())),
     "sharpness": Operation(lambda images, amounts, frame: sharpness(images, 1 + amounts.float())),
     "posterize": Operation(lambda images, amounts, frame: posterize(images, amounts)),
     "solarize": Operation(lambda images, amounts, frame: solarize(images, amounts)),

@@ -1,6 +1,6 @@
 """AutoAugment, RandAugment, TrivialAugment and AugMix: which operations a sample gets, how strong, and when.
 
-In numbers as torchvision has them; what comes into sight has the mean colour, as in the paper's own code.
+In numbers as torchvision has them; what comes into sight has the mean color, as in the paper's own code.
 """
 
 from dataclasses import replace

@@ -40,9 +40,9 @@ def scaling(begins: Tensor, lengths: Tensor, size: int, out: int) -> Tensor:
     """
     device = begins.device
     scale = (lengths.double() / out)[:, None, None]
-    centres = begins[:, None, None] + (torch.arange(out, device=device)[:, None] + 0.5) * scale
+    centers = begins[:, None, None] + (torch.arange(out, device=device)[:, None] + 0.5) * scale
     at = torch.arange(size, device=device)
-    weights = (1 - (at + 0.5 - centres).abs() / scale.clamp(min=1)).clamp_(min=0)
+    weights = (1 - (at + 0.5 - centers).abs() / scale.clamp(min=1)).clamp_(min=0)
     inside = (at >= begins[:, None]) & (at < (begins + lengths)[:, None])
     weights *= inside[:, None]
     return weights / weights.sum(2, keepdim=True)

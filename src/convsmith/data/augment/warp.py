@@ -1,6 +1,6 @@
 """Rotation, affine maps and smooth warping: every pixel is looked up at a place between the pixels.
 
-A map says for each pixel of the result where in the image it comes from, in pixels from the centre.
+A map says for each pixel of the result where in the image it comes from, in pixels from the center.
 """
 
 import math
@@ -82,7 +82,7 @@ def inverse(forward: Tensor, shift: Tensor | None = None) -> Tensor:
 
 def mapped(images: Tensor, maps: Tensor, fill: Tensor, sampling: Sampling = "bilinear") -> Tensor:
     """(N, C, H, W) looked up by affine `maps` (float64, N, 2, 3); `fill` (C) lies outside."""
-    x, y = _centred(images)
+    x, y = _centered(images)
     # Written out: a matrix product may add in another order for another size of the batch.
     m = maps[:, :, :, None, None]
     across = _shares(m[:, 0, 0] * x, images.shape[3]) + _shares(m[:, 0, 1] * y + m[:, 0, 2], images.shape[3])
@@ -92,13 +92,13 @@ def mapped(images: Tensor, maps: Tensor, fill: Tensor, sampling: Sampling = "bil
 
 def displaced(images: Tensor, shifts: Tensor, fill: Tensor, sampling: Sampling = "bilinear") -> Tensor:
     """(N, C, H, W), each pixel looked up `shifts` (float64, N, H, W, 2: right, down) pixels away."""
-    x, y = _centred(images)
+    x, y = _centered(images)
     across = _shares(x + shifts[..., 0], images.shape[3])
     return _looked_up(images, across, _shares(y + shifts[..., 1], images.shape[2]), fill, sampling)
 
 
 def _shares(pixels: Tensor, side: int) -> Tensor:
-    """Distances from the centre as shares of half the side, float32: what grid_sample wants."""
+    """Distances from the center as shares of half the side, float32: what grid_sample wants."""
     return (pixels / (side / 2)).float()
 
 
@@ -110,8 +110,8 @@ def _looked_up(images: Tensor, across: Tensor, down: Tensor, fill: Tensor, sampl
     return found.add_(outside).round_().to(images.dtype)
 
 
-def _centred(images: Tensor) -> tuple[Tensor, Tensor]:
-    """float64 x (1, W) and y (H, 1): the pixels' distances from the centre."""
+def _centered(images: Tensor) -> tuple[Tensor, Tensor]:
+    """float64 x (1, W) and y (H, 1): the pixels' distances from the center."""
     height, width = images.shape[2:]
     x = torch.arange(width, dtype=torch.float64, device=images.device) - (width - 1) / 2
     y = torch.arange(height, dtype=torch.float64, device=images.device) - (height - 1) / 2

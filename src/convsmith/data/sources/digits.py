@@ -1,4 +1,4 @@
-"""scikit-learn's bundled digits: 1,797 grey images of 8x8 pixels, there on every machine without a download."""
+"""scikit-learn's bundled digits: 1,797 gray images of 8x8 pixels, there on every machine without a download."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ def open_digits() -> Source:
     origin = Origin(
         name="digits",
         kind="digits",
-        licence="CC BY 4.0",
+        license="CC BY 4.0",
         source="scikit-learn load_digits; Alpaydin and Kaynak 1998, https://doi.org/10.24432/C50P49",
     )
     notes = ("values 0 to 16 scaled to 0 to 255",)

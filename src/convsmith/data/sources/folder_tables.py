@@ -17,7 +17,7 @@ _SUBMISSION = re.compile(r"submi(t|ssion)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables that are read, each with the split of rows that name none, and what was recognised and left out."""
+    """The tables that are read, each with the split of rows that name none, and what was recognized and left out."""
 
     paths: dict[Path, str]
     words: str

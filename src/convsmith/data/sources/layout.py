@@ -14,7 +14,7 @@ _PAIRS = (("images", "masks"), ("images", "labels"), ("images", "annotations"))
 
 @dataclass(frozen=True)
 class Layout:
-    """The class folders of each split, by name, in `tree`. `words` say what was recognised, `notes` what is left out.
+    """The class folders of each split, by name, in `tree`. `words` say what was recognized, `notes` what is left out.
 
     `loose` are the folders whose own images lie in no class folder.
     """
@@ -32,7 +32,7 @@ class Layout:
 
 @dataclass
 class _Told:
-    """The words, notes and loose folders of a layout, gathered while it is recognised."""
+    """The words, notes and loose folders of a layout, gathered while it is recognized."""
 
     words: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -126,7 +126,7 @@ def _split_folders(root: Path, top: Tree, told: _Told, chosen: Sequence[str]) ->
         return None
     told.notes += [f"{name}/ has no image: left out" for name in empty]
     stray = [kid for kid in top.filled() if kid.name not in named]
-    real = [name for name, split in named.items() if split != "unlabelled"]
+    real = [name for name, split in named.items() if split != "unlabeled"]
     # One split's name among other names may be a class (train, bus); two are splits.
     if stray and len(real) < 2:
         return None
@@ -144,9 +144,9 @@ def _split_folders(root: Path, top: Tree, told: _Told, chosen: Sequence[str]) ->
             )
         _leave_flat(kid, told)
     for name, split in named.items():
-        if split == "unlabelled":
+        if split == "unlabeled":
             _leave_flat(kids[name], told)
-    return _labelled(root, top, found, by_split, told)
+    return _labeled(root, top, found, by_split, told)
 
 
 def _refuse_sets(root: Path, folders: Sequence[Tree], classes: str, chosen: Sequence[str] = ()) -> None:
@@ -200,7 +200,7 @@ def _inner(tree: Tree, split: str, told: _Told) -> Tree:
     return tree
 
 
-def _labelled(
+def _labeled(
     root: Path, top: Tree, found: dict[str, Tree], names: dict[str, str], told: _Told
 ) -> dict[str, dict[str, Tree]]:
     """The class folders of each split. A split without class folders is left out, with a note."""

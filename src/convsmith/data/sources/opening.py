@@ -1,4 +1,4 @@
-"""From what a user names to a source: known names, and paths whose kind is recognised from what lies there."""
+"""From what a user names to a source: known names, and paths whose kind is recognized from what lies there."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -137,7 +137,7 @@ def _open(path: Path, name: str, options: DataOptions) -> Source:
     if is_table(path):
         return open_tables(path, {path: "train"}, origin("table"), options.labels)
     if not path.is_dir():
-        raise BadFile(path, f"no data set recognised: found {found_file(path)}; looked for {_LOOKED_FOR}")
+        raise BadFile(path, f"no data set recognized: found {found_file(path)}; looked for {_LOOKED_FOR}")
     for kind, (is_kind, opener) in _ARRAYS.items():
         if is_kind(path):
             return of_seen_classes(opener(path, origin(kind)))
@@ -163,14 +163,14 @@ def _open_folder(path: Path, origin: Callable[[str], Origin], options: DataOptio
     if refusal is not None:
         raise refusal
     if layout is None:
-        raise BadFile(path, f"no data set recognised: found {found_folder(path, tree)}; looked for {_LOOKED_FOR}")
+        raise BadFile(path, f"no data set recognized: found {found_folder(path, tree)}; looked for {_LOOKED_FOR}")
     source = open_folder(path, origin("folder"), layout)
     line = beside_line(path, layout.tree)
     return replace(source, card=replace(source.card, notes=(*source.card.notes, line))) if line else source
 
 
 def describe(card: Card) -> str:
-    """One line on what was recognised: `split folders Train, Test: 2 classes (cat, dog), 120 images (...)`."""
+    """One line on what was recognized: `split folders Train, Test: 2 classes (cat, dog), 120 images (...)`."""
     total = sum(card.counts.values())
     what = card.layout or _KINDS.get(card.kind, card.kind)
     line = f"{what}: {many(len(card.classes), 'class', 'classes')}{_named(card)}, {many(total, 'image')}"

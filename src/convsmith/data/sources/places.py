@@ -12,7 +12,7 @@ from convsmith.data.sources.split_names import split_name
 from convsmith.data.sources.tree import read_tree
 from convsmith.report.text import many
 
-# A path that needs no normalising: relative, with slashes, without `.` and `..`.
+# A path that needs no normalizing: relative, with slashes, without `.` and `..`.
 _PLAIN = re.compile(r"(?!/)(?!.*//)(?!(.*/)?\.{1,2}(/|$))[^\\\0]+$")
 
 

@@ -16,7 +16,7 @@ from convsmith.data.targets import labels_of
 # A card needs the size and the mode of the images; of files the headers of this many per split are read.
 HEADERS = 512
 
-_GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
+_GRAY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Origin:
 
     name: str
     kind: str
-    licence: str = "not stated"
+    license: str = "not stated"
     source: str = "local files"
 
 
@@ -63,7 +63,7 @@ def file_source(
     fingerprint: str,
     notes: tuple[str, ...] = (),
 ) -> Source:
-    """The source of encoded images; their size and colour are those of a sample of headers."""
+    """The source of encoded images; their size and color are those of a sample of headers."""
     sizes, modes, unread = _headers(splits)
     findings: tuple[Finding, ...] = ()
     if not sizes:
@@ -71,7 +71,7 @@ def file_source(
         none = f"none of the {unread} images that were looked at can be read; `data check` lists why"
         findings = (Finding(name, "refused", none),)
     size = next(iter(sizes)) if len(sizes) == 1 else None
-    channels = 1 if modes and all(mode in _GREY for mode in modes if mode != "turned") else 3
+    channels = 1 if modes and all(mode in _GRAY for mode in modes if mode != "turned") else 3
     read = sum(count for mode, count in modes.items() if mode != "turned")
     found = (*notes, *_mode_notes(modes, read))
     known = {
@@ -98,7 +98,7 @@ def _card(
         size=size,
         counts={split: len(examples) for split, examples in splits.items()},
         class_counts={split: images_of_classes(e.labels, len(classes)) for split, e in splits.items()},
-        licence=origin.licence,
+        license=origin.license,
         source=origin.source,
         fingerprint=fingerprint,
         notes=notes,
@@ -130,7 +130,7 @@ def _headers(splits: Mapping[str, Examples]) -> tuple[set[tuple[int, int]], dict
 def _mode_notes(modes: dict[str, int], read: int) -> list[str]:
     """What is converted; what is lost or added by it is said of the training images, by `shapes.losses`."""
     told = [
-        (modes.get("P", 0), "palette images are converted to colour"),
+        (modes.get("P", 0), "palette images are converted to color"),
         (modes.get("CMYK", 0), "CMYK images are converted to RGB"),
         (modes.get("turned", 0), "images are turned by their EXIF orientation"),
     ]

@@ -10,7 +10,7 @@ _WORDS = {
     "val": ("val", "valid", "validation", "validate", "dev", "development"),
     "test": ("test", "testing", "tst", "holdout", "heldout", "eval", "evaluation"),
     # Images without labels, which some competitions add.
-    "unlabelled": ("pred", "predict", "prediction", "unlabelled", "unlabeled", "submission", "inference"),
+    "unlabeled": ("pred", "predict", "prediction", "unlabeled", "unlabeled", "submission", "inference"),
 }
 SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 # Words beside the name of a split that do not matter: `train_set`, `images_train`, `valdata`.
@@ -40,7 +40,7 @@ _BESIDE = frozenset(
         "png",
         "labels",
         "label",
-        "labelled",
+        "labeled",
         "labeled",
         "annotations",
         "metadata",
@@ -51,7 +51,7 @@ _GLUED = re.compile(rf"^({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))})(se
 
 @lru_cache(4096)
 def split_name(text: str) -> tuple[str, tuple[str, ...]] | None:
-    """The split that a name states (`train`, `val`, `test`, `unlabelled`), and its other words; None if it states none.
+    """The split that a name states (`train`, `val`, `test`, `unlabeled`), and its other words; None if it states none.
 
     `seg_train` gives ("train", ("seg",)). Folders are the splits of one set if their other words are equal.
     """

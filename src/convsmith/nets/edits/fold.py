@@ -1,4 +1,4 @@
-"""Edits that merge layers for inference: a normalisation into its convolution, parallel convolutions into one.
+"""Edits that merge layers for inference: a normalization into its convolution, parallel convolutions into one.
 
 As trees only; `nets/carry.py` makes the weights.
 """
@@ -12,7 +12,7 @@ from convsmith.nets.tree import Add, Node, Seq
 
 
 def fold_norm(network: Network) -> Network:
-    """Each batch normalisation right behind a convolution or linear layer becomes part of its weights and bias."""
+    """Each batch normalization right behind a convolution or linear layer becomes part of its weights and bias."""
 
     def change(path: str, node: Node) -> Node:
         if not isinstance(node, Seq):
@@ -30,10 +30,10 @@ def fold_norm(network: Network) -> Network:
 
 
 def reparameterise(network: Network) -> Network:
-    """Each sum of parallel convolutions, normalised or not, and normalised identities becomes one convolution.
+    """Each sum of parallel convolutions, normalized or not, and normalized identities becomes one convolution.
 
     RepVGG's form for inference (Ding et al. 2021, section 3.3). The branches must share stride and groups, and their
-    kernels their centre.
+    kernels their center.
     """
 
     def change(path: str, node: Node) -> Node:
@@ -64,7 +64,7 @@ def merged(node: Add) -> Conv | None:
 
 
 def branch_parts(node: Node) -> tuple[Conv | None, BatchNorm | None] | None:
-    """A branch as its convolution and normalisation, either of which may be missing; None where it is more."""
+    """A branch as its convolution and normalization, either of which may be missing; None where it is more."""
     if isinstance(node, Conv):
         return node, None
     if isinstance(node, BatchNorm):

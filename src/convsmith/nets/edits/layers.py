@@ -1,4 +1,4 @@
-"""Edits that exchange layers: dropout, DropConnect, normalisation, pooling, activation."""
+"""Edits that exchange layers: dropout, DropConnect, normalization, pooling, activation."""
 
 from dataclasses import replace
 
@@ -113,14 +113,14 @@ def dropconnect(network: Network, drop: float) -> Network:
 
 
 def norm(network: Network, kind: str, groups: int = 32) -> Network:
-    """Another normalisation everywhere: "batch", "group", "layer" or "none".
+    """Another normalization everywhere: "batch", "group", "layer" or "none".
 
     "group" takes `groups` groups, or the largest number below that divides the channels (Wu and He 2018 use 32). A
-    network without normalisation gets one after each convolution that an activation follows; with "none" the layer
+    network without normalization gets one after each convolution that an activation follows; with "none" the layer
     before takes over the shift as its bias.
     """
     if kind not in ("batch", "group", "layer", "none"):
-        raise unknown("normalisation", kind, ("batch", "group", "layer", "none"))
+        raise unknown("normalization", kind, ("batch", "group", "layer", "none"))
     if groups < 1:
         raise UsageError(f"norm: expected at least 1 group, received {groups}")
     sizes = shapes(network)

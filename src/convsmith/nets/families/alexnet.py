@@ -27,8 +27,8 @@ def alexnet(
     """AlexNet (Krizhevsky et al. 2012, section 3.5) in the forms that are told apart by their sizes.
 
     Five convolutions of `widths`, the first 11x11 with stride 4 and `padding`; `groups` splits the second, fourth and
-    fifth into the paper's two columns; `norm` places the local response normalisation (the paper: before pooling), or
-    is "batch" for batch normalisation of every layer but the last.
+    fifth into the paper's two columns; `norm` places the local response normalization (the paper: before pooling), or
+    is "batch" for batch normalization of every layer but the last.
     """
     batch_norm = BatchNorm(eps=1e-3) if norm == "batch" else None
 
@@ -73,18 +73,18 @@ _FULL = {"widths": (96, 256, 384, 384, 256), "padding": 0, "grid": None, "drop_f
 NETWORKS = {
     "alexnet": Row(ALEXNET, 2014, "one column, 64-192-384-256-256 (torchvision)"),
     "alexnet_bn": Row(
-        ALEXNET, 2015, "alexnet with batch normalisation of all but the last layer (soumith/imagenet-multiGPU.torch)",
+        ALEXNET, 2015, "alexnet with batch normalization of all but the last layer (soumith/imagenet-multiGPU.torch)",
         {"norm": "batch"},
     ),
     "alexnet_2012": Row(
-        ALEXNET, 2012, "the paper: two columns as groups, normalisation before pooling, 227-pixel images",
+        ALEXNET, 2012, "the paper: two columns as groups, normalization before pooling, 227-pixel images",
         {**_FULL, "groups": 2, "norm": "before_pool", "size": 227},
     ),
     "alexnet_cs231n": Row(
-        ALEXNET, 2012, "CS231n: one column of full width, normalisation after pooling, 227-pixel images",
+        ALEXNET, 2012, "CS231n: one column of full width, normalization after pooling, 227-pixel images",
         {**_FULL, "norm": "after_pool", "size": 227},
     ),
     "alexnet_d2l": Row(
-        ALEXNET, 2012, "Dive into Deep Learning: one column of full width, no normalisation, 5x5 features", _FULL
+        ALEXNET, 2012, "Dive into Deep Learning: one column of full width, no normalization, 5x5 features", _FULL
     ),
 }  # fmt: skip

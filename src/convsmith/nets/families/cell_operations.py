@@ -37,7 +37,7 @@ class Rules:
 
 
 def separable(kernel: int) -> Operation:
-    """ReLU, depthwise and pointwise convolution and normalisation, twice; the stride is in the first."""
+    """ReLU, depthwise and pointwise convolution and normalization, twice; the stride is in the first."""
 
     def children(rules: Rules, channels: int, filters: int, stride: int) -> Children:
         pad, padding = _padding(rules, kernel, stride)
@@ -53,7 +53,7 @@ def separable(kernel: int) -> Operation:
 
 
 def dilated(kernel: int) -> Operation:
-    """ReLU, depthwise convolution with dilation 2, pointwise convolution and normalisation, once."""
+    """ReLU, depthwise convolution with dilation 2, pointwise convolution and normalization, once."""
 
     def children(rules: Rules, channels: int, filters: int, stride: int) -> Children:
         pad, padding = _padding(rules, kernel, stride, dilation=2)
@@ -97,7 +97,7 @@ def maximum(rules: Rules, channels: int, filters: int, stride: int) -> Children:
 
 
 def widened(rules: Rules, channels: int, filters: int) -> Children:
-    """A 1x1 convolution and normalisation where the channels are not the filters."""
+    """A 1x1 convolution and normalization where the channels are not the filters."""
     return {} if channels == filters else {"conv": Conv(filters, bias=False), "norm": rules.norm}
 
 
@@ -107,12 +107,12 @@ def identity(rules: Rules, channels: int, filters: int, stride: int) -> Children
 
 
 def act_conv_norm(rules: Rules, channels: int, filters: int, stride: int) -> Children:
-    """ReLU, 1x1 convolution, normalisation."""
+    """ReLU, 1x1 convolution, normalization."""
     return {"act": RELU, "conv": Conv(filters, 1, stride, bias=False), "norm": rules.norm}
 
 
-def factorised(rules: Rules, channels: int, filters: int, stride: int) -> Children:
-    """Two 1x1 convolutions with stride 2, one of them a position further, side by side; then normalisation.
+def factorized(rules: Rules, channels: int, filters: int, stride: int) -> Children:
+    """Two 1x1 convolutions with stride 2, one of them a position further, side by side; then normalization.
 
     So each position diagonal to another is seen: a 1x1 convolution alone would leave out three of four.
     """
@@ -121,9 +121,9 @@ def factorised(rules: Rules, channels: int, filters: int, stride: int) -> Childr
     return {"halves": cat(even=even, odd=odd), "norm": rules.norm}
 
 
-def act_factorised(rules: Rules, channels: int, filters: int, stride: int) -> Children:
-    """ReLU, then `factorised`."""
-    return {"act": RELU, **factorised(rules, channels, filters, stride)}
+def act_factorized(rules: Rules, channels: int, filters: int, stride: int) -> Children:
+    """ReLU, then `factorized`."""
+    return {"act": RELU, **factorized(rules, channels, filters, stride)}
 
 
 OPERATIONS: Table[Operation] = Table(

@@ -19,8 +19,8 @@ from convsmith.nets.families.cell_operations import (
     Children,
     Rules,
     act_conv_norm,
-    act_factorised,
-    factorised,
+    act_factorized,
+    factorized,
     widened,
 )
 from convsmith.nets.family import Numbers
@@ -184,7 +184,7 @@ def _current(place: Place, rules: Rules) -> Children:
 def _previous(place: Place, rules: Rules) -> Children:
     """What brings the output of the cell before the last to the size and filters of `current`."""
     halve = place.previous.stride != place.current.stride
-    bring = act_factorised if halve else act_conv_norm
+    bring = act_factorized if halve else act_conv_norm
     return {"use": Use(place.previous.name), **bring(rules, place.previous.channels, place.filters, 2 if halve else 1)}
 
 
@@ -196,7 +196,7 @@ def _operand(operation: str, value: Value, place: Place, rules: Rules) -> Node:
 
 def _output(value: Value, place: Place, rules: Rules) -> Node:
     """A value as a branch of the cell's output."""
-    bring = factorised(rules, value.channels, place.filters, 2) if value.stride != place.value.stride else None
+    bring = factorized(rules, value.channels, place.filters, 2) if value.stride != place.value.stride else None
     return _using(value, widened(rules, value.channels, place.filters) if bring is None else bring)
 
 

@@ -28,7 +28,7 @@ def vgg_fms(
 
     Five convolutions of `widths`: the first two with `kernels` and `strides`, the second with `padding`, the others
     3x3. Pools of `pools` and `pool_strides` follow the first two and the last; they round sizes up. Local response
-    normalisation stands before the first `norms` of them.
+    normalization stands before the first `norms` of them.
     """
 
     def pool(number: int) -> MaxPool:
@@ -78,7 +78,7 @@ def small_vgg_fms(network: Network) -> Network:
 
 
 VGG_FMS = Family("vgg_fms", vgg_fms, small_images=small_vgg_fms, widen=wider_stages)
-# kernels, strides of the first two convolutions, padding of the second, widths, pools, their strides, normalisations
+# kernels, strides of the first two convolutions, padding of the second, widths, pools, their strides, normalizations
 _TABLE = {
     "vgg_f": ("fast", (11, 5), (4, 1), 2, (64, 256, 256, 256, 256), (3, 3, 3), (2, 2, 2), 2),
     "vgg_m": ("medium", (7, 5), (2, 2), 1, (96, 256, 512, 512, 512), (3, 3, 3), (2, 2, 2), 2),

@@ -46,7 +46,7 @@ def _rates(units: int, last: float) -> list[float]:
 
 
 def _unit(width: int, layer_scale: float, drop: float) -> Add:
-    """A depthwise 7x7, a normalisation, a 1x1 to 4 times the width and one back (figure 4)."""
+    """A depthwise 7x7, a normalization, a 1x1 to 4 times the width and one back (figure 4)."""
     branch = seq(
         conv1=padded_conv(width, 7, groups=width, bias=True), norm=_NORM,
         conv2=Conv(4 * width), act=Act("gelu"),

@@ -1,10 +1,10 @@
 """DARTS (Liu et al. 2019, "DARTS: differentiable architecture search"), second order; wired as quark0/darts.
 
-Windows are padded alike on both sides, `previous` is always convolved, the identity of a reduction is a factorised one,
+Windows are padded alike on both sides, `previous` is always convolved, the identity of a reduction is a factorized one,
 and no ReLU precedes the pooling of the last stage.
 """
 
-from convsmith.nets.families.cell_operations import Children, Rules, act_factorised
+from convsmith.nets.families.cell_operations import Children, Rules, act_factorized
 from convsmith.nets.families.cells import (
     CURRENT,
     PREVIOUS,
@@ -67,7 +67,7 @@ def darts(
     The stem for ImageNet divides the size by 8 in three convolutions; that for CIFAR is one that keeps it. The
     auxiliary head stands on the reduction cell of stage 3, as the program has it for CIFAR.
     """
-    rules = Rules(BatchNorm(), False, act_factorised)
+    rules = Rules(BatchNorm(), False, act_factorized)
     start = _imagenet_stem(stem, rules.norm) if imagenet_stem else conv_stem(stem, rules.norm, halve=False)
     placed = places(DARTS_V2, start, cells=cells, filters=filters)
     heads = {MAIN: pooled_head(classes)}

@@ -62,7 +62,7 @@ def _densenet(family: str, input: Shape, stem: Seq, stages: list[Seq], classes: 
 
 
 def _dense_stages(width: int, depths: Sequence[int], growth: int, *, bottleneck: bool, drop: float) -> list[Seq]:
-    """Blocks of so many layers; all but the first begin with a transition, the last ends with a normalisation."""
+    """Blocks of so many layers; all but the first begin with a transition, the last ends with a normalization."""
     dropout = Dropout(drop) if drop else None
     stages: list[Seq] = []
     for i, depth in enumerate(depths):

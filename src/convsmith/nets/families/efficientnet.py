@@ -90,7 +90,7 @@ def efficientnet(
     """EfficientNet (table 1 scaled by section 3.3): inverted residuals with squeeze-and-excitation and SiLU.
 
     `width` multiplies the channels (multiples of 8), `depth` the units of each stage (rounded up); with `size` they are
-    the compound coefficients that make B1 to B7 of B0. `eps` and `momentum` are of batch normalisation. Branches are
+    the compound coefficients that make B1 to B7 of B0. `eps` and `momentum` are of batch normalization. Branches are
     dropped with a probability that grows by the unit from 0 towards `drop_path`, as torchvision counts it.
     """
     check_multipliers(width=width, depth=depth)
@@ -170,7 +170,7 @@ EFFICIENTNET_V2 = Family(
     "efficientnet_v2", efficientnet_v2, small_images=without_first_strides, widen=widen, deepen=deepen
 )
 
-# Width, depth, size, dropout, and the eps and momentum of batch normalisation: the authors' code for width, depth and
+# Width, depth, size, dropout, and the eps and momentum of batch normalization: the authors' code for width, depth and
 # dropout (rounded from the powers of section 3.3), torchvision's weights for size, eps and momentum.
 _COMPOUND = {
     "b0": (1.0, 1.0, 224, 0.2, 1e-5, 0.1),

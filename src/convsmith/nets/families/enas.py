@@ -1,6 +1,6 @@
 """The cells of ENAS (Pham et al. 2018, "Efficient neural architecture search via parameter sharing"), micro search."""
 
-from convsmith.nets.families.cell_operations import Rules, factorised
+from convsmith.nets.families.cell_operations import Rules, factorized
 from convsmith.nets.families.cells import (
     CURRENT,
     PREVIOUS,
@@ -58,10 +58,10 @@ def enas_micro(
     """ENAS for CIFAR: a convolution to `stem` channels, then three stages of `cells` normal cells.
 
     By the authors' program (melodyguan/enas): `current` passes two 1x1 convolutions, the identity of a reduction is a
-    factorised one, and the last layers have no bias. The auxiliary head stands on the first cell of stage 3. Its script
+    factorized one, and the last layers have no bias. The auxiliary head stands on the first cell of stage 3. Its script
     has 5 cells a stage, which make 3.9M parameters; the paper's 4.6M are those of 6.
     """
-    rules = Rules(BatchNorm(1e-3), True, factorised, convs=2)
+    rules = Rules(BatchNorm(1e-3), True, factorized, convs=2)
     start = conv_stem(stem, rules.norm, halve=False)
     placed = places(ENAS_MICRO, start, cells=cells, filters=filters)
     head = seq(pool=AdaptiveAvgPool(1), flatten=Flatten(), dropout=Dropout(0.2), linear=Linear(classes, bias=False))

@@ -57,8 +57,8 @@ def googlenet(
 ) -> Network:
     """GoogLeNet (table 1, figure 3): a stem, nine inception modules and two auxiliary heads.
 
-    The defaults are torchvision's. The paper's form has two local response normalisations in the stem and biases in
-    place of batch normalisation (`norm` "local"), a third branch with a `kernel` of 5, a `last_pool` of 3, auxiliary
+    The defaults are torchvision's. The paper's form has two local response normalizations in the stem and biases in
+    place of batch normalization (`norm` "local"), a third branch with a `kernel` of 5, a `last_pool` of 3, auxiliary
     heads that average over 5x5 windows with stride 3 (`grid` None) and more dropout.
     """
     batch = BatchNorm(eps=1e-3) if norm == "batch" else None
@@ -137,9 +137,9 @@ def small_googlenet(network: Network) -> Network:
 
 GOOGLENET = Family("googlenet", googlenet, small_images=small_googlenet)
 NETWORKS = {
-    "googlenet": Row(GOOGLENET, 2014, "batch normalisation, 3x3 in place of 5x5 (torchvision)"),
+    "googlenet": Row(GOOGLENET, 2014, "batch normalization, 3x3 in place of 5x5 (torchvision)"),
     "googlenet_2014": Row(
-        GOOGLENET, 2014, "the paper: 5x5 branches, biases, local response normalisation in the stem",
+        GOOGLENET, 2014, "the paper: 5x5 branches, biases, local response normalization in the stem",
         {"norm": "local", "kernel": 5, "last_pool": 3, "grid": None, "drop": 0.4},
     ),
 }  # fmt: skip

@@ -13,11 +13,11 @@ NORM = BatchNorm(eps=1e-3)
 
 
 def inception_v3(*, auxiliary: bool = True, classes: int = 1000, channels: int = 3, size: int = 299) -> Network:
-    """Inception-v3 (table 1, as its authors released it): three kinds of modules of factorised convolutions.
+    """Inception-v3 (table 1, as its authors released it): three kinds of modules of factorized convolutions.
 
     A 5x5 becomes two 3x3 (figure 5) and an n x n a 1xn and an nx1, which see the same n x n places with 2/n of the
     weights (figure 6, n = 7): a 1x5 and a 5x1 stand for a 5x5, not for a 3x3. Where 1x3 and 3x1 stand side by side
-    (figure 7) they factorise nothing: they widen the output.
+    (figure 7) they factorize nothing: they widen the output.
 
     The auxiliary head needs an image of 299 pixels; `auxiliary` False leaves it out.
     """
@@ -117,7 +117,7 @@ def valid(channels: int, kernel: int = 1, stride: int = 1) -> Conv:
 
 
 def chain(*convs: Conv, start: int = 1) -> dict[str, Node | None]:
-    """Convolutions one after the other, with these networks' batch normalisation and ReLU."""
+    """Convolutions one after the other, with these networks' batch normalization and ReLU."""
     return conv_chain(*convs, norm=NORM, start=start)
 
 
@@ -166,4 +166,4 @@ def _pooled_to_five(path: str, node: Node) -> Node:
 
 
 INCEPTION_V3 = Family("inception_v3", inception_v3, small_images=small_inception)
-NETWORKS = {"inception_v3": Row(INCEPTION_V3, 2015, "factorised convolutions, 299-pixel images, an auxiliary head")}
+NETWORKS = {"inception_v3": Row(INCEPTION_V3, 2015, "factorized convolutions, 299-pixel images, an auxiliary head")}

@@ -235,7 +235,7 @@ def _split_rules(theirs: str, ours: str) -> list[tuple[str, str]]:
 
 
 def _layer_rules(theirs: str, ours: str, number: int | str = "") -> list[tuple[str, str]]:
-    """timm's names of a convolution and its normalisation and ours."""
+    """timm's names of a convolution and its normalization and ours."""
     return [(rf"{theirs}\.{layer}\.(.*)", rf"{ours}.{name}{number}.\1") for layer, name in _LAYERS]
 
 

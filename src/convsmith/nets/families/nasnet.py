@@ -1,7 +1,7 @@
 """NASNet-A (Zoph et al. 2018, "Learning transferable architectures for scalable image recognition").
 
 The wiring is that of the authors' program (tensorflow/models, slim/nets/nasnet), on which PNASNet and AmoebaNet were
-built too. Its batch normalisation forgets so slowly (0.9997 a step) that a short run would be evaluated with wrong
+built too. Its batch normalization forgets so slowly (0.9997 a step) that a short run would be evaluated with wrong
 statistics: ours keeps torch's momentum, as timm's does.
 
 The parameters are the paper's (3.3M, 5.3M and, within 0.2%, 88.9M), but for 7 @ 2304: by these rules it has 32.6M, and

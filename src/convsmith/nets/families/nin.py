@@ -1,4 +1,4 @@
-"""Network in Network (Lin et al. 2014) for CIFAR and ImageNet, and its form with batch normalisation."""
+"""Network in Network (Lin et al. 2014) for CIFAR and ImageNet, and its form with batch normalization."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def nin_cifar(*, classes: int = 10, channels: int = 3, size: int = 32) -> Networ
 def nin(*, norm: bool = False, classes: int = 1000, channels: int = 3, size: int = 224) -> Network:
     """Network in Network for ImageNet: the authors' Caffe model, four stages of a convolution and two of 1x1.
 
-    `norm` is the form with batch normalisation of soumith/imagenet-multiGPU.torch ("ninbn"): the first convolution and
+    `norm` is the form with batch normalization of soumith/imagenet-multiGPU.torch ("ninbn"): the first convolution and
     the pools are padded, there is no dropout, and a linear layer follows the mean of 1,024 maps.
     """
     pool = MaxPool(3, 2, padding=1) if norm else _POOL
@@ -90,5 +90,5 @@ NIN = Family("nin", nin, small_images=small_nin)
 NETWORKS = {
     "nin_cifar": Row(Family("nin_cifar", nin_cifar), 2013, "three mlpconv stages, classes are the means of maps"),
     "nin": Row(NIN, 2013, "four mlpconv stages for 224-pixel images, classes are the means of maps"),
-    "nin_bn": Row(NIN, 2015, "nin with batch normalisation, padded pools, a linear layer at the end", {"norm": True}),
+    "nin_bn": Row(NIN, 2015, "nin with batch normalization, padded pools, a linear layer at the end", {"norm": True}),
 }

@@ -1,10 +1,10 @@
-"""Residual networks whose units begin with normalisation and ReLU (He et al. 2016, "Identity mappings").
+"""Residual networks whose units begin with normalization and ReLU (He et al. 2016, "Identity mappings").
 
 Two handlings of the units that change the shape were published. This is that of KaimingHe/resnet-1k-layers, which
-TensorFlow-slim and timm follow too: such a unit, the first of a stage, normalises and activates once for both of its
+TensorFlow-slim and timm follow too: such a unit, the first of a stage, normalizes and activates once for both of its
 paths, and its shortcut is a bare 1x1 convolution; nothing follows the first convolution of the network. (In
-facebook/fb.resnet.torch the shortcut takes the raw input and has a normalisation of its own, the stem ends with
-normalisation and ReLU, and the units of the first stage begin with their convolution.)
+facebook/fb.resnet.torch the shortcut takes the raw input and has a normalization of its own, the stem ends with
+normalization and ReLU, and the units of the first stage begin with their convolution.)
 """
 
 from collections.abc import Callable, Sequence
@@ -101,9 +101,9 @@ def preactivation_stages(
 
 
 def preactivation_unit(convolutions: Sequence[Conv], width_in: int, stride: int) -> Add | Seq:
-    """Convolutions, each after a normalisation and ReLU, added to the input (figure 4e).
+    """Convolutions, each after a normalization and ReLU, added to the input (figure 4e).
 
-    Where the shape changes, the first normalisation and ReLU stand before both paths.
+    Where the shape changes, the first normalization and ReLU stand before both paths.
     """
     first, *others = convolutions
     opening = {"norm1": BatchNorm(), "act1": RELU}
@@ -161,7 +161,7 @@ _CIFAR: dict[int, Block] = {110: "basic", 164: "bottleneck", 1001: "bottleneck"}
 
 
 def _rows() -> dict[str, Row]:
-    note = "normalisation and ReLU before each convolution"
+    note = "normalization and ReLU before each convolution"
     rows = {
         name: Row(PREACTIVATION, 2016, f"{note}, stride in the 3x3", {"depths": depths})
         for name, depths in _IMAGENET.items()

@@ -1,4 +1,4 @@
-"""RegNet X and Y: networks whose widths grow along a quantised line (Radosavovic et al. 2020)."""
+"""RegNet X and Y: networks whose widths grow along a quantized line (Radosavovic et al. 2020)."""
 
 import math
 from itertools import groupby

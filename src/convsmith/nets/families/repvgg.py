@@ -46,7 +46,7 @@ def repvgg(
 
 
 def _unit(width_in: int, width: int, stride: int, groups: int) -> Add:
-    """The sum of a 3x3, a 1x1 and, where the shape stays, the input, each with a normalisation (figure 2b)."""
+    """The sum of a 3x3, a 1x1 and, where the shape stays, the input, each with a normalization (figure 2b)."""
     return add(
         conv3=conv_norm(width, 3, stride, groups=groups),
         conv1=conv_norm(width, 1, stride, groups=groups),

@@ -1,6 +1,6 @@
 """The three equivalent forms of a ResNeXt block's branch (Xie et al. 2017, figure 3).
 
-Form (c) is the branch that `resnet` has with `groups`; (a) and (b) show what it computes. Normalisations in the middle
+Form (c) is the branch that `resnet` has with `groups`; (a) and (b) show what it computes. Normalizations in the middle
 stand in each path, the last one behind the sum or concatenation.
 """
 

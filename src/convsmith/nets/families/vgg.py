@@ -58,7 +58,7 @@ def _rows() -> dict[str, Row]:
         note, numbers = f"configuration {configuration}", {"depths": depths}
         rows[f"vgg{name}"] = Row(VGG, 2014, note, numbers)
         numbers = {**numbers, "norm": True}
-        rows[f"vgg{name}_bn"] = Row(VGG, 2015, f"{note}, with batch normalisation", numbers)
+        rows[f"vgg{name}_bn"] = Row(VGG, 2015, f"{note}, with batch normalization", numbers)
         cifar = {**numbers, "classes": 10, "size": 32}
         note = f"vgg{name}_bn for 32-pixel images: one linear layer on 512 features"
         rows[f"vgg{name}_bn_cifar"] = Row(VGG, 2015, note, cifar, ("small_images",))

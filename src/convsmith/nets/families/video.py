@@ -56,7 +56,7 @@ def video_resnet(
 ) -> Network:
     """ResNet-18 over frames (table 1): `kinds` of the convolutions in the stem and in each of four stages.
 
-    "3d" is 3x3x3, "2d" 1x3x3, which keeps the frames, "2plus1d" 1x3x3 and 3x1x1 with a normalisation and ReLU between.
+    "3d" is 3x3x3, "2d" 1x3x3, which keeps the frames, "2plus1d" 1x3x3 and 3x1x1 with a normalization and ReLU between.
     Takes (N, 3, frames, H, W); 400 classes are those of Kinetics.
     """
     stem_kind, *stage_kinds = kinds

@@ -16,7 +16,7 @@ def xception(*, middle: int = 8, classes: int = 1000, channels: int = 3, size: i
     """Xception (figure 5): residual units of separable convolutions, whose depthwise and pointwise parts no ReLU parts.
 
     The entry flow is the stem, stages 1 and 2 and the first unit of stage 3; the `middle` units that follow it are the
-    middle flow, and stage 4 is the exit flow. Normalisation has torch's constants, as timm's `legacy_xception`.
+    middle flow, and stage 4 is the exit flow. Normalization has torch's constants, as timm's `legacy_xception`.
     """
     stem = seq(
         conv1=Conv(32, 3, 2, bias=False), norm1=BatchNorm(), act1=RELU,
@@ -51,7 +51,7 @@ def separable(width_in: int, width: int) -> Seq:
 
 
 def _separables(width_in: int, widths: tuple[int, ...], act_first: bool = True) -> dict[str, Node | None]:
-    """ReLU, separable convolution and normalisation, once for each width; the first ReLU only where `act_first`."""
+    """ReLU, separable convolution and normalization, once for each width; the first ReLU only where `act_first`."""
     children: dict[str, Node | None] = {}
     for i, width in enumerate(widths, 1):
         act = RELU if act_first or i > 1 else None

@@ -20,8 +20,8 @@ ACTIVATIONS: Table[str] = Table(
         "gelu": "torch.nn.GELU",
         "hardswish": "torch.nn.Hardswish",
         "hardsigmoid": "torch.nn.Hardsigmoid",
-        "softmax": "convsmith.nets.layers.ChannelSoftmax",
-        "scaled_tanh": "convsmith.nets.layers.ScaledTanh",
+        "softmax": "convsmith.nets.modules.layers.ChannelSoftmax",
+        "scaled_tanh": "convsmith.nets.modules.layers.ScaledTanh",
     },
 )
 
@@ -71,4 +71,4 @@ class Rbf(Leaf):
         return 3 * x.channels * y.channels
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("convsmith.nets.layers.Rbf", {"inputs": x.channels, "outputs": self.channels})
+        return TorchCall("convsmith.nets.modules.layers.Rbf", {"inputs": x.channels, "outputs": self.channels})

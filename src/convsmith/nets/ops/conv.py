@@ -191,7 +191,9 @@ class Linear(Leaf):
     def torch(self, x: Shape) -> TorchCall:
         arguments = {"in_features": x.channels, "out_features": self.channels, "bias": self.bias}
         if self.dropconnect:
-            return TorchCall("convsmith.nets.random_layers.DropConnectLinear", arguments | {"drop": self.dropconnect})
+            return TorchCall(
+                "convsmith.nets.modules.random_layers.DropConnectLinear", arguments | {"drop": self.dropconnect}
+            )
         return TorchCall("torch.nn.Linear", arguments)
 
 

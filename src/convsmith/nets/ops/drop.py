@@ -30,7 +30,7 @@ class Dropout(Leaf):
         return x
 
     def torch(self, x: Shape) -> TorchCall:
-        path = "convsmith.nets.random_layers.PlainDropout" if self.form == "plain" else "torch.nn.Dropout"
+        path = "convsmith.nets.modules.random_layers.PlainDropout" if self.form == "plain" else "torch.nn.Dropout"
         return TorchCall(path, {"p": self.drop})
 
     def elementwise(self, x: Shape, y: Shape) -> int:
@@ -57,4 +57,4 @@ class DropPath(Leaf):
         return x
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("convsmith.nets.random_layers.DropPath", {"drop": self.drop, "by": self.by})
+        return TorchCall("convsmith.nets.modules.random_layers.DropPath", {"drop": self.drop, "by": self.by})

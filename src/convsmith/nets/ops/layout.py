@@ -43,7 +43,7 @@ class Unflatten(Leaf):
         return Shape(x.channels // positions, self.sizes)
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("convsmith.nets.layers.Unflatten", {"sizes": self.sizes})
+        return TorchCall("convsmith.nets.modules.layers.Unflatten", {"sizes": self.sizes})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Take(Leaf):
         return Shape(len(self.channels), x.spatial)
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("convsmith.nets.layers.Take", {"channels": self.channels})
+        return TorchCall("convsmith.nets.modules.layers.Take", {"channels": self.channels})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class PadChannels(Leaf):
         return Shape(channels, x.spatial)
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("convsmith.nets.layers.PadChannels", {"before": self.before, "after": self.after})
+        return TorchCall("convsmith.nets.modules.layers.PadChannels", {"before": self.before, "after": self.after})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Pad(Leaf):
         ends = list(zip(per_axis(self.before, x), per_axis(self.after, x), strict=True))
         # torch lists the last axis first.
         amounts = tuple(amount for pair in reversed(ends) for amount in pair)
-        return TorchCall("convsmith.nets.layers.PadSides", {"amounts": amounts, "mode": self.mode})
+        return TorchCall("convsmith.nets.modules.layers.PadSides", {"amounts": amounts, "mode": self.mode})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class PadSame(Leaf):
     def torch(self, x: Shape) -> TorchCall:
         sizes = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
         arguments = {name: per_axis(value, x) for name, value in sizes.items()}
-        return TorchCall("convsmith.nets.layers.PadSame", arguments | {"fill": self.fill})
+        return TorchCall("convsmith.nets.modules.layers.PadSame", arguments | {"fill": self.fill})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Upsample(Leaf):
 
 @dataclass(frozen=True, slots=True)
 class Chunk(Leaf):
-    """One of `count` equal groups of neighbouring channels: number `index`, from 0."""
+    """One of `count` equal groups of neighboring channels: number `index`, from 0."""
 
     index: int
     count: int = 2
@@ -195,7 +195,7 @@ class Chunk(Leaf):
         return Shape(x.channels // self.count, x.spatial)
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("convsmith.nets.layers.Chunk", {"index": self.index, "count": self.count})
+        return TorchCall("convsmith.nets.modules.layers.Chunk", {"index": self.index, "count": self.count})
 
 
 @dataclass(frozen=True, slots=True)

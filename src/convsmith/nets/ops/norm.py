@@ -1,4 +1,4 @@
-"""Normalisations and learnt or constant scales."""
+"""Normalizations and learnt or constant scales."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +11,7 @@ from convsmith.nets.tree import Kind, Leaf, TorchCall
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm(Leaf):
-    """Batch normalisation with a learnt scale and shift (Ioffe and Szegedy 2015); `momentum` is torch's."""
+    """Batch normalization with a learnt scale and shift (Ioffe and Szegedy 2015); `momentum` is torch's."""
 
     eps: float = 1e-5
     momentum: float = 0.1
@@ -25,16 +25,16 @@ class BatchNorm(Leaf):
         return 2 * y.elements
 
     def torch(self, x: Shape) -> TorchCall:
-        axes = dimension("a normalisation", x) if x.spatial else "1d"
+        axes = dimension("a normalization", x) if x.spatial else "1d"
         arguments = {"num_features": x.channels, "eps": self.eps, "momentum": self.momentum}
         return TorchCall(f"torch.nn.BatchNorm{axes}", arguments)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupNorm(Leaf):
-    """Normalisation over positions and `groups` of channels of one sample, with a learnt scale and shift.
+    """Normalization over positions and `groups` of channels of one sample, with a learnt scale and shift.
 
-    Wu and He 2018; 1 group is layer normalisation over the whole sample.
+    Wu and He 2018; 1 group is layer normalization over the whole sample.
     """
 
     groups: int = 32
@@ -44,7 +44,7 @@ class GroupNorm(Leaf):
 
     def output(self, x: Shape) -> Shape:
         if self.groups < 1 or x.channels % self.groups:
-            raise UsageError(f"a group normalisation in {self.groups} groups cannot divide {x.channels} channels")
+            raise UsageError(f"a group normalization in {self.groups} groups cannot divide {x.channels} channels")
         return x
 
     def params(self, x: Shape) -> int:
@@ -59,7 +59,7 @@ class GroupNorm(Leaf):
 
 @dataclass(frozen=True, slots=True)
 class LayerNorm(Leaf):
-    """Normalisation over the channels at each position, with a learnt scale and shift (Ba et al. 2016)."""
+    """Normalization over the channels at each position, with a learnt scale and shift (Ba et al. 2016)."""
 
     eps: float = 1e-5
     kind: ClassVar[Kind] = "norm"
@@ -72,12 +72,14 @@ class LayerNorm(Leaf):
         return 2 * y.elements
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("convsmith.nets.layers.ChannelLayerNorm", {"normalized_shape": x.channels, "eps": self.eps})
+        return TorchCall(
+            "convsmith.nets.modules.layers.ChannelLayerNorm", {"normalized_shape": x.channels, "eps": self.eps}
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class LocalResponseNorm(Leaf):
-    """Normalisation across `size` neighbouring channels (Krizhevsky et al. 2012, section 3.3)."""
+    """Normalization across `size` neighboring channels (Krizhevsky et al. 2012, section 3.3)."""
 
     size: int = 5
     alpha: float = 1e-4
@@ -104,7 +106,7 @@ class LocalContrastNorm(Leaf):
     """Subtracts the mean of a Gaussian window over all channels, then divides by its deviation where that is above 1.
 
     Jarrett et al. 2009, section 2, with the threshold of Pinto et al. 2008 in place of the mean over the image, so that
-    it stays local. `size` is the window's side; at the borders the window is renormalised.
+    it stays local. `size` is the window's side; at the borders the window is renormalized.
     """
 
     size: int = 9
@@ -115,7 +117,7 @@ class LocalContrastNorm(Leaf):
         return (Window(2 * self.size - 1, 1, self.size - 1),) * len(x.spatial)
 
     def output(self, x: Shape) -> Shape:
-        dimension("a local contrast normalisation", x)
+        dimension("a local contrast normalization", x)
         if self.size < 1 or self.size % 2 == 0:
             raise UsageError(f"size is {self.size}, expected an odd number")
         return x
@@ -124,7 +126,7 @@ class LocalContrastNorm(Leaf):
         return 4 * y.elements + 2 * self.size ** len(x.spatial) * x.elements
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("convsmith.nets.layers.LocalContrastNorm", {"size": self.size, "axes": len(x.spatial)})
+        return TorchCall("convsmith.nets.modules.layers.LocalContrastNorm", {"size": self.size, "axes": len(x.spatial)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ class Affine(Leaf):
 
     def torch(self, x: Shape) -> TorchCall:
         arguments = {"channels": x.channels, "scale": self.scale, "shift": self.shift}
-        return TorchCall("convsmith.nets.layers.Affine", arguments)
+        return TorchCall("convsmith.nets.modules.layers.Affine", arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,4 +166,4 @@ class Scale(Leaf):
         return y.elements
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("convsmith.nets.layers.Scaled", {"factor": self.factor})
+        return TorchCall("convsmith.nets.modules.layers.Scaled", {"factor": self.factor})

@@ -116,7 +116,7 @@ class AvgPoolSame(Leaf):
 
     def torch(self, x: Shape) -> TorchCall:
         arguments = {"kernel": per_axis(self.kernel, x), "stride": per_axis(self.stride, x)}
-        return TorchCall("convsmith.nets.layers.AvgPoolSame", arguments)
+        return TorchCall("convsmith.nets.modules.layers.AvgPoolSame", arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ class FractionalMaxPool(Leaf):
         return y.elements * 2 ** len(x.spatial)
 
     def torch(self, x: Shape) -> TorchCall:
-        path = f"convsmith.nets.random_layers.FractionalMaxPool{len(x.spatial)}d"
+        path = f"convsmith.nets.modules.random_layers.FractionalMaxPool{len(x.spatial)}d"
         return TorchCall(path, {"kernel_size": 2, "output_ratio": 1 / self.ratio})
 
 
@@ -222,4 +222,4 @@ class StochasticPool(Leaf):
 
     def torch(self, x: Shape) -> TorchCall:
         arguments = {"kernel": per_axis(self.kernel, x), "stride": per_axis(self.stride, x)}
-        return TorchCall("convsmith.nets.random_layers.StochasticPool", arguments)
+        return TorchCall("convsmith.nets.modules.random_layers.StochasticPool", arguments)

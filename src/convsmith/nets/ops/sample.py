@@ -24,4 +24,4 @@ class Sample(Leaf):
         return 4 * y.elements  # half, exponential, product, sum
 
     def torch(self, x: Shape) -> TorchCall:
-        return TorchCall("convsmith.nets.random_layers.Sample", {"shape": tuple(self.output(x))})
+        return TorchCall("convsmith.nets.modules.random_layers.Sample", {"shape": tuple(self.output(x))})

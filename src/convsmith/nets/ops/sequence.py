@@ -41,7 +41,7 @@ class Embedding(Leaf):
 
     def torch(self, x: Shape) -> TorchCall:
         arguments = {"vocabulary": self.vocabulary, "channels": self.channels, "padding": self.padding}
-        return TorchCall("convsmith.nets.sequence_layers.Embedding", arguments)
+        return TorchCall("convsmith.nets.modules.sequence_layers.Embedding", arguments)
 
 
 # Matrices of each cell; and element-wise operations of a unit in one step, worked out in `Recurrent`.
@@ -120,7 +120,7 @@ class Recurrent(Leaf):
         }
         if self.tokens:
             arguments |= {"tokens": self.tokens, "padding": self.padding}
-        return TorchCall("convsmith.nets.sequence_layers.Recurrent", arguments)
+        return TorchCall("convsmith.nets.modules.sequence_layers.Recurrent", arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +165,4 @@ class Correlate(Leaf):
 
     def torch(self, x: Shape) -> TorchCall:
         arguments = {"name": self.name, "channels": self.channels, "padding": per_axis(self.padding, x)}
-        return TorchCall("convsmith.nets.sequence_layers.Correlation", arguments)
+        return TorchCall("convsmith.nets.modules.sequence_layers.Correlation", arguments)

@@ -9,7 +9,7 @@ from convsmith.data.augmentations import Crop, Flip
 from convsmith.data.options import DataOptions
 from convsmith.recipes.builtin.entry import BuiltIn
 from convsmith.recipes.recipe import Recipe
-from convsmith.training.options import Optimiser, Schedule
+from convsmith.training.options import Optimizer, Schedule
 
 Data = Literal["cifar10", "cifar100"]
 DATA: dict[Data, str] = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
@@ -39,9 +39,9 @@ def falling(at: tuple[Duration, ...], factor: float | None = None, **more: objec
     return replace(Schedule(kind="step", at=at, factor=factor), **more)
 
 
-def sgd(weight_decay: float, nesterov: bool = True) -> Optimiser:
+def sgd(weight_decay: float, nesterov: bool = True) -> Optimizer:
     """Stochastic gradient descent with momentum 0.9 from the rate 0.1, as all of these papers have it."""
-    return Optimiser(lr=0.1, momentum=0.9, nesterov=nesterov, weight_decay=weight_decay)
+    return Optimizer(lr=0.1, momentum=0.9, nesterov=nesterov, weight_decay=weight_decay)
 
 
 def cifar(

@@ -18,14 +18,14 @@ from convsmith.recipes.builtin.cifar import (
 )
 from convsmith.recipes.builtin.entry import BuiltIn
 from convsmith.recipes.recipe import Recipe
-from convsmith.training.options import Optimiser, Schedule
+from convsmith.training.options import Optimizer, Schedule
 
 HE = 'He et al. 2016, "Deep residual learning for image recognition"'
 IDENTITY = 'He et al. 2016, "Identity mappings in deep residual networks"'
 HUANG = 'Huang et al. 2016, "Deep networks with stochastic depth"'
 HU = 'Hu et al. 2018, "Squeeze-and-excitation networks"'
 
-_TRAINING = "batch length optimiser.lr optimiser.momentum optimiser.weight_decay schedule.kind schedule.at"
+_TRAINING = "batch length optimizer.lr optimizer.momentum optimizer.weight_decay schedule.kind schedule.at"
 # Test errors in percent of table 6.
 _RESNETS: dict[int, Errors] = {
     20: ("8.75", None),
@@ -43,9 +43,9 @@ _DEEP = 110
 def _sixty_four_thousand(network: str, **fields: object) -> Recipe:
     """64,000 steps of 128 images, the rate divided by 10 at 32,000 and 48,000 (He et al. 2016, section 4.2)."""
     schedule = falling(steps(32000, 48000))
-    optimiser = sgd(1e-4, nesterov=False)
+    optimizer = sgd(1e-4, nesterov=False)
     length = Duration(64000, "steps")
-    return replace(base(network, length=length, augment=PADDED, optimiser=optimiser, schedule=schedule), **fields)
+    return replace(base(network, length=length, augment=PADDED, optimizer=optimizer, schedule=schedule), **fields)
 
 
 def resnet(depth: int, data: Data) -> BuiltIn:
@@ -91,7 +91,7 @@ def stochastic_depth(data: Data) -> BuiltIn:
     """ResNet-110 with stochastic depth, 500 epochs; the weights of the best validation are tested."""
     recipe = base(
         "resnet110_stochastic_depth_cifar", init="he_in", augment=PADDED, length=Duration(500, "ep"),
-        optimiser=sgd(1e-4), schedule=falling(epochs(250, 375)), select="best",
+        optimizer=sgd(1e-4), schedule=falling(epochs(250, 375)), select="best",
     )  # fmt: skip
     return cifar(
         "resnet110-stochastic-depth", data, "ResNet-110 with stochastic depth, the last branch dropped half the time,",
@@ -99,7 +99,7 @@ def stochastic_depth(data: Data) -> BuiltIn:
         paper=HUANG, errors=("5.23", "24.58"), where="table 1",
         sources={
             "section 4": f"augment select {_TRAINING}", "section 3": "network",
-            "the authors' main.lua": "optimiser.nesterov init",
+            "the authors' main.lua": "optimizer.nesterov init",
         },
         differs=(),
     )  # fmt: skip
@@ -128,14 +128,14 @@ def resnet20_fast() -> BuiltIn:
         name="resnet20-cifar10-fast",
         length=Duration(15, "ep"),
         label_smoothing=0.1,
-        optimiser=Optimiser(lr=0.4, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        optimizer=Optimizer(lr=0.4, momentum=0.9, nesterov=True, weight_decay=5e-4),
         schedule=Schedule(kind="linear", warmup=Duration(25, "%")),
     )
     return BuiltIn(
         recipe=recipe,
         group=entry.group,
         title="ResNet-20 on CIFAR-10 in 15 epochs: the learning rate goes up and down once, with Nesterov momentum",
-        paper=f"network and augmentation are those of {HE}; the optimisation is ours",
+        paper=f"network and augmentation are those of {HE}; the optimization is ours",
         figure="8.75% test error (table 6) after 64,000 steps",
         result=(
             "Run once, on JPEG copies of the images (where a published ResNet-20 of 91.7% scores 81.0%): test accuracy "

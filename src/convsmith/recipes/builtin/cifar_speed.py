@@ -9,7 +9,7 @@ from convsmith.data.views import Mirror, Translate
 from convsmith.recipes.builtin.cifar import HELD_BACK
 from convsmith.recipes.builtin.entry import BuiltIn
 from convsmith.recipes.recipe import Recipe
-from convsmith.training.options import Optimiser, Rule, Schedule
+from convsmith.training.options import Optimizer, Rule, Schedule
 
 PAPER = (
     'Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU", and its later form with Muon (Jordan et al. 2024)'
@@ -19,12 +19,12 @@ SOURCES = {
     "Jordan 2024, section 3.1": "network label_smoothing",
     "Jordan 2024, section 3.5": "views",
     "Jordan 2024, section 3.6": "augment",
-    "the released script with Muon": "optimiser.kind optimiser.nesterov schedule.kind",
+    "the released script with Muon": "optimizer.kind optimizer.nesterov schedule.kind",
 }
 DIFFERS = (
     HELD_BACK,
     "Muon keeps no fixed length of the filters, which weight decay does, and all else is left to AdamW",
-    "batches are smaller, as suits a processor; length, optimiser.lr, momentum and weight decay are our choice",
+    "batches are smaller, as suits a processor; length, optimizer.lr, momentum and weight decay are our choice",
     "the bias of the whitening convolution learns to the end, not for 3 epochs",
     "the probabilities of the views are averaged, not the outputs before them",
 )
@@ -41,7 +41,7 @@ def _recipe(name: str, network: str, length: Duration) -> Recipe:
         batch=250,
         length=length,
         label_smoothing=0.2,
-        optimiser=Optimiser(
+        optimizer=Optimizer(
             kind="muon", lr=0.04, momentum=0.8, nesterov=True, weight_decay=0.5,
             rules=(Rule("norm.*weight|whiten.conv.weight", freeze=True),),
         ),

@@ -21,8 +21,8 @@ from convsmith.recipes.recipe import Recipe
 from convsmith.training.options import Schedule
 
 WRN = 'Zagoruyko and Komodakis 2016, "Wide residual networks"'
-_OPTIMISER = "optimiser.lr optimiser.momentum optimiser.nesterov optimiser.weight_decay"
-_TRAINING = f"batch length {_OPTIMISER} schedule.kind schedule.at"
+_OPTIMIZER = "optimizer.lr optimizer.momentum optimizer.nesterov optimizer.weight_decay"
+_TRAINING = f"batch length {_OPTIMIZER} schedule.kind schedule.at"
 _MEDIAN = "and the authors' README, median of 5 runs"
 # Network, title, test errors in percent, where they stand.
 _WIDE: dict[str, tuple[str, str, Errors, str]] = {
@@ -39,7 +39,7 @@ def _two_hundred(network: str, **fields: object) -> Recipe:
     """200 epochs, the rate times 0.2 at 60, 120 and 160."""
     schedule = falling(epochs(60, 120, 160), 0.2)
     length = Duration(200, "ep")
-    return replace(base(network, length=length, augment=MIRRORED, optimiser=sgd(5e-4), schedule=schedule), **fields)
+    return replace(base(network, length=length, augment=MIRRORED, optimizer=sgd(5e-4), schedule=schedule), **fields)
 
 
 def wide(name: str, data: Data) -> BuiltIn:
@@ -74,14 +74,14 @@ def mixup(data: Data) -> BuiltIn:
     """Mixup with alpha 1 in WRN-28-10, with a tenth of the usual weight decay for it."""
     recipe = base(
         "wrn28_10_cifar", init="he_in", augment=(*PADDED, Mixup(1.0)), length=Duration(200, "ep"),
-        optimiser=sgd(1e-4, nesterov=False), schedule=falling(epochs(60, 120, 180)),
+        optimizer=sgd(1e-4, nesterov=False), schedule=falling(epochs(60, 120, 180)),
     )  # fmt: skip
     return cifar(
         "wrn28-10-mixup", data, "WRN-28-10 with mixup", recipe,
         paper='Zhang et al. 2018, "mixup: beyond empirical risk minimization"',
         errors=("2.7", "17.5"), where="figure 3, the table in it",
         sources={
-            "section 3.2": "network augment batch length optimiser.lr optimiser.weight_decay schedule.kind schedule.at",
+            "section 3.2": "network augment batch length optimizer.lr optimizer.weight_decay schedule.kind schedule.at",
         },
         differs=(HELD_BACK, "each image of a batch has a share of its own, where a batch shares one"),
     )  # fmt: skip
@@ -91,7 +91,7 @@ def autoaugment(data: Data) -> BuiltIn:
     """The policy found on CIFAR-10, with cutout, in WRN-28-10 under a cosine."""
     recipe = base(
         "wrn28_10_cifar", init="he_in", augment=(*PADDED, Autoaugment("cifar10"), Cutout(16)),
-        length=Duration(200, "ep"), optimiser=sgd(5e-4), schedule=Schedule(kind="cosine"),
+        length=Duration(200, "ep"), optimizer=sgd(5e-4), schedule=Schedule(kind="cosine"),
     )  # fmt: skip
     return cifar(
         "wrn28-10-autoaugment", data, "WRN-28-10 with AutoAugment's policy of CIFAR-10 and cutout", recipe,
@@ -99,7 +99,7 @@ def autoaugment(data: Data) -> BuiltIn:
         errors=("2.6", "17.1"), where="table 2",
         sources={
             "section 4.1": "augment",
-            "appendix and the authors' code": f"network batch length {_OPTIMISER} schedule.kind",
+            "appendix and the authors' code": f"network batch length {_OPTIMIZER} schedule.kind",
         },
     )  # fmt: skip
 
@@ -107,7 +107,7 @@ def autoaugment(data: Data) -> BuiltIn:
 def resnext(data: Data) -> BuiltIn:
     """ResNeXt-29 of 8 groups of 64, in the authors' released form: batches of 128, blocks of the original order."""
     recipe = base(
-        "resnext29_8x64d_cifar", init="he", augment=PADDED, length=Duration(300, "ep"), optimiser=sgd(5e-4),
+        "resnext29_8x64d_cifar", init="he", augment=PADDED, length=Duration(300, "ep"), optimizer=sgd(5e-4),
         schedule=falling(epochs(150, 225)),
     )  # fmt: skip
     return cifar(
@@ -116,10 +116,10 @@ def resnext(data: Data) -> BuiltIn:
         errors=("3.65", "17.77"), where="table 7, mean of 10 runs",
         sources={
             "section 5.3": (
-                "network augment length optimiser.lr optimiser.momentum optimiser.weight_decay schedule.kind "
+                "network augment length optimizer.lr optimizer.momentum optimizer.weight_decay schedule.kind "
                 "schedule.at"
             ),
-            "the authors' README": "batch", "fb.resnet.torch, which it runs on": "optimiser.nesterov init",
+            "the authors' README": "batch", "fb.resnet.torch, which it runs on": "optimizer.nesterov init",
         },
         differs=(
             HELD_BACK,
@@ -132,7 +132,7 @@ def resnext(data: Data) -> BuiltIn:
 def densenet(data: Data) -> BuiltIn:
     """DenseNet-BC of 100 layers with growth 12."""
     recipe = base(
-        "densenet_bc100_12_cifar", augment=PADDED, batch=64, length=Duration(300, "ep"), optimiser=sgd(1e-4),
+        "densenet_bc100_12_cifar", augment=PADDED, batch=64, length=Duration(300, "ep"), optimizer=sgd(1e-4),
         schedule=falling(epochs(150, 225)),
     )  # fmt: skip
     return cifar(

@@ -9,10 +9,10 @@ from convsmith.data.sources.names import IMAGENET as IMAGENET_DATA
 from convsmith.recipes.builtin.entry import BuiltIn
 from convsmith.recipes.recipe import Recipe
 from convsmith.tasks.options import Loss
-from convsmith.training.options import Ema, Optimiser, Schedule
+from convsmith.training.options import Ema, Optimizer, Schedule
 
 IMAGENET = "ImageNet"
-ONE_CROP = "one crop of the centre is what is evaluated"
+ONE_CROP = "one crop of the center is what is evaluated"
 SQUARE = "crops come from the square in the middle of the image, scaled to 256 pixels, and not from the whole image"
 CHANNEL_SCALE = "each channel is also divided by its deviation"
 PIXEL_MEAN = f"the mean of each channel is subtracted, not that of each pixel, and {CHANNEL_SCALE}"
@@ -32,11 +32,11 @@ def imagenet(name: str, network: str, title: str, size: int = 224, **fields: obj
 
 
 def alexnet() -> BuiltIn:
-    """AlexNet as in 2012: two columns, local response normalisation."""
+    """AlexNet as in 2012: two columns, local response normalization."""
     entry = imagenet(
         "alexnet", "alexnet_2012", "AlexNet of two columns", size=227,
         augment=(Crop(0), Flip(), Lighting(0.1)), batch=128, length=Duration(90, "ep"),
-        optimiser=Optimiser(lr=0.01, momentum=0.9, weight_decay=5e-4),
+        optimizer=Optimizer(lr=0.01, momentum=0.9, weight_decay=5e-4),
         schedule=Schedule(kind="plateau"),
     )  # fmt: skip
     return replace(
@@ -50,7 +50,7 @@ def alexnet() -> BuiltIn:
             "5 epochs of patience are our choice",
         ),
         sources={
-            "section 5": "batch length optimiser.lr optimiser.momentum optimiser.weight_decay schedule.kind",
+            "section 5": "batch length optimizer.lr optimizer.momentum optimizer.weight_decay schedule.kind",
             "section 4.1": "augment",
             "figure 2, as CS231n reads it": "network data.size",
         },
@@ -62,7 +62,7 @@ def vgg16() -> BuiltIn:
     entry = imagenet(
         "vgg16", "vgg16", "VGG-16",
         augment=(ScaleCrop(256, 512), Flip(), Lighting(0.1)), batch=256, length=Duration(74, "ep"),
-        optimiser=Optimiser(lr=0.01, momentum=0.9, weight_decay=5e-4),
+        optimizer=Optimizer(lr=0.01, momentum=0.9, weight_decay=5e-4),
         schedule=Schedule(kind="plateau"),
     )  # fmt: skip
     return replace(
@@ -78,7 +78,7 @@ def vgg16() -> BuiltIn:
             "5 epochs of patience are our choice",
         ),
         sources={
-            "section 3.1": "augment batch length optimiser.lr optimiser.momentum optimiser.weight_decay schedule.kind",
+            "section 3.1": "augment batch length optimizer.lr optimizer.momentum optimizer.weight_decay schedule.kind",
             "table 1": "network",
         },
     )
@@ -89,7 +89,7 @@ def googlenet() -> BuiltIn:
     entry = imagenet(
         "googlenet", "googlenet_2014", "GoogLeNet with auxiliary heads",
         augment=(ResizedCrop(0.08, 1.0, 4 / 3), Flip()), batch=128, length=Duration(250, "ep"),
-        optimiser=Optimiser(lr=0.01, momentum=0.9, weight_decay=2e-4, average=Ema(0.9999)),
+        optimizer=Optimizer(lr=0.01, momentum=0.9, weight_decay=2e-4, average=Ema(0.9999)),
         schedule=Schedule(kind="exponential", every=Duration(8, "ep"), factor=0.96),
         loss=Loss(auxiliary=0.3),
     )  # fmt: skip
@@ -105,9 +105,9 @@ def googlenet() -> BuiltIn:
             "training is synchronous",
         ),
         sources={
-            "section 6": "augment optimiser.momentum optimiser.average schedule.kind schedule.every schedule.factor",
+            "section 6": "augment optimizer.momentum optimizer.average schedule.kind schedule.every schedule.factor",
             "section 5": "network loss.auxiliary",
-            "Caffe's bvlc_googlenet": "optimiser.weight_decay",
+            "Caffe's bvlc_googlenet": "optimizer.weight_decay",
         },
     )
 
@@ -117,7 +117,7 @@ def resnet50() -> BuiltIn:
     entry = imagenet(
         "resnet50", "resnet50_v1", "ResNet-50", init="he_in",
         augment=(ScaleCrop(256, 480), Flip(), Lighting(0.1)), batch=256, length=Duration(600_000, "steps"),
-        optimiser=Optimiser(lr=0.1, momentum=0.9, weight_decay=1e-4),
+        optimizer=Optimizer(lr=0.1, momentum=0.9, weight_decay=1e-4),
         schedule=Schedule(kind="plateau"),
     )  # fmt: skip
     return replace(
@@ -127,7 +127,7 @@ def resnet50() -> BuiltIn:
         differs=(ONE_CROP, SQUARE, PIXEL_MEAN, "5 epochs of patience are our choice"),
         sources={
             "section 3.4": (
-                "init augment batch length optimiser.lr optimiser.momentum optimiser.weight_decay schedule.kind"
+                "init augment batch length optimizer.lr optimizer.momentum optimizer.weight_decay schedule.kind"
             ),
             "table 1": "network",
         },

@@ -7,7 +7,7 @@ from convsmith.data.augmentations import Cutmix, Flip, Mixup, Randaugment, Resiz
 from convsmith.recipes.builtin.entry import BuiltIn
 from convsmith.recipes.builtin.imagenet import SQUARE, imagenet
 from convsmith.tasks.options import Loss
-from convsmith.training.options import Optimiser, Progressive, Rule, Schedule
+from convsmith.training.options import Optimizer, Progressive, Rule, Schedule
 
 RSB = 'Wightman, Touvron and Jégou 2021, "ResNet strikes back: an improved training procedure in timm"'
 
@@ -42,7 +42,7 @@ def sixteen_epochs() -> BuiltIn:
         augment=(ResizedCrop(), Flip()),
         resize=Progressive(160 / 256, 192 / 256, Duration(11, "ep"), Duration(13, "ep"), 32),
         batch=4096, length=Duration(16, "ep"), label_smoothing=0.1,
-        optimiser=Optimiser(
+        optimizer=Optimizer(
             lr=1.7, momentum=0.9, weight_decay=1e-4, rules=(Rule("norm", weight_decay=0.0),)
         ),
         schedule=Schedule(kind="linear", warmup=Duration(2, "ep")),
@@ -60,8 +60,8 @@ def sixteen_epochs() -> BuiltIn:
         ),
         sources={
             "rn50_16_epochs.yaml": (
-                "network data.size resize batch length label_smoothing optimiser.lr optimiser.momentum "
-                "optimiser.weight_decay optimiser.rules"
+                "network data.size resize batch length label_smoothing optimizer.lr optimizer.momentum "
+                "optimizer.weight_decay optimizer.rules"
             ),
             "train_imagenet.py": "augment schedule.kind schedule.warmup",
         },
@@ -82,12 +82,12 @@ def strikes_back(name: str) -> BuiltIn:
         # 160 pixels in training and 224 in evaluation.
         resize=None if share == 1 else Progressive(share, share, whole, whole, 32),
         batch=2048, length=Duration(row.epochs, "ep"), label_smoothing=row.smoothing, loss=Loss(kind="bce"),
-        optimiser=Optimiser(
+        optimizer=Optimizer(
             kind="lamb", lr=row.lr, weight_decay=row.weight_decay, rules=(Rule("norm|bias", weight_decay=0.0),)
         ),
         schedule=Schedule(kind="cosine", warmup=Duration(5, "ep")),
     )  # fmt: skip
-    table = "network augment batch length loss.kind optimiser.kind optimiser.lr optimiser.weight_decay schedule.kind"
+    table = "network augment batch length loss.kind optimizer.kind optimizer.lr optimizer.weight_decay schedule.kind"
     extra = " ".join(
         field
         for field, used in (
@@ -116,6 +116,6 @@ def strikes_back(name: str) -> BuiltIn:
         ),
         sources={
             "table 2": f"{table} schedule.warmup {extra}".strip(),
-            "timm, which decays filters alone": "optimiser.rules",
+            "timm, which decays filters alone": "optimizer.rules",
         },
     )

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from convsmith.base.durations import Duration
-from convsmith.data.augmentations import Autoaugment, ColourJitter, Flip, ResizedCrop
+from convsmith.data.augmentations import Autoaugment, ColorJitter, Flip, ResizedCrop
 from convsmith.recipes.builtin.entry import BuiltIn
 from convsmith.recipes.builtin.imagenet import SQUARE, imagenet
-from convsmith.training.options import Ema, Optimiser, Rule, Schedule
+from convsmith.training.options import Ema, Optimizer, Rule, Schedule
 
-_OPTIMISER = "optimiser.kind optimiser.lr optimiser.momentum optimiser.beta2 optimiser.weight_decay"
+_OPTIMIZER = "optimizer.kind optimizer.lr optimizer.momentum optimizer.beta2 optimizer.weight_decay"
 # Version, network, top-1 validation error in percent by the authors' README.
 _SHUFFLENETS = {
     "v1": ("shufflenet_v1_x1_0_g3", "ShuffleNet v1, 3 groups,", 32.2, 'Zhang et al. 2018, "ShuffleNet"'),
@@ -21,7 +21,7 @@ def mobilenet_v2() -> BuiltIn:
     entry = imagenet(
         "mobilenet-v2", "mobilenet_v2", "MobileNetV2",
         augment=(ResizedCrop(), Flip()), batch=96, length=Duration(300, "ep"),
-        optimiser=Optimiser(kind="rmsprop", lr=0.045, momentum=0.9, beta2=0.9, eps=1.0, weight_decay=4e-5),
+        optimizer=Optimizer(kind="rmsprop", lr=0.045, momentum=0.9, beta2=0.9, eps=1.0, weight_decay=4e-5),
         schedule=Schedule(kind="exponential", factor=0.98),
     )  # fmt: skip
     return replace(
@@ -35,9 +35,9 @@ def mobilenet_v2() -> BuiltIn:
             "eps is added to the root, where the code adds it before, so that small gradients move less",
         ),
         sources={
-            "section 6.1": f"batch {_OPTIMISER} schedule.kind schedule.factor",
+            "section 6.1": f"batch {_OPTIMIZER} schedule.kind schedule.factor",
             "table 2": "network",
-            "tensorflow/models slim, train_image_classifier.py": "optimiser.eps",
+            "tensorflow/models slim, train_image_classifier.py": "optimizer.eps",
         },
     )
 
@@ -47,21 +47,21 @@ def shufflenet(version: str) -> BuiltIn:
     network, title, error, paper = _SHUFFLENETS[version]
     entry = imagenet(
         f"shufflenet-{version}", network, title,
-        augment=(ResizedCrop(), ColourJitter(0.4, 0.4, 0.4, 0.0), Flip()),
+        augment=(ResizedCrop(), ColorJitter(0.4, 0.4, 0.4, 0.0), Flip()),
         batch=1024, length=Duration(300_000, "steps"), label_smoothing=0.1,
-        optimiser=Optimiser(lr=0.5, momentum=0.9, weight_decay=4e-5, rules=(Rule("norm|bias", weight_decay=0.0),)),
+        optimizer=Optimizer(lr=0.5, momentum=0.9, weight_decay=4e-5, rules=(Rule("norm|bias", weight_decay=0.0),)),
         schedule=Schedule(kind="linear"),
     )  # fmt: skip
     return replace(
         entry,
         paper=f"{paper}; the authors' megvii-model/ShuffleNet-Series",
         figure=f"{error:.1f}% top-1 validation error (their README)",
-        differs=(SQUARE, "norms do not get fresh statistics at the end", "pixels are normalised"),
+        differs=(SQUARE, "norms do not get fresh statistics at the end", "pixels are normalized"),
         sources={
             "section 4": "network",
             "the authors' train.py": (
-                "augment batch length label_smoothing optimiser.lr optimiser.momentum optimiser.weight_decay "
-                "optimiser.rules schedule.kind"
+                "augment batch length label_smoothing optimizer.lr optimizer.momentum optimizer.weight_decay "
+                "optimizer.rules schedule.kind"
             ),
         },
     )
@@ -73,7 +73,7 @@ def efficientnet_b0() -> BuiltIn:
         "efficientnet-b0", "efficientnet_b0", "EfficientNet-B0",
         augment=(ResizedCrop(), Flip(), Autoaugment("imagenet")), batch=4096, length=Duration(350, "ep"),
         label_smoothing=0.1,
-        optimiser=Optimiser(
+        optimizer=Optimizer(
             kind="rmsprop", lr=0.256, momentum=0.9, beta2=0.9, eps=0.0316, weight_decay=1e-5, average=Ema(0.9999),
             rules=(Rule("norm", weight_decay=0.0),),
         ),
@@ -93,10 +93,10 @@ def efficientnet_b0() -> BuiltIn:
             "eps is added to the root and is the root of that of the code, which adds it before",
         ),
         sources={
-            "section 5.2": f"augment {_OPTIMISER} schedule.kind schedule.every schedule.factor",
+            "section 5.2": f"augment {_OPTIMIZER} schedule.kind schedule.every schedule.factor",
             "table 1": "network data.size",
             "the authors' code (tensorflow/tpu)": (
-                "length label_smoothing optimiser.average optimiser.eps optimiser.rules schedule.warmup"
+                "length label_smoothing optimizer.average optimizer.eps optimizer.rules schedule.warmup"
             ),
         },
     )

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from convsmith.base.durations import Duration
-from convsmith.data.augmentations import Affine, ColourJitter, Crop, Flip, ResizedCrop
+from convsmith.data.augmentations import Affine, ColorJitter, Crop, Flip, ResizedCrop
 from convsmith.data.options import DataOptions
 from convsmith.recipes.builtin.entry import BuiltIn
 from convsmith.recipes.recipe import Recipe
-from convsmith.training.options import EngineOptions, Optimiser, Schedule
+from convsmith.training.options import EngineOptions, Optimizer, Schedule
 
 SMALL, OWN, REBUILT = "first steps", "your own images", "images rebuilt"
 
@@ -21,7 +21,7 @@ def digits() -> BuiltIn:
         augment=(Crop(3),),
         batch=32,
         length=Duration(40, "ep"),
-        optimiser=Optimiser(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        optimizer=Optimizer(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4),
         schedule=Schedule(kind="cosine", warmup=Duration(2, "ep")),
         label_smoothing=0.05,
         # So small a network gains nothing from bf16 or from a second thread.
@@ -47,14 +47,14 @@ def lenet5_mnist() -> BuiltIn:
         augment=(Crop(2),),
         batch=128,
         length=Duration(8, "ep"),
-        optimiser=Optimiser(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        optimizer=Optimizer(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4),
         schedule=Schedule(kind="cosine", warmup=Duration(1, "ep")),
     )
     return BuiltIn(
         recipe=recipe,
         group=SMALL,
         title="LeNet-5 on MNIST, enlarged from 28x28 to 32x32",
-        paper="the network is that of LeCun et al. 1998; the optimisation is ours",
+        paper="the network is that of LeCun et al. 1998; the optimization is ours",
         figure="0.95% test error without, 0.8% with distorted images (LeCun et al. 1998, section III)",
         result=(
             "Time: 19 seconds on 2 cores of an AMD EPYC with AVX512-BF16. Test accuracy: 99.27% in the mean of 3 seeds "
@@ -72,7 +72,7 @@ def lenet5_mnist_distorted() -> BuiltIn:
         edits=("act=relu", "pool=max", "norm=batch"),
         augment=(Affine(degrees=10, translate=0.08, scale=0.12, shear=8),),
         length=Duration(16, "ep"),
-        optimiser=Optimiser(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
+        optimizer=Optimizer(lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
         evaluate_every=Duration(2, "ep"),
         # So small a network gains nothing from bf16 or from a second thread.
         engine=EngineOptions(precision="fp32", threads=1),
@@ -81,7 +81,7 @@ def lenet5_mnist_distorted() -> BuiltIn:
         recipe=recipe,
         group=SMALL,
         title="LeNet-5's 62,000 parameters with ReLU, max pooling and batch norms, on distorted digits of MNIST",
-        paper="the network is that of LeCun et al. 1998 but for the edits; the optimisation is ours",
+        paper="the network is that of LeCun et al. 1998 but for the edits; the optimization is ours",
         figure="0.8% test error with distorted images (LeCun et al. 1998, section III)",
         result=("One run: 99.49% of the 10,000 test images right, 99.35% of the validation images."),
         sources={"LeCun et al. 1998, section II-B": "network data.size"},
@@ -94,11 +94,11 @@ def photos() -> BuiltIn:
         name="photos",
         network="resnet18",
         data=DataOptions(source="photos", size=224),
-        augment=(ResizedCrop(low=0.35), Flip(), ColourJitter(0.3, 0.3, 0.3, 0.05)),
+        augment=(ResizedCrop(low=0.35), Flip(), ColorJitter(0.3, 0.3, 0.3, 0.05)),
         batch=32,
         length=Duration(60, "ep"),
         label_smoothing=0.1,
-        optimiser=Optimiser(lr=0.02, momentum=0.9, nesterov=True, weight_decay=1e-3),
+        optimizer=Optimizer(lr=0.02, momentum=0.9, nesterov=True, weight_decay=1e-3),
         schedule=Schedule(kind="cosine", warmup=Duration(5, "%")),
         select="best",
     )
@@ -124,7 +124,7 @@ def autoencoder_mnist() -> BuiltIn:
         data=DataOptions(source="mnist", size=28),
         batch=128,
         length=Duration(5, "ep"),
-        optimiser=Optimiser(kind="adam", lr=2e-3),
+        optimizer=Optimizer(kind="adam", lr=2e-3),
         schedule=Schedule(kind="cosine", warmup=Duration(1, "ep")),
         engine=EngineOptions(precision="fp32"),
     )
@@ -132,7 +132,7 @@ def autoencoder_mnist() -> BuiltIn:
         recipe=recipe,
         group=REBUILT,
         title="MNIST's digits through 32 numbers and back; the report shows both sides",
-        differs=("network and optimisation are our choice",),
+        differs=("network and optimization are our choice",),
         result=(
             "One run: a mean squared error of 0.0044 on the 10,000 test images, after 5 minutes of training on 2 cores "
             "of an AMD EPYC that did much else."
@@ -156,7 +156,7 @@ def vae_mnist() -> BuiltIn:
         title="A variational autoencoder of MNIST's digits with 32 latent numbers, which draws new digits",
         paper="Kingma and Welling 2014; pixels are made binary as in Burda et al. 2016",
         figure="a negative ELBO of 86.8 nats by one stochastic layer (Burda et al. 2016, table 1, VAE with k = 1)",
-        differs=("the network is convolutional, and it and the optimisation are our choice",),
+        differs=("the network is convolutional, and it and the optimization are our choice",),
         result=(
             "One run: a negative ELBO of 93.7 nats on the 10,000 test images (95% interval 93.2 to 94.1), after 35 "
             "minutes of training on 2 cores of an AMD EPYC that did much else."

@@ -1,0 +1,34 @@
+"""What the preprocessing record says about a batch: normalization, and the color that counts as nothing."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from convsmith.data.preprocess import Preprocess
+
+
+def normalize(
+    images: Tensor,
+    preprocess: Preprocess,
+    dtype: torch.dtype = torch.float32,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Tensor:
+    """(x / 255 - mean) / std of uint8 (N, C, H, W), computed in float32 as `preprocess.normalize` does."""
+    mean, std, _ = _constants(preprocess, images.device)
+    scaled = images.to(torch.float32, memory_format=memory_format).div_(255).sub_(mean).div_(std)
+    return scaled.to(dtype)
+
+
+def mean_color(preprocess: Preprocess, device: torch.device) -> Tensor:
+    """uint8 (C): the rounded mean, which normalization maps to (nearly) zero."""
+    return _constants(preprocess, device)[2]
+
+
+@cache
+def _constants(preprocess: Preprocess, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, deviation and fill on the device; kept, since copying them for every batch would make it wait."""
+    mean = torch.tensor(preprocess.mean, device=device).view(1, -1, 1, 1)
+    std = torch.tensor(preprocess.std, device=device).view(1, -1, 1, 1)
+    fill = torch.tensor([round(value * 255) for value in preprocess.mean], dtype=torch.uint8, device=device)
+    return mean, std, fill

@@ -1,0 +1,1 @@
+"""A network's tree as a torch.nn.Module: layers, initialization, measurements."""

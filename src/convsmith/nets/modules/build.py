@@ -1,0 +1,216 @@
+"""From a tree to a `torch.nn.Module` whose `state_dict` keys are the tree's paths."""
+
+# pyright: standard, reportMissingTypeStubs=false
+# torch declares its types only in part.
+
+import contextlib
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convsmith.base.errors import UsageError, WrongType, unknown
+from convsmith.nets.limits import check_memory
+from convsmith.nets.modules.init import initialize
+from convsmith.nets.modules.layers import Concatenation, Keeping, Kept, Scale, Sum, Unpooling, Using, Wiring
+from convsmith.nets.modules.layers import Sequence as InOrder
+from convsmith.nets.modules.recompute import Recomputed
+from convsmith.nets.network import Network
+from convsmith.nets.shape import Input, Shape
+from convsmith.nets.tree import MAIN, Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, TorchCall, Unpool, Use
+
+WIRINGS: dict[type[Branching], type[Wiring]] = {Seq: InOrder, Add: Sum, Cat: Concatenation, Gate: Scale}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What a stage gives: its channels and how many input pixels lie between two of its positions."""
+
+    name: str
+    channels: int
+    stride: tuple[int | Fraction, ...]
+
+
+class BuiltNetwork(nn.Module):
+    """A network that computes. `tree` is the `Network` it was built from.
+
+    `forward(x)` takes (N, C, H, W) and gives the main head's output (N, classes). `forward(x, at=["stage2"])` gives it
+    with a dictionary of the outputs of those stages, heads or kept values. `noise` (N, `tree.noise`) are the standard
+    normal numbers of its `Sample` layers, in the order of execution. A network with further inputs takes a dictionary
+    of them all by name. `after` names the stage whose output `x` is: what follows runs alone, as a decoder does from
+    its latent values.
+    """
+
+    def __init__(self, tree: Network, children: dict[str, nn.Module]):
+        super().__init__()
+        self.tree = tree
+        for name, child in children.items():
+            self.add_module(name, child)
+
+    def forward(
+        self,
+        x: Tensor | Mapping[str, Tensor],
+        at: Collection[str] = (),
+        noise: Tensor | None = None,
+        after: str = "",
+    ) -> Any:
+        """The main head's output; with `at`, also a dictionary of what was asked for."""
+        at = (at,) if isinstance(at, str) else at
+        kept = Kept(at, noise)
+        first = x if after and isinstance(x, Tensor) else received(self.tree, x, kept.values)
+        found = self._run(first, kept, heads=True, start=self._number(after) + 1 if after else 0)
+        kept.check_noise(first.shape[0])
+        return (found[MAIN], {name: found[name] for name in at}) if at else found[MAIN]
+
+    def features(self, x: Tensor | Mapping[str, Tensor], at: Collection[str] | None = None) -> dict[str, Tensor]:
+        """The outputs of the stages called `at` (all by default), without running the heads."""
+        names = [name for name, _ in self.tree.stages] if at is None else [at] if isinstance(at, str) else list(at)
+        kept = Kept(names)
+        found = self._run(received(self.tree, x, kept.values), kept, heads=False)
+        return {name: found[name] for name in names}
+
+    def feature_info(self) -> list[Feature]:
+        """Name, channels and stride of each stage, known without running it."""
+        ends = self.tree.trace().stages
+        return [Feature(n, ends[n].shape.channels, ends[n].field.jump) for n, _ in self.tree.stages]
+
+    def _part(self, name: str, x: Tensor, kept: Kept) -> Tensor:
+        """The output of a stage or head, which may be a single operator."""
+        part = self.get_submodule(name)
+        return part(x, kept) if isinstance(part, Wiring) else part(x)
+
+    def _number(self, stage: str) -> int:
+        names = [name for name, _ in self.tree.stages]
+        if stage not in names:
+            raise unknown(f"stage of {self.tree.name}:", stage, names)
+        return names.index(stage)
+
+    def _run(self, x: Tensor, kept: Kept, heads: bool, start: int = 0) -> dict[str, Tensor]:
+        at = kept.wanted
+        found: dict[str, Tensor] = {}
+        for name, _ in self.tree.stages[start:]:
+            x = self._part(name, x, kept)
+            if name in at:
+                found[name] = x
+        for name, _ in self.tree.heads if heads else ():
+            if name == MAIN or name in at:
+                found[name] = self._part(name, x, kept)
+        found |= {name: kept.values[name] for name in at if name in kept.values}
+        for name in at:
+            if name not in found:
+                places = [name for name, _ in self.tree.stages + (self.tree.heads if heads else ())]
+                raise unknown(f"place in {self.tree.name}:", name, [*places, *kept.values])
+        return found
+
+
+def blank(tree: Network, count: int, shape: Sequence[int], device: str = "cpu") -> Tensor | dict[str, Tensor]:
+    """`count` examples of zeros to try a network on, the first input of `shape`."""
+    first, *others = tree.receives
+    zeros = torch.zeros((count, *shape), dtype=getattr(torch, first.dtype), device=device)
+    if not others:
+        return zeros
+    return {first.name: zeros} | {
+        other.name: torch.zeros((count, *other.shape), dtype=getattr(torch, other.dtype), device=device)
+        for other in others
+    }
+
+
+def received(tree: Network, x: Tensor | Mapping[str, Tensor], kept: dict[str, Tensor]) -> Tensor:
+    """The first input; the others are put among the values that are `kept`. UsageError for what does not fit."""
+    if not isinstance(x, Mapping) and not tree.inputs:
+        return x
+    first, *others = tree.receives
+    names = [input.name for input in (first, *others)]
+    if not isinstance(x, Mapping):
+        raise UsageError(f"{tree.name} receives {', '.join(names)}: give it a dictionary of these, received one tensor")
+    if set(names) != set(x):
+        raise UsageError(f"{tree.name} receives {', '.join(names)}; given were {', '.join(x) or 'none'}")
+    for input in (first, *others):
+        _check_input(tree, input, x[input.name], x[first.name].shape[0], sizes=input is not first)
+    kept.update({input.name: x[input.name] for input in others})
+    return x[first.name]
+
+
+def _check_input(tree: Network, input: Input, value: Tensor, count: int, sizes: bool) -> None:
+    """Refuse a value of another shape or kind; the first input may have other `sizes`, as one tensor may."""
+    shape = tuple(value.shape[1:])
+    fits = shape == tuple(input.shape) if sizes else shape[:1] == tuple(input.shape)[:1]
+    if not fits or value.dim() != 1 + len(tuple(input.shape)) or value.shape[0] != count:
+        expected = ", ".join(map(str, (count, *input.shape)))
+        raise UsageError(f"{tree.name}: {input.name} is ({expected}), received {tuple(value.shape)}")
+    if value.is_floating_point() != (input.dtype == "float32"):
+        raise UsageError(
+            f"{tree.name}: {input.name} is {input.dtype}, received {str(value.dtype).removeprefix('torch.')}"
+        )
+
+
+def build(network: Network, *, seed: int | None = None, device: str | torch.device = "cpu") -> BuiltNetwork:
+    """The module of a network, its weights drawn by the network's rule of initialization.
+
+    With a `seed` the weights are a function of it and torch's global generator does not move. On the device "meta" no
+    memory is taken and nothing is drawn.
+    """
+    if not isinstance(network, Network):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise WrongType(f"expected a network, such as network('resnet18'), received {network!r:.60}")
+    steps = network.trace().steps
+    shapes = {step.path: step.x.shape for step in steps}
+    last_uses = _last_uses(network)
+    meta = torch.device(device).type == "meta"
+    if not meta:
+        check_memory(network.name, steps)
+    # Drawn on the CPU, whatever the device: there a seed means the same weights everywhere.
+    with _random(seed), torch.device("meta" if meta else "cpu"):
+        parts = {name: _module(node, name, shapes, last_uses) for name, node in network.stages + network.heads}
+        for name, _ in network.stages if network.recompute else ():
+            parts[name] = _recomputed(parts[name], network.recompute)
+        module = BuiltNetwork(network, parts)
+        if not meta:
+            initialize(module, network.init)
+    return module.to(device)
+
+
+@contextlib.contextmanager
+def _random(seed: int | None) -> Generator[None]:
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _module(node: Node, path: str, shapes: dict[str, Shape], last_uses: set[str]) -> nn.Module:
+    if isinstance(node, Leaf):
+        call = node.torch(shapes[path])
+        return _resolve(replace(call, arguments=call.arguments | {"last": path in last_uses}) if node.reads else call)
+    if isinstance(node, Branching):
+        children = {name: _module(child, f"{path}.{name}", shapes, last_uses) for name, child in node.children}
+        return WIRINGS[type(node)](children)
+    if isinstance(node, Keep):
+        return Keeping(node.name)
+    if isinstance(node, Use):
+        return Using(node.name, last=path in last_uses)
+    if isinstance(node, Unpool):
+        axes = len(shapes[path].spatial)
+        sizes = ((size,) * axes for size in (node.kernel, node.stride, node.padding))
+        return Unpooling(node.name, *sizes, last=path in last_uses)
+    raise TypeError(f"{path}: {node!r} is no node of a tree")
+
+
+def _recomputed(stage: nn.Module, group: int) -> nn.Module:
+    return Recomputed(dict(stage.named_children()), group) if type(stage) is InOrder else stage
+
+
+def _last_uses(network: Network) -> set[str]:
+    """The paths of the nodes after which the kept value that they use is not used again."""
+    last = {name: step.path for step in network.trace().steps for name in step.node.reads}
+    return set(last.values())
+
+
+def _resolve(call: TorchCall) -> nn.Module:
+    module, _, name = call.path.rpartition(".")
+    return getattr(import_module(module), name)(**call.arguments)

@@ -1,0 +1,1 @@
+"""What people are shown of a network: stages, drawings, differences, a review."""

@@ -1,0 +1,1 @@
+"""Weights of other libraries, and edits that carry weights."""

@@ -1,0 +1,295 @@
+"""Weights of others: mapped to our names, checked key by key, never by the order in which a file lists them."""
+
+# pyright: standard, reportMissingTypeStubs=false
+# torch declares its types only in part.
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from convsmith.base.errors import CheckFailed, UsageError, nearest
+from convsmith.nets.modules.build import BuiltNetwork
+from convsmith.nets.network import Network
+from convsmith.nets.ops import Conv, Linear, Rbf
+from convsmith.nets.shape import Shape
+from convsmith.nets.tree import MAIN, Leaf, walk
+from convsmith.nets.weights.carry import carry
+from convsmith.nets.weights.name_map import name_map as name_map
+from convsmith.nets.weights.name_map import written_alike
+from convsmith.nets.weights.peers import LIBRARIES, current, keys_of, names_of
+from convsmith.nets.weights.renaming import renamed
+from convsmith.nets.zoo import NETWORKS, network, renamings
+
+NEW_LAYER = "with a new last layer"  # what is said where the weights' last layer was for other classes
+# The prefixes that torch.compile, DataParallel, Lightning and training scripts put before the names of tensors.
+WRAPPERS = (
+    "module", "_orig_mod", "model", "net", "network", "backbone", "encoder", "base_model", "_model", "student",
+    "teacher", "ema", "ema_model", "online_network", "trunk", "body", "base", "feature_extractor", "features_extractor",
+    "encoder_q", "online_encoder", "classifier", "resnet", "cnn", "vision_model", "image_encoder", "visual", "learner",
+)  # fmt: skip
+_MOST_WRAPPERS = 4
+_SHOWN = 3  # names of each kind in an error
+
+# A file may hold SPARE times the network's tensors, plus MANY: auxiliary heads, averages, counters.
+SPARE, MANY = 4, 1000
+
+
+def load_weights(
+    module: nn.Module,
+    weights: Mapping[str, Tensor],
+    source: str = "the weights",
+    *,
+    adapt: bool = False,
+    new_last: bool = False,
+) -> str:
+    """Copy `weights` into `module` and say whose names they had; every key must match, in name and shape.
+
+    A network of ours also takes the names that its family knows, and those of torchvision and (where it is installed)
+    timm for any network that these have. Auxiliary heads may be in the weights, in the module, in both or in neither.
+    What wrappers put before all names (`module.`, `_orig_mod.`, `model.`) is taken off and said. With `adapt`, weights
+    for other classes, and those without a last layer, leave the last layers as they are (with `new_last` also where
+    there are as many), and first filters for other channels are summed or spread (`nets/carry.py`). Raises
+    `UsageError`, and then copies nothing.
+    """
+    own = module.state_dict()
+    if len(weights) > SPARE * len(own) + MANY:  # whatever they are called; ways to read them are tried name by name
+        raise UsageError(f"{source}: holds {len(weights):,} tensors, and the network has {len(own):,}")
+    reading = _best_reading(module, own, weights, adapt)
+    tensors, changes = reading.tensors, list(reading.remarks)
+    if adapt and reading.fits:
+        tensors, more = _adapted(module, own, tensors, new_last)
+        changes += more
+    odd = {key: value for key, value in tensors.items() if key in own and own[key].shape != value.shape}
+    if odd or not reading.fits:
+        raise UsageError(_difference(module, own, reading, odd, source))
+    module.load_state_dict(tensors, strict=False)
+    return ", ".join([f"{reading.names} names", *changes])
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """The weights as `names` has them, under our names; what the network lacks of them and they of it."""
+
+    names: str
+    tensors: dict[str, Tensor]
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+    remarks: tuple[str, ...]
+    prefix: str = ""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the keys are those of the network; shapes are another matter."""
+        return not self.missing and not self.unknown
+
+
+def _best_reading(
+    module: nn.Module, own: Mapping[str, Tensor], weights: Mapping[str, Tensor], headless: bool
+) -> _Reading:
+    """The first reading whose keys fit, else the nearest one. With `headless` the last layer may be absent."""
+    best: _Reading | None = None
+    for prefix, part in unwrapped(weights):
+        for names, candidate in _candidates(module, part):
+            reading = _read(module, own, names, candidate, headless)
+            if prefix:
+                rest = len(weights) - len(part)
+                more = f" and {rest} other tensors left out" if rest else ""
+                reading = replace(reading, remarks=(f"{prefix!r} before the names taken off{more}", *reading.remarks))
+            if reading.fits:
+                return reading
+            whole = bool(prefix) and 1 < len(part) == len(weights)  # then the names begin so, whatever else is wrong
+            if best is None or _distance(reading) < _distance(best) + whole:
+                best = replace(reading, prefix=prefix)
+    if best is None:
+        raise CheckFailed("there is no way to read weights")
+    return best
+
+
+def unwrapped(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    """The weights as they are, then without the prefixes of their names, the outermost first.
+
+    A word counts that all names begin with, or one that wrappers are known to put there: then the tensors of that name
+    are a part of their own, as beside a loss or a second network.
+    """
+    queue: list[tuple[str, Mapping[str, Tensor]]] = [("", weights)]
+    while queue:
+        prefix, part = queue.pop(0)
+        yield prefix, part
+        if prefix.count(".") >= _MOST_WRAPPERS:
+            continue
+        words = dict.fromkeys(key.partition(".")[0] for key in part if "." in key)
+        for word in words:
+            start = f"{word}."
+            inner = {key.removeprefix(start): value for key, value in part.items() if key.startswith(start)}
+            if len(inner) == len(part) or word in WRAPPERS:
+                queue.append((prefix + start, inner))
+
+
+def _distance(reading: _Reading) -> int:
+    return len(reading.missing) + len(reading.unknown)
+
+
+def _candidates(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    """The weights under our names, by every way of naming that may be theirs; the costly ones last."""
+    yield "Convsmith" if isinstance(module, BuiltNetwork) else "the module's own", weights
+    if not isinstance(module, BuiltNetwork):
+        return
+    for renaming in renamings(module.tree):
+        yield renaming.source, {renamed(key, renaming): value for key, value in weights.items()}
+    today = {current(key): value for key, value in weights.items()}
+    for library in LIBRARIES:
+        # Finding the names takes seconds, so it waits until most of the file's are known to be theirs.
+        if len(today.keys() & keys_of(library, module.tree.name)) * 2 < len(today):
+            continue
+        try:
+            names = names_of(library, module.tree.name)
+        except CheckFailed:
+            continue
+        yield library, {names.get(key, key): value for key, value in today.items()}
+
+
+def _read(
+    module: nn.Module, own: Mapping[str, Tensor], names: str, given: Mapping[str, Tensor], headless: bool
+) -> _Reading:
+    """Compare keys. Auxiliary heads may be absent on either side; with `headless` the last layers too."""
+    ours, known = _auxiliary_heads(module)
+    extra = {key.partition(".")[0] for key in given if key not in own} & (known - ours)
+    absent = {head for head in ours if not any(key.startswith(f"{head}.") for key in given)}
+    kept = {key: value for key, value in given.items() if key.partition(".")[0] not in extra}
+    needed = {key for key in _needed(own) if key.partition(".")[0] not in absent}
+    remarks = [f"without the weights' {', '.join(sorted(extra))}"] if extra else []
+    remarks += [f"{', '.join(sorted(absent))} as initialized"] if absent else []
+    tensors = {
+        key: value.reshape(own[key].shape) if key in own and written_alike(value, own[key]) else value
+        for key, value in kept.items()
+    }
+    if headless:
+        needed -= _without_last(module, own, kept)
+    missing, unknown = sorted(needed - kept.keys()), sorted(kept.keys() - own.keys())
+    return _Reading(names, tensors, tuple(missing), tuple(unknown), tuple(remarks))
+
+
+def _without_last(module: nn.Module, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> set[str]:
+    """The keys of the last layers that the file lacks: the file is a backbone, and these layers are new."""
+    layers = [f"{layer}." for layer in last_layers(module, own)]
+    return {key for key in own for layer in layers if key.startswith(layer) and not _has(given, layer)}
+
+
+def _has(given: Mapping[str, Tensor], start: str) -> bool:
+    return any(key.startswith(start) for key in given)
+
+
+def _auxiliary_heads(module: nn.Module) -> tuple[set[str], set[str]]:
+    """The heads besides the main one that the network has, and those that a network of its name may have."""
+    if not isinstance(module, BuiltNetwork):
+        return set(), set()
+    ours = {name for name, _ in module.tree.heads if name != MAIN}
+    zoo = network(module.tree.name).heads if module.tree.name in NETWORKS else ()
+    taken = {name for name, _ in module.tree.stages}
+    return ours, (ours | {name for name, _ in zoo if name != MAIN}) - taken
+
+
+def _needed(state: Mapping[str, Tensor]) -> set[str]:
+    """The keys that a file must have; old files lack the counter of batch normalization."""
+    return {key for key in state if not key.endswith("num_batches_tracked")}
+
+
+def _adapted(
+    module: nn.Module, own: Mapping[str, Tensor], tensors: dict[str, Tensor], new_last: bool
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Weights for other classes and channels, made to fit as far as that goes, and what was done."""
+    last = tuple(f"{layer}." for layer in last_layers(module, own)) if new_last else ()
+    kept = {
+        key: value
+        for key, value in tensors.items()
+        if not key.startswith(last) and not _of_other_classes(module, own, tensors, key)
+    }
+    new = len(kept) < len(tensors) or bool(_without_last(module, own, tensors) & _needed(own))
+    changes = [NEW_LAYER] if new else []
+    if isinstance(module, BuiltNetwork):
+        old = _channels_of(module.tree, kept)
+        channels = module.tree.input.channels
+        if old not in (None, channels):
+            try:
+                kept = _with_channels(module.tree, own, kept, old)
+            except (CheckFailed, UsageError):
+                return kept, changes  # the shapes are refused where they are compared
+            changes.append(f"first filters for {old} channels made to fit {channels}")
+    return kept, changes
+
+
+def _of_other_classes(module: nn.Module, own: Mapping[str, Tensor], given: Mapping[str, Tensor], key: str) -> bool:
+    """Whether `key` belongs to a last layer that is for another number of classes in `given`."""
+    layer = next((layer for layer in last_layers(module, own) if key.startswith(f"{layer}.")), None)
+    if layer is None:
+        return False
+    weight = next(k for k in own if k.startswith(f"{layer}.") and own[k].dim() > 1)
+    theirs, mine = given.get(weight), own[weight]
+    return theirs is not None and len(theirs) != len(mine) and theirs[0].numel() == mine[0].numel()
+
+
+def last_layers(module: nn.Module, own: Mapping[str, Tensor]) -> list[str]:
+    """The layers that give one number for each class: the last one of each head, or of a module of others."""
+    if not isinstance(module, BuiltNetwork):
+        weights = [key for key in own if key.endswith(".weight") and own[key].dim() > 1]
+        return [weights[-1].removesuffix(".weight")] if weights else []
+    found: list[str] = []
+    for name, head in module.tree.heads:
+        layers = [path for path, node in walk(head, name) if isinstance(node, Linear | Conv | Rbf)]
+        found += [_module_path(module.tree, path) for path in layers[-1:]]
+    return found
+
+
+def _module_path(tree: Network, path: str) -> str:
+    """The path of a leaf in the built module, where a stage or head that is a single leaf has it as `only`."""
+    alone = isinstance(dict(tree.stages + tree.heads).get(path), Leaf)
+    return f"{path}.only" if alone else path
+
+
+def _channels_of(tree: Network, weights: Mapping[str, Tensor]) -> int | None:
+    """The channels of the images that the weights of a network's first convolution are for."""
+    for step in tree.trace().steps:
+        if isinstance(step.node, Conv):
+            weight = weights.get(f"{_module_path(tree, step.path)}.weight")
+            return None if weight is None or weight.dim() < 2 else weight.shape[1] * step.node.groups
+    return None
+
+
+def _with_channels(
+    tree: Network, own: Mapping[str, Tensor], weights: Mapping[str, Tensor], old: int | None
+) -> dict[str, Tensor]:
+    before = replace(tree, input=Shape(old or 1, tree.input.spatial))
+    # Layers that keep their own weights are carried along, so that the whole can be checked.
+    _, carried = carry(before, {**own, **weights}, f"channels={tree.input.channels}")
+    return {key: carried[key] for key in weights}
+
+
+def _difference(
+    module: nn.Module, own: Mapping[str, Tensor], reading: _Reading, odd: Mapping[str, Tensor], source: str
+) -> str:
+    """What does not fit, in one line: the first few names of each kind."""
+    name = module.tree.name if isinstance(module, BuiltNetwork) else "the network"
+    without = f", without {reading.prefix!r}, with which they begin" if reading.prefix else ""
+    parts = [f"{source}: do not fit {name} (read with {reading.names} names{without})"]
+    last = [key for key in reading.missing if key in _without_last(module, own, reading.tensors)]
+    if reading.missing and len(last) == len(reading.missing) and not reading.unknown:
+        parts.append("the file has no last layer; give the number of classes (classes=), or start a run with it")
+    if reading.missing:
+        parts.append(f"missing {_listed(reading.missing)}")
+    if reading.unknown:
+        close = nearest(reading.unknown[0], own, 1)
+        parts.append(f"unknown {_listed(reading.unknown)}" + (f" (nearest {close[0]})" if close else ""))
+    if odd:
+        shapes = [f"{key} {tuple(value.shape)} where {tuple(own[key].shape)} is needed" for key, value in odd.items()]
+        parts.append(f"of another shape {_listed(shapes)}")
+    if odd and reading.fits:
+        small = isinstance(module, BuiltNetwork) and "small_images" in module.tree.edits
+        stem = ", and whether they are of this stem for small images (--stem large has the network's own)"
+        parts.append("check the number of classes and channels" + (stem if small else ""))
+    return "; ".join(parts)
+
+
+def _listed(texts: list[str] | tuple[str, ...]) -> str:
+    rest = len(texts) - _SHOWN
+    return f"{len(texts)}: {', '.join(texts[:_SHOWN])}" + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,1 @@
+"""What is done: prepare, train, evaluate, compare, estimate, tune, transfer."""

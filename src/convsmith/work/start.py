@@ -1,0 +1,117 @@
+"""The weights that a run starts from: published ones by their name, a file of others, or another run."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from convsmith.base.calls import parse_call
+from convsmith.base.errors import UsageError, unknown
+from convsmith.base.files import sha256
+from convsmith.data.dataset import Dataset
+from convsmith.data.preprocess import Preprocess
+from convsmith.nets.model import Model
+from convsmith.nets.modules.build import BuiltNetwork, build
+from convsmith.nets.network import Network
+from convsmith.nets.source import TORCHVISION
+from convsmith.nets.weights.carry import carry, kept_of_cut
+from convsmith.nets.weights.pretrained import load_weights
+from convsmith.runs.pretrained import for_channels
+from convsmith.runs.published import fetch
+from convsmith.runs.publishers import find_published, is_entry, recognized
+from convsmith.runs.subject import open_subject
+from convsmith.runs.trained import is_trained
+from convsmith.runs.weight_files import file_and_part, open_weights
+
+# Edits that a network with weights goes through: what came before them is what the weights are of.
+CARRIED = ("cut", "identity_layers")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to start from: what they are called, their file with its SHA-256, and their preprocessing if known.
+
+    `labels` are the classes of a run, whose names are the user's own as those of the data are. `part` is what the file
+    is asked for where it holds several sets of weights.
+    """
+
+    source: str
+    file: Path
+    sha256: str
+    preprocess: Preprocess | None = None
+    labels: tuple[str, ...] | None = None
+    part: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """What the run's record keeps."""
+        return {"source": self.source, "file": self.file.name, "sha256": self.sha256}
+
+
+def open_start(weights: str, network: Model) -> Start:
+    """The path of the weights that a recipe names: a run, published weights (found or downloaded), or a file."""
+    if is_trained(weights):
+        subject = open_subject(weights)
+        return Start(weights, subject.weights, sha256(subject.weights), subject.preprocess, subject.labels)
+    if is_entry(weights):
+        published = find_published(network.source.removeprefix(TORCHVISION), weights)
+        file, digest = fetch(published)
+        return Start(published.source, file, digest, published.preprocess)
+    open_weights(weights)  # says what is wrong with it before anything else is done
+    file, part = file_and_part(weights)
+    digest = sha256(file)
+    known = recognized(network.source.removeprefix(TORCHVISION), digest)
+    return Start(weights, file, digest, known.preprocess if known else None, part=part)
+
+
+def load_start(module: nn.Module, start: Start, labels: tuple[str, ...], whole: Network | None = None) -> str:
+    """Give the module its first weights, fitted to its classes and channels; says how they were read.
+
+    The last layer of a run with other classes than `labels` is not taken over, even where there are as many. `whole` is
+    the network that the weights are of, where the module's was cut out of it or made deeper.
+    """
+    other = start.labels is not None and start.labels != labels
+    target = module if whole is None else build(whole, seed=0)
+    found = open_weights(f"{start.file}:{start.part}" if start.part else start.file)
+    how = load_weights(target, found.tensors, start.source, adapt=True, new_last=other)
+    how = ", ".join([how, *found.notes])
+    if whole is not None and isinstance(module, BuiltNetwork):
+        module.load_state_dict(_carried(whole, module.tree, target.state_dict()), strict=False)
+    return f"starts from {start.source} ({how})"
+
+
+def _carried(whole: Network, tree: Network, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of `whole` after the edits that made `tree` of it; a cut's new head has none."""
+    texts = tree.edits[len(whole.edits) :]
+    if any(parse_call(text).name == "cut" for text in texts):
+        return kept_of_cut(tree, state)
+    for text in texts:
+        whole, state = carry(whole, state, text)
+    return state
+
+
+def renew(module: nn.Module, pattern: str, fresh: nn.Module) -> str:
+    """Give the parts of the module whose names `pattern` finds the weights of `fresh`; says how many there are."""
+    state = fresh.state_dict()
+    try:
+        keys = [key for key in state if re.search(pattern, key)]
+    except re.error as error:
+        raise UsageError(f"renew: {pattern!r} is no regular expression ({error})") from None
+    if not keys:
+        layers = dict.fromkeys(key.rpartition(".")[0] for key in state)
+        raise unknown("part of the network in renew:", pattern, layers)
+    module.load_state_dict({key: state[key] for key in keys}, strict=False)
+    return f"{len(keys)} of its {len(state)} tensors are drawn anew ({pattern})"
+
+
+def normalized_as(dataset: Dataset, start: Start, notes: list[str]) -> Dataset:
+    """The data normalized and scaled as the weights are used to, where that is known."""
+    own = dataset.preprocess
+    known = for_channels(start.preprocess, own.channels) if start.preprocess else None
+    if known is None:
+        notes.append(f"{start.source} does not say how its images were normalized: these are by their own mean")
+        return dataset
+    numbers = " and ".join(", ".join(f"{value:.3g}" for value in values) for values in (known.mean, known.std))
+    notes.append(f"images are normalized as those weights expect: mean and deviation {numbers}")
+    record = replace(own, mean=known.mean, std=known.std, interpolation=known.interpolation)
+    return replace(dataset, preprocess=record)

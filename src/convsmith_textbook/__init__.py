@@ -1,0 +1,1 @@
+"""The figures and experiments of the lectures, computed with Convsmith."""

@@ -1,0 +1,1 @@
+"""`convsmith reproduce`."""

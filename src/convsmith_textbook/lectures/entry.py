@@ -1,0 +1,119 @@
+"""An entry: figures that the lectures print, what computes them, and why printed and right differ where they do."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from convsmith.base.errors import UsageError
+from convsmith_textbook.lectures.grids import Operands
+
+Value = Any  # a number, a text, or a grid: a tuple of rows
+Quotes = tuple[tuple[str, ...], ...]  # a table, its first row the header
+
+# The five lectures by their subject.
+LECTURES = {
+    "residual": "the machine learning lecture on residual networks",
+    "recap": "the recap on residual networks",
+    "convnets": "the lecture on convolutional networks, from the neocognitron to other tasks",
+    "layers": "the lecture on convolution layers, from the perceptron to batch normalization",
+    "regularization": "the lecture on regularization and architectures",
+}
+_NUMBER = re.compile(r"(?P<number>\d[\d,]*(?:\.(?P<digits>\d+))?)(?:e(?P<power>\d+))? ?(?P<unit>[KMGPx%]?)\Z")
+_UNITS = {"": 1, "x": 1, "%": 1, "K": 10**3, "M": 10**6, "G": 10**9, "P": 10**15}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: the entry's `compute` gives it under `name`, and it must be `correct`.
+
+    `printed` is what the slides say: a number such as "13.6G" ("11x", "1.4%"), a text, a grid, or None where they leave
+    it out. Where printed and correct differ, `why` tells the reason, and `mistake` names the computed value that
+    reproduces the printed one, if there is one.
+    """
+
+    name: str
+    printed: Value
+    correct: Value
+    why: str = ""
+    mistake: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A printed example, table or formula.
+
+    `rows` are the rows of docs/coverage.md that it shows. `compute` gives values by the names of the figures; with
+    `operands` it takes those, or the user's own in their place. `steps` are lines for people, `picture` is an SVG; both
+    take the operands too; `takes_image` tells that the picture may be of the user's photograph. `quotes` is a table of
+    results of others: quoted, not computed.
+    """
+
+    title: str
+    rows: str
+    lectures: str
+    compute: Callable[..., Mapping[str, Value]]
+    figures: tuple[Figure, ...] = ()
+    source: str = ""
+    operands: Operands | None = None
+    steps: Callable[..., Sequence[str]] | None = None
+    picture: Callable[..., str] | None = None
+    quotes: Quotes = ()
+    takes_image: bool = False
+
+    @property
+    def places(self) -> list[str]:
+        """The lectures that print it."""
+        return [LECTURES[name] for name in self.lectures.split()]
+
+    def given(self, function: Callable[..., Any], operands: Operands | None = None) -> Any:
+        """`function` of the operands, its own or those given; refuses operands where it takes none."""
+        if self.operands is None:
+            if operands is not None:
+                raise UsageError(f"{self.title} takes no numbers of your own")
+            return function()
+        return function(operands or self.operands)
+
+
+def later(module: str, name: str) -> Callable[..., Any]:
+    """The function `name` of a module of this folder that imports torch, which happens when it is called."""
+
+    def call(*arguments: Any) -> Any:
+        return getattr(import_module(f"convsmith_textbook.lectures.{module}"), name)(*arguments)
+
+    return call
+
+
+def prints_as(printed: Value, value: Value) -> bool:
+    """Whether `value`, rounded or cut to the digits of `printed`, is what is printed; "1 to 2" and "< 1" are ranges."""
+    if not isinstance(printed, str) or not isinstance(value, int | float) or isinstance(value, bool):
+        return equal(printed, value)
+    if printed.startswith("< "):
+        return value < _number(printed[2:])[0]
+    low, to, high = printed.partition(" to ")
+    if to:
+        return _number(low)[0] <= value <= _number(high)[0]
+    number, step = _number(printed)
+    # Slides cut as often as they round: 16.78M is printed as 16M.
+    return number - step / 2 <= value * (1 + 1e-12) < number + step
+
+
+def _number(text: str) -> tuple[float, float]:
+    """A printed number and what one more in its last digit is worth; a text without one fits no value."""
+    found = _NUMBER.match(text)
+    if found is None:
+        return math.nan, 0
+    scale = _UNITS[found["unit"]] * 10 ** int(found["power"] or 0)
+    return float(found["number"].replace(",", "")) * scale, scale / 10 ** len(found["digits"] or "")
+
+
+def equal(correct: Value, value: Value) -> bool:
+    """Whether a computed value is the correct one: whole numbers and texts exactly, others to 1 part in 10,000."""
+    if isinstance(correct, tuple):
+        same = isinstance(value, tuple) and len(value) == len(correct)
+        return same and all(equal(c, v) for c, v in zip(correct, value, strict=True))
+    if isinstance(correct, float):
+        return isinstance(value, int | float) and math.isclose(correct, value, rel_tol=1e-4, abs_tol=1e-9)
+    return correct == value
