@@ -8,13 +8,14 @@ import atexit
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import NoReturn
 
-from convsmith.base.errors import ConvsmithError, NoChange, ProcessFailed, Told, UnknownName, unknown
+from convsmith.base.errors import ConvsmithError, MissingExtra, NoChange, ProcessFailed, Told, UnknownName, unknown
 from convsmith.base.processes import end_at_once, part
 from convsmith.base.table import Table
 from convsmith.cli import output  # the package's own names are those of verbs: `show` is one
@@ -44,6 +45,8 @@ VERBS: Table[str] = Table(
         "doctor": "this machine and installation",
     },
 )
+# Verbs that are no part of the library: the package that brings each.
+BROUGHT = {"reproduce": "convsmith_textbook"}
 LONGEST = 4000  # characters of a message
 SYNONYMS = {
     "val": "eval", "test": "eval", "evaluate": "eval", "validate": "eval",
@@ -95,7 +98,9 @@ def _run(words: list[str]) -> int:
         output.show_text(menu())
         return 0
     if words[0] in ("-V", "--version"):
-        output.show(import_module("convsmith").__version__)
+        from convsmith import __version__
+
+        output.show(__version__)
         return 0
     if part().size > 1:
         # DistributedDataParallel warns in each process about a choice that is made on purpose.
@@ -117,15 +122,29 @@ def _run(words: list[str]) -> int:
         warnings.simplefilter("always", NoChange)
         warnings.simplefilter("always", DamagedRecord)
         if verb not in TRUSTING:
-            return import_module(f"convsmith.cli.{verb}").run(words[1:])
+            return _verb(verb)(words[1:])
         with consent(verb, words[1:]) as said:
             for line in said if part().leads else ():
                 output.say(line)
-            return import_module(f"convsmith.cli.{verb}").run(words[1:])
+            return _verb(verb)(words[1:])
+
+
+def _verb(verb: str) -> Callable[[Sequence[str]], int]:
+    """What runs a verb: `run` of the file of its name, or of the package that brings the verb by an entry point."""
+    if verb not in BROUGHT:
+        return import_module(f"convsmith.cli.{verb}").run
+    brought = entry_points(group="convsmith.verbs", name=verb)
+    if not brought:
+        raise MissingExtra(
+            f"{verb} comes with the package {BROUGHT[verb]}, which is not installed; install Convsmith anew"
+        )
+    return next(iter(brought)).load()
 
 
 def _unknown_verb(words: list[str]) -> NoReturn:
-    command = import_module("convsmith.recipes.meant").verb_meant(words[0], words[1:])
+    from convsmith.recipes.meant import verb_meant
+
+    command = verb_meant(words[0], words[1:])
     if command is not None:
         raise UnknownName(f"unknown verb {words[0]!r}; try: {command}")
     raise unknown("verb", words[0], [*VERBS, *SYNONYMS])

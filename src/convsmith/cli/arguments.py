@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Sequence
 from difflib import SequenceMatcher, get_close_matches
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from convsmith.base.config import edit
@@ -66,7 +65,9 @@ class Parser(argparse.ArgumentParser):
         for word in rest:
             self.unknown(word)
         if self.verb in USES:
-            found = import_module("convsmith.recipes.meant").misplaced(self.verb, self.words, self._known())
+            from convsmith.recipes.meant import misplaced
+
+            found = misplaced(self.verb, self.words, self._known())
             if found is not None:
                 raise UsageError(f"{self.verb}: a run comes first, and is named by its directory{_try(found)}")
         return values
@@ -89,11 +90,14 @@ class Parser(argparse.ArgumentParser):
         return {o: a.nargs != 0 for a in self._actions for o in a.option_strings if o.startswith("--")}
 
     def _meant(self) -> "Meant | None":
-        return import_module("convsmith.recipes.meant").meant(self.verb, self.words, self._known())
+        from convsmith.recipes.meant import meant
+
+        return meant(self.verb, self.words, self._known())
 
     def _nearest(self, name: str) -> str:
         """The options most like a name, by their whole names, the last parts and the words of other programs."""
-        meant = import_module("convsmith.recipes.meant")
+        from convsmith.recipes import meant
+
         fields: dict[str, str] = meant.field_forms() if self.verb in (*TRAINING, "reproduce") else {}
         same = meant.last_words(name.lstrip("-"), fields)
         if same:

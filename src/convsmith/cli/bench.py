@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 from convsmith.base.errors import UsageError, unknown
@@ -73,11 +72,15 @@ def _check(values: argparse.Namespace) -> None:
 
 def _inference(values: argparse.Namespace) -> int:
     speak = _speaker(values)
-    engines, benching = import_module("convsmith.training.engine"), import_module("convsmith.engines.bench")
+    from convsmith.engines import bench as benching
+    from convsmith.training import engine as engines
+
     options = EngineOptions(device=values.device, precision=values.precision, threads=values.threads)
     engine = engines.resolve(options)
     batch = values.batch or SEEDED
-    names = values.engines or import_module("convsmith.engines.names").available(engine.device)
+    from convsmith.engines.names import available
+
+    names = values.engines or available(engine.device)
     with engines.using(engine):
         model, images = _run_and_images(values.subject) if is_run(values.subject) else _network_and_images(values)
         found = benching.bench(model, engine, batch, images, names, values.rounds or ROUNDS, speak)
@@ -96,9 +99,13 @@ def _inference(values: argparse.Namespace) -> int:
 
 def _run_and_images(path: str) -> tuple[Any, Any]:
     """A run's network with its validation images."""
-    predicting = import_module("convsmith.deploy.predict")
-    subject = import_module("convsmith.runs.subject").open_subject(path)
-    _, examples = import_module("convsmith.work.evaluate").own_split(subject, "val")
+    from convsmith.deploy import predict as predicting
+    from convsmith.runs.subject import open_subject
+
+    subject = open_subject(path)
+    from convsmith.work.evaluate import own_split
+
+    _, examples = own_split(subject, "val")
     return predicting.inference_of(subject), predicting.real_images(examples, subject.preprocess, predicting.CHECKED)
 
 
@@ -108,7 +115,10 @@ def _network_and_images(values: argparse.Namespace) -> tuple[Any, Any]:
     network = tree_of(open_network(values.subject), so)
     if values.size is not None:
         network = edit(network, "size({},{})".format(*values.size))
-    torch, inference = import_module("torch"), import_module("convsmith.engines.inference")
+    import torch
+
+    from convsmith.engines import inference
+
     images = torch.randn(SEEDED, *network.input, generator=torch.Generator().manual_seed(0))
     return inference.untrained(network, images), images
 
@@ -139,8 +149,11 @@ def _table(rows: Sequence[Any]) -> str:
 
 def _training(values: argparse.Namespace) -> int:
     speak = _speaker(values)
-    preparing, autotune = import_module("convsmith.work.prepare"), import_module("convsmith.work.autotune")
-    recipe = import_module("convsmith.recipes.choose").choose(values.subject, values.data)
+    from convsmith.recipes.choose import choose
+    from convsmith.work import autotune
+    from convsmith.work import prepare as preparing
+
+    recipe = choose(values.subject, values.data)
     given = {"batch": values.batch, "data__size": values.size and size_word(values.size)}
     recipe = recipe.edit(**{name: value for name, value in given.items() if value is not None})
     options = replace(recipe.engine, device=values.device, threads=values.threads or recipe.engine.threads)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
+import convsmith
 from convsmith.base.files import cache_folder
 from convsmith.cli.arguments import Parser, add_output, print_json
 from convsmith.cli.output import show
@@ -42,7 +43,7 @@ def run(words: Sequence[str]) -> int:
 def _machine() -> tuple[dict[str, str], list[str]]:
     problems: list[str] = []
     report = {
-        "convsmith": import_module("convsmith").__version__,
+        "convsmith": convsmith.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
@@ -54,12 +55,16 @@ def _machine() -> tuple[dict[str, str], list[str]]:
         found = [f"{name} {_version(name)}" for name in libraries if _version(name)]
         report[f"extra {extra}"] = ", ".join(found) or f"not installed: pip install -e '.[{extra}]' in the checkout"
     try:
-        torch, engine = import_module("torch"), import_module("convsmith.training.engine")
+        import torch
+
+        from convsmith.training import engine
+
         import_module("torchvision")
     except (ImportError, RuntimeError, OSError) as error:
         problems.append(f"torch and torchvision do not load together ({error}); install a matching pair")
         return report, problems
-    options = import_module("convsmith.training.options")
+    from convsmith.training import options
+
     chosen = engine.resolve(options.EngineOptions())
     report["processor"] = chosen.cpu
     report["cores"] = str(engine.cores())

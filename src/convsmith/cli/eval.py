@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,8 @@ def run(words: Sequence[str]) -> int:
     _check(values)
     if values.calibrate:
         return _calibrate(values)
-    evaluating = import_module("convsmith.work.evaluate")
+    from convsmith.work import evaluate as evaluating
+
     evaluated = [_evaluate(evaluating, path, values) for path in values.runs]
     rows = [(path, e.result) for path, e in zip(values.runs, evaluated, strict=True)]
     if values.ensemble:
@@ -174,7 +174,9 @@ def _reliability(name: str, result: Result) -> Reliability:
 
 def _calibrate(values: argparse.Namespace) -> int:
     (path,) = values.runs
-    record = import_module("convsmith.work.evaluate").calibrate_run(path, EngineOptions(device=values.device))
+    from convsmith.work.evaluate import calibrate_run
+
+    record = calibrate_run(path, EngineOptions(device=values.device))
     if values.json:
         print_json({"run": path, **record})
         return 0

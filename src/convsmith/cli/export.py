@@ -1,7 +1,6 @@
 """`convsmith export RUN --to onnx`, `--to bundle`, `--to torchvision`, `--to timm`."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +33,26 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="no notes")
     add_output(parser)
     values = parser.read(words)
-    subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
+    from convsmith.runs.subject import open_subject
+
+    subject = open_subject(values.run, edits=values.edit)
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
-    _, examples = import_module("convsmith.work.evaluate").own_split(subject, "val", values.data)
+    from convsmith.work.evaluate import own_split
+
+    _, examples = own_split(subject, "val", values.data)
     path = Path(values.out) if values.out else subject.run.path / "export" / FORMATS[values.to]
     if values.to == "onnx":
-        export = import_module("convsmith.deploy.onnx").export_onnx(subject, examples, path, values.tolerance)
+        from convsmith.deploy.onnx import export_onnx
+
+        export = export_onnx(subject, examples, path, values.tolerance)
     elif values.to == "bundle":
-        export = import_module("convsmith.deploy.bundle").export_bundle(subject, examples, path)
+        from convsmith.deploy.bundle import export_bundle
+
+        export = export_bundle(subject, examples, path)
     else:
-        exchange = import_module("convsmith.deploy.exchange")
+        from convsmith.deploy import exchange
+
         export = exchange.export_weights(subject, examples, values.to, path, values.tolerance)
     if values.json:
         print_json(export.to_json())

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import import_module
 
 from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import Parser, add_edit, add_output, add_short, add_views, megapixels, print_json, say
@@ -42,10 +41,16 @@ def run(words: Sequence[str]) -> int:
         check_engine(values.engine)
     views, allowed = read_views(values.views), megapixels(values.max_megapixels)
     most = None if allowed is None else allowed * 1_000_000
-    engines, predicting = import_module("convsmith.training.engine"), import_module("convsmith.deploy.predict")
+    from convsmith.deploy import predict as predicting
+    from convsmith.training import engine as engines
+
     speak = (lambda text: None) if values.quiet else say
     files = [file for name in values.images for file in _files(name, predicting, speak)]
-    subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
+    from convsmith.runs.subject import open_subject
+
+    subject = open_subject(values.run, edits=values.edit)
+    from convsmith.work.evaluate import own_split
+
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
     if subject.temperature != 1 and not values.quiet:
@@ -54,7 +59,7 @@ def run(words: Sequence[str]) -> int:
     with engines.using(engine):
         runner = predicting.choose_runner(
             values.engine, subject, files, engine, views,
-            validation=lambda: import_module("convsmith.work.evaluate").own_split(subject, "val")[1],
+            validation=lambda: own_split(subject, "val")[1],
             say=speak, most=most,
         )  # fmt: skip
         predictions = predicting.predict(subject, files, engine, values.top, views, values.threshold, runner, most)

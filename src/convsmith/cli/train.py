@@ -3,7 +3,6 @@
 import argparse
 import shlex
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +54,13 @@ def run(words: Sequence[str]) -> int:
         check_out(values.out)
     # From here on torch is needed.
     if values.nproc is not None and values.nproc > 1:
-        return import_module("convsmith.training.launch").launch("train", words, values.nproc)
+        from convsmith.training.launch import launch
+
+        return launch("train", words, values.nproc)
     speak = silent if values.quiet else say
     if tuning is None:
-        first = import_module("convsmith.work.first_start")
+        from convsmith.work import first_start as first
+
         found = first.first_start(values.subject, values.data, given(values, fields), limit, speak)
         recipe, tuning, limit = (recipe, None, limit) if found is None else found
     if several:
@@ -66,13 +68,19 @@ def run(words: Sequence[str]) -> int:
     if tuning is not None:
         return finetuned(recipe, tuning, values, limit)
     if values.dry_run:
-        return dry_run(import_module("convsmith.work.within").planned(recipe, limit), values.json)
-    return finish(import_module("convsmith.work.run").train(recipe, limit=limit, **_how(values)), values.json)
+        from convsmith.work.within import planned
+
+        return dry_run(planned(recipe, limit), values.json)
+    from convsmith.work.run import train
+
+    return finish(train(recipe, limit=limit, **_how(values)), values.json)
 
 
 def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace, limit: Limit | None) -> int:
     """Fine-tune a network with weights, or with `--dry-run` say what that would take."""
-    transfer, how = import_module("convsmith.work.transfer"), _how(values)
+    from convsmith.work import transfer
+
+    how = _how(values)
     if values.dry_run:
         plan = transfer.prepare_finetuning(recipe, tuning, say=how["say"], quiet=values.quiet, limit=limit).plan
         return dry_run(plan, values.json)
@@ -148,8 +156,11 @@ def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]], words
         )
     length = None if values.epochs is None else epochs(values.epochs)
     if values.nproc is not None and values.nproc > 1:
-        return import_module("convsmith.training.launch").launch("train", words, values.nproc)
-    running = import_module("convsmith.work.run")
+        from convsmith.training.launch import launch
+
+        return launch("train", words, values.nproc)
+    from convsmith.work import run as running
+
     outcome = running.resume(
         values.resume, length=length, allow_other_machine=values.allow_other_machine, quiet=values.quiet,
         say=silent if values.quiet else say,
@@ -158,7 +169,9 @@ def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]], words
 
 
 def _which_run() -> str:
-    newest = import_module("convsmith.recipes.meant").newest_run(finished=False)
+    from convsmith.recipes.meant import newest_run
+
+    newest = newest_run(finished=False)
     said = "no run in runs/ is unfinished; convsmith runs lists them"
     if newest is not None:
         said = f"the newest that is not finished: convsmith train --resume {shlex.quote(newest)}"
@@ -168,9 +181,13 @@ def _which_run() -> str:
 def dry_run(plan: Any, as_json: bool) -> int:
     """Say what a run of the plan would take."""
     card, recipe = plan.dataset.card, plan.recipe
-    import_module("convsmith.work.prepare").announced(plan, say)
+    from convsmith.work.prepare import announced
+
+    announced(plan, say)
     steps = recipe.solver == "steps"
-    expected = import_module("convsmith.work.estimate").estimate(plan) if steps else None
+    from convsmith.work.estimate import estimate
+
+    expected = estimate(plan) if steps else None
     if as_json:
         print_json({"recipe": recipe.to_json(), "estimate": expected and vars(expected)})
         return 0

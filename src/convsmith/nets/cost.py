@@ -6,15 +6,12 @@ counted apart as `elementwise`. Activations are the outputs of the convolution a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from convsmith.base.errors import WrongType
+from convsmith.nets.network import Network
 from convsmith.nets.shape import Shape
 from convsmith.nets.trace import Step
 from convsmith.nets.tree import MAIN, Add, Gate, Leaf
-
-if TYPE_CHECKING:
-    from convsmith.nets.network import Network  # which draws itself with these numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +66,9 @@ class Cost:
         return 4 * self.activations
 
 
-def cost(network: "Network", input: Sequence[int] | Shape | None = None) -> Cost:
+def cost(network: Network, input: Sequence[int] | Shape | None = None) -> Cost:
     """Parameters, MACs, activations and receptive field of `network` for an input (channels, height, width)."""
-    if not hasattr(network, "trace"):
+    if not isinstance(network, Network):
         raise WrongType(f"expected a network, such as network('resnet18'), received {network!r:.60}")
     shape = network.input if input is None else as_shape(input)
     traced = network.trace(shape)

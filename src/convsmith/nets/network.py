@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from convsmith.base.config import read, read_value
 from convsmith.base.errors import UsageError, WrongType, unknown
-from convsmith.nets.cost import Cost, cost
 from convsmith.nets.limits import LARGEST_NUMBER, MOST_NODES, check_numbers
 from convsmith.nets.ops import OPERATORS, Sample
 from convsmith.nets.shape import Field, Input, Shape, Signal
 from convsmith.nets.trace import Step, follow
 from convsmith.nets.tree import COMBINATORS, MAIN, WIRES, Branching, Keep, Node, check_name, walk
-from convsmith.nets.views.drawing import draw
 
 if TYPE_CHECKING:
+    from convsmith.nets.cost import Cost
     from convsmith.nets.modules.build import BuiltNetwork  # which needs torch
 
 FORMAT = 1
@@ -104,8 +103,10 @@ class Network:
 
         return build(self, seed=seed)
 
-    def price(self, input: Sequence[int] | None = None) -> Cost:
+    def price(self, input: Sequence[int] | None = None) -> "Cost":
         """What it costs for an input (channels, then the sizes), by default its own."""
+        from convsmith.nets.cost import cost
+
         return cost(self, input)
 
     def named(self, path: str) -> str:
@@ -114,6 +115,9 @@ class Network:
 
     def _repr_svg_(self) -> str:
         """The stages as a picture: how a notebook shows the network."""
+        # A picture stands on networks, so a network imports it only when it is asked for.
+        from convsmith.nets.views.drawing import draw
+
         return draw(self)
 
     def to_json(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -277,7 +276,8 @@ def _rate(network: Model) -> float:
 
 def _published_size(network: str, weights: str) -> int:
     """The side of the images that torchvision's weights are for: those that are named, for a file its best ones."""
-    published = import_module("convsmith.runs.publishers")  # imports torchvision for its weights
+    from convsmith.runs import publishers as published  # imports torchvision for its weights
+
     entry = weights if published.is_entry(weights) else published.BEST
     return published.find_published(network.removeprefix(TORCHVISION), entry).preprocess.size[0]
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,15 +62,6 @@ class Findings:
 def default_folder(name: str, quick: bool) -> Path:
     """Where an experiment lies if nothing is said: a quick one apart, since its runs say nothing about the question."""
     return Path("runs") / f"experiment-{name}{'-quick' if quick else ''}"
-
-
-def later(module: str, name: str) -> Callable[..., Any]:
-    """The function `name` of a module of this folder that imports torch, which happens when it is called."""
-
-    def call(*arguments: Any) -> Any:
-        return getattr(import_module(f"convsmith_textbook.questions.{module}"), name)(*arguments)
-
-    return call
 
 
 def chosen(experiment: Experiment, change: Callable[[Recipe], Recipe], cuts: Sequence[str] = ()) -> tuple[Member, ...]:

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from convsmith.base.errors import UsageError
@@ -75,15 +74,6 @@ class Entry:
                 raise UsageError(f"{self.title} takes no numbers of your own")
             return function()
         return function(operands or self.operands)
-
-
-def later(module: str, name: str) -> Callable[..., Any]:
-    """The function `name` of a module of this folder that imports torch, which happens when it is called."""
-
-    def call(*arguments: Any) -> Any:
-        return getattr(import_module(f"convsmith_textbook.lectures.{module}"), name)(*arguments)
-
-    return call
 
 
 def prints_as(printed: Value, value: Value) -> bool:

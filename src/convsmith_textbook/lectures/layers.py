@@ -1,6 +1,7 @@
 """How layers behave: equivariance, initialization, activation, pooling; computed with torch, loaded when asked."""
 
-from convsmith_textbook.lectures.entry import Entry, Figure, later
+from convsmith_textbook.later import later
+from convsmith_textbook.lectures.entry import Entry, Figure
 
 
 def _checks(*names: str) -> tuple[Figure, ...]:
@@ -12,14 +13,14 @@ ENTRIES = {
         title="the worked operations in NumPy against torch's layers",
         rows="2.2 2.7 2.8 2.21 2.22",
         lectures="layers convnets",
-        compute=later("behavior", "against_torch"),
+        compute=later("lectures.behavior", "against_torch"),
         figures=_checks("convolution", "transposed convolution", "bilinear upsampling, inside"),
     ),
     "equivariance": Entry(
         title="a moved image gives moved features",
         rows="2.3",
         lectures="layers convnets",
-        compute=later("behavior", "equivariance"),
+        compute=later("lectures.behavior", "equivariance"),
         figures=(Figure("convolution", None, True), Figure("dense layer", None, False)),
     ),
     "he-initialization": Entry(
@@ -27,14 +28,14 @@ ENTRIES = {
         rows="3.5 11.38",
         lectures="regularization",
         source="He et al. 2015, equation 10: variance 2 / fan_in",
-        compute=later("behavior", "initialization"),
+        compute=later("lectures.behavior", "initialization"),
         figures=(Figure("variance x fan_in", None, 2.0),),
     ),
     "relu6": Entry(
         title="ReLU6 at -1, 0.5, 6 and 9",
         rows="2.35",
         lectures="convnets",
-        compute=later("behavior", "clipped"),
+        compute=later("lectures.behavior", "clipped"),
         figures=(Figure("relu6", None, (0.0, 0.5, 6.0, 6.0)),),
     ),
     "fractional-pooling": Entry(
@@ -42,7 +43,7 @@ ENTRIES = {
         rows="2.34 5.9",
         lectures="regularization",
         source="Graham 2014",
-        compute=later("behavior", "fractional_pooling"),
+        compute=later("lectures.behavior", "fractional_pooling"),
         figures=(
             Figure("output", None, "16x16"),
             *_checks("regions differ from draw to draw"),

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from convsmith_textbook.later import later
 from convsmith_textbook.lectures import principles
-from convsmith_textbook.lectures.entry import Entry, Figure, later
+from convsmith_textbook.lectures.entry import Entry, Figure
 from convsmith_textbook.lectures.principles import Array
 
 WEIGHTS = (np.array([[0.5, 0.0], [1.0, -1.0], [0.0, 0.5]]), np.array([[0.0], [1.0], [-0.5]]))
@@ -113,7 +114,7 @@ ENTRIES = {
         rows="3.2 3.3",
         lectures="layers",
         source="biases are weights of a y_0 = 1; the gradient is the batch's sum",
-        compute=later("learning_checks", "backpropagation"),
+        compute=later("lectures.learning_checks", "backpropagation"),
         figures=_checks(
             "outputs are torch's",
             "last layer's weights: autograd's gradient",
@@ -127,7 +128,7 @@ ENTRIES = {
         rows="3.1 11.15",
         lectures="layers",
         source="exclusive or, 2-3-1 units with tanh, batches of 2, rate 0.5",
-        compute=later("learning_checks", "descent"),
+        compute=later("lectures.learning_checks", "descent"),
         figures=(
             Figure("with the reset: the weights of torch's SGD", None, True),
             Figure(
@@ -151,7 +152,7 @@ ENTRIES = {
         rows="2.38 5.4 5.5 5.7 10.7 11.16",
         lectures="regularization layers residual",
         source="the lectures' p is the share kept in one deck and the share dropped in two; `keep` and `drop` here",
-        compute=later("learning_checks", "dropout"),
+        compute=later("lectures.learning_checks", "dropout"),
         figures=(
             Figure("mean over the 4 masks / (w1 x + w2 y)", None, 0.5),
             Figure("the same with 3 of 4 kept", None, 0.75, _KEEP),
@@ -168,7 +169,7 @@ ENTRIES = {
         title="inverted dropout: what is kept is divided by its share, and the test is left alone",
         rows="5.6",
         lectures="regularization layers residual",
-        compute=later("learning_checks", "inverted_dropout"),
+        compute=later("lectures.learning_checks", "inverted_dropout"),
         figures=(
             *_checks(
                 "kept with 0.75 and divided by it, the mean is x",
@@ -184,7 +185,7 @@ ENTRIES = {
         rows="2.37 3.8 5.14 11.31",
         lectures="layers residual",
         source="Ioffe and Szegedy 2015; eps stands under the root, test images use running averages",
-        compute=later("learning_checks", "batch_norm"),
+        compute=later("lectures.learning_checks", "batch_norm"),
         figures=(
             Figure("parameters", None, 200),
             *_checks("biased variance in training", "unbiased variance is stored", "stored averages at test"),
@@ -196,7 +197,7 @@ ENTRIES = {
         rows="2.37 3.8",
         lectures="layers residual",
         source="Ioffe and Szegedy 2015, section 3",
-        compute=later("learning_checks", "batch_norm_backward"),
+        compute=later("lectures.learning_checks", "batch_norm_backward"),
         figures=_checks(
             "images: dl/dx, dl/dgamma, dl/dbeta are autograd's",
             "vectors: dl/dx, dl/dgamma, dl/dbeta are autograd's",
@@ -210,7 +211,7 @@ ENTRIES = {
         rows="2.2 3.3",
         lectures="layers",
         source="stride 2, a zero on each side; the gradient of the input is the transposed convolution",
-        compute=later("learning_checks", "convolution"),
+        compute=later("lectures.learning_checks", "convolution"),
         figures=_checks(
             "outputs are torch's",
             "dl/dx: autograd's",
@@ -225,7 +226,7 @@ ENTRIES = {
         rows="5.1",
         lectures="regularization",
         source="on E = a / 2 (w - c)^2: w_t = w* + (1 - rate (a + decay))^t (w_0 - w*), w* = a c / (a + decay)",
-        compute=later("learning_checks", "weight_decay"),
+        compute=later("lectures.learning_checks", "weight_decay"),
         figures=_checks(
             "w <- (1 - alpha lambda) w - alpha dE/dw: torch's SGD with weight_decay",
             "autograd's descent on E + lambda / 2 sum w²",
@@ -238,7 +239,7 @@ ENTRIES = {
         rows="5.1",
         lectures="regularization",
         source="Loshchilov and Hutter 2019, algorithm 2",
-        compute=later("learning_checks", "decoupled_decay"),
+        compute=later("lectures.learning_checks", "decoupled_decay"),
         figures=(
             *_checks(
                 "coupled: torch's Adam with weight_decay",

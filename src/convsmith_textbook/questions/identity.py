@@ -5,9 +5,10 @@ from dataclasses import replace
 from convsmith.base.durations import Duration
 from convsmith.data.options import DataOptions
 from convsmith.recipes.recipe import Recipe
-from convsmith.series.experiment import Experiment, later
+from convsmith.series.experiment import Experiment
 from convsmith.series.member import Member
 from convsmith.training.options import EngineOptions, Optimizer, Schedule
+from convsmith_textbook.later import later
 
 KINDS = {"plain": "plain20_cifar", "residual": "resnet20_cifar"}
 MORE = "identity_layers=3"
@@ -51,6 +52,6 @@ EXPERIMENTS = {
         picture="courses",
         metric="loss",
         seeds=2,
-        checks=later("identity_checks", "beginnings"),
+        checks=later("questions.identity_checks", "beginnings"),
     )
 }

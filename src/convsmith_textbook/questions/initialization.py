@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from convsmith.series.experiment import Measurement, later
+from convsmith.series.experiment import Measurement
+from convsmith_textbook.later import later
 
 DEPTH, WIDTH, BATCH = 40, 256, 256
 QUICK_DEPTH, QUICK_WIDTH = 30, 64
@@ -85,7 +86,7 @@ EXPERIMENTS = {
         title="activations and gradients through 40 layers",
         question="Which initialization keeps signals and gradients alive through depth, and what does batch norm do?",
         source="Glorot and Bengio 2010; He et al. 2015, section 2.2; Yang et al. 2019 for batch normalization",
-        measure=later("initialization_measured", "measure"),
+        measure=later("questions.initialization_measured", "measure"),
         seeds=5,
     )
 }

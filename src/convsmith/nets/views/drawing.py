@@ -2,9 +2,9 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from convsmith.nets.cost import cost
+from convsmith.nets.network import Network
 from convsmith.nets.sizes import Axes, across
 from convsmith.nets.tree import MAIN, Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq, Unpool, Use, walk
 from convsmith.nets.views.folding import fold
@@ -14,20 +14,17 @@ from convsmith.report.architecture import stages_svg
 from convsmith.report.diagram import Box, Chain, Fork, Item, Panel, Repeat, diagram_svg
 from convsmith.report.text import short
 
-if TYPE_CHECKING:
-    from convsmith.nets.network import Network  # which draws itself with this
-
 _ALIKE = 3  # branches from this number on are drawn once
 
 
-def draw(network: "Network") -> str:
+def draw(network: Network) -> str:
     """The stages and the main head as SVG: their sizes, what they are made of, and their shares of the cost."""
     stages = [stage for stage in summarize(network) if not stage.auxiliary]
     # `x 3` would break between two lines.
     return stages_svg([replace(stage, detail=stage.detail.replace("] x ", "] ×")) for stage in stages])
 
 
-def diagram(network: "Network") -> str:
+def diagram(network: Network) -> str:
     """The tree of a network as SVG: layers, branches side by side, gates, kept values; repeats are drawn once."""
     numbers, ends = cost(network), network.trace().stages
     panels: list[Panel] = []

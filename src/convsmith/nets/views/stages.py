@@ -1,30 +1,26 @@
 """What a network's stages, units and layers are like, for tables and drawings."""
 
-from typing import TYPE_CHECKING
-
 from convsmith.nets.cost import Cost, LayerCost, cost
+from convsmith.nets.network import Network
 from convsmith.nets.ops import OPERATORS
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, Branching, Leaf, Node, Seq
 from convsmith.nets.views.wording import TOLD, folded, node_words, part_words
 from convsmith.report.architecture import Stage
-
-if TYPE_CHECKING:
-    from convsmith.nets.network import Network  # which draws itself with these numbers
-    from convsmith.report.layer_bars import LayerBar
+from convsmith.report.layer_bars import LayerBar
 
 _STAGE_WORDS, _UNIT_WORDS = 52, 90  # characters: a stage must fit into a picture's column, a unit into a line
 
 Part = tuple[str, str, list[str]]  # the name of a row, what it is made of, the paths of its nodes
 
 
-def summarize(network: "Network", numbers: Cost | None = None) -> list[Stage]:
+def summarize(network: Network, numbers: Cost | None = None) -> list[Stage]:
     """The stages and heads of a network, one row each; `numbers` are its cost, where that is known."""
     parts = [(name, part_words(node, _STAGE_WORDS), [name]) for name, node in network.stages + network.heads]
     return _rows(network, numbers, parts)
 
 
-def units(network: "Network", numbers: Cost | None = None) -> list[Stage]:
+def units(network: Network, numbers: Cost | None = None) -> list[Stage]:
     """The units that the stages consist of, one row each: modules, and single layers with what rides on them."""
     return _rows(network, numbers, [p for name, node in network.stages + network.heads for p in _units(name, node)])
 
@@ -42,7 +38,7 @@ def layer_bars(numbers: Cost) -> "list[LayerBar]":
     return bars
 
 
-def _rows(network: "Network", numbers: Cost | None, parts: list[Part]) -> list[Stage]:
+def _rows(network: Network, numbers: Cost | None, parts: list[Part]) -> list[Stage]:
     numbers = numbers or cost(network)
     shares = _shares(numbers)
     ends = {step.path: step.y for step in network.trace(Shape(numbers.input[0], numbers.input[1:])).steps}
