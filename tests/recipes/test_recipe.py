@@ -6,7 +6,7 @@ import pytest
 from convsmith.base.config import options
 from convsmith.base.durations import Duration
 from convsmith.base.errors import BadFile, UsageError
-from convsmith.data.augmentations import Crop, Flip
+from convsmith.data.augmentations import ColorJitter, Crop, Flip
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.recipe import Recipe, recipe_from_file, recipe_from_json
 from convsmith.recipes.shorthand import SHORTHAND, set_fields, set_short
@@ -49,13 +49,29 @@ def test_every_kind_of_schedule_goes_to_json_and_back(kind):
         ({"select": "bets"}, "unknown value for recipe.select: 'bets'; nearest: best"),
         ({"augment": [{"kind": "flop"}]}, "unknown kind in recipe.augment[0] 'flop'; nearest: flip"),
         ({"schedule": {"kind": "cosinus"}}, "unknown value for recipe.schedule.kind: 'cosinus'; nearest: cosine"),
-        ({"schema": 2}, "recipe: schema is 2; this version of convsmith reads 1"),
+        ({"schema": 3}, "recipe: schema is 3; this version of convsmith reads 1 to 2"),
     ],
 )
 def test_wrong_json_names_the_field_and_the_nearest(changes, message):
     with pytest.raises(UsageError) as caught:
-        recipe_from_json({"schema": 1} | changes)
+        recipe_from_json({"schema": 2} | changes)
     assert str(caught.value).startswith(message)
+
+
+def test_a_recipe_of_schema_1_is_read_with_the_words_of_schema_2():
+    """Schema 1 says `optimiser`, `colour_jitter`, and `zero` for a crop's padding with the mean color."""
+    old = {
+        "schema": 1,
+        "optimiser": {"kind": "adamw", "lr": 0.01},
+        "augment": [{"kind": "crop", "mode": "zero"}, {"kind": "colour_jitter", "brightness": 0.2}, {"kind": "flip"}],
+    }
+    recipe = recipe_from_json(old)
+    assert (recipe.optimizer.kind, recipe.optimizer.lr) == ("adamw", 0.01)
+    assert recipe.augment == (Crop(mode="mean"), ColorJitter(brightness=0.2), Flip())
+    assert recipe.to_json()["schema"] == 2
+    assert recipe_from_json(recipe.to_json()) == recipe
+    with pytest.raises(UsageError, match="unknown key in recipe 'optimiser'; nearest: optimizer"):
+        recipe_from_json(old | {"schema": 2})
 
 
 @pytest.mark.parametrize(
@@ -68,7 +84,7 @@ def test_wrong_json_names_the_field_and_the_nearest(changes, message):
         ({"length": "0ep"}, "length: expected a duration above 0, received 0ep; the default is 10ep"),
         ({"label_smoothing": 1.0}, "label_smoothing: expected a number from 0 to below 1, received 1.0"),
         ({"explosion": -1}, "explosion: expected a number from 0, received -1.0; the default is 3"),
-        ({"optimizer__lr": 0.1}, "unknown key 'optimizer'; nearest: optimizer"),
+        ({"optimiser__lr": 0.1}, "unknown key 'optimiser'; nearest: optimizer"),
         ({"optimizer__rate": 0.1}, "unknown key 'optimizer.rate'"),
         ({"batch__size": 3}, "batch is 128: it has no field 'size' to set"),
     ],

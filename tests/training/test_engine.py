@@ -8,7 +8,7 @@ from convsmith.base.errors import UsageError
 from convsmith.nets.modules.build import build
 from convsmith.nets.zoo import network
 from convsmith.training import engine
-from convsmith.training.engine import drift, resolve, resolve_here, suited, using
+from convsmith.training.engine import machine_changes, resolve, resolve_here, suited, using
 from convsmith.training.options import EngineOptions
 
 
@@ -69,11 +69,11 @@ def test_threads_and_determinism_are_put_back():
     assert before == (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
 
 
-def test_drift_names_what_differs():
+def test_machine_changes_name_what_differs():
     now = resolve(EngineOptions(device="cpu", precision="fp32"))
-    assert drift(now, now) == []
+    assert machine_changes(now, now) == []
     other = dataclasses.replace(now, cpu="Z80", threads=engine.cores() + 1)
-    assert drift(other, now) == [
+    assert machine_changes(other, now) == [
         f"cpu was 'Z80', is {now.cpu!r}",
         f"threads were {engine.cores() + 1}, this machine has {engine.cores()} cores",
     ]
@@ -84,7 +84,7 @@ def test_what_cannot_be_had_here_is_what_this_machine_has(monkeypatch):
     monkeypatch.setattr(engine, "missing_compiler", lambda device: f"no compiler for {device}")
     there = dataclasses.replace(now, device="cuda", precision="fp16", threads=8, compile=True, cpu="Z80", processes=2)
     assert suited(there, now) == dataclasses.replace(now, cpu="Z80")
-    assert drift(there, dataclasses.replace(now, cpu="Z80"))[-1] == "it was compiled: no compiler for cpu"
+    assert machine_changes(there, dataclasses.replace(now, cpu="Z80"))[-1] == "it was compiled: no compiler for cpu"
     # A processor is everywhere: a run that began on one stays there.
     gpu = dataclasses.replace(now, device="cuda", precision="bf16")
     assert suited(now, gpu) == now
@@ -95,7 +95,7 @@ def test_what_cannot_be_had_here_is_what_this_machine_has(monkeypatch):
     assert suited(alone, now) == now
     monkeypatch.setattr(engine, "missing_compiler", lambda device: "")
     assert suited(there, now).compile
-    assert drift(dataclasses.replace(now, compile=True), now) == []
+    assert machine_changes(dataclasses.replace(now, compile=True), now) == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -62,8 +62,8 @@ def test_what_changes_the_loss_is_not_taken(plan, timed):
     timed(lambda engine: 0.1 if engine.channels_last else 1.0, lambda engine: 2.1 if engine.channels_last else 2.0)
     tuning = tune(plan)
     assert not tuning.engine.channels_last
-    assert tuning.trials[1].drift == pytest.approx(0.05)
-    assert tuning.trials[1].drift > TOLERANCE
+    assert tuning.trials[1].loss_gap == pytest.approx(0.05)
+    assert tuning.trials[1].loss_gap > TOLERANCE
     assert tuning.trials[1].why == "its loss is 5.0% off that of fp32, more than 2%"
 
 
@@ -114,7 +114,7 @@ def test_an_engine_that_fails_is_a_trial_with_its_reason(error, why, plan, timed
     said = []
     tuning = tune(plan, said.append)
     failed, taken = tuning.trials[1:]
-    assert (failed.images_per_second, failed.drift, failed.start_seconds, failed.taken) == (None, None, None, False)
+    assert (failed.images_per_second, failed.loss_gap, failed.start_seconds, failed.taken) == (None, None, None, False)
     assert failed.why.startswith(why)
     assert said[1] == f"trying engines: {describe(failed.engine)}: {failed.why}"
     assert taken.taken
@@ -135,7 +135,7 @@ def test_what_was_found_is_remembered_for_this_shape(plan, timed):
 
 
 def test_only_what_the_trial_chose_is_remembered(plan, timed, tmp_path):
-    """What says which machine and versions these are is never of an earlier day: a resume would call it drift."""
+    """What says which machine and versions these are is never of an earlier day: a resume would call it another machine."""
     timed(lambda engine: 1.0 if engine.channels_last else 2.0)
     tune(plan)
     (kept,) = json.loads((tmp_path / "cache" / autotune.FILE).read_text()).values()

@@ -170,7 +170,7 @@ def _training(values: argparse.Namespace) -> int:
             autotune.describe(trial.engine),
             "-" if trial.images_per_second is None else f"{trial.images_per_second:,.1f}",
             "-" if trial.start_seconds is None else duration(trial.start_seconds),
-            "-" if trial.drift is None else f"{trial.drift:.2%}",
+            "-" if trial.loss_gap is None else f"{trial.loss_gap:.2%}",
             "taken" if trial.engine == tuning.engine else trial.why or "slower than a later one",
         )
         for trial in tuning.trials

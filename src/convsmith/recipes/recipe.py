@@ -18,7 +18,9 @@ from convsmith.tasks.names import TASKS
 from convsmith.tasks.options import Loss, is_weights_file
 from convsmith.training.options import EarlyStopping, EngineOptions, Optimizer, Progressive, Schedule
 
-SCHEMA = 1
+SCHEMA = 2  # 1 spelled `optimizer` and `color_jitter` the British way
+_KEYS_OF_SCHEMA_1 = {"optimiser": "optimizer"}
+_STEPS_OF_SCHEMA_1 = {"colour_jitter": "color_jitter"}
 QUICK_IMAGES = 256
 QUICK_STEPS = 4
 
@@ -113,19 +115,25 @@ def recipe_from_json(data: Any, where: str = "recipe") -> Recipe:
         raise UsageError(f"{where}: expected a JSON object, received {type(data).__name__}")
     fields = dict(data)
     schema = fields.pop("schema", None)
-    if schema != SCHEMA:
-        raise UsageError(f"{where}: schema is {schema!r}; this version of convsmith reads {SCHEMA}")
-    return config.read(Recipe, _renamed(fields), where)
+    if isinstance(schema, bool) or schema not in range(1, SCHEMA + 1):
+        raise UsageError(f"{where}: schema is {schema!r}; this version of convsmith reads 1 to {SCHEMA}")
+    return config.read(Recipe, _of_schema_1(fields) if schema == 1 else fields, where)
 
 
-def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields with today's words: older recipes call a crop's padding with the mean color `zero`."""
-    steps = fields.get("augment")
-    if not isinstance(steps, list):
-        return fields
-    old = {"kind": "crop", "mode": "zero"}
-    new = [step | {"mode": "mean"} if isinstance(step, dict) and step | old == step else step for step in steps]
-    return fields | {"augment": new}
+def _of_schema_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a recipe of schema 1 with the words of schema 2."""
+    renamed = {_KEYS_OF_SCHEMA_1.get(key, key): value for key, value in fields.items()}
+    if isinstance(renamed.get("augment"), list):
+        renamed["augment"] = [_step_of_schema_1(step) for step in renamed["augment"]]
+    return renamed
+
+
+def _step_of_schema_1(step: Any) -> Any:
+    if not isinstance(step, dict):
+        return step
+    if step.get("kind") == "crop" and step.get("mode") == "zero":  # the padding had the mean color then, too
+        return step | {"mode": "mean"}
+    return step | {"kind": _STEPS_OF_SCHEMA_1.get(step.get("kind"), step.get("kind"))} if "kind" in step else step
 
 
 def recipe_from_file(path: Path) -> Recipe:

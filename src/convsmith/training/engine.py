@@ -136,7 +136,7 @@ def _set_deterministic(wanted: bool, warn_only: bool = False) -> None:
         torch.use_deterministic_algorithms(wanted, warn_only=warn_only)
 
 
-def drift(engine: Engine, now: Engine) -> list[str]:
+def machine_changes(engine: Engine, now: Engine) -> list[str]:
     """What differs between the machine that a run began on and this one, and would change the bits of its result."""
     names = ("device", "cpu", "torch_version", "pillow_version", "processes")
     pairs = [(name, getattr(engine, name), getattr(now, name)) for name in names]

@@ -53,7 +53,7 @@ class Trial:
 
     engine: Engine
     images_per_second: float | None
-    drift: float | None
+    loss_gap: float | None
     start_seconds: float | None
     taken: bool
     why: str = ""
@@ -112,9 +112,9 @@ def _tune(plan: Plan, say: Say) -> Tuning:
             say(f"trying engines: {describe(engine)}: {trials[-1].why}")
             continue
         rate = candidate.rate()
-        drift = abs(candidate.losses - expected) / expected
-        why = _objection(candidate, best, faster, drift)
-        trials.append(Trial(engine, rate, drift, candidate.start_seconds, not why, why))
+        loss_gap = abs(candidate.losses - expected) / expected
+        why = _objection(candidate, best, faster, loss_gap)
+        trials.append(Trial(engine, rate, loss_gap, candidate.start_seconds, not why, why))
         say(f"trying engines: {describe(engine)}: {rate:,.0f} images/s{f' ({why})' if why else ''}")
         if not why:
             best = candidate
@@ -209,10 +209,10 @@ def _failure(error: Exception) -> str:
     return f"it fails ({type(error).__name__}: {reason:.200})"
 
 
-def _objection(candidate: _Candidate, best: _Candidate, faster: float, drift: float) -> str:
+def _objection(candidate: _Candidate, best: _Candidate, faster: float, loss_gap: float) -> str:
     """Why a candidate is not taken; empty where it is."""
-    if not drift <= TOLERANCE:
-        return f"its loss is {drift:.1%} off that of fp32, more than {TOLERANCE:.0%}"
+    if not loss_gap <= TOLERANCE:
+        return f"its loss is {loss_gap:.1%} off that of fp32, more than {TOLERANCE:.0%}"
     if faster < CLEARLY:
         return f"{faster:.2f} times the speed of the best so far"
     if candidate.engine.compile:

@@ -25,7 +25,7 @@ from convsmith.runs.lock import TAKEOVER_PATIENCE, Paused, hold
 from convsmith.runs.network import network_of
 from convsmith.runs.records import reading, result_of
 from convsmith.training.distributed import World
-from convsmith.training.engine import drift, resolve_here, suited, using
+from convsmith.training.engine import machine_changes, resolve_here, suited, using
 from convsmith.training.fit import AfterEpoch, fit, save_state
 from convsmith.training.interrupt import Interrupted, Request
 from convsmith.training.job import Job, State, new_state, unpack
@@ -211,7 +211,7 @@ def _resume(
 def _here(plan: Plan, allow_other_machine: bool, run: RunDirectory, say: Say) -> Plan:
     """The plan with an engine for this machine: where it lacks the stored device or precision, its own (said)."""
     now = resolve_here(plan.recipe.engine)
-    differences = drift(plan.engine, now)
+    differences = machine_changes(plan.engine, now)
     if differences and not allow_other_machine:
         raise UsageError(
             f"{run.path}: resumed here the result would differ from an uninterrupted run's: {'; '.join(differences)}; "
