@@ -135,7 +135,7 @@ def test_what_was_found_is_remembered_for_this_shape(plan, timed):
 
 
 def test_only_what_the_trial_chose_is_remembered(plan, timed, tmp_path):
-    """What says which machine and versions these are is never of an earlier day: a resume would call it another machine."""
+    """The machine and its versions are told anew: a resume would else see another machine."""
     timed(lambda engine: 1.0 if engine.channels_last else 2.0)
     tune(plan)
     (kept,) = json.loads((tmp_path / "cache" / autotune.FILE).read_text()).values()

@@ -51,12 +51,13 @@ class Expected:
 
 
 def train_series(
-    series: Series, folder: Path, *, quiet: bool = False, say: Say = print, allow_other_machine: bool = False, test: bool = True
+    series: Series, folder: Path, *, quiet: bool = False, say: Say = print, allow_other_machine: bool = False,
+    test: bool = True,
 ) -> Concluded:  # fmt: skip
     """Train each member into a folder of its own in `folder`, and write summary, picture and page.
 
-    Finished runs are read, an unfinished one is resumed, with `allow_other_machine` on another machine too. A member that fails
-    ends the series; what was trained stays. Without `test` no run evaluates the test images, so that validation may
+    Finished runs are read, an unfinished one is resumed, with `allow_other_machine` on another machine too. A member
+    that fails ends the series; what was trained stays. Without `test` no run evaluates the test images, so that validation may
     choose among many. Raises UsageError where `folder` holds something else.
     """
     members = ordered(series.members)
@@ -90,8 +91,8 @@ def train_series(
 
 
 def train_member(
-    member: Member, folder: Path, *, place: str = "", quiet: bool = False, say: Say = print, allow_other_machine: bool = False,
-    test: bool = True,
+    member: Member, folder: Path, *, place: str = "", quiet: bool = False, say: Say = print,
+    allow_other_machine: bool = False, test: bool = True,
 ) -> Trained:  # fmt: skip
     """The finished run of a member, trained now as far as it is not; `place` is said before its name."""
     path = folder / member.name
