@@ -57,8 +57,8 @@ def train_series(
     """Train each member into a folder of its own in `folder`, and write summary, picture and page.
 
     Finished runs are read, an unfinished one is resumed, with `allow_other_machine` on another machine too. A member
-    that fails ends the series; what was trained stays. Without `test` no run evaluates the test images, so that validation may
-    choose among many. Raises UsageError where `folder` holds something else.
+    that fails ends the series; what was trained stays. Without `test` no run evaluates the test images, so that
+    validation may choose among many. Raises UsageError where `folder` holds something else.
     """
     members = ordered(series.members)
     if part().size > 1:
