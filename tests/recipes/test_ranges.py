@@ -317,7 +317,7 @@ def test_help_lists_the_fields_and_ranges_of_every_record(command: Any) -> None:
 def test_a_recipe_of_before_reads_zero_as_mean() -> None:
     data = Recipe(augment=(Crop(4), Flip(), Crop(2, "reflect"))).to_json()
     assert data["augment"][0] == {"kind": "crop", "padding": 4, "mode": "mean"}
-    old = json.loads(json.dumps(data).replace('"mode": "mean"', '"mode": "zero"'))
+    old = json.loads(json.dumps(data | {"schema": 1}).replace('"mode": "mean"', '"mode": "zero"'))
     assert recipe_from_json(old) == recipe_from_json(data)
     assert old["augment"][0]["mode"] == "zero", "what was read stays as it is"
     with pytest.raises(UsageError, match=r"^unknown value for augment\[0\]\.mode: 'zero'; known: mean, reflect$"):
