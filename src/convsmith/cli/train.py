@@ -169,7 +169,7 @@ def dry_run(plan: Any, as_json: bool) -> int:
     """Say what a run of the plan would take."""
     card, recipe = plan.dataset.card, plan.recipe
     import_module("convsmith.work.prepare").announced(plan, say)
-    steps = recipe.solver == "steps"
+    steps = recipe.by_steps
     expected = import_module("convsmith.work.estimate").estimate(plan) if steps else None
     if as_json:
         print_json({"recipe": recipe.to_json(), "estimate": expected and vars(expected)})
