@@ -5,13 +5,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convsmith.base.errors import BadFile, MissingPath, UnknownName
+from convsmith.base.durations import Duration
+from convsmith.base.errors import BadFile, MissingPath, UnknownName, UsageError
 from convsmith.base.files import write_json
 from convsmith.data.augmentations import MIRRORS, Crop, ResizedCrop
+from convsmith.nets.zoo import NETWORKS, network
 from convsmith.recipes import choose as choosing
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.choose import choose
 from convsmith.recipes.recipe import Recipe
+from convsmith.tasks.names import suited_task
 from convsmith.work.prepare import prepare
 
 
@@ -48,6 +51,50 @@ def test_another_network_keeps_nothing_that_was_tuned_for_the_recipes_own():
     assert (other.init, other.schedule.kind) == (None, "cosine")
     # Without normalization a network needs a smaller rate.
     assert 10 * other.optimizer.lr == choose("vgg16_bn", "cifar10").optimizer.lr
+
+
+def test_a_network_that_gives_an_image_takes_its_task_and_the_optimization_of_that_task(write_tree, shared_pictures):
+    assert choose("vae_mnist", "mnist") == RECIPES["vae-mnist"]()
+    assert choose("autoencoder_mnist", "mnist") == RECIPES["autoencoder-mnist"]()
+    other = choose("vae_mnist", "fashion_mnist")
+    assert (other.task, other.name, other.length) == ("vae", "vae_mnist-fashion_mnist", Duration(8, "ep"))
+    assert (other.optimizer, other.batch) == (RECIPES["vae-mnist"]().optimizer, 100)
+    assert (other.data.source, other.data.size, other.augment) == ("fashion_mnist", 28, ())
+    # Without normalization the rate is a tenth here too.
+    large = choose("autoencoder_vgg16", str(shared_pictures))
+    assert (large.task, large.optimizer.kind, large.data.size) == ("autoencode", "adam", 224)
+    assert large.optimizer.lr == pytest.approx(2e-4)
+    assert (large.length, large.data.split) == (Duration(60, "ep"), "80/10/10")
+    tree = choose(str(write_tree("vae_mnist")), "digits")
+    assert (tree.task, tree.optimizer.kind, tree.data.size) == ("vae", "adam", 28)
+
+
+def test_the_task_of_such_a_network_is_said_and_another_is_refused():
+    recipe = choose("vae_mnist", "digits").edit(data__images=64, engine__threads=1)
+    said = "vae_mnist learns the task vae: rebuild each image from a draw of a few numbers, and draw new images"
+    assert said in prepare(recipe).notes
+    assert not any(
+        "learns the task" in note for note in prepare(RECIPES["vae-mnist"]().edit(data__source="digits")).notes
+    )
+    for name, task in (("vae_mnist", "vae"), ("autoencoder_mnist", "autoencode")):
+        plain = choose("lenet5", "digits").edit(network=name, data__size=28, data__images=64)
+        message = f"{name} gives an image of its input's shape, and no classes; take --task {task}"
+        with pytest.raises(UsageError, match=message):
+            prepare(plain)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_has_a_default_that_suits_it(name):
+    recipe, tree = choose(name, "digits"), network(name)
+    assert recipe.task == suited_task(tree)
+    assert (recipe.network, recipe.data.source) == (name, "digits")
+    if recipe.task is None:
+        assert (recipe.optimizer.kind, recipe.optimizer.lr) in (("sgd", 0.05), ("sgd", 0.005))
+        outputs = tree.trace().stages["head"].shape
+        assert outputs.channels == tree.classes
+    else:
+        assert (recipe.optimizer.kind, recipe.data.size) == ("adam", max(tree.input.spatial))
+        assert recipe.optimizer.lr <= 2e-3
 
 
 def test_data_alone(shared_pictures):

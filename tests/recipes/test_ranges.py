@@ -16,6 +16,7 @@ from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
 from convsmith.base.record import Range, Record, option, ranges
 from convsmith.data import options as _data  # noqa: F401 - its records are found as subclasses
+from convsmith.data import sound as _sound  # noqa: F401
 from convsmith.data.augmentations import Crop, Cutout, Flip, Lighting, Noise, Randaugment
 from convsmith.data.card import Card
 from convsmith.data.options import DataOptions
@@ -33,8 +34,9 @@ def _subclasses(kind: type) -> list[type]:
 
 
 # Only records with fields: `Tagged` is a base.
-# The fields of `SoundInput` bound each other: its own test has them.
-RECORDS = [kind for kind in _subclasses(Record) if dc.is_dataclass(kind) and kind.__name__ != "SoundInput"]
+RECORDS = [kind for kind in _subclasses(Record) if dc.is_dataclass(kind)]
+# The fields of these bound each other too: an end of a range may be refused, by a message that names no field.
+JOINED = {"SoundInput": "sound_input: "}
 CARD = {"name": "", "kind": "", "classes": (), "channels": 3, "size": None, "counts": {}, "class_counts": {}}
 # What a record needs besides the field that a test sets: fields without a default, and those that its checks join.
 NEEDED: dict[str, dict[str, Any]] = {
@@ -113,7 +115,11 @@ def test_each_field_takes_its_range_and_nothing_else(kind: type[Record], name: s
         return
     unit = (lambda n: Duration(n, "ep")) if range.kind is Duration else (lambda n: n)
     for number in inside(range):
-        made(kind, name, unit(number), joined=True)
+        try:
+            made(kind, name, unit(number), joined=True)
+        except UsageError as error:
+            if not str(error).startswith(JOINED.get(kind.__name__, "none")):
+                raise
     words = {int: "whole number", float: "number", Duration: "duration"}[range.kind]
     text = f"expected a {words} {range}" if str(range) else f"expected a {words}"
     numbers = outside(range)

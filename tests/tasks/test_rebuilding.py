@@ -10,6 +10,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from convsmith.base.errors import UsageError
+from convsmith.cli.repeat import _out_of_fold
 from convsmith.data import keys as counter
 from convsmith.data.loaders import Batch
 from convsmith.data.preprocess import Preprocess
@@ -19,6 +20,8 @@ from convsmith.recipes.builtin import RECIPES
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
 from convsmith.runs.subject import open_subject
+from convsmith.series.kfold import cross_validate
+from convsmith.series.running import train_series
 from convsmith.tasks.autoencode import latent_plane
 from convsmith.tasks.vae import Vae, binarized, kl
 from convsmith.training.engine import resolve
@@ -139,6 +142,22 @@ def test_a_paused_run_goes_on_to_the_same_bits(runs, task, tmp_path):
         for p in (runs[task], tmp_path / "run")
     ]
     assert logs[0] == logs[1]
+
+
+def test_folds_of_images_to_rebuild_are_pooled(tmp_path):
+    summary = train_series(cross_validate(small("autoencode", length="1ep"), 2), tmp_path / "set", quiet=True).summary
+    records = [open_run(tmp_path / "set" / f"fold{n}").record("result")["metrics"]["val"] for n in (1, 2)]
+    count = sum(record["count"] for record in records)
+    pooled = summary["out_of_fold"]
+    assert pooled == {"loss": pytest.approx(sum(r["loss"] * r["count"] for r in records) / count), "count": count}
+    said = f"out of fold  loss {pooled['loss']:.4f}  ({count:,} images, each by the run that did not train on it)"
+    assert _out_of_fold(summary) == [said]
+
+
+def test_the_parts_of_a_bound_are_pooled_too():
+    parts = [{"loss": 4.0, "reconstruction": 3.0, "kl": 1.0, "count": 3, "iwae": 2.0}]
+    parts += [{"loss": 8.0, "reconstruction": 5.0, "kl": 3.0, "count": 1, "iwae": 2.0}]
+    assert Vae().pooled(parts) == {"loss": 5.0, "reconstruction": 3.5, "kl": 1.5, "count": 4}
 
 
 def test_the_parts_are_logged_and_the_page_shows_what_was_rebuilt(runs):

@@ -114,18 +114,19 @@ def test_the_warm_up_by_error_of_that_case_ends_within_the_run(recipe, tmp_path)
 
 def test_checkpoints_of_before_are_read(recipe):
     """They have neither averages nor the losses of the last steps, and have the first step's loss and the worst."""
-    from convsmith.work.prepare import make_model, prepare
+    from convsmith.work.prepare import make_job, make_model, prepare
 
     plan = prepare(recipe)
+    loader = make_job(plan).training
     states = [new_state(make_model(plan, []), Optimizer(), plan.engine) for _ in range(2)]
-    model, tensors, data = pack(states[0])
+    model, tensors, data = pack(states[0], loader)
     for name in ("sums.norm", "recent"):
         del tensors[name]
     tensors["sums.worst"] = torch.zeros((), dtype=torch.float64)
     for name in ("averaged", "warmed", "start_loss", "recent_steps"):
         del data[name]
     for first, start in ((1.25, 1.25), (-1.25, 1.25), (None, None)):
-        unpack(states[1], model, tensors, data | {"step": 7, "first_loss": first})
+        unpack(states[1], loader, model, tensors, data | {"step": 7, "first_loss": first})
         assert (states[1].step, states[1].warmed) == (7, False)
         assert (states[1].start_loss, states[1].recent.count) == (start, 0)
 

@@ -15,8 +15,6 @@ from convsmith.nets.model import Model
 from convsmith.nets.views.accuracies import ACCURACIES, HUMAN_ERROR, WINNERS, Accuracy, Winner
 from convsmith.nets.zoo import NETWORKS
 from convsmith.nets.zoo import network as zoo_network
-from convsmith.report.bubbles import Point, bubbles_svg
-from convsmith.report.comparison import Entry, Total, totals_svg, winners_svg
 from convsmith.report.text import count, short, size, table
 
 
@@ -30,12 +28,10 @@ def run(words: Sequence[str]) -> int:
     if len(names) < 2 and (names or not values.winners):
         raise UsageError("compare: expected two different networks or more; for a single one there is: convsmith show")
     if values.winners:
-        write_picture(values.winners, lambda: winners_svg(_CONTEST, _CONTEST_NOTE, _entries(), HUMAN_ERROR))
+        write_picture(values.winners, _winners)
     rows = [_row(opened(name, values), name, values) for name in names]
-    write_picture(values.bars, lambda: totals_svg([_total(row) for row in rows]))
-    if values.bubbles:
-        points = _points(rows)
-        write_picture(values.bubbles, lambda: bubbles_svg(_note(rows), points))
+    write_picture(values.bars, lambda: _bars(rows))
+    write_picture(values.bubbles, lambda: _bubbles(rows))
     if values.json:
         print_json([_as_json(row) for row in rows])
     elif rows:
@@ -133,19 +129,24 @@ def _as_json(row: _Row) -> dict[str, object]:
     return {**as_json(row.network, row.numbers), "published": published}
 
 
-def _total(row: _Row) -> Total:
-    c = row.numbers
-    return Total(row.name, c.activation_bytes, c.params, c.macs)
+# Pictures are imported where one is drawn: a table needs none of them.
+def _bars(rows: Sequence[_Row]) -> str:
+    from convsmith.report.comparison import Total, totals_svg
+
+    return totals_svg([Total(r.name, r.numbers.activation_bytes, r.numbers.params, r.numbers.macs) for r in rows])
 
 
-def _points(rows: Sequence[_Row]) -> list[Point]:
+def _bubbles(rows: Sequence[_Row]) -> str:
+    from convsmith.report.bubbles import Point, bubbles_svg
+
     known = [(row, row.published) for row in rows if row.published]
     if not known:
         raise UsageError(
             "--bubbles: no published accuracy is known for any of these networks; "
             f"there is one for {', '.join(list(ACCURACIES)[:4])} and {len(ACCURACIES) - 4} more"
         )
-    return [Point(row.name, a.line, a.top1, row.numbers.macs, row.numbers.params) for row, a in known]
+    points = [Point(row.name, a.line, a.top1, row.numbers.macs, row.numbers.params) for row, a in known]
+    return bubbles_svg(_note(rows), points)
 
 
 def _note(rows: Sequence[_Row]) -> str:
@@ -158,8 +159,11 @@ _CONTEST = "ImageNet classification contest (ILSVRC)"
 _CONTEST_NOTE = "top-5 error on the test set, in percent; gray: no convolutional network"
 
 
-def _entries() -> list[Entry]:
-    return [Entry(winner.year, winner.name, winner.error, _layers(winner)) for winner in WINNERS]
+def _winners() -> str:
+    from convsmith.report.comparison import Entry, winners_svg
+
+    entries = [Entry(winner.year, winner.name, winner.error, _layers(winner)) for winner in WINNERS]
+    return winners_svg(_CONTEST, _CONTEST_NOTE, entries, HUMAN_ERROR)
 
 
 def _layers(winner: Winner) -> str:

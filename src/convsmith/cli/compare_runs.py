@@ -13,7 +13,6 @@ from convsmith.cli.output import show_text
 from convsmith.cli.pictures import picture_file, write_picture
 from convsmith.nets.cost import cost
 from convsmith.nets.model import Model
-from convsmith.report.curves import Course, run_curves_svg
 from convsmith.report.results import results_table, value_text
 from convsmith.report.text import clean, count, many, short, table
 from convsmith.runs.directory import is_run, open_run
@@ -64,7 +63,7 @@ def compare_runs(values: argparse.Namespace) -> int:
         for warning in evaluated.subject.warnings:
             say(f"warning: {warning}")
     names = _short_names(paths)
-    write_picture(values.plot, lambda: run_curves_svg(_courses(paths, names)))
+    write_picture(values.plot, lambda: _curves(paths, names))
     if values.json:
         print_json(_as_json(paths, compared))
         return 0
@@ -81,8 +80,10 @@ def _short_names(paths: Sequence[str]) -> list[str]:
     return list(map(clean, names if len(set(names)) == len(names) else paths))
 
 
-def _courses(paths: Sequence[str], names: Sequence[str]) -> list[Course]:
-    return [Course(name, open_run(path).metrics()) for path, name in zip(paths, names, strict=True)]
+def _curves(paths: Sequence[str], names: Sequence[str]) -> str:
+    from convsmith.report.curves import Course, run_curves_svg
+
+    return run_curves_svg([Course(name, open_run(path).metrics()) for path, name in zip(paths, names, strict=True)])
 
 
 def _numbers(names: Sequence[str], compared: Any) -> str:

@@ -12,7 +12,6 @@ from convsmith.cli.arguments import Parser, add_edit, add_output, add_short, add
 from convsmith.cli.output import show, show_text
 from convsmith.cli.pictures import check_folders, picture_file, write_picture
 from convsmith.data.views import price, read_views, views_text
-from convsmith.report.reliability import reliability_svg
 from convsmith.report.results import number_lines, results_table
 from convsmith.report.text import clean, count, many, percent, table
 from convsmith.runs.directory import open_run
@@ -34,6 +33,8 @@ def run(words: Sequence[str]) -> int:
     if values.ensemble:
         rows.append((ENSEMBLE, evaluating.ensemble(evaluated, values.bins)))
     if values.plot:
+        from convsmith.report.reliability import reliability_svg
+
         diagrams = [_reliability(name, result) for name, result in rows]
         write_picture(values.plot, lambda: reliability_svg(diagrams))
     if values.json:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import UsageError
-from convsmith.base.result import known
+from convsmith.base.result import known, numbers_of
 from convsmith.cli.series import print_expected, print_series
 from convsmith.recipes.finetune import FineTuning
 from convsmith.recipes.recipe import Recipe
@@ -74,12 +74,14 @@ def spread_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def _out_of_fold(summary: Mapping[str, Any]) -> list[str]:
     if "out_of_fold" not in summary:
         return []
-    numbers = summary["out_of_fold"]
-    right = round(numbers["accuracy"] * numbers["count"])
-    return [
-        f"out of fold  {numbers['accuracy']:.2%}  ({count(right)} of {count(numbers['count'])} images, each by the "
-        f"run that did not train on it; 95% interval {interval(*numbers['interval'])})"
-    ]
+    found = summary["out_of_fold"]
+    score, images = numbers_of(None, found)[0], count(found["count"])
+    value = found[score.name]
+    each = f"{images} images, each by the run that did not train on it"
+    if score.interval is None:
+        return [f"out of fold  {score.title} {value:.4f}  ({each})"]
+    right = round(value * found["count"])
+    return [f"out of fold  {value:.2%}  ({count(right)} of {each}; 95% interval {interval(*score.interval)})"]
 
 
 def _decided(recipe: Recipe, tuning: FineTuning | None, limit: Limit | None, say: Callable[[str], None]) -> Recipe:

@@ -181,12 +181,11 @@ def _which_run() -> str:
 def dry_run(plan: Any, as_json: bool) -> int:
     """Say what a run of the plan would take."""
     card, recipe = plan.dataset.card, plan.recipe
+    from convsmith.work.estimate import estimate
     from convsmith.work.prepare import announced
 
     announced(plan, say)
-    steps = recipe.solver == "steps"
-    from convsmith.work.estimate import estimate
-
+    steps = recipe.by_steps
     expected = estimate(plan) if steps else None
     if as_json:
         print_json({"recipe": recipe.to_json(), "estimate": expected and vars(expected)})

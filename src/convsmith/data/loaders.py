@@ -1,7 +1,7 @@
 """Loaders: batches whose order is a function of (seed, epoch), from memory or streamed; no generator to save."""
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -81,6 +81,17 @@ class Loader(Protocol):
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number `start` on, or this process's part of them; no others are read."""
         ...
+
+    def pack(self) -> Mapping[str, Tensor]:
+        """What the next batches depend on besides (seed, epoch, start), as it is after the last batch that was given.
+
+        A checkpoint keeps it. The names are the same for the life of a run; none: the loader has no state, as one that
+        gives the images of a split. A replay memory has one, and so has a generator.
+        """
+        return {}
+
+    def unpack(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `pack` gave; the tensors are the loader's to keep."""
 
 
 def class_counts(examples: Examples, sampling: str) -> list[int] | None:
@@ -204,13 +215,20 @@ class _Plan:
         return [self.part.slice(begin, end) for begin, end in whole]
 
 
-class _Resident:
-    """All images in one tensor on the device; a batch is an index into it."""
+class _Planned(Loader):
+    """A loader of a plan's images."""
 
     def __init__(self, plan: _Plan, workers: int):
         self.kind: Kind = plan.source.targets.kind
-        self._plan = plan
+        self._plan, self._workers = plan, workers
         self.examples, self.steps, self.batch = plan.examples, plan.steps, plan.batch
+
+
+class _Resident(_Planned):
+    """All images in one tensor on the device; a batch is an index into it."""
+
+    def __init__(self, plan: _Plan, workers: int):
+        super().__init__(plan, workers)
         decoded = decode_all(plan.source, plan.preprocess, workers, plan.margin, plan.cache)
         self._images = decoded.to(plan.device)
         self._targets = _targets(plan, range(len(plan.source))).to(plan.device)
@@ -223,14 +241,12 @@ class _Resident:
             yield Batch(self._images[picked], self._targets[picked], positions, picked)
 
 
-class _Streaming:
+class _Streaming(_Planned):
     """Images are decoded by worker processes while training runs, or read by threads where the cache has them."""
 
     def __init__(self, plan: _Plan, workers: int):
-        self.kind: Kind = plan.source.targets.kind
-        self._plan = plan
-        self.examples, self.steps, self.batch = plan.examples, plan.steps, plan.batch
-        self._workers, self._timeout, self._kept = workers, plan.timeout, False
+        super().__init__(plan, workers)
+        self._timeout, self._kept = plan.timeout, False
         if workers:
             check_script_may_be_imported()
 
@@ -263,17 +279,14 @@ class _Streaming:
         return self._read(batches)
 
 
-class _Filling:
+class _Filling(_Planned):
     """Streams, so that training begins at once, until the cache has what is needed; from then on all is in memory.
 
     Of several processes each goes on to stream: one that read everything at once would keep the others waiting.
     """
 
     def __init__(self, plan: _Plan, workers: int):
-        self.kind: Kind = plan.source.targets.kind
-        self._plan = plan
-        self.examples, self.steps, self.batch = plan.examples, plan.steps, plan.batch
-        self._workers = workers
+        super().__init__(plan, workers)
         self._loader: Loader = _Streaming(plan, workers)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:

@@ -12,13 +12,15 @@ from convsmith.data.augmentations import MIRRORS, Crop, Flip
 from convsmith.data.options import DataOptions
 from convsmith.data.sources.opening import KNOWN, open_path
 from convsmith.nets.cost import cost
-from convsmith.nets.source import is_network_name
+from convsmith.nets.network import Network
+from convsmith.nets.source import is_network_name, open_network
 from convsmith.nets.zoo import NETWORKS, network
 from convsmith.recipes.builtin import RECIPES
 from convsmith.recipes.recipe import Recipe, recipe_from_file, recipe_from_json
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.records import reading, recipe_of
 from convsmith.runs.trained import is_bundle
+from convsmith.tasks.names import suited_task
 from convsmith.training.options import EngineOptions, Optimizer, Schedule
 
 SMALL_SIDE, MANY_IMAGES = 64, 10_000
@@ -92,21 +94,47 @@ def data_name(source: str) -> str:
 def for_network(name: str, source: str) -> Recipe:
     """The default recipe for the data with another network: what was tuned for its own network does not carry over.
 
-    The rate is one that networks with normalization take; those without need a tenth of it.
+    The rate is one that networks with normalization take; those without need a tenth of it. A network that gives an
+    image takes its task, and the optimization of that task's built-in recipe.
     """
     recipe = for_data(source)
     if name == recipe.network:
         return recipe
+    tree = open_network(name) if name in NETWORKS or name.endswith(".json") else None
+    if isinstance(tree, Network) and (task := suited_task(tree)) is not None:
+        return _rebuilding(name, tree, task, recipe)
     normalized = not is_tree_without_normalization(name)
-    set_name = Path(source).name if Path(source).exists() else source
     return replace(
         recipe,
-        name=f"{re.sub(r'[^A-Za-z0-9_]+', '-', Path(name).name.removesuffix(':make')).strip('-')}-{set_name}",
+        name=_joined_name(name, source),
         network=name,
         init=None,
         engine=EngineOptions(),
         optimizer=Optimizer(lr=0.05 if normalized else 0.005, nesterov=True, weight_decay=5e-4),
         schedule=Schedule(kind="cosine", warmup=Duration(10, "%")),
+    )
+
+
+def _joined_name(network: str, source: str) -> str:
+    short = re.sub(r"[^A-Za-z0-9_]+", "-", Path(network).name.removesuffix(":make")).strip("-")
+    return f"{short}-{Path(source).name if Path(source).exists() else source}"
+
+
+def _rebuilding(name: str, tree: Network, task: str, of_data: Recipe) -> Recipe:
+    """The built-in recipe of the task, with another network or other data, at the size that the network is made for."""
+    named = [entry() for entry in RECIPES.values() if entry().task == task]
+    recipe = next((recipe for recipe in named if recipe.network == name), named[0])
+    source = of_data.data.source
+    if (recipe.network, recipe.data.source) == (name, source):
+        return recipe
+    rate = recipe.optimizer.lr * (0.1 if is_tree_without_normalization(name) else 1)
+    return replace(
+        recipe,
+        name=_joined_name(name, source),
+        network=name,
+        data=replace(of_data.data, size=max(tree.input.spatial)),
+        length=recipe.length if recipe.data.source == source else of_data.length,
+        optimizer=replace(recipe.optimizer, lr=rate),
     )
 
 

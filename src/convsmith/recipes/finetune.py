@@ -115,7 +115,7 @@ def tuning_of(subject: str | None, recipe: Recipe, given: Sequence[tuple[str, An
     """
     if recipe.name != OWN_IMAGES or recipe.weights is None or (subject is not None and is_run(subject)):
         return None
-    if recipe.optimizer.rules or recipe.task or recipe.solver != "steps":
+    if recipe.optimizer.rules or recipe.task or not recipe.by_steps:
         return None
     network = trained_network(recipe.network) if is_trained(recipe.network) else _opened(recipe.network, recipe.data)
     if network.tree is None or open_source(recipe.data).card.multilabel:

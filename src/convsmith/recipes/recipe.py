@@ -74,6 +74,11 @@ class Recipe(Record, called=""):
     )
     quick: bool = option(False, "shrink to seconds: a few images, a few steps")
 
+    @property
+    def by_steps(self) -> bool:
+        """Whether the solver takes steps of training: their time can be measured, and several processes share them."""
+        return self.solver == "steps"
+
     def check(self) -> None:
         """The loss and the solver have a use for what else is asked for."""
         if self.loss.kind == "hinge":

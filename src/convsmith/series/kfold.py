@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from convsmith.base.errors import UsageError
 from convsmith.recipes.recipe import Recipe
-from convsmith.runs.records import result_of
+from convsmith.runs.records import recipe_of, result_of
 from convsmith.series.folder import RECIPE, folds_name
 from convsmith.series.member import Member
 from convsmith.series.page import Series
 from convsmith.series.repeat import over_runs
 from convsmith.series.results import Trained
-from convsmith.tasks.classify import wilson_interval
-from convsmith.tasks.metrics import averages
+from convsmith.work.learned import learned_of
 
 # More runs than anybody trains one after the other.
 MOST = 1000
@@ -43,20 +40,9 @@ def cross_validate(recipe: Recipe, count: int) -> Series:
 
 def _out_of_fold(runs: Sequence[Trained]) -> dict[str, Any]:
     """The numbers of all images that validated, each answered by the run that did not train on it."""
-    found = [result_of(trained.run)["metrics"]["val"] for trained in runs]
-    if not all("confusion" in numbers for numbers in found):
-        return {}  # several labels for an image, or a task of the user's own
-    confusion = np.sum([numbers["confusion"] for numbers in found], axis=0)
-    count, right = int(confusion.sum()), int(np.trace(confusion))
-    means = averages(confusion)
-    return {
-        "out_of_fold": {
-            "accuracy": right / count,
-            "count": count,
-            "interval": list(wilson_interval(right, count)),
-            "balanced_accuracy": means.balanced_accuracy,
-            "f1": means.f1,
-            "loss": sum(numbers["loss"] * numbers["count"] for numbers in found) / count,
-            "confusion": confusion.tolist(),
-        }
-    }
+    run = runs[0].run
+    if "task" in recipe_of(run):
+        return {}  # a user's own, whose numbers say nothing of how they are pooled
+    task = learned_of(run, runs[0].member.recipe).task
+    pooled = task.pooled([result_of(trained.run)["metrics"]["val"] for trained in runs])
+    return {} if pooled is None else {"out_of_fold": pooled}

@@ -150,7 +150,7 @@ def is_finished(path: Path) -> bool:
 
 
 def _estimate(member: Member) -> Estimate | None:
-    if member.recipe.solver != "steps":
+    if not member.recipe.by_steps:
         return None
     # The run of an earlier member may not be there yet, and its weights cost no time.
     recipe = member.recipe if member.after is None else replace(member.recipe, weights=None, renew=None)

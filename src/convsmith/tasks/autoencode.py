@@ -1,7 +1,8 @@
 """Autoencoders: an image goes through a few numbers and is rebuilt; the loss is the squared error of its pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,10 @@ class Autoencode(Task):
         errors = (rebuilt - pixels).square().flatten(1).mean(dim=1)
         first = batch.samples < SHOWN
         return errors, at["latent"].flatten(1), classes_of(batch), levels(pixels[first]), levels(rebuilt[first])
+
+    def pooled(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The mean loss over all images."""
+        return pooled_means(records, ("loss",))
 
     def tally(self, device: str) -> "AutoencodeTally":
         """An empty tally."""
@@ -109,3 +114,10 @@ def latent_plane(latent: Tensor, classes: Tensor, labels: Sequence[str]) -> tupl
     named = tuple(labels) or ("images",)
     kinds = classes[:PLANE].tolist() if labels else [0] * len(values)
     return (Scatter("Latent plane", points, kinds, named, (titles[0], titles[1])),)
+
+
+def pooled_means(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Means over images that were divided into parts: each part's mean counts by its images."""
+    count = sum(record["count"] for record in records)
+    means = {name: sum(record[name] * record["count"] for record in records) / count for name in names}
+    return {**means, "count": count}

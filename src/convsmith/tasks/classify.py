@@ -1,7 +1,7 @@
 """Classification: one label for each image."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any, Self
 
@@ -199,6 +199,21 @@ class Classify(Supervised):
         if targets.ndim == 2:
             targets = targets.argmax(dim=1)
         return (outputs.argmax(dim=1) == targets).sum()
+
+    def pooled(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Numbers that follow from the confusions and the losses; the others need the outputs of all images at once."""
+        confusion = np.sum([record["confusion"] for record in records], axis=0)
+        count, right = int(confusion.sum()), int(np.trace(confusion))
+        means = averages(confusion)
+        return {
+            "accuracy": right / count,
+            "count": count,
+            "interval": list(wilson_interval(right, count)),
+            "balanced_accuracy": means.balanced_accuracy,
+            "f1": means.f1,
+            "loss": sum(record["loss"] * record["count"] for record in records) / count,
+            "confusion": confusion.tolist(),
+        }
 
     def tally(self, device: str) -> "ClassificationTally":
         """An empty tally."""

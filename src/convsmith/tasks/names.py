@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convsmith.base.table import Table
+from convsmith.nets.network import Network
+from convsmith.nets.tree import MAIN, Keep, walk
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,24 @@ TASKS: Table[TaskEntry] = Table(
         ),
     },
 )
+
+
+def rebuilds(network: Network) -> bool:
+    """Whether the network's main head gives an image of the input's shape."""
+    return network.trace().stages[MAIN].shape == network.input
+
+
+def lacking(network: Network, task: str) -> list[str]:
+    """The stages and kept values that the task needs and the network lacks."""
+    nodes = [node for _, part in (*network.stages, *network.heads) for _, node in walk(part)]
+    there = {*network.trace().stages, *(node.name for node in nodes if isinstance(node, Keep))}
+    return [name for name in TASKS[task].needs if name not in there]
+
+
+def suited_task(network: Network) -> str | None:
+    """The task whose image the network gives, and of several the one that needs most of it; None: no such task."""
+    fitting = [name for name in TASKS if not lacking(network, name)] if rebuilds(network) else []
+    return max(fitting, key=lambda name: len(TASKS[name].needs), default=None)
 
 
 def gives_image(task: str | None) -> bool:

@@ -107,6 +107,13 @@ class Task:
         """Outputs that give the mean of the members' probabilities; each has outputs (N, ...) and a temperature."""
         raise NotImplementedError
 
+    def pooled(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+        """The numbers of all examples together from the JSON of results on parts of them, the score first.
+
+        None if the task has no such numbers.
+        """
+        return None
+
     def fitted_temperature(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """The temperature with the smallest loss."""
         raise NotImplementedError

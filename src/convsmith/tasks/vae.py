@@ -1,8 +1,9 @@
 """Variational autoencoders (Kingma and Welling 2014): the negative evidence lower bound, in nats for each image."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch.nn import functional
 from convsmith.base.result import Measures, Number, Pictures, Result, Samples
 from convsmith.data import keys as counter
 from convsmith.data.loaders import Batch
-from convsmith.tasks.autoencode import SHOWN, classes_of, images, latent_plane, levels, mean_number
+from convsmith.tasks.autoencode import SHOWN, classes_of, images, latent_plane, levels, mean_number, pooled_means
 from convsmith.tasks.task import Losses, Row, Run, Task
 
 # Numbers of the draws by key; those of augmentations are small.
@@ -85,6 +86,10 @@ class Vae(Task):
         prior = -latent.square().sum(dim=2) / 2
         posterior = -(noise.square() + log_variance[:, None]).sum(dim=2) / 2
         return math.log(self.draws) - (likelihood + prior - posterior).logsumexp(dim=1)
+
+    def pooled(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The mean bound over all images and its parts; the tighter one is measured on some of them only."""
+        return pooled_means(records, ("loss", *self.parts))
 
     def tally(self, device: str) -> "VaeTally":
         """An empty tally."""

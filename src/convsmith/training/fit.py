@@ -2,13 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from convsmith.base.errors import UsageError
 from convsmith.base.result import Number, Result, known, logged, summary
 from convsmith.data.augment import augment, normalize
 from convsmith.data.loaders import Loader
@@ -22,13 +23,10 @@ from convsmith.training.job import LIVE, Job, State, Sums, pack
 from convsmith.training.memory import memory_explained
 from convsmith.training.not_finite import broken, overflowing
 from convsmith.training.options import Swa
-from convsmith.training.progress import Progress
 from convsmith.training.rules import set_training
 from convsmith.training.schedule import plateaued, watched
+from convsmith.training.solver import Beside
 from convsmith.training.step import Exploded, learning_rate, moment, train_step
-
-# What is asked after each epoch, with its row of the log: whether the run is to pause.
-AfterEpoch = Callable[[dict[str, Any]], bool]
 
 
 @dataclass
@@ -46,42 +44,37 @@ class Clock:
         return self.training + self.waiting
 
 
-def fit(
-    job: Job, state: State, run: RunDirectory, progress: Progress, beat: Callable[[int, int], None] = lambda s, e: None,
-    request: Request | None = None, after_epoch: AfterEpoch | None = None,
-) -> str:  # fmt: skip
-    """Train from where `state` stands to the end; says "finished" or "stopped early".
+def fit(job: Job, state: State, run: RunDirectory, beside: Beside) -> str:
+    """The solver `steps`: train from where `state` stands to the end; says "finished" or "stopped early".
 
-    `after_epoch` gets each row of the log; if it gives True the run pauses: a checkpoint is written and `Paused` is
-    raised. The length of the run is fixed, so that a resume goes on as if there had been no pause.
-
-    `beat(step, epoch)` is called after every step. Raises `Interrupted` after a first Ctrl-C, with a checkpoint
-    written, and `Exploded` or `OutOfMemory` with the last checkpoint as it was. Torch's global generator is left as it
-    was found. Of several processes all take part, and the first one writes.
+    After a pause a resume goes on as if there had been none: the length of the run is fixed. Raises `Interrupted` after
+    a first Ctrl-C, with a checkpoint written, and `Exploded` or `OutOfMemory` with the last checkpoint as it was.
+    Torch's global generator is left as it was found. Of several processes all take part, and the first one writes.
     """
-    heard = stop_requests() if request is None else nullcontext(request)
+    if job.world.part.size > 1 and job.training.pack():
+        raise UsageError(f"a loader with a state works in one process, received {job.world.part.size}")
+    heard = stop_requests() if beside.request is None else nullcontext(beside.request)
     with memory_explained(job), job.engine.generator_kept(), heard as request:
         while state.step < job.span.total_steps:
             # Only where an epoch has ended: a run resumed in the middle of one decides when the straight one does.
             if state.step % job.span.steps_per_epoch == 0 and _should_stop(job, state):
                 return "stopped early"
             clock = Clock(time.perf_counter())
-            _train_epoch(job, state, run, request, clock, progress, beat)
-            row, stop = _finish_epoch(job, state, run, clock, progress, request)
+            _train_epoch(job, state, run, request, clock, beside)
+            row, stop = _finish_epoch(job, state, run, clock, beside, request)
             if state.step >= job.span.total_steps:
                 break
             if stop:
                 raise Interrupted
-            if after_epoch is not None and job.world.lead(lambda row=row: bool(after_epoch(row))):
+            if (pauses := beside.after_epoch) is not None and job.world.lead(
+                lambda row=row, pauses=pauses: bool(pauses(row))
+            ):
                 save_state(job, state, run, best=False)
                 raise Paused
     return "finished"
 
 
-def _train_epoch(
-    job: Job, state: State, run: RunDirectory, request: Request, clock: Clock, progress: Progress,
-    beat: Callable[[int, int], None],
-) -> None:  # fmt: skip
+def _train_epoch(job: Job, state: State, run: RunDirectory, request: Request, clock: Clock, beside: Beside) -> None:
     """Steps until the epoch (or the run) ends; state.sums holds what a checkpoint in its middle had counted."""
     set_training(state.model)
     epoch, start = divmod(state.step, job.span.steps_per_epoch)
@@ -106,14 +99,18 @@ def _train_epoch(
             save_state(job, state, run, best=False)
             if stop:
                 raise Interrupted
-        beat(state.step, epoch + 1)
-        progress.update(state.step, lambda: f"epoch {epoch + 1}  loss {state.sums.loss.item() / state.sums.images:.4f}")
+        beside.beat(state.step, epoch + 1)
+        beside.progress.update(state.step, lambda: f"epoch {epoch + 1}  loss {_mean_loss(state):.4f}")
         if ended:
             return
 
 
+def _mean_loss(state: State) -> float:
+    return state.sums.loss.item() / state.sums.images
+
+
 def _finish_epoch(
-    job: Job, state: State, run: RunDirectory, clock: Clock, progress: Progress, request: Request
+    job: Job, state: State, run: RunDirectory, clock: Clock, beside: Beside, request: Request
 ) -> tuple[dict[str, Any], bool]:
     """Evaluate, log, checkpoint; gives the row of the log, and whether a stop was asked for."""
     span, world = job.span, job.world
@@ -122,7 +119,7 @@ def _finish_epoch(
         "epoch": epoch,
         "step": state.step,
         "lr": learning_rate(state, job, state.step - 1),
-        "train_loss": state.sums.loss.item() / state.sums.images,
+        "train_loss": _mean_loss(state),
     }
     if job.task.counts_right:
         row["train_accuracy"] = state.sums.correct.item() / state.sums.images
@@ -151,7 +148,7 @@ def _finish_epoch(
     }
     world.lead(lambda: run.append_metrics(row))
     job.tracker.row(row)
-    progress.line(epoch_line(row, -(-span.total_steps // span.steps_per_epoch)))
+    beside.progress.line(epoch_line(row, -(-span.total_steps // span.steps_per_epoch)))
     state.sums = Sums.zero(job.engine.device, job.task.parts)
     every = job.checkpoint_every.steps(span.steps_per_epoch, span.total_steps)
     due = every <= span.steps_per_epoch or state.step % every < span.steps_per_epoch
@@ -216,9 +213,20 @@ def _no_validation_loss(
 
 def _training_inputs(job: Job) -> Iterator[Tensor]:
     """The first epoch's images (N, C, H, W) as evaluation would see them."""
-    for batch in job.training.epoch(0):
-        images = augment(batch.images, (), job.seed, 0, batch.positions, job.preprocess)
-        yield normalize(images, job.preprocess, memory_format=job.engine.memory_format)
+    with _unmoved(job.training):
+        for batch in job.training.epoch(0):
+            images = augment(batch.images, (), job.seed, 0, batch.positions, job.preprocess)
+            yield normalize(images, job.preprocess, memory_format=job.engine.memory_format)
+
+
+@contextmanager
+def _unmoved(loader: Loader) -> Iterator[None]:
+    """The state of the loader is afterwards as it was."""
+    kept = {name: tensor.clone() for name, tensor in loader.pack().items()}
+    try:
+        yield
+    finally:
+        loader.unpack(kept)
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
@@ -271,7 +279,7 @@ def save_state(job: Job, state: State, run: RunDirectory, best: bool) -> None:
 
 
 def _write_state(job: Job, state: State, run: RunDirectory, best: bool) -> None:
-    model, tensors, data = pack(state)
+    model, tensors, data = pack(state, job.training)
     for name, tensor in (model | tensors).items():
         if name.removeprefix(LIVE) not in state.unbounded and not bool(tensor.isfinite().all()):
             mend = f"a lower --lr (now {job.optimizer.lr:g})" if state.step else "other --weights, or another --init"

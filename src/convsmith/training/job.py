@@ -29,7 +29,7 @@ from convsmith.training.track import Tracker, Untracked
 # The names in a checkpoint of what belongs neither to the model nor to the optimizer (whose names have `::`).
 SUMS = ("loss", "correct", "norm")
 PART = "part/"
-SLOW, LIVE, RECENT = "slow/", "live/", "recent"
+SLOW, LIVE, LOADER, RECENT = "slow/", "live/", "loader/", "recent"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +179,8 @@ def _unbounded(model: nn.Module) -> frozenset[str]:
     return frozenset(name for name, buffer in buffers if not bool(buffer.isfinite().all()))
 
 
-def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
-    """The state as tensors of the model to use, tensors of the rest, and JSON data.
+def pack(state: State, loader: Loader) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+    """The state, with that of the training loader, as tensors of the model to use, tensors of the rest, and JSON data.
 
     Where weights are averaged the model is their average, and the weights that training goes on with are in the rest.
     """
@@ -190,6 +190,7 @@ def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, 
     tensors |= {f"sums.{PART}{name}": value for name, value in state.sums.parts.items()}
     tensors |= {RECENT: state.recent.values}
     tensors |= {SLOW + name: value for name, value in state.slow.items()}
+    tensors |= {LOADER + name: value for name, value in loader.pack().items()}
     if model is not state.model:
         tensors |= {LIVE + name: value for name, value in state.model.state_dict().items()}
     data = {
@@ -210,8 +211,18 @@ def pack(state: State) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, 
     return dict(model.state_dict()), tensors, data
 
 
-def unpack(state: State, model: Mapping[str, Tensor], tensors: Mapping[str, Tensor], data: Mapping[str, Any]) -> None:
-    """Put what `pack` gave back into a new state; what runs of before did not have stays as it is."""
+def unpack(
+    state: State, loader: Loader, model: Mapping[str, Tensor], tensors: Mapping[str, Tensor], data: Mapping[str, Any]
+) -> None:
+    """Put what `pack` gave back into a new state and loader; what runs of before did not have stays as it is.
+
+    Raises UsageError if the checkpoint's state of a loader has other names than the loader's.
+    """
+    kept = _under(LOADER, tensors)
+    if set(kept) != set(names := loader.pack()):
+        wanted, there = (", ".join(sorted(of)) or "none" for of in (names, kept))
+        raise UsageError(f"the state of the loader: expected {wanted}, received {there}")
+    loader.unpack(kept)
     if state.average is not None and data.get("averaged"):
         state.average.module.load_state_dict(dict(model))
         state.average.n_averaged.fill_(data["averaged"])

@@ -18,7 +18,7 @@ from convsmith.report.text import many
 from convsmith.runs.directory import RunDirectory
 from convsmith.training.fit import epoch_line, save_state
 from convsmith.training.job import Job, State
-from convsmith.training.progress import Progress
+from convsmith.training.solver import Beside
 
 # Values of scikit-learn's C, the inverse strength of the L2 penalty, from the strongest penalty to the weakest.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -60,13 +60,24 @@ class Classifier:
         return torch.from_numpy(features @ self.weight.T + self.bias)
 
 
-def solve(job: Job, state: State, run: RunDirectory, inputs: Inputs, progress: Progress) -> str:
-    """Fit the model's last layer to its `inputs`, write the log and a checkpoint; gives "finished".
+@dataclass(frozen=True)
+class Logistic:
+    """The solver `logistic`: it fits the model's last layer to its `inputs`.
 
     The fit counts as all steps of the run. A run that is stopped before its end starts it again, with the same result.
     """
-    if state.step >= job.span.total_steps:
+
+    inputs: Inputs
+
+    def __call__(self, job: Job, state: State, run: RunDirectory, beside: Beside) -> str:
+        """Fit, write the log and a checkpoint; gives "finished"."""
+        _solve(job, state, run, self.inputs, beside)
         return "finished"
+
+
+def _solve(job: Job, state: State, run: RunDirectory, inputs: Inputs, beside: Beside) -> None:
+    if state.step >= job.span.total_steps:
+        return
     began = time.perf_counter()
     found = fit_layer(state.model, inputs, job.classes)
     state.step = job.span.total_steps
@@ -89,9 +100,8 @@ def solve(job: Job, state: State, run: RunDirectory, inputs: Inputs, progress: P
     run.append_metrics(row)
     job.tracker.row(row)
     run.log(f"logistic regression on {many(inputs.train[0].shape[1], 'feature')}: {found.why}")
-    progress.line(f"logistic regression, C = {found.strength:g}: " + epoch_line(row, row["epoch"]))
+    beside.progress.line(f"logistic regression, C = {found.strength:g}: " + epoch_line(row, row["epoch"]))
     save_state(job, state, run, best=True)
-    return "finished"
 
 
 def fit_layer(model: nn.Module, inputs: Inputs, classes: int) -> Classifier:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 from convsmith.data.augment import normalize
+from convsmith.data.loaders import Loader
 from convsmith.data.views import price
 from convsmith.report.text import count, duration, size
 from convsmith.training.engine import Engine, using
@@ -77,7 +78,7 @@ def estimate(plan: Plan) -> Estimate:
         seconds=step * job.span.total_steps + evaluating,
         images_per_second=job.training.batch / step,
         memory_bytes=peak_memory(engine.device),
-        disk_bytes=checkpoint_bytes(state) * (plan.recipe.keep + 1),
+        disk_bytes=checkpoint_bytes(state, job.training) * (plan.recipe.keep + 1),
         device=engine.device,
         compiled=engine.compile,
     )
@@ -127,9 +128,9 @@ def evaluated_images(plan: Plan, job: Job, normed: bool) -> float:
     return images
 
 
-def checkpoint_bytes(state: State) -> int:
+def checkpoint_bytes(state: State, loader: Loader) -> int:
     """The bytes of a checkpoint once everything in it has begun: the state must have taken a step."""
-    model, rest, _ = pack(state)
+    model, rest, _ = pack(state, loader)
     # An average that begins later is then saved besides the weights that training goes on with.
     later = state.average is not None and state.kept is state.model
     tensors = [*model.values(), *rest.values(), *(model.values() if later else ())]

@@ -34,7 +34,7 @@ def check_batch(plan: Plan, processes: int = 1) -> None:
     """
     recipe = plan.recipe
     batch = min(recipe.batch, len(plan.dataset.train)) // processes
-    if recipe.solver != "steps" or batch < 1 or smallest_part(batch, recipe.optimizer.accumulate) > 1:
+    if not recipe.by_steps or batch < 1 or smallest_part(batch, recipe.optimizer.accumulate) > 1:
         return
     module = plan.network.make(recipe.seed)
     grouped(module, recipe.optimizer.rules, recipe.optimizer.weight_decay)  # frozen norms keep their statistics

@@ -32,9 +32,9 @@ from convsmith.nets.model import Model, tree_of
 from convsmith.nets.modules.whitening import whiten
 from convsmith.nets.network import Network
 from convsmith.nets.source import TORCHVISION, open_network
-from convsmith.nets.tree import MAIN, Keep, walk
+from convsmith.nets.tree import MAIN
 from convsmith.nets.zoo import edit, suit_images
-from convsmith.recipes.builtin import never_run
+from convsmith.recipes.builtin import RECIPES, never_run
 from convsmith.recipes.recipe import QUICK_IMAGES, Recipe, quickened
 from convsmith.runs.code import TREE_FILE
 from convsmith.runs.directory import RunDirectory, open_run
@@ -43,7 +43,7 @@ from convsmith.runs.publishers import is_entry
 from convsmith.runs.records import card_of, preprocess_of, reading, recipe_of, split_of
 from convsmith.runs.trained import is_trained, trained_network
 from convsmith.runs.weight_files import file_and_part
-from convsmith.tasks.names import TASKS, gives_image
+from convsmith.tasks.names import TASKS, gives_image, lacking, rebuilds, suited_task
 from convsmith.tasks.options import is_weights_file
 from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine, resolve
@@ -94,6 +94,8 @@ def prepare(recipe: Recipe) -> Plan:
     """Open the data, fit the network to it, and choose how this machine runs it."""
     recipe = _resolved_paths(quickened(recipe) if recipe.quick else recipe)
     notes = [note for note in [never_run(recipe)] if note and not recipe.quick]
+    if gives_image(recipe.task) and recipe.name not in RECIPES:
+        notes.append(f"{recipe.network} learns the task {recipe.task}: {TASKS[str(recipe.task)].help}")
     if recipe.network.startswith(TORCHVISION) and recipe.data.channels is None:
         recipe = recipe.edit(data__channels=3)
     dataset = open_data(recipe.data)
@@ -147,12 +149,14 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Model:
     if network is None or network.tree is None:
         name = recipe.network if network is None else network.named(recipe.network)
         network = open_network(name, **numbers, **({"size": _for_function(size)} if ".py:" in name else {}))
-    rebuilds = gives_image(recipe.task)
-    if network.tree is None and not recipe.edits and not rebuilds:
+    image = gives_image(recipe.task)
+    if network.tree is None and not recipe.edits and not image:
         return network
     so = f"it cannot be edited ({', '.join(recipe.edits)})" if recipe.edits else f"it cannot learn {recipe.task}"
     network = tree_of(network, so)
-    if not rebuilds and network.classes != numbers["classes"]:
+    if recipe.task is None:
+        _check_classifies(network)
+    if not image and network.classes != numbers["classes"]:
         network = edits.classes(network, numbers["classes"])
     if network.input.channels != channels:
         network = edits.channels(network, channels)
@@ -163,24 +167,31 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Model:
         notes.append(f"{network.name} gets its stem for small images ({size[0]}x{size[1]}); --stem large keeps its own")
     for text in recipe.edits:
         network = edit(network, text)
-    if rebuilds:
+    if image:
         _check_rebuilds(network, str(recipe.task))
     return network if recipe.init is None else replace(network, init=recipe.init)
 
 
 def _check_rebuilds(network: Network, task: str) -> None:
     """UsageError if the network cannot learn a task that gives images."""
-    ends = network.trace().stages
-    nodes = [node for _, part in (*network.stages, *network.heads) for _, node in walk(part)]
-    kept = [node.name for node in nodes if isinstance(node, Keep)]
-    missing = [name for name in TASKS[task].needs if name not in (*ends, *kept)]
-    given, wanted = ends[MAIN].shape, network.input
-    if missing or given != wanted:
-        what = f"it has no {' and no '.join(missing)}" if missing else f"it gives {given} for an input of {wanted}"
+    missing = lacking(network, task)
+    if missing or not rebuilds(network):
+        given = f"it gives {network.trace().stages[MAIN].shape} for an input of {network.input}"
+        what = f"it has no {' and no '.join(missing)}" if missing else given
         raise UsageError(
             f"{network.name} cannot learn the task {task}: {what}; take a network such as autoencoder_mnist or "
             "vae_mnist, or leave --task out"
         )
+
+
+def _check_classifies(network: Network) -> None:
+    """UsageError, with the task that would do, if the network gives an image where classes are learned."""
+    if rebuilds(network):
+        task = suited_task(network)
+        mend = (
+            f"take --task {task}" if task else "take another network, or a task of your own (--task file.py:function)"
+        )
+        raise UsageError(f"{network.name} gives an image of its input's shape, and no classes; {mend}")
 
 
 def _for_function(size: tuple[int, int]) -> int | tuple[int, int]:

@@ -26,13 +26,14 @@ from convsmith.runs.network import network_of
 from convsmith.runs.records import reading, result_of
 from convsmith.training.distributed import World
 from convsmith.training.engine import machine_changes, resolve_here, suited, using
-from convsmith.training.fit import AfterEpoch, fit, save_state
-from convsmith.training.interrupt import Interrupted, Request
+from convsmith.training.fit import fit, save_state
+from convsmith.training.interrupt import Interrupted
 from convsmith.training.job import Job, State, new_state, unpack
-from convsmith.training.logistic import solve
+from convsmith.training.logistic import Logistic
 from convsmith.training.lookahead import slow_weights
 from convsmith.training.options import EngineOptions
-from convsmith.training.progress import Progress, make_progress
+from convsmith.training.progress import make_progress
+from convsmith.training.solver import AfterEpoch, Beside, Solver
 from convsmith.training.step import Exploded
 from convsmith.training.together import together
 from convsmith.training.track import check_track, open_tracker
@@ -62,6 +63,13 @@ LOGGED = (
 )  # fmt: skip
 
 
+# What makes each solver of a plan and its model.
+SOLVERS: Mapping[str, Callable[[Plan, nn.Module, Say, bool], Solver]] = {
+    "steps": lambda plan, model, say, quiet: fit,
+    "logistic": lambda plan, model, say, quiet: Logistic(last_inputs(plan, model, say, quiet)),
+}
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A finished run: its directory, and the result that `train --json` prints; a paused run has none, {}."""
@@ -83,7 +91,8 @@ class Extent:
 
 def train(
     recipe: Recipe, *, out: Path | None = None, quiet: bool = False, say: Say = lambda text: None,
-    limit: Limit | None = None, test: bool = True, after_epoch: AfterEpoch | None = None,
+    limit: Limit | None = None, test: bool = True,
+    after_epoch: AfterEpoch | None = None,
 ) -> Outcome:  # fmt: skip
     """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided.
 
@@ -160,7 +169,7 @@ def _begin_run(plan: Plan, world: World, out: Path | None, say: Say, quiet: bool
     if plan.recipe.engine.autotune:
         plan = replace(plan, engine=tune(plan, say).engine)
     plan = announced(plan, say)
-    if is_long(plan) and plan.recipe.solver == "steps" and world.part.size == 1:
+    if is_long(plan) and plan.recipe.by_steps and world.part.size == 1:
         for line in estimate(plan).text().splitlines():
             say(line)
     notes: list[str] = []
@@ -175,7 +184,8 @@ def _begin_run(plan: Plan, world: World, out: Path | None, say: Say, quiet: bool
 
 def resume(
     path: str | Path, *, length: Duration | None = None, allow_other_machine: bool = False, quiet: bool = False,
-    say: Say = lambda text: None, test: bool = True, after_epoch: AfterEpoch | None = None,
+    say: Say = lambda text: None, test: bool = True,
+    after_epoch: AfterEpoch | None = None,
 ) -> Outcome:  # fmt: skip
     """Continue a run in place; its final weights are those that it would have had without the interruption.
 
@@ -238,7 +248,7 @@ def _begin(run: RunDirectory, plan: Plan, module: nn.Module, world: World) -> _B
 
 
 def _state_and_job(plan: Plan, module: nn.Module, world: World) -> tuple[State, Job]:
-    if world.part.size > 1 and plan.recipe.solver != "steps":
+    if world.part.size > 1 and not plan.recipe.by_steps:
         raise UsageError(f"solver {plan.recipe.solver}: works in one process, received {world.part.size}")
     model = plan.engine.place(module)
     job = make_job(plan, world)
@@ -279,7 +289,7 @@ def _run_to_end(begun: _Begun, quiet: bool, say: Say, restore: bool, extent: Ext
     with using(plan.engine), _held(run, job) as beat, world.requests() as request, world.watch():
         extended = world.lead(lambda: settle(run, plan.recipe, say))
         if restore:
-            _restore(run, state, world, say)
+            _restore(run, job, state, say)
             if extended:
                 # A run that was stopped early gets its patience anew.
                 state.stopping = replace(state.stopping, best_step=state.step)
@@ -295,7 +305,9 @@ def _run_to_end(begun: _Begun, quiet: bool, say: Say, restore: bool, extent: Ext
             state.wrapped = world.parallel(state.model)
             if not restore and state.slow:
                 state.slow = slow_weights(state.model)  # which only the first process may have had before
-            how = _find_weights(replace(begun, job=job), progress, beat, request, say, quiet, extent.after_epoch)
+            solver = SOLVERS[plan.recipe.solver](plan, state.model, say, quiet)
+            with explained(job, state, run):
+                how = solver(job, state, run, Beside(progress, beat, request, extent.after_epoch))
         except Exploded as error:
             if leads:
                 _write_unfinished(run, plan, "failed")
@@ -338,18 +350,6 @@ def _conclude(begun: _Begun, how: str, evaluations: Mapping[str, Result | None],
     write_report(run, plan, evaluations, "finished")
 
 
-def _find_weights(
-    begun: _Begun, progress: Progress, beat: Callable[[int, int], None], request: Request | None, say: Say, quiet: bool,
-    after_epoch: AfterEpoch | None,
-) -> str:  # fmt: skip
-    """Fit by the recipe's solver; gives how it ended."""
-    run, plan, job, state = begun.run, begun.plan, begun.job, begun.state
-    if plan.recipe.solver == "steps":
-        with explained(job, state, run):
-            return fit(job, state, run, progress, beat, request, after_epoch)
-    return solve(job, state, run, last_inputs(plan, state.model, say, quiet), progress)
-
-
 def _write_unfinished(run: RunDirectory, plan: Plan, state: str) -> None:
     """A report of what there is; a failure here must not hide why the run ended."""
     with suppress(ConvsmithError, OSError):
@@ -369,8 +369,8 @@ def _result(
     }
 
 
-def _restore(run: RunDirectory, state: State, world: World, say: Say) -> None:
-    """Put the newest intact checkpoint into the state, cut the log back to it and remove what a killed save left."""
+def _restore(run: RunDirectory, job: Job, state: State, say: Say) -> None:
+    """Restore the newest intact checkpoint, cut the log back to it and remove what a killed save left."""
 
     def newest() -> Checkpoint:
         tidy(run.path)
@@ -383,7 +383,8 @@ def _restore(run: RunDirectory, state: State, world: World, say: Say) -> None:
                 run.log(lost)
         return saved
 
+    world = job.world
     found = world.lead(newest, lambda saved: saved.step)
     saved = found if world.part.leads else load_checkpoint(run, found)
     with reading(run.path / "checkpoints"):
-        unpack(state, saved.model, saved.state, saved.meta["state"])
+        unpack(state, job.training, saved.model, saved.state, saved.meta["state"])

@@ -123,7 +123,7 @@ def _with_tuning(plan: Plan, tuning: FineTuning, notes: list[str], limit: Limit 
         network, whole = fit_network(recipe, plan.dataset, []), whole_network(recipe, plan.dataset)
         plan = replace(plan, network=network, whole=whole)
     whole = replace(plan, recipe=recipe, notes=(*plan.notes, *notes))
-    if limit is None or recipe.solver != "steps":
+    if limit is None or not recipe.by_steps:
         return whole
     return shortened(whole, limit)
 

@@ -41,7 +41,7 @@ def shortened(plan: Plan, limit: Limit) -> Plan:
 def planned(recipe: Recipe, limit: Limit | None) -> Plan:
     """The plan of a recipe that learns from nothing, with fewer epochs and smaller images if the limit needs that."""
     plan = prepare(recipe)
-    if limit is None or recipe.solver != "steps":
+    if limit is None or not recipe.by_steps:
         return plan
     side = max(plan.dataset.preprocess.size)
     expected, left = estimate(plan).seconds, limit.left()
