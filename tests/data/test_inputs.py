@@ -204,3 +204,65 @@ def test_records_of_texts_are_checked(fields: dict, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         TextInput(**fields)
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        np.full(100, 30000, np.int16),
+        np.zeros((100, 2)),
+        np.ones(100, complex),
+        np.array(["a"]),
+        np.array([0.0, np.nan]),
+        np.array([np.inf]),
+        [0.0, 1.0],
+        None,
+    ],
+)
+def test_samples_that_are_none_are_refused(raw) -> None:
+    with pytest.raises(UsageError, match=r"^samples: expected|^a recording: expected a path, bytes or an array"):
+        SOUND.read(raw)
+
+
+def test_a_damaged_header_is_a_bad_file() -> None:
+    held = io.BytesIO()
+    with wave.open(held, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"\1\2" * 100)
+    whole, rng = held.getvalue(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(2000):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, 44, 3):
+            damaged[at] = rng.integers(256)
+        try:
+            assert np.isfinite(SOUND.read(bytes(damaged))).all()
+        except BadFile:
+            refused += 1
+    assert refused > 500
+    with pytest.raises(BadFile, match=r"PCM samples \(it is cut short or damaged\)"):
+        SOUND.read(whole[:3])
+
+
+@pytest.mark.parametrize("raw", [None, 5, b"red", ["red"]])
+def test_what_is_no_text_is_refused(raw) -> None:
+    with pytest.raises(UsageError, match="a text: expected str, received"):
+        TEXT.read(raw)
+
+
+def test_tokens_and_vocabularies_out_of_range_are_refused() -> None:
+    for token in (-1, len(TEXT.vocabulary)):
+        with pytest.raises(UsageError, match=f"tokens: expected numbers from 0 to 5, received {token}"):
+            TEXT.text(np.array([2, token]))
+    with pytest.raises(UsageError, match="expected a list of texts, received one text"):
+        text_input("one text")
+    with pytest.raises(UsageError, match="0 words or more, received -1"):
+        text_input(["a b"], most=-1)
+    with pytest.raises(UsageError, match=r"text_input\.length"):
+        text_input(["a b"], length=0)
+
+
+@pytest.mark.parametrize("kind", [None, 5, [], {}, ["sound_input"]])
+def test_a_tag_that_is_no_text_is_unknown(kind) -> None:
+    with pytest.raises(UsageError, match="unknown kind of input"):
+        input_from_json({"kind": kind})

@@ -11,7 +11,7 @@ from convsmith.base.errors import UnknownName, UsageError, WrongType
 from convsmith.nets.cost import cost
 from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
-from convsmith.nets.ops import AdaptiveMaxPool, Conv, Embedding, Flatten, Linear, Recurrent
+from convsmith.nets.ops import AdaptiveMaxPool, Conv, Embedding, Flatten, Linear, Recurrent, Unflatten
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, Keep, Node, seq
 from convsmith.nets.zoo import edit
@@ -163,3 +163,15 @@ def test_a_text_cnn_is_made_of_what_there_is(tokens):
     assert build(tree, seed=0)(tokens).shape == (4, 2)
     assert edit(tree, "size(12)").trace().stages["stage1"].shape == Shape(6, (10,))
     assert Network.from_json(tree.to_json()) == tree
+
+
+@pytest.mark.parametrize("changes", [{"cell": "rnn"}, {"cell": None}, {"gives": "first"}, {"gives": 1}])
+def test_an_unknown_choice_of_a_recurrent_layer_is_said(changes):
+    with pytest.raises(UsageError, match=r"unknown (cell|value)"):
+        cost(reader(Recurrent(4, **{"gives": "last"} | changes)))
+
+
+@pytest.mark.parametrize("sizes", [2, None, ("a",), "ab", (2.0, 2), (True,), (0, 2), (), (1, 1, 1, 1), [2, 2]])
+def test_sizes_that_are_none_are_said(sizes):
+    with pytest.raises(UsageError, match="expected 1 to 3 numbers of at least 1"):
+        Unflatten(sizes).output(Shape(12))

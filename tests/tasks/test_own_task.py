@@ -1,12 +1,20 @@
 """A task of a user's own: what it may be, what it lacks, and the runs that it makes."""
 
 import json
+import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
+from convsmith.base.errors import UsageError
+from convsmith.base.result import results_to_json
 from convsmith.base.user_code import give
+from convsmith.report.results import number_lines
+from convsmith.tasks.task import Own, own_result
 from convsmith.work.evaluate import evaluate_run
 
 # A loss and numbers that Convsmith does not have.
@@ -195,3 +203,70 @@ def test_what_is_wrong_is_said_before_anything_is_trained(task: Path, here: Path
 )
 def test_options_that_do_not_go_together(task: Path, here: Path, refused, words: list[str], says: str) -> None:
     assert re.search(says, refused(*DIGITS, *words, "--out", "run"))
+
+
+class Given:
+    """A result of a user's own with any summary; further attributes as given."""
+
+    def __init__(self, summary, **more):
+        self.summary = lambda: summary
+        self.__dict__ |= more
+
+
+TOLD = {"score": 0.5, "loss": 1.0, "count": 3}
+
+
+def test_numbers_of_any_kind_become_those_of_strict_json() -> None:
+    more = {"a": np.float32(0.5), "b": torch.tensor(2), "nan": math.nan, "inf": -math.inf, "huge": 10**400}
+    result = own_result(Given(TOLD | more | {"rows": [np.float64(1.0), {"x": math.inf}]}))
+    json.dumps(results_to_json({"test": result}), allow_nan=False)
+    assert result.to_json() == TOLD | {
+        "a": 0.5, "b": 2, "nan": None, "inf": None, "huge": None, "rows": [1.0, {"x": None}],
+    }  # fmt: skip
+    assert [n.name for n in result.numbers] == ["score", "loss", "a", "b", "nan", "inf", "huge"]
+    assert number_lines(result)[-1].split() == ["huge", "-"]
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, 10**400])
+def test_a_score_that_is_no_number_stays_one_to_stop_at(value) -> None:
+    result = own_result(Given(TOLD | {"score": value}))
+    assert not math.isfinite(result.numbers[0].value)
+    assert result.to_json()["score"] is None
+    json.dumps(results_to_json({"test": result}), allow_nan=False)
+
+
+def test_to_json_needs_no_count() -> None:
+    result = own_result(Given(TOLD, to_json=lambda: {"loss": 1.0, "other": 2.0}))
+    assert (result.count, result.to_json()) == (3, {"loss": 1.0, "other": 2.0, "count": 3})
+
+
+@pytest.mark.parametrize(
+    ("summary", "more", "said"),
+    [
+        (TOLD | {5: 1.0}, {}, r"Given.summary\(\): expected names that are texts, received 5"),
+        ([1], {}, r"Given.summary\(\) gave \[1\]; expected a dict"),
+        ({"score": 1.0}, {}, r"Given.summary\(\) lacks loss, count; it has score"),
+        (TOLD | {"count": 2.5}, {}, "the count 2.5"),
+        (TOLD | {"count": None}, {}, "the count None"),
+        (TOLD | {"x": {1}}, {}, "received set {1}"),
+        (TOLD, {"to_json": lambda: [1, 2]}, r"Given.to_json\(\) gave \[1, 2\]; expected a dict"),
+        (TOLD, {"sample_loss": [1.0, 2.0]}, "Given.sample_loss: expected numbers for each of 3 examples"),
+        (TOLD, {"right": [True]}, "Given.right: expected"),
+        (TOLD, {"outputs": "text"}, "Given.outputs: expected"),
+    ],
+)
+def test_a_result_that_is_none_is_said(summary, more, said) -> None:
+    with pytest.raises(UsageError, match=said):
+        own_result(Given(summary, **more))
+
+
+@pytest.mark.parametrize("given", [1.5, None, {"a": 1}, torch.ones(2, requires_grad=True), torch.tensor(1.0)])
+def test_a_loss_that_is_none_is_said_at_any_step(given) -> None:
+    with pytest.raises(UsageError, match=r"SimpleNamespace\.loss gave .*; expected one number as a tensor"):
+        Own(SimpleNamespace(loss=lambda outputs, targets: given)).loss(torch.ones(1), torch.ones(1))
+
+
+@pytest.mark.parametrize("given", [1, None, torch.ones(2)])
+def test_a_count_that_is_none_is_said_at_any_step(given) -> None:
+    with pytest.raises(UsageError, match=r"SimpleNamespace\.correct gave .*; expected a count"):
+        Own(SimpleNamespace(correct=lambda outputs, targets: given)).correct(torch.ones(1), torch.ones(1))

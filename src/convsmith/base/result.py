@@ -3,12 +3,19 @@
 Every view asks these records and nothing else: the command, the page, a comparison, several runs, a tracker.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
+
+from convsmith.base.errors import WrongType
+from convsmith.base.record import as_python
 
 if TYPE_CHECKING:
     import numpy as np
+
+# The largest whole number that becomes a float is a little smaller.
+_MOST_BITS = 1000
 
 Unit = Literal["share", "plain", "nats", "pixels", "count"]
 # The smallest place that shows a number; the larger places show it too.
@@ -177,7 +184,32 @@ class Measures:
         """The record, or each number by its name and the count."""
         if self.record is not None:
             return dict(self.record)
-        return {number.name: number.value for number in self.numbers} | {"count": self.count}
+        return {number.name: json_value(number.value) for number in self.numbers} | {"count": self.count}
+
+
+def json_value(value: Any, where: str = "result") -> Any:
+    """A value as strict JSON has it: numbers and arrays of numpy and torch as Python's; NaN and infinity as None.
+
+    Whole numbers that are larger than a float are None too. Raises WrongType for what JSON does not have.
+    """
+    value = as_python(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if value.bit_length() <= _MOST_BITS else None
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple):
+        return [json_value(item, where) for item in cast("Sequence[Any]", value)]
+    if not isinstance(value, dict):
+        raise WrongType(
+            f"{where}: expected a number, None, a text, or lists and dicts of them, received {type(value).__name__} "
+            f"{value!r:.60}"
+        )
+    named = cast("dict[Any, Any]", value)
+    if wrong := [name for name in named if not isinstance(name, str)]:
+        raise WrongType(f"{where}: expected names that are texts, received {wrong[0]!r:.60}")
+    return {name: json_value(item, f"{where}.{name}") for name, item in named.items()}
 
 
 def logged(result: Result) -> dict[str, float | None]:
@@ -230,7 +262,7 @@ def score_name(names: Iterable[str]) -> str:
 
 def compared(numbers: Sequence[Number]) -> dict[str, float | None]:
     """The values that a comparison shows, and a mean over several runs is taken of: those that belong in tables."""
-    return {number.name: number.value for number in numbers if number.place != "page"}
+    return {number.name: json_value(number.value) for number in numbers if number.place != "page"}
 
 
 def numbers_to_json(result: Result) -> list[dict[str, Any]]:
@@ -238,14 +270,14 @@ def numbers_to_json(result: Result) -> list[dict[str, Any]]:
     return [
         {
             "name": n.name,
-            "value": n.value,
+            "value": json_value(n.value),
             "unit": n.unit,
             "better": n.better,
             "label": n.title,
             "about": n.about,
             "place": n.place,
         }
-        | ({} if n.interval is None else {"interval": list(n.interval)})
+        | ({} if n.interval is None else {"interval": json_value(n.interval)})
         for n in result.numbers
     ]
 

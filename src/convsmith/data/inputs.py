@@ -42,7 +42,7 @@ def input_from_json(data: Any) -> Input:
     if not isinstance(data, dict):
         raise UsageError(f"input: expected a record, received {data!r:.80}")
     tag = data.get("kind", "image_input")
-    if tag not in _TAGS:
+    if not isinstance(tag, str) or tag not in _TAGS:
         raise unknown("kind of input", str(tag), _TAGS)
     record = _TAGS[tag]
     return record.from_json({k: v for k, v in data.items() if k != "kind"} if record is ImageInput else data)

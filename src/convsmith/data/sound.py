@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convsmith.base import config
-from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.base.errors import BadFile, MissingPath, UsageError, WrongType
 from convsmith.base.record import Tagged, option
 from convsmith.report.text import many
 
@@ -85,7 +85,7 @@ class SoundInput(Tagged):
         Raises BadFile, which calls the recording `name`.
         """
         if isinstance(raw, np.ndarray):
-            samples = raw.astype(np.float64)
+            samples = _checked(raw)
         else:
             samples = _resampled(*read_wave(raw, name, self.seconds), self.rate)
         samples = np.pad(samples[: self._length], (0, max(0, self._length - len(samples))))
@@ -114,6 +114,8 @@ def read_wave(
     raw: Path | str | bytes, name: str | None = None, seconds: float = _MOST_SECONDS
 ) -> tuple[np.ndarray, int]:
     """The first `seconds` of a WAV file (PCM of 8 to 32 bits), channels averaged: float64 from -1 to 1; the rate."""
+    if not isinstance(raw, Path | str | bytes):
+        raise WrongType(f"a recording: expected a path, bytes or an array, received {type(raw).__name__}")
     name = name or (f"a recording of {len(raw)} bytes" if isinstance(raw, bytes) else str(raw))
     if not isinstance(raw, bytes) and not Path(raw).is_file():
         raise MissingPath(f"no such file: {raw}")
@@ -130,12 +132,23 @@ def read_wave(
             data = file.readframes(wanted)
     except BadFile:
         raise
-    except (wave.Error, EOFError, OSError, ValueError) as error:
-        raise BadFile(name, f"cannot be read as a WAV file of PCM samples ({error or 'it is cut short'})") from None
+    # `wave` raises a RuntimeError for a chunk that ends before it begins.
+    except (wave.Error, EOFError, OSError, ValueError, RuntimeError) as error:
+        why = str(error) or "it is cut short or damaged"
+        raise BadFile(name, f"cannot be read as a WAV file of PCM samples ({why})") from None
     whole = np.frombuffer(data, np.uint8)[: len(data) // (channels * width) * channels * width]
     if not len(whole):
         raise BadFile(name, "has no samples")
     return _samples(whole.reshape(-1, width)).reshape(-1, channels).mean(axis=1), rate
+
+
+def _checked(raw: np.ndarray) -> np.ndarray:
+    """Samples that are given, as float64; UsageError for what is none."""
+    if raw.ndim != 1 or raw.dtype.kind != "f":
+        raise UsageError(f"samples: expected floats from -1 to 1 (samples,), received {raw.dtype} {raw.shape}")
+    if not np.isfinite(raw).all():
+        raise UsageError("samples: expected finite numbers, received NaN or infinity")
+    return raw.astype(np.float64)
 
 
 def _samples(data: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convsmith.base import config
-from convsmith.base.errors import UsageError
+from convsmith.base.errors import UsageError, WrongType
 from convsmith.base.record import Tagged, option
 
 # The first two words of every vocabulary: what fills a short text up, and what stands for a word that is not in it.
@@ -59,6 +59,9 @@ class TextInput(Tagged):
 
     def text(self, tokens: np.ndarray) -> str:
         """The words of tokens, joined by spaces; padding is left out."""
+        wrong = [int(token) for token in tokens if not 0 <= token < len(self.vocabulary)]
+        if wrong:
+            raise UsageError(f"tokens: expected numbers from 0 to {len(self.vocabulary) - 1}, received {wrong[0]}")
         return " ".join(self.vocabulary[int(token)] for token in tokens if token)
 
     def normalize(self, batch: Any) -> Any:
@@ -80,15 +83,21 @@ def text_input(texts: Iterable[str], length: int | None = None, most: int = 20_0
 
     Words that occur equally often are in the order of the alphabet.
     """
+    if isinstance(texts, str):
+        raise WrongType("texts: expected a list of texts, received one text")
+    if most < 0:
+        raise UsageError(f"texts: expected a vocabulary of 0 words or more, received {most}")
     counts, longest = Counter[str](), 1
     for text in texts:
         found = words(text)
         counts.update(found)
         longest = max(longest, len(found))
     ranked = sorted((word for word, count in counts.items() if count >= least), key=lambda word: (-counts[word], word))
-    return TextInput((PADDING, UNKNOWN, *ranked[:most]), length or longest)
+    return TextInput((PADDING, UNKNOWN, *ranked[:most]), longest if length is None else length)
 
 
 def words(text: str) -> list[str]:
     """The words of a text in small letters, and its marks, each by itself."""
+    if not isinstance(text, str):
+        raise WrongType(f"a text: expected str, received {type(text).__name__} {text!r:.60}")
     return _WORD.findall(text.lower())

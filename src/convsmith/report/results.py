@@ -14,9 +14,11 @@ def value_text(value: float | str | None, unit: Unit | str, digits: bool = False
     """A value of a unit as people read it; with `digits` a share has two decimals. None, NaN and infinity are `-`."""
     if isinstance(value, str):
         return value
+    if isinstance(value, int):
+        return count(value)
     if value is None or not math.isfinite(value):
         return _MISSING
-    if unit == "count" or isinstance(value, int):
+    if unit == "count":
         return count(int(value))
     if unit == "share":
         return f"{value:.2%}" if digits else percent(value)

@@ -1,17 +1,22 @@
 """What is learned: the protocol of a task, and the part that is the same for every task with one target per output."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from convsmith.base.errors import UsageError
-from convsmith.base.result import Measures, Number, Result, Samples, known
+from convsmith.base.errors import UsageError, WrongType
+from convsmith.base.record import as_python
+from convsmith.base.result import Measures, Number, Result, Samples, json_value, known
 from convsmith.data.loaders import Batch
 
 Row = tuple[Tensor, ...]
+# What the summary of a user's task has at least.
+SUMMARY = ("score", "loss", "count")
 # What some tasks are able to do: mean probabilities of several networks, a temperature, answers through views.
 Ability = Literal["mean", "temperature", "views"]
 _IS_FOR = {
@@ -158,10 +163,22 @@ class Own(Supervised):
         return self.made.guess_loss
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.made.loss(outputs, targets)
+        loss = self.made.loss(outputs, targets)
+        if not isinstance(loss, Tensor) or loss.ndim or torch.is_grad_enabled() > loss.requires_grad:
+            raise WrongType(
+                f"{type(self.made).__name__}.loss gave {described(loss)}; expected one number as a tensor without "
+                "axes, with a gradient: the mean over the batch"
+            )
+        return loss
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.made.correct(outputs, targets)
+        correct = self.made.correct(outputs, targets)
+        if not isinstance(correct, Tensor) or correct.ndim:
+            raise WrongType(
+                f"{type(self.made).__name__}.correct gave {described(correct)}; expected a count as a tensor without "
+                "axes"
+            )
+        return correct
 
     def tally(self, device: str) -> Tally:
         return OwnTally(self.made.tally(device))
@@ -187,19 +204,53 @@ def own_result(made: Any) -> Result:
     """
     if hasattr(made, "numbers"):
         return made
-    summary = made.summary()
-    record = made.to_json() if hasattr(made, "to_json") else summary
-    shown = [name for name in ("accuracy", "map") if name in summary]
+    name = type(made).__name__
+    told = made.summary()
+    summary = _own_values(f"{name}.summary()", told)
+    if absent := [key for key in SUMMARY if key not in summary]:
+        raise WrongType(f"{name}.summary() lacks {', '.join(absent)}; it has {', '.join(summary) or 'nothing'}")
+    record = _own_values(f"{name}.to_json()", made.to_json()) if hasattr(made, "to_json") else summary
+    count = summary["count"]
+    if not isinstance(count, int | float) or count < 1 or count != int(count):
+        raise WrongType(f"{name}.summary() has the count {count!r:.60}; expected how many examples there were")
+    shown = [key for key in ("accuracy", "map") if key in summary]
     logged = {"loss", *(shown or ["score"])}
-    values = {**{name: summary[name] for name in ("score", *shown, "loss")}, **record}
-    plain = {name: v for name, v in values.items() if name != "count" and (v is None or type(v) in (int, float))}
+    values = {**{key: summary[key] for key in ("score", *shown, "loss")}, **record}
+    plain = {key: v for key, v in values.items() if key != "count" and (v is None or type(v) in (int, float))}
+    # Training stops where what it decides by is not finite, and says which of NaN and infinity it was.
+    decisive = {key: as_python(told[key]) for key in ("score", "loss") if plain.get(key, 0) is None}
+    plain |= {key: v if isinstance(v, float) else math.nan for key, v in decisive.items()}
     numbers = [
-        _own_number(name, value)._replace(place="log" if name in logged else "table") for name, value in plain.items()
+        _own_number(key, value)._replace(place="log" if key in logged else "table") for key, value in plain.items()
     ]
-    arrays = {name: getattr(made, name, None) for name in ("sample_loss", "right", "outputs")}
+    samples = _own_samples(made, name, int(count))
+    return Measures(tuple(numbers), int(count), samples=samples, record={**record, "count": int(count)}, made=made)
+
+
+def _own_values(where: str, values: Any) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise WrongType(f"{where} gave {described(values)}; expected a dict of numbers by name")
+    return json_value(values, where)
+
+
+def _own_samples(made: Any, name: str, count: int) -> Samples:
+    """The values by example of a user's result, as far as it has them: a row for each of its examples."""
+    arrays = {key: getattr(made, key, None) for key in ("sample_loss", "right", "outputs")}
     loss, right, outputs = (None if array is None else np.asarray(array) for array in arrays.values())
-    samples = Samples(loss, None if right is None else right.astype(bool), outputs)
-    return Measures(tuple(numbers), int(summary["count"]), samples=samples, record=record, made=made)
+    for key, array in zip(arrays, (loss, right, outputs), strict=True):
+        if array is not None and (array.shape[:1] != (count,) or array.dtype.kind not in "biuf"):
+            raise WrongType(
+                f"{name}.{key}: expected numbers for each of {count} examples, received {array.dtype} {array.shape}"
+            )
+    return Samples(loss, None if right is None else right.astype(bool), outputs)
+
+
+def described(value: Any) -> str:
+    """What a user's code gave, for a message."""
+    if isinstance(value, Tensor):
+        gradient = "" if value.requires_grad else ", no gradient"
+        return f"a tensor of shape {tuple(value.shape)}{gradient}" if value.ndim else f"{value.item():.4g}{gradient}"
+    return f"{value!r:.60}"
 
 
 def _own_number(name: str, value: float | None) -> Number:

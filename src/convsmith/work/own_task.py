@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from convsmith.base import user_code
 from convsmith.base.config import read_value
-from convsmith.base.errors import UsageError, WrongType
+from convsmith.base.errors import ConvsmithError, UsageError, WrongType
 from convsmith.base.result import summary as summary_of
-from convsmith.tasks.task import Own
+from convsmith.tasks.task import SUMMARY, Own, described, own_result
 
 # What a user's task has, with what each is for; `tasks.task.Own` makes a task of the loop of it.
 PARTS = {
@@ -31,7 +31,6 @@ VALUES = {
     "label_smoothing": float,
     "class_weights": tuple[float, ...],
 }
-SUMMARY = ("score", "loss", "count")
 TRIED = 4
 
 
@@ -107,23 +106,26 @@ def try_task(own: Own, source: str, labels: np.ndarray, mixed: bool) -> None:
         loss = _tried(source, "loss", lambda: task.loss(outputs.clone().requires_grad_(), training), training)
     if not isinstance(loss, Tensor) or loss.ndim or not loss.requires_grad or not bool(loss.isfinite()):
         raise UsageError(
-            f"{source}: loss gave {_described(loss)}; expected one finite number as a tensor without axes, with a "
+            f"{source}: loss gave {described(loss)}; expected one finite number as a tensor without axes, with a "
             "gradient: the mean over the batch"
         )
     correct = _tried(source, "correct", lambda: task.correct(outputs, training), training)
-    if not isinstance(correct, Tensor) or correct.ndim:
-        raise UsageError(f"{source}: correct gave {_described(correct)}; expected a count as a tensor without axes")
+    if not isinstance(correct, Tensor) or correct.ndim or not 0 <= correct.item() <= len(targets):
+        raise UsageError(
+            f"{source}: correct gave {described(correct)} for {len(targets)} examples; expected a count as a tensor "
+            "without axes"
+        )
 
     def evaluated() -> Any:
         tally = task.tally("cpu")
         tally.update(outputs, targets)
         made = tally.result()
         if hasattr(made, "numbers"):  # a result of our own tasks, whose tally a user's task may take
-            return summary_of(made), made.to_json()
+            return summary_of(made), made.to_json(), made
         to_json = getattr(made, "to_json", None)
-        return made.summary(), {} if to_json is None else to_json()
+        return made.summary(), {} if to_json is None else to_json(), made
 
-    summary, record = _tried(source, "tally", evaluated, targets)
+    summary, record, made = _tried(source, "tally", evaluated, targets)
     absent = [name for name in SUMMARY if not isinstance(summary, dict) or name not in summary]
     if absent:
         raise UsageError(f"{source}: the summary of an evaluation lacks {', '.join(absent)}; received {summary!r:.120}")
@@ -131,6 +133,10 @@ def try_task(own: Own, source: str, labels: np.ndarray, mixed: bool) -> None:
         _number(source, f"{name} of an evaluation's summary", summary[name])
     _writable(source, "summary", summary)
     _writable(source, "to_json", record)
+    try:
+        own_result(made)
+    except ConvsmithError as error:
+        raise UsageError(f"{source}: {error}") from None
 
 
 def _tried(source: str, name: str, work: Any, targets: Tensor) -> Any:
@@ -143,7 +149,7 @@ def _tried(source: str, name: str, work: Any, targets: Tensor) -> Any:
 
 def _number(source: str, name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UsageError(f"{source}: expected {name} to be a finite Python number, received {_described(value)}")
+        raise UsageError(f"{source}: expected {name} to be a finite Python number, received {described(value)}")
 
 
 def _writable(source: str, what: str, data: Any) -> None:
@@ -157,10 +163,3 @@ def _writable(source: str, what: str, data: Any) -> None:
                 "number, None where there is none, a text, or lists and dicts of them, received "
                 f"{type(value).__name__} {value!r:.60}"
             ) from error
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, Tensor):
-        gradient = "" if value.requires_grad else ", no gradient"
-        return f"a tensor of shape {tuple(value.shape)}{gradient}" if value.ndim else f"{value.item():.4g}{gradient}"
-    return f"{value!r:.60}"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from convsmith.base.errors import UsageError
 from convsmith.nets.shape import Shape, Window
@@ -35,7 +35,7 @@ class Unflatten(Leaf):
     def output(self, x: Shape) -> Shape:
         if x.spatial:
             raise UsageError(f"an unflatten needs a vector, receives {x}")
-        if not 1 <= len(self.sizes) <= 3 or min(self.sizes) < 1:
+        if not _are_sizes(self.sizes):
             raise UsageError(f"sizes is {self.sizes}, expected 1 to 3 numbers of at least 1")
         positions = math.prod(self.sizes)
         if x.channels % positions:
@@ -44,6 +44,10 @@ class Unflatten(Leaf):
 
     def torch(self, x: Shape) -> TorchCall:
         return TorchCall("convsmith.nets.modules.layers.Unflatten", {"sizes": self.sizes})
+
+
+def _are_sizes(sizes: Any) -> bool:
+    return isinstance(sizes, tuple) and 1 <= len(sizes) <= 3 and all(type(n) is int and n >= 1 for n in sizes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from convsmith.base.errors import UsageError
+from convsmith.base.errors import UsageError, unknown
 from convsmith.nets.shape import Shape, Window
 from convsmith.nets.sizes import Axes, across, at_least, dimension, per_axis, slide
 from convsmith.nets.tree import Kind, Leaf, TorchCall
@@ -93,6 +93,10 @@ class Recurrent(Leaf):
         at_least(1, channels=self.channels)
         if len(x.spatial) != 1:
             raise UsageError(f"a recurrent layer needs a sequence, such as 64x20, receives {x}")
+        if self.cell not in _CELLS:
+            raise unknown("cell of a recurrent layer", str(self.cell), _CELLS)
+        if self.gives not in ("states", "last"):
+            raise unknown("value for gives", str(self.gives), ("states", "last"))
         if self.directions not in (1, 2):
             raise UsageError(f"directions is {self.directions}, expected 1 or 2")
         return Shape(self.channels * self.directions, x.spatial if self.gives == "states" else ())
