@@ -50,4 +50,6 @@ class Card(Record, called="data card"):
     @staticmethod
     def from_json(data: Any) -> "Card":
         """The card that `to_json` wrote; missing, unknown or misshapen fields are named."""
+        if isinstance(data, dict) and "license" not in data and "licence" in data:  # as older runs spell it
+            data = {"license" if key == "licence" else key: value for key, value in data.items()}
         return read(Card, data, "data card")
