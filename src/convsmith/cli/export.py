@@ -1,10 +1,12 @@
 """`convsmith export RUN --to onnx`, `--to bundle`, `--to torchvision`, `--to timm`."""
 
+import shlex
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import Parser, add_edit, add_output, print_json, say
 from convsmith.cli.output import show
 from convsmith.deploy.formats import FORMATS
@@ -19,7 +21,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("run", help="a run's directory")
     parser.add_argument(
         "--to",
-        choices=tuple(FORMATS),
+        metavar=f"{{{','.join(FORMATS)}}}",
         default="onnx",
         help="onnx; bundle: one file for convsmith; or weights by torchvision's or timm's names",
     )
@@ -34,6 +36,10 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="no notes")
     add_output(parser)
     values = parser.read(words)
+    if values.to not in FORMATS:
+        meant = import_module("convsmith.recipes.meant")
+        command = f"convsmith export {shlex.quote(values.run)} --to {meant.format_meant(values.to)}"
+        raise UsageError(f"export: {meant.no_format(values.to)}; try: {command}")
     subject = import_module("convsmith.runs.subject").open_subject(values.run, edits=values.edit)
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")

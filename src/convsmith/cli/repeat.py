@@ -10,7 +10,7 @@ from convsmith.base.result import known
 from convsmith.cli.series import print_expected, print_series
 from convsmith.recipes.finetune import FineTuning
 from convsmith.recipes.recipe import Recipe
-from convsmith.report.text import count, interval
+from convsmith.report.text import count, interval, many
 from convsmith.work.limit import Limit
 
 
@@ -77,7 +77,7 @@ def _out_of_fold(summary: Mapping[str, Any]) -> list[str]:
     numbers = summary["out_of_fold"]
     right = round(numbers["accuracy"] * numbers["count"])
     return [
-        f"out of fold  {numbers['accuracy']:.2%}  ({count(right)} of {count(numbers['count'])} images, each by the "
+        f"out of fold  {numbers['accuracy']:.2%}  ({count(right)} of {many(numbers['count'], 'image')}, each by the "
         f"run that did not train on it; 95% interval {interval(*numbers['interval'])})"
     ]
 
