@@ -32,6 +32,12 @@ os.environ["CONVSMITH_CACHE"] = _CACHE
 # Tests that import ONNX Runtime themselves must not have it report home either.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+# What this process ignores, its children would ignore too: SIGHUP under nohup, SIGINT in the background of a script. A
+# handler is not handed down, so the children have the default action, and this process goes on ignoring the signals.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, lambda number, frame: None)
+
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LABELS = ("bent", "flat", "round")
 

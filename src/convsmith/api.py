@@ -27,7 +27,7 @@ from convsmith.recipes.meant import python_meant
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import set_fields
 from convsmith.report.curves import curves_svg
-from convsmith.report.text import clean
+from convsmith.report.text import clean, once
 from convsmith.runs.code import trust
 from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.pretrained import Pretrained as PretrainedSubject
@@ -232,11 +232,13 @@ def finetune(
 
 
 def resume(
-    path: str | Path, *, quiet: bool = False, allow_other_machine: bool = False, trust_code: bool | str = False
-) -> Run:
-    """Continue an interrupted run in place; `trust_code` as in `load`."""
+    path: str | Path, *, data: str | Path | None = None, quiet: bool = False, allow_other_machine: bool = False,
+    trust_code: bool | str = False,
+) -> Run:  # fmt: skip
+    """Continue an interrupted run in place; `data` is where its data is now. `trust_code` as in `load`."""
     _consent(trust_code, path)
-    return Run(resume_run(path, quiet=quiet, allow_other_machine=allow_other_machine, say=_say(quiet)).run)
+    source = None if data is None else str(data)
+    return Run(resume_run(path, data=source, quiet=quiet, allow_other_machine=allow_other_machine, say=_say(quiet)).run)
 
 
 def load(path: str | Path, *, trust_code: bool | str = False) -> Run:
@@ -258,7 +260,7 @@ def _check_options(call: str, options: Mapping[str, Any]) -> None:
 
 def _say(quiet: bool) -> Callable[[str], None]:
     """What was decided is said on stderr, as progress is."""
-    return lambda text: None if quiet else print(clean(text), file=sys.stderr)
+    return once(lambda text: None if quiet else print(clean(text), file=sys.stderr))
 
 
 def _predicted(

@@ -193,3 +193,14 @@ def test_recipes_by_pattern(command, refused):
     assert f"\n12 of {len(RECIPES)} recipes; " in text
     assert "; nearest: resnet20-cifar10-fast, " in refused("recipes", "resnet20-cifar10-faster")
     assert refused("recipes", "show", "*").startswith("unknown recipe '*'")
+
+
+def test_help_of_a_verb_may_be_asked_for_in_front(refused, capfd):
+    said = []
+    for words in (["help", "eval"], ["eval", "--help"]):
+        with pytest.raises(SystemExit):
+            main(words)
+        said.append(capfd.readouterr().out)
+    assert said[0] == said[1]
+    assert said[0].startswith("usage: convsmith eval ")
+    assert refused("help", "evil").startswith("unknown verb 'evil'; nearest: eval")

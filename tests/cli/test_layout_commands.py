@@ -83,15 +83,38 @@ def test_data_that_has_moved(command, refused, write_pictures, words, here):
     assert command(*words, "--data", "set", "--out", "run").code == 0
     shutil.move("set", "new")
     gone = (
-        f"{here}/set: the data of the run run is not there any more; put it back, or link to where it is now: ln -s NEW"
+        f"{here}/set: the data of the run run is not there any more; put it back, or say where it is now: convsmith "
+        "train --resume run --data NEW; eval and export take --data NEW too"
     )
-    assert refused("train", "--resume", "run").startswith(gone)
-    assert refused("eval", "run").startswith(gone)
+    assert refused("train", "--resume", "run") == gone
+    assert refused("eval", "run") == gone
     assert command("eval", "run", "--data", "new").code == 0
     assert command("predict", "run", "new/bent/000.png").code == 0
     Path("set").symlink_to("new")
     assert command("eval", "run").code == 0
     assert command("train", "--resume", "run", "--epochs", 2).code == 0
+
+
+def test_a_resume_is_told_where_its_data_is_now(command, refused, write_pictures, words, here):
+    said = [word for word in words if word != "--quiet"]
+    write_pictures(here / "set", labels=("bent", "flat"))
+    assert command(*said, "--data", "set", "--out", "run").code == 0
+    shutil.copytree("set", "other")
+    shutil.copy("other/bent/001.png", "other/bent/000.png")
+    shutil.move("set", "new")
+    nowhere = "set: no such data; expected the place where the data of run is now"
+    assert refused("train", "--resume", "run", "--data", "set") == nowhere
+    changed = refused("train", "--resume", "run", "--data", "other", "--epochs", 2, code=1)
+    assert changed.startswith(f"{here}/other: the data has changed since the run run began (its fingerprint is ")
+    before = (here / "run" / "recipe.json").read_bytes()
+    assert refused("eval", "run").startswith(f"{here}/set: the data of the run run is not there any more")
+    answer = command("train", "--resume", "run", "--data", "new", "--epochs", 2)
+    assert answer.code == 0
+    moved = f"the data is at {here}/new now (was {here}/set)"
+    assert f"{moved}; the run looks for it there from here on\n" in answer.err
+    assert moved in (here / "run" / "log.txt").read_text()
+    assert (here / "run" / "recipe.json").read_bytes() != before
+    assert command("eval", "run").code == 0
 
 
 def test_an_archive_is_trained_on_and_its_folder_listed(command, write_pictures, words, here, monkeypatch):

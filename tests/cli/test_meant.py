@@ -96,6 +96,10 @@ TYPED = {
     "export {run} --format safetensors": "export {run} --to bundle",
     "export {run} --format pth": "export {run} --to torchvision",
     "export model={run} format=onnx": "export {run} --to onnx",
+    "export {run} --format torchscript": "export {run} --to onnx",
+    "export {run} torchscript": "export {run} --to onnx",
+    "export {run} --to engine": "export {run} --to onnx",
+    "export {run} --to PTH": "export {run} --to torchvision",
     "export {run} -o m.onnx": "export {run} --out m.onnx",
     "export {run}/best.pt --format onnx --imgsz 224": "export {run} --to onnx",
     "split photos": "train --data photos --data.split 80/10/10",
@@ -147,6 +151,20 @@ def test_the_answer_names_the_command(typed, place, refused):
         ("train --smothing 0.9", "train: unknown option --smothing; nearest: --early_stopping.smoothing number"),
         ("train --frobnicate", "train: unknown option --frobnicate; see --help"),
         ("train --resume", "train: --resume needs a run; no run in runs/ is unfinished"),
+        (
+            "export {run} --format torchscript",
+            "export: unknown option --format; there is no format torchscript; there are onnx, bundle, torchvision, "
+            "timm (torch's own programs read the weights of torchvision or timm, others the ONNX file); try: ",
+        ),
+        (
+            "export {run} coreml",
+            "export: there is no format coreml; there are onnx, bundle, torchvision, timm (its own converter makes it "
+            "from the ONNX file); try: ",
+        ),
+        ("export {run} --to openvino", "export: there is no format openvino; there are onnx, bundle, torchvision, "),
+        ("export model={run} format=ncnn", "export: there is no format ncnn; there are onnx, bundle, torchvision, "),
+        ("export {run} --to xyz", "export: there is no format xyz; there are onnx, bundle, torchvision, timm; try: "),
+        ("export {run} xyz", "export: one argument too many: 'xyz'"),
         (
             "predict {run} https://x.org/a.png",
             "https://x.org/a.png: is an address, and nothing is fetched that was not",

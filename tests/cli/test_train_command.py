@@ -270,11 +270,32 @@ def test_errors_of_a_users_file_stay_on_one_line(refused, here, shared_pictures)
     assert "gave a int; expected a torch.nn.Module or a Network" in refused("train", "bad.py:other")
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, None)], ids=["SIGINT", "SIGHUP"])
+def test_an_ignored_signal_before_there_is_a_run(number, code, command, monkeypatch, here):
+    """SIGINT ends what a script started in the background; SIGHUP is nothing under nohup."""
+    from convsmith.base.errors import UsageError
+    from convsmith.work import within
+
+    def interrupted(recipe):
+        signal.raise_signal(number)
+        raise UsageError("went on")
+
+    monkeypatch.setattr(within, "prepare", interrupted)
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        answer = command("train", "--quick")
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+    assert (answer.code, answer.err) == ((130, "convsmith: stopped\n") if code else (2, "convsmith: went on\n"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_before_there_is_a_run(number, command, monkeypatch, here):
     from convsmith.work import prepare, within
 
-    before = signal.getsignal(number)
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(number, usual)
 
     def interrupted(recipe):
         assert signal.getsignal(number) != signal.SIG_DFL
@@ -285,5 +306,5 @@ def test_a_signal_before_there_is_a_run(number, command, monkeypatch, here):
     assert prepare.prepare is not interrupted
     answer = command("train", "--quick")
     assert (answer.code, answer.out, answer.err) == (130, "", "convsmith: stopped\n")
-    assert signal.getsignal(number) == before
+    assert signal.signal(number, before) == usual
     assert list(here.iterdir()) == []

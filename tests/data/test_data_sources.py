@@ -127,7 +127,7 @@ def test_cifar_errors(tmp_path: Path, write_cifar: Writer) -> None:
         open_path(folder)
     data = (folder / "kept").read_bytes()
     (folder / "data_batch_3.bin").write_bytes(data[:-5])
-    with pytest.raises(BadFile, match=r"data_batch_3.bin: expected whole records of 3073 bytes, found 30725 bytes"):
+    with pytest.raises(BadFile, match=r"data_batch_3.bin: expected whole records of 3,073 bytes, found 30,725 bytes"):
         open_path(folder)
     (folder / "data_batch_3.bin").write_bytes(b"\x0b" + data[1:])
     with pytest.raises(BadFile, match="expected labels below 10, found 11"):

@@ -139,7 +139,7 @@ def test_what_is_short_ends_in_silence_and_what_is_long_is_cut() -> None:
         (b"\x89PNG" * 100, "cannot be read as a WAV file"),
         (wav(tone(440))[:30], "cannot be read as a WAV file"),
         (wav(np.zeros(0)), "has no samples"),
-        (wav(tone(440), rate=200), "has 1 channels of 16 bits and a rate of 200, which is not read"),
+        (wav(tone(440), rate=200), "has 1 channel of 16 bits and a rate of 200, which is not read"),
     ],
 )
 def test_what_is_no_recording_is_a_bad_file(tmp_path: Path, content: bytes, said: str) -> None:

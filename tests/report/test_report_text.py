@@ -133,7 +133,7 @@ def test_table_shows_what_a_terminal_would_obey() -> None:
 
 
 def test_table_errors_say_what_is_wrong() -> None:
-    with pytest.raises(UsageError, match="row 0 of the table has 1 cells, expected 2"):
+    with pytest.raises(UsageError, match="row 0 of the table has 1 cell, expected 2"):
         text.table(("a", "b"), [("x",)])
     with pytest.raises(UsageError, match="one '<' or '>' for each of 2 columns, received '<'"):
         text.table(("a", "b"), [], align="<")

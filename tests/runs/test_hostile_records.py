@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from convsmith.base.errors import BadFile, UsageError
 from convsmith.cli import main
+from convsmith.runs.records import reading
+from convsmith.runs.sealed import seal
 from convsmith.runs.subject import open_subject
 from convsmith.runs.weights import load_bundle, save_bundle
 
@@ -102,13 +105,13 @@ def test_hostile_fields_of_a_bundle(name: str, exported: Path, tmp_path: Path, p
         (("temperature",), 0, "temperature: expected from 0.0001 to 10000, received 0"),
         (("temperature",), -1.0, "temperature: expected from 0.0001 to 10000, received -1"),
         (("temperature",), True, "temperature: expected number, received True"),
-        (("card", "classes"), ["a"], "the network gives outputs of shape (3,), and the data has 1 classes"),
+        (("card", "classes"), ["a"], "the network gives outputs of shape (3,), and the data has 1 class"),
         (("card", "classes"), list("abcd"), "the network gives outputs of shape (3,), and the data has 4 classes"),
         (("preprocess", "resize"), 10**9, f"{SIZES} received (12, 12) and resize 1000000000; "),
         (("preprocess", "size"), [2**70, 2**70], f"{SIZES} received ({2**70}, {2**70}) and resize None; "),
         (("preprocess", "mean"), [1e9] * 3, "preprocessing: expected means of at most 1000 either way"),
         (("preprocess", "std"), [1e-30] * 3, "preprocessing: expected means of at most 1000 either way"),
-        (("preprocess", "mode"), "L", "preprocessing: mode L needs 1 means and as many deviations"),
+        (("preprocess", "mode"), "L", "preprocessing: mode L needs 1 mean and as many deviations"),
         (("step",), -1, "step: expected 0 or more, received -1"),
     ],
 )  # fmt: skip
@@ -175,3 +178,50 @@ def test_a_named_pipe_in_a_run_never_hangs(command, photo_run, tmp_path, name) -
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("fault", [TypeError, ValueError, AttributeError, IndexError, OverflowError], ids=str)
+def test_a_fault_of_ours_is_not_called_one_of_the_file(fault):
+    with pytest.raises(fault, match="ours") as caught, reading(Path("a.json")):
+        raise fault("ours")
+    assert not isinstance(caught.value, BadFile)
+    for error, said in (
+        (UsageError("a.json: b: wrong"), "a.json: b: wrong"),
+        (KeyError("b"), "a.json: the key 'b' is "),
+    ):
+        with pytest.raises(BadFile) as refused, reading(Path("a.json")):
+            raise error
+        assert str(refused.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "says"),
+    [
+        (("metrics_length",), "x", "metrics_length: expected "),
+        (("state",), [], "state: expected an object, received []"),
+        (("state", "step"), "x", "state.step: expected a number"),
+        (("state", "seconds"), None, "state.seconds: expected number"),
+        (("state", "start_loss"), "x", "state.start_loss: expected "),
+        (("state", "stopping"), 3, "state.stopping: expected an object, received 3"),
+        (("state", "plateau", "best"), "x", "state.watch.best: expected a number"),
+        (("state", "scaler"), [1], "state.scaler: expected an object, received [1]"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_whose_state_is_none_of_ours(at, value, says, photo_run, refused, tmp_path):
+    run = Path(shutil.copytree(photo_run[0], tmp_path / "run"))
+    (run / "result.json").unlink()
+    for meta in run.glob("checkpoints/*/meta.json"):
+        data = changed(json.loads(meta.read_text()), at, value)
+        data.pop("sha256")
+        meta.write_text(seal(data))
+    assert refused("train", "--resume", run, code=1).startswith(f"{run}/checkpoints: {says}")
+
+
+def test_class_weights_that_are_no_numbers(photo_run, refused, tmp_path):
+    run = Path(shutil.copytree(photo_run[0], tmp_path / "run"))
+    record = json.loads((run / "recipe.json").read_text())
+    for value, received in (([1], "an object"), ({"bent": "x", "flat": 1.0, "round": 1.0}, "a number")):
+        (run / "recipe.json").write_text(json.dumps(record | {"class_weights": value}))
+        said = refused("eval", run, "--accept-edited", "recipe", code=1)
+        assert said.startswith(f"{run}/recipe.json: expected ")
+        assert received in said

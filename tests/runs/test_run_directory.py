@@ -372,3 +372,25 @@ def test_runs_are_listed_without_torch(tmp_path):
     )
     source = str(Path(status_module.__file__).parents[2])
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": source}).returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no names here")
+def test_a_log_that_is_a_pipe_is_refused_and_never_waited_for(tmp_path):
+    run = create_run(tmp_path / "run", "digits", {})
+    os.mkfifo(run.path / "metrics.jsonl")
+    for use in (lambda: run.append_metrics({"step": 1}), lambda: run.cut_metrics(0, 1), run.metrics):
+        with pytest.raises(BadFile, match=r"metrics\.jsonl: could not be"):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"), [("Meine Früchte", "Meine-Fruchte"), ("Ångström_1", "Angstrom_1"), ("花", "run")]
+)
+def test_the_folder_of_a_run_keeps_the_letters_of_its_name(name, safe, tmp_path):
+    made = create_run(None, name, {}, tmp_path).path.name
+    assert made[11:-7] == safe
+
+
+def test_the_list_of_runs_has_the_time_of_the_result(digit_runs):
+    for path in digit_runs:
+        assert list_runs(path)[0].seconds == open_run(path).record("result")["seconds"]

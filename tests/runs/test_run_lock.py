@@ -25,8 +25,6 @@ def run(tmp_path):
 
 def start(code, run, **kwargs):
     head = "import sys, time, os\nfrom pathlib import Path\nfrom convsmith.base.errors import UsageError\n"
-    # Python leaves SIGINT ignored where the shell that started all this ignores it, as for what is in the background.
-    head += "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     head += "from convsmith.runs.directory import open_run\nfrom convsmith.runs.lock import hold\n"
     return subprocess.Popen(
         [sys.executable, "-c", f"{head}run = open_run({str(run.path)!r})\n{textwrap.dedent(code)}"],

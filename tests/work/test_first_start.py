@@ -73,7 +73,17 @@ def test_weights_at_hand_are_started_from_as_finetune_does(at_hand, own):
     (recipe, tuning, limit), said = found(own)
     assert (recipe.network, recipe.weights, recipe.data.size) == (NAME, "DEFAULT", 32)
     assert (tuning, limit.seconds, limit.given) == (FineTuning(), PATIENCE, False)
-    assert said == ["weights: Google's Small_Weights.V1, license Apache-2.0, 18.0 MiB; --weights none does without"]
+    assert said == [
+        "data own: folder of class folders: 3 classes (bent, flat, round), 60 images",
+        "weights: Google's Small_Weights.V1, license Apache-2.0, 18.0 MiB; --weights none does without",
+    ]
+
+
+@pytest.mark.parametrize("given", [("pretrained", True), ("weights", "DEFAULT")])
+def test_the_best_weights_are_those_of_the_first_start(given, at_hand, own):
+    (recipe, tuning, _), said = found(own, given)
+    assert (recipe.network, recipe.weights, tuning) == (NAME, "DEFAULT", FineTuning())
+    assert len(said) == 2
 
 
 def test_the_command_learns_the_last_layer_on_features_and_says_so(at_hand, own, command, here):
@@ -81,7 +91,11 @@ def test_the_command_learns_the_last_layer_on_features_and_says_so(at_hand, own,
     assert answer.code == 0, answer.err
     record = open_run("run").record("recipe")
     assert (record["recipe"]["solver"], record["start"]["source"]) == ("logistic", "Google's Small_Weights.V1")
-    assert answer.err.startswith("weights: Google's Small_Weights.V1, license Apache-2.0")
+    assert answer.err.startswith(
+        "data own: folder of class folders: 3 classes (bent, flat, round), 60 images\n"
+        "weights: Google's Small_Weights.V1, license Apache-2.0"
+    )
+    assert answer.err.count("data own") == 1
     assert "48 images go through resnet20_cifar once to compute its features: about " in answer.err
     assert "learned the last layer by logistic regression in " in answer.out
     weights, first = (run.state_dict() for run in (cs.load("run").subject().module, build(network(NAME), seed=3)))
@@ -152,13 +166,13 @@ def test_known_sets_tiny_images_and_large_sets_of_small_ones_keep_their_recipes(
 def test_without_weights_it_is_said_which_file_to_put_where(published_weights, own, cache, monkeypatch):
     (recipe, tuning, limit), said = found(own)
     assert (recipe.network, recipe.weights, tuning, limit.seconds) == ("resnet18", None, None, PATIENCE)
-    assert said[0].startswith(
+    assert said[1].startswith(
         "trains from nothing, without published weights (they lie nowhere on this machine and could not be fetched), "
         "which is far less accurate on a small set. To start from Google's Small_Weights.V1: "
     )
-    assert f"put w.safetensors in {cache}" in said[0]
+    assert f"put w.safetensors in {cache}" in said[1]
     monkeypatch.setenv("CONVSMITH_OFFLINE", "1")
-    assert "(CONVSMITH_OFFLINE is set)" in found(own)[1][0]
+    assert "(CONVSMITH_OFFLINE is set)" in found(own)[1][1]
 
 
 def test_what_can_be_fetched_is_fetched_and_said_before(published_weights, own, cache, monkeypatch):
@@ -172,8 +186,8 @@ def test_what_can_be_fetched_is_fetched_and_said_before(published_weights, own, 
     monkeypatch.setattr(published.torch.hub, "download_url_to_file", download)
     (recipe, *_), said = found(own)
     assert recipe.network == NAME
-    assert said[0] == "fetching Google's Small_Weights.V1, license Apache-2.0, 18.0 MiB"
-    assert said[1].startswith("weights: Google's Small_Weights.V1")
+    assert said[1] == "fetching Google's Small_Weights.V1, license Apache-2.0, 18.0 MiB"
+    assert said[2].startswith("weights: Google's Small_Weights.V1")
 
 
 def test_a_download_that_fails_ends_in_training_from_nothing(published_weights, own, monkeypatch):
@@ -186,16 +200,16 @@ def test_a_download_that_fails_ends_in_training_from_nothing(published_weights, 
     monkeypatch.setattr(published.torch.hub, "download_url_to_file", download)
     (recipe, tuning, _), said = found(own)
     assert (recipe.network, tuning) == ("resnet18", None)
-    assert "not started from Google's Small_Weights.V1" in said[1]
-    assert "no route to host" in said[1]
-    assert said[2].startswith("trains from nothing")
+    assert "not started from Google's Small_Weights.V1" in said[2]
+    assert "no route to host" in said[2]
+    assert said[3].startswith("trains from nothing")
 
 
 def test_a_file_of_other_bytes_is_not_started_from(at_hand, own, cache):
     (cache / "w.safetensors").write_bytes(b"other")
     (recipe, *_), said = found(own)
     assert recipe.network == "resnet18"
-    assert "its SHA-256 begins with" in said[0]
+    assert "its SHA-256 begins with" in said[1]
 
 
 def test_few_images_are_seen_more_often(own, published_weights):

@@ -60,7 +60,8 @@ class Parser(argparse.ArgumentParser):
         settings = [word for word in words if "=" in word and not word.startswith("-")]
         found = self._meant() if settings else None
         if found and found.answers.keys() & {word.partition("=")[0] for word in settings}:
-            raise UsageError(f"{self.verb}: options begin with --{_try(found)}")
+            odd = next((said for said in found.answers.values() if said.startswith("there is no ")), "")
+            raise UsageError(f"{self.verb}: {odd or 'options begin with --'}{_try(found)}")
         values, rest = self.parse_known_args(without_trust(words)[0] if self.verb in TRUSTING else list(words))
         for word in rest:
             self.unknown(word)
@@ -76,7 +77,8 @@ class Parser(argparse.ArgumentParser):
         """Refuse an unknown option or a surplus argument: with its translation, else with the nearest options."""
         found = self._meant()
         if not word.startswith("-"):
-            raise UsageError(f"{self.verb}: one argument too many: {word!r}{_try(found)}")
+            said = found.answers.get(word) if found else None
+            raise UsageError(f"{self.verb}: {said or f'one argument too many: {word!r}'}{_try(found)}")
         name = word.split("=")[0]
         answer = found.answers.get(name) if found else None
         if answer is None:

@@ -87,8 +87,8 @@ def _curves(paths: Sequence[str], names: Sequence[str]) -> str:
 
 
 def _numbers(names: Sequence[str], compared: Any) -> str:
-    images = {(e.split, len(e.examples)) for e in compared.evaluated}
-    where = ", ".join(f"{split}: {many(number, 'image')}" for split, number in sorted(images))
+    images = dict.fromkeys((e.split, len(e.examples)) for e in compared.evaluated)
+    where = ", ".join(f"{split}: {many(number, 'image')}" for split, number in images)
     if any(split == "test" for split, _ in images):
         where += "  (test images tell how good; to choose between runs: --split val)"
     return f"on {where}\n" + results_table([(n, e.result) for n, e in zip(names, compared.evaluated, strict=True)])

@@ -172,6 +172,6 @@ def _progress() -> Callable[[int, int], None] | None:
 
     def show(done: int, total: int) -> None:
         end = "\n" if done >= total else ""
-        print(f"\r{done}/{total} files", end=end, file=sys.stderr, flush=True)
+        print(f"\r{done}/{many(total, 'file')}", end=end, file=sys.stderr, flush=True)
 
     return show

@@ -1,9 +1,11 @@
 """`convsmith export RUN --to onnx`, `--to bundle`, `--to torchvision`, `--to timm`."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from convsmith.base.errors import UsageError
 from convsmith.cli.arguments import Parser, add_edit, add_output, print_json, say
 from convsmith.cli.output import show
 from convsmith.deploy.formats import FORMATS
@@ -18,7 +20,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("run", help="a run's directory")
     parser.add_argument(
         "--to",
-        choices=tuple(FORMATS),
+        metavar=f"{{{','.join(FORMATS)}}}",
         default="onnx",
         help="onnx; bundle: one file for convsmith; or weights by torchvision's or timm's names",
     )
@@ -33,6 +35,11 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="no notes")
     add_output(parser)
     values = parser.read(words)
+    if values.to not in FORMATS:
+        from convsmith.recipes import meant
+
+        command = f"convsmith export {shlex.quote(values.run)} --to {meant.format_meant(values.to)}"
+        raise UsageError(f"export: {meant.no_format(values.to)}; try: {command}")
     from convsmith.runs.subject import open_subject
 
     subject = open_subject(values.run, edits=values.edit)

@@ -12,6 +12,7 @@ from convsmith.nets.model import Model, no_tree
 from convsmith.nets.network import Network
 from convsmith.nets.source import open_network
 from convsmith.nets.zoo import EDITS, edit, small_images, suit_images
+from convsmith.report.text import many
 from convsmith.runs.trained import is_trained, trained_network, trained_shape
 
 
@@ -82,7 +83,9 @@ def _sizes(size: tuple[int, int], tree: Network) -> tuple[int, ...]:
     """The size for a network of as many axes as the tree has: a square's side is taken for each."""
     axes = len(tree.input.spatial)
     if axes != 2 and size[0] != size[1]:
-        raise UsageError(f"size: {tree.name} has inputs of {axes} axes; give one number, or --input C,H,W")
+        raise UsageError(
+            f"size: {tree.name} has inputs of {many(axes, 'axis', 'axes')}; give one number, or --input C,H,W"
+        )
     return size if axes == 2 else (size[0],) * axes
 
 

@@ -10,7 +10,7 @@ from convsmith.base.result import known, numbers_of
 from convsmith.cli.series import print_expected, print_series
 from convsmith.recipes.finetune import FineTuning
 from convsmith.recipes.recipe import Recipe
-from convsmith.report.text import count, interval
+from convsmith.report.text import count, interval, many
 from convsmith.work.limit import Limit
 
 
@@ -74,13 +74,13 @@ def spread_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def _out_of_fold(summary: Mapping[str, Any]) -> list[str]:
     if "out_of_fold" not in summary:
         return []
-    found = summary["out_of_fold"]
-    score, images = numbers_of(None, found)[0], count(found["count"])
-    value = found[score.name]
-    each = f"{images} images, each by the run that did not train on it"
+    numbers = summary["out_of_fold"]
+    score, images = numbers_of(None, numbers)[0], many(numbers["count"], "image")
+    value = numbers[score.name]
+    each = f"{images}, each by the run that did not train on it"
     if score.interval is None:
         return [f"out of fold  {score.title} {value:.4f}  ({each})"]
-    right = round(value * found["count"])
+    right = round(value * numbers["count"])
     return [f"out of fold  {value:.2%}  ({count(right)} of {each}; 95% interval {interval(*score.interval)})"]
 
 

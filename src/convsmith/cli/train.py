@@ -2,7 +2,7 @@
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from convsmith.recipes.finetune import FineTuning, tuning_of
 from convsmith.recipes.recipe import Recipe
 from convsmith.recipes.shorthand import SHORTHAND, epochs
 from convsmith.report.results import score_line
-from convsmith.report.text import duration, many
+from convsmith.report.text import duration, many, once
 from convsmith.training.track import check_track
 from convsmith.work.limit import Limit, read_limit
 
@@ -57,7 +57,7 @@ def run(words: Sequence[str]) -> int:
         from convsmith.training.launch import launch
 
         return launch("train", words, values.nproc)
-    speak = silent if values.quiet else say
+    speak = speaker(values)
     if tuning is None:
         from convsmith.work import first_start as first
 
@@ -70,7 +70,7 @@ def run(words: Sequence[str]) -> int:
     if values.dry_run:
         from convsmith.work.within import planned
 
-        return dry_run(planned(recipe, limit), values.json)
+        return dry_run(planned(recipe, limit), values)
     from convsmith.work.run import train
 
     return finish(train(recipe, limit=limit, **_how(values)), values.json)
@@ -83,7 +83,7 @@ def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace, li
     how = _how(values)
     if values.dry_run:
         plan = transfer.prepare_finetuning(recipe, tuning, say=how["say"], quiet=values.quiet, limit=limit).plan
-        return dry_run(plan, values.json)
+        return dry_run(plan, values)
     outcome, prepared = transfer.finetune(recipe, tuning, limit=limit, **how)
     return finish(outcome, values.json, finetune=prepared and prepared.to_json())
 
@@ -103,7 +103,7 @@ def limit_of(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> L
 
 def _how(values: argparse.Namespace) -> dict[str, Any]:
     out = Path(values.out) if values.out else None
-    return {"out": out, "quiet": values.quiet, "say": silent if values.quiet else say}
+    return {"out": out, "quiet": values.quiet, "say": speaker(values)}
 
 
 def _parser() -> Parser:
@@ -120,7 +120,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--repeat", type=int, metavar="N", help=help)
     parser.add_argument("--kfold", type=int, metavar="K", help=argparse.SUPPRESS)  # said beside --repeat
-    help = "continue an interrupted run in place"
+    help = "continue an interrupted run in place; --data NEW where its data has moved"
     parser.add_argument("--resume", metavar="RUN", nargs="?", const="", help=help)
     parser.add_argument("--allow-other-machine", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--nproc", type=int, metavar="N", help="train in N processes of this machine, by torchrun")
@@ -145,13 +145,15 @@ def check_processes(values: argparse.Namespace) -> None:
 
 
 def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]], words: Sequence[str]) -> int:
-    short = [name for name in (*SHORTHAND, "out", "dry_run", "repeat", "kfold", "within") if name != "epochs"]
+    unchanged = (*SHORTHAND, "out", "dry_run", "repeat", "kfold", "within")
+    short = [name for name in unchanged if name not in ("epochs", "data")]
     given = [repr(values.subject)] if values.subject else []
     given += ["--" + name.replace("_", "-") for name in short if getattr(values, name) not in (None, False)]
     given += ["--" + path for path, _ in fields]
     if given:
         raise UsageError(
-            f"--resume goes on as the run began, so {given[0]} cannot be given; only --epochs may be larger. "
+            f"--resume goes on as the run began, so {given[0]} cannot be given; only --epochs may be larger, "
+            "and --data says where the data is now. "
             f"For another course: convsmith train {values.resume} --OPTIONS"
         )
     length = None if values.epochs is None else epochs(values.epochs)
@@ -162,8 +164,8 @@ def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]], words
     from convsmith.work import run as running
 
     outcome = running.resume(
-        values.resume, length=length, allow_other_machine=values.allow_other_machine, quiet=values.quiet,
-        say=silent if values.quiet else say,
+        values.resume, length=length, data=values.data, allow_other_machine=values.allow_other_machine,
+        quiet=values.quiet, say=speaker(values),
     )  # fmt: skip
     return finish(outcome, values.json)
 
@@ -178,16 +180,16 @@ def _which_run() -> str:
     return f"train: --resume needs a run; {said}"
 
 
-def dry_run(plan: Any, as_json: bool) -> int:
+def dry_run(plan: Any, values: argparse.Namespace) -> int:
     """Say what a run of the plan would take."""
     card, recipe = plan.dataset.card, plan.recipe
     from convsmith.work.estimate import estimate
     from convsmith.work.prepare import announced
 
-    announced(plan, say)
+    announced(plan, speaker(values))
     steps = recipe.by_steps
     expected = estimate(plan) if steps else None
-    if as_json:
+    if values.json:
         print_json({"recipe": recipe.to_json(), "estimate": expected and vars(expected)})
         return 0
     show(f"{recipe.name}: {plan.network.name} on {card.name}, {recipe.length if steps else 'logistic regression'}")
@@ -250,6 +252,13 @@ def check_out(out: str | None) -> None:
         return  # it may be of this very command, which the processes find out together
     if out and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
         raise UsageError(f"{out}: holds something already; choose another --out, or continue a run with --resume {out}")
+
+
+def speaker(values: argparse.Namespace) -> Callable[[str], None]:
+    """What says the notes of this command: each once, none with `--quiet`."""
+    if not hasattr(values, "speak"):
+        values.speak = silent if values.quiet else once(say)
+    return values.speak
 
 
 def silent(text: str) -> None: ...

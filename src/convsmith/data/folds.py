@@ -35,7 +35,9 @@ def check_groups(groups: Sequence[str], count: int, where: str) -> None:
     """UsageError where there are fewer groups than folds."""
     found = len(set(groups))
     if found < count:
-        raise UsageError(too_few(count, f"there are {found} groups in {where}", found))
+        raise UsageError(
+            too_few(count, f"there {'is' if found == 1 else 'are'} {many(found, 'group')} in {where}", found)
+        )
 
 
 def too_few(count: int, what: str, largest: int) -> str:

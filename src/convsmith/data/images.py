@@ -15,6 +15,7 @@ from PIL import AvifImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError,
 from convsmith.base.errors import BadFile, ConvsmithError, MissingPath
 from convsmith.data.formats import OPENED, not_read
 from convsmith.data.price import MOST_BYTES, OPTION, kind_of, pixels_of, price_of, scans_of, too_dear
+from convsmith.report.text import many
 
 # `Image.preinit` registers the other formats; these are registered when their plugins are imported.
 _PLUGINS = (TiffImagePlugin, WebPImagePlugin, AvifImagePlugin)
@@ -176,7 +177,7 @@ def _content(path: Path, name: str, most: int | None) -> bytes:
     except OSError as error:
         raise BadFile(name, f"cannot be read ({error.strerror})") from None
     except MemoryError:
-        raise BadFile(name, f"its {size:,} bytes do not fit into memory") from None
+        raise BadFile(name, f"its {many(size, 'byte')} do not fit into memory") from None
 
 
 def _head(content: Path | bytes) -> bytes:

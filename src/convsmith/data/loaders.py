@@ -22,6 +22,7 @@ from convsmith.data.preprocess import Preprocess, final_size
 from convsmith.data.split import apportion
 from convsmith.data.targets import Kind
 from convsmith.data.workers import decode_in_workers
+from convsmith.report.text import many
 
 # 'auto' keeps sets of up to this many decoded bytes in memory.
 RESIDENT_BYTES = 2_000_000_000
@@ -133,7 +134,8 @@ def training_loader(
     _check(examples, batch)
     if min(batch, len(examples)) < part.size:
         raise UsageError(
-            f"batch: each of {part.size} processes takes a slice of it, so expected at least {part.size} images, "
+            f"batch: each of {part.size} processes takes a slice of it, so expected at least "
+            f"{many(part.size, 'image')}, "
             f"received {min(batch, len(examples))}; mend with --batch {part.size} or fewer processes"
         )
 

@@ -18,6 +18,7 @@ from convsmith.data.card import Card
 from convsmith.data.fit import LONGEST, MOST_PIXELS, Fit, Placement, Size, frame, placed, shaped
 from convsmith.data.images import blamed, open_image, orientation, quiet
 from convsmith.data.options import DataOptions
+from convsmith.report.text import many
 
 # What 'draft' leaves for the scaling that follows: twice the side that is wanted, as Pillow's thumbnail does.
 _DRAFT = 2
@@ -72,7 +73,7 @@ class Preprocess(Record, called="preprocessing"):
         _check_frame(self)
         if len(self.mean) != self.channels or len(self.std) != self.channels:
             raise UsageError(
-                f"preprocessing: mode {self.mode} needs {self.channels} means and as many deviations, "
+                f"preprocessing: mode {self.mode} needs {many(self.channels, 'mean')} and as many deviations, "
                 f"received {self.mean} and {self.std}"
             )
         if not self.antialias:
@@ -213,7 +214,7 @@ def read_picture(
 
 def _name(image: Any) -> str:
     if isinstance(image, bytes):
-        return f"an image of {len(image)} bytes"
+        return f"an image of {many(len(image), 'byte')}"
     return str(image) if isinstance(image, Path | str) else "the image"
 
 

@@ -59,7 +59,8 @@ class SoundInput(Tagged):
         if not (filters.sum(axis=1) > 0).all():
             most = f"a window of {self.window:g} s tells {self._window // 2 + 1} frequencies apart"
             raise UsageError(
-                f"sound_input: {self.bands} bands are too many: {most}, and a band has none; take fewer bands"
+                f"sound_input: {many(self.bands, 'band is', 'bands are')} too many: {most}, and a band has none; "
+                "take fewer bands"
             )
 
     @property
@@ -116,7 +117,7 @@ def read_wave(
     """The first `seconds` of a WAV file (PCM of 8 to 32 bits), channels averaged: float64 from -1 to 1; the rate."""
     if not isinstance(raw, Path | str | bytes):
         raise WrongType(f"a recording: expected a path, bytes or an array, received {type(raw).__name__}")
-    name = name or (f"a recording of {len(raw)} bytes" if isinstance(raw, bytes) else str(raw))
+    name = name or (f"a recording of {many(len(raw), 'byte')}" if isinstance(raw, bytes) else str(raw))
     if not isinstance(raw, bytes) and not Path(raw).is_file():
         raise MissingPath(f"no such file: {raw}")
     try:
@@ -124,11 +125,13 @@ def read_wave(
             rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
             if not RATES[0] <= rate <= RATES[1] or not 1 <= channels <= 64 or width not in (1, 2, 3, 4):
                 raise BadFile(
-                    name, f"has {channels} channels of {8 * width} bits and a rate of {rate}, which is not read"
+                    name, f"has {many(channels, 'channel')} of {8 * width} bits and a rate of {rate}, which is not read"
                 )
             wanted = int(seconds * rate) + 1
             if min(wanted, file.getnframes()) * channels * width > _MOST_BYTES:
-                raise BadFile(name, f"has {channels} channels at a rate of {rate:,}, more than {_MOST_BYTES:,} bytes")
+                raise BadFile(
+                    name, f"has {many(channels, 'channel')} at a rate of {rate:,}, more than {_MOST_BYTES:,} bytes"
+                )
             data = file.readframes(wanted)
     except BadFile:
         raise

@@ -185,7 +185,7 @@ def _draw(
         without = [shares[0], shares[1] + shares[2], 0.0]
         drawn = stratified(strata, without, options.split_seed, heads)
         needed = sum(share > 0 for share in shares)
-        mend = f"a class of {needed} images or more gives each split one"
+        mend = f"a class of {many(needed, 'image')} or more gives each split one"
         if shares[2] and not _empty(drawn, without):
             mend += f"; without test images: {_without_test(shares)}"
         share = shares[_PARTS.index(lacking)]
@@ -278,7 +278,9 @@ def _part(source: Source, part: Any, skipped: Iterable[dict[str, Any]], name: st
         return examples.subset([i for i in range(len(examples)) if i not in bad])
     indices = np.asarray(part["indices"], dtype=np.int64)
     if len(indices) and not 0 <= indices.min() <= indices.max() < len(examples):
-        raise UsageError(f"split record: {name} has indices outside the {len(examples)} images of {part['from']}")
+        raise UsageError(
+            f"split record: {name} has indices outside the {many(len(examples), 'image')} of {part['from']}"
+        )
     return examples.subset(indices)
 
 

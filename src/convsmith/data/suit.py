@@ -33,6 +33,7 @@ from convsmith.data.examples import Examples, spread
 from convsmith.data.moves import MOVES, blends
 from convsmith.data.preprocess import Preprocess, final_size
 from convsmith.data.targets import Kind
+from convsmith.report.text import many
 
 # Those that have no meaning for gray images, or change colors among other things.
 COLOR_ONLY = (Lighting, Autoaugment, Randaugment, Trivialaugment, Augmix)
@@ -150,7 +151,7 @@ def _check_size(step: Augment, name: str, size: Size, goal: Size) -> None:
     images = f"images of {size[0]}x{size[1]} pixels"
     if isinstance(step, Crop):
         if step.mode == "reflect" and step.padding >= min(size):
-            raise UsageError(f"{name}: a reflection of {step.padding} pixels needs more than {images}")
+            raise UsageError(f"{name}: a reflection of {many(step.padding, 'pixel')} needs more than {images}")
         if any(have + 2 * step.padding < want for have, want in zip(size, goal, strict=True)):
             raise UsageError(f"{name}: cannot cut {goal[0]}x{goal[1]} from {images} padded by {step.padding}")
     if isinstance(step, ScaleCrop):
@@ -161,6 +162,6 @@ def _check_size(step: Augment, name: str, size: Size, goal: Size) -> None:
                 f"mend with low of at least {least}"
             )
     if isinstance(step, Translate) and step.pixels >= min(size):
-        raise UsageError(f"{name}: a shift by {step.pixels} pixels moves {images} out of sight")
+        raise UsageError(f"{name}: a shift by {many(step.pixels, 'pixel')} moves {images} out of sight")
     if isinstance(step, Cutout) and step.size > min(size):
-        raise UsageError(f"{name}: a square of {step.size} pixels is larger than {images}")
+        raise UsageError(f"{name}: a square of {many(step.size, 'pixel')} is larger than {images}")

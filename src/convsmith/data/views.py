@@ -8,6 +8,7 @@ from convsmith.base.config import plain, read_value
 from convsmith.base.errors import UsageError
 from convsmith.base.record import Tagged, kind_of, option
 from convsmith.data.fit import frame, shaped
+from convsmith.report.text import many
 
 if TYPE_CHECKING:
     from convsmith.data.preprocess import Preprocess  # which imports numpy and Pillow
@@ -148,9 +149,13 @@ def scaled_records(views: Sequence[View], preprocess: "Preprocess") -> "tuple[Pr
             f"multi_scale({max(size) + max(1, max(size) // 4)}),dense"
         )
     if crops and crops.padding > max(size):
-        raise UsageError(f"ten_crop: a padding of {crops.padding} pixels is larger than images of {size[0]}x{size[1]}")
+        raise UsageError(
+            f"ten_crop: a padding of {many(crops.padding, 'pixel')} is larger than images of {size[0]}x{size[1]}"
+        )
     if shift and shift.pixels >= min(size):
-        raise UsageError(f"translate: a shift by {shift.pixels} pixels needs images larger than {size[0]}x{size[1]}")
+        raise UsageError(
+            f"translate: a shift by {many(shift.pixels, 'pixel')} needs images larger than {size[0]}x{size[1]}"
+        )
     return records
 
 

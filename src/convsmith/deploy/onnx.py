@@ -145,7 +145,7 @@ def _compare(subject: Subject, session: Any, inputs: dict[str, np.ndarray], batc
     except Exception as error:
         reason = " ".join(str(error).split())
         raise CheckFailed(
-            f"{subject.network.name}: the exported network does not run on {batch} images ({reason}). "
+            f"{subject.network.name}: the exported network does not run on {many(batch, 'image')} ({reason}). "
             "A module that asks len(images) fixes the number of images; images.shape[0] leaves it free"
         ) from None
     tensors = {name: torch.from_numpy(rows) for name, rows in chosen.items()}

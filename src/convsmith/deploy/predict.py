@@ -31,6 +31,7 @@ from convsmith.engines.start import plain
 from convsmith.nets.model import Model
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN
+from convsmith.report.text import many
 from convsmith.training.engine import Engine
 from convsmith.training.viewer import Viewer, make_viewer
 
@@ -204,7 +205,9 @@ def _samples(
     loaded = (_loaded(picture, lambda one: load(one, subject.preprocess, most=most)) for picture in pictures)
     arrays = list(islice((array for array in loaded if not isinstance(array, str)), CHECKED))
     if not arrays:
-        raise UsageError(f"{pictures[0]}: none of {len(pictures)} pictures can be read, so no engine can be checked")
+        raise UsageError(
+            f"{pictures[0]}: none of {many(len(pictures), 'picture')} can be read, so no engine can be checked"
+        )
     return torch.from_numpy(np.stack(arrays))
 
 

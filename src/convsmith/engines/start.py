@@ -70,7 +70,10 @@ def launch(name: str, model: Inference, engine: Engine, batch: int, known: Refer
         outputs = runner(known.images)
     except Exception as error:  # exporters and compilers of others may raise anything
         if is_out_of_memory(error):
-            raise Refused(f"engine {name}: {batch} images at a time take more memory than there is") from None
+            raise Refused(
+                f"engine {name}: {many(batch, 'image')} at a time take{'s' if batch == 1 else ''} more memory than "
+                "there is"
+            ) from None
         reason = " ".join(str(error).split())
         raise CannotRun(
             f"engine {name}: it cannot run {model.network.name} ({type(error).__name__}: {reason:.200})"

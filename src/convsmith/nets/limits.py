@@ -9,7 +9,7 @@ from typing import cast
 from convsmith.base.errors import UsageError
 from convsmith.nets.trace import Step
 from convsmith.nets.tree import Leaf, Node
-from convsmith.report.text import count, size
+from convsmith.report.text import many, size
 
 # The largest network of the zoo, a ResNet with 1,202 layers, has 6,015 nodes. torch takes no larger sizes.
 MOST_NODES, LARGEST_NUMBER, LARGEST_FLOAT = 20_000, 2**31 - 1, 1e38
@@ -32,8 +32,8 @@ def check_memory(name: str, steps: Sequence[Step]) -> None:
     outputs = [(step.y.shape.channels * step.y.shape.positions, step.path) for step in steps]
     largest, path = max(outputs, default=(0, ""))
     for what, numbers in (
-        (f"its {count(params)} parameters take", params),
-        (f"the {count(largest)} numbers that {path} gives for one image take", largest),
+        (f"its {many(params, 'parameter takes', 'parameters take')}", params),
+        (f"the {many(largest, 'number')} that {path} gives for one image take", largest),
     ):
         if 4 * numbers > have:
             raise UsageError(f"{name}: {what} {size(4 * numbers)}, and this machine has {size(have)} of memory")

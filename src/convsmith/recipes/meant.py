@@ -15,6 +15,7 @@ from convsmith.recipes.words import (
     FORMATS,
     NOT_NEEDED,
     OPTIONS,
+    OTHER_FORMATS,
     OTHER_VERB,
     POLICIES,
     POLICY_WORDS,
@@ -171,7 +172,7 @@ def _place(made: _Command, typed: str, key: str, row: Word, values: list[str]) -
         made.answers[typed] = "said by its place: images come after the run"
     else:
         text = _written(row, values)
-        made.answers[typed] = text
+        made.answers[typed] = no_format(values[0]) if row.here == "--to {}" and _is_odd_format(values) else text
         before, arrow, after = text.partition(" > ")
         made.options += [*shlex.split(before), *([f"> {shlex.quote(after)}"] if arrow else [])]
 
@@ -189,7 +190,7 @@ def _written(row: Word, values: Sequence[str]) -> str:
         name = re.split(r"[-_]m?\d", given[0])[0].lower()
         return POLICIES.get(name, "randaugment")
     if row.here.startswith("--to "):
-        return row.here.format(FORMATS.get(given[0].lower().lstrip("."), "onnx")) if given else row.here
+        return row.here.format(format_meant(given[0])) if given else row.here
     text = row.here.format(*map(shlex.quote, given)) if given else row.here
     # A number may have its unit already: `3ep` must not become `3epep`.
     text = re.sub(r"(\d)(ep|%|st)ep\b", r"\1\2", text)
@@ -214,11 +215,38 @@ def _put_in_place(made: _Command) -> None:
         run = run_around(place)
         if run is not None and (number == 0 or made.verb == "eval"):
             made.places[number], made.changed = run, True
-    if made.verb == "export" and len(made.places) == 2 and made.places[1].lower().lstrip(".") in FORMATS:
-        made.options[:0] = ["--to", FORMATS[made.places.pop().lower().lstrip(".")]]
-        made.changed = True
+    if made.verb == "export" and len(made.places) == 2:
+        _put_format(made)
     if made.verb == "predict" and made.run is None and made.places and not is_trained(made.places[0]):
         _find_run(made)
+
+
+def _put_format(made: _Command) -> None:
+    """Turn `export RUN onnx` into `export RUN --to onnx`, also for a format that there is not."""
+    name = made.places[1]
+    if _is_odd_format([name]) and name.lower().lstrip(".") not in OTHER_FORMATS:
+        return
+    if _is_odd_format([name]):
+        made.answers[name] = no_format(name)
+    made.options[:0] = ["--to", format_meant(name)]
+    made.places.pop()
+    made.changed = True
+
+
+def _is_odd_format(values: Sequence[str]) -> bool:
+    return bool(values) and values[0].lower().lstrip(".") not in FORMATS
+
+
+def format_meant(name: str) -> str:
+    """The format of `export` that the name of one means; onnx for one that there is not."""
+    return FORMATS.get(name.lower().lstrip("."), "onnx")
+
+
+def no_format(name: str) -> str:
+    """The answer to the name of a format that `export` has not."""
+    instead = OTHER_FORMATS.get(name.lower().lstrip("."))
+    known = ", ".join(dict.fromkeys(FORMATS.values()))
+    return f"there is no format {name}; there are {known}" + (f" ({instead})" if instead else "")
 
 
 def _find_run(made: _Command) -> None:

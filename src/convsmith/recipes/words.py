@@ -225,9 +225,20 @@ USES_NOT_NEEDED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("half", "int8", "fp16", "quantize"), "weights are exported in fp32"),
     },
 }
-# Formats that people ask `export` for; those that are not here come from ONNX.
+# Formats that people ask `export` for, by the names of those that there are.
 FORMATS = {"onnx": "onnx", "safetensors": "bundle", "bundle": "bundle", "torchvision": "torchvision", "timm": "timm",
            "pt": "torchvision", "pth": "torchvision", "pytorch": "torchvision", "torch": "torchvision"}
+# Formats that there are not, with what is done instead.
+_CONVERTED = "its own converter makes it from the ONNX file"
+OTHER_FORMATS: dict[str, str] = {
+    **dict.fromkeys(("openvino", "ov", "ir"), "OpenVINO reads the ONNX file, and predict --engine openvino runs it"),
+    **dict.fromkeys(("onnxruntime", "ort"), "ONNX Runtime reads the ONNX file"),
+    **dict.fromkeys(("coreml", "mlmodel", "mlpackage", "tflite", "litert", "edgetpu", "tfjs", "engine", "tensorrt",
+                     "trt", "ncnn", "mnn", "paddle", "rknn", "imx", "saved_model", "savedmodel", "pb", "tensorflow",
+                     "tf", "keras", "h5", "executorch", "qnn"), _CONVERTED),
+    **dict.fromkeys(("torchscript", "jit", "ts", "torch_jit", "script"),
+                    "torch's own programs read the weights of torchvision or timm, others the ONNX file"),
+}
 
 # Verbs that there are not: what is typed instead; {} is the first word after it.
 VERBS: dict[str, Word] = {

@@ -8,7 +8,7 @@ import numpy as np
 from convsmith.base.errors import UsageError
 from convsmith.report import svg
 from convsmith.report.pictures import address, png
-from convsmith.report.text import clean, count, percent
+from convsmith.report.text import clean, count, many, percent
 
 RIGHT, WRONG = (0x25, 0x63, 0xEB), (0xD9, 0x48, 0x0F)
 _MOST_PRINTED, _SIDE, _MOST_DOTS = 20, 560.0, 500
@@ -42,7 +42,9 @@ def confusion_svg(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str
     parts = [*_axis_names(left, head), *_class_names((rows, columns), level, left, head, cell), shown]
     parts += _legend(counts, left, head + side + 22)
     right = int(np.trace(counts))
-    words = f"Confusion matrix of {classes} classes: {count(right)} of {count(int(counts.sum()))} right"
+    words = (
+        f"Confusion matrix of {many(classes, 'class', 'classes')}: {count(right)} of {count(int(counts.sum()))} right"
+    )
     return svg.figure(width, head + side + 52, words, parts)
 
 

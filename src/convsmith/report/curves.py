@@ -12,6 +12,7 @@ from convsmith.report import svg
 from convsmith.report.axis import Axis, usable
 from convsmith.report.plot import Plot, sheet
 from convsmith.report.results import full_name
+from convsmith.report.text import many
 
 _WIDTH = 980.0
 _COLORS = {"train": "#2563eb", "val": "#d9480f"}
@@ -69,7 +70,7 @@ def run_curves_svg(courses: Sequence[Course]) -> str:
         for key, plot in panels:
             color, dash = svg.SERIES[number % len(svg.SERIES)], _DASHES[number // len(svg.SERIES) % len(_DASHES)]
             plot.line(_epochs(course, key), color=color, dash=dash, name=name)
-    told = f"Validation loss and {score} of {len(courses)} runs: {', '.join(c.name for c in courses)}"
+    told = f"Validation loss and {score} of {many(len(courses), 'run')}: {', '.join(c.name for c in courses)}"
     return sheet([[plot for _, plot in panels]], told=told, width=_WIDTH)
 
 

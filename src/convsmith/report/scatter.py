@@ -8,6 +8,7 @@ from convsmith.base.errors import UsageError
 from convsmith.report import svg
 from convsmith.report.axis import Axis
 from convsmith.report.plot import Plot
+from convsmith.report.text import many
 
 _MOST = 20_000  # points of a figure
 _SHAPES = ("dot", "cross", "square")
@@ -26,7 +27,7 @@ def scatter_svg(
     """
     points, classes = _checked(points, classes, names)
     if len(points) > _MOST:
-        note = f"{f'{note}; ' if note else ''}{_MOST:,} of {len(points):,} points are drawn"
+        note = f"{f'{note}; ' if note else ''}{_MOST:,} of {many(len(points), 'point')} are drawn"
         # Not every n-th: classes often come in turns.
         kept = np.sort(np.random.default_rng(0).permutation(len(points))[:_MOST])
         points, classes = points[kept], classes[kept]

@@ -9,7 +9,7 @@ from convsmith.report.confusion import confusion_svg, top_confusions
 from convsmith.report.pictures import address, thumbnail
 from convsmith.report.results import about_words, number_text, number_words, value_text
 from convsmith.report.svg import escape
-from convsmith.report.text import count, percent
+from convsmith.report.text import count, many, percent
 
 LABEL, VALUE = 60, 400  # the most characters of a name of a class and of a setting that the page shows
 _MOST_CLASSES, _WORST, _BEST, _MOST_MISTAKES, _MOST_SETTINGS, _SMALL = 100, 50, 10, 24, 500, 96
@@ -107,7 +107,7 @@ def result_table(part: Table) -> str:
     lines = [_result_row(row, part) for row in shown]
     if len(shown) > _MOST_CLASSES:
         hidden, wide = len(shown) - _WORST - _BEST, len(part.columns) + (order is not None)
-        gap = f'<tr class="gap"><td colspan="{wide}">… {count(hidden)} rows between …</td></tr>'
+        gap = f'<tr class="gap"><td colspan="{wide}">… {many(hidden, "row")} between …</td></tr>'
         lines = [*lines[:_WORST], gap, *lines[-_BEST:]]
         if order is not None:
             said = (

@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from convsmith.base.errors import UsageError
 
@@ -20,7 +20,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, align: str
     cells = [[clean(str(cell)) for cell in row] for row in rows]
     for number, row in enumerate(cells):
         if len(row) != len(header):
-            raise UsageError(f"row {number} of the table has {len(row)} cells, expected {len(header)}: {row}")
+            raise UsageError(f"row {number} of the table has {many(len(row), 'cell')}, expected {len(header)}: {row}")
     names = [clean(name) for name in header]
     align = align or "".join(_side([row[i] for row in cells]) for i in range(len(names)))
     widths = [max(_columns(row[i]) for row in [names, *cells]) for i in range(len(names))]
@@ -38,6 +38,18 @@ def count(n: int) -> str:
 def many(n: int, one: str, more: str = "") -> str:
     """`1 image`, `2,000 images`: the number with `one`, or for other numbers with `more` (else `one` and an s)."""
     return f"{n:,} {one if n == 1 else more or one + 's'}"
+
+
+def once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """`say` for lines that several parts of a command have to say: a line is said where it comes first."""
+    said = set[str]()
+
+    def say_new(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    return say_new
 
 
 def short(n: float) -> str:

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import time
+import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -268,7 +269,8 @@ class RunDirectory:
 
 
 def _default_name(name: str) -> str:
-    safe = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "run"
+    plain_letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name))  # without their accents
+    safe = re.sub(r"[^A-Za-z0-9._]+", "-", plain_letters).strip("-.") or "run"
     return f"{datetime.now().astimezone():%Y-%m-%d}-{safe}-{secrets.token_hex(3)}"
 
 

@@ -47,7 +47,7 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
         line = json.dumps(row, allow_nan=False).encode() + b"\n"
     except (TypeError, ValueError) as error:
         raise WrongType(f"metrics: expected a row that JSON can hold ({error}), received {row!r:.200}") from None
-    with writing(path), open(path, "ab") as file:
+    with writing(path), open(path, "ab", opener=open_regular) as file:
         file.truncate(complete_length(path))  # what a crash left of a line would spoil this row as well
         file.write(line)
         file.flush()
@@ -63,7 +63,7 @@ def cut_rows(path: Path, length: int, step: int, needed: Sequence[str] = ()) -> 
     size = complete_length(path)
     if size >= length and (length == 0 or _ends_row(path, length)):
         if path.exists():
-            with writing(path), open(path, "r+b") as file:
+            with writing(path), open(path, "r+b", opener=open_regular) as file:
                 file.truncate(length)
                 os.fsync(file.fileno())
         return ""
@@ -72,7 +72,8 @@ def cut_rows(path: Path, length: int, step: int, needed: Sequence[str] = ()) -> 
     with writing(path):
         write_bytes(path, b"".join(line + b"\n" for line in kept))
     return (
-        f"{path}: expected {length} bytes of rows up to step {step}, received {size}: rows were lost or changed; the "
+        f"{path}: expected {many(length, 'byte')} of rows up to step {step}, received {size}: rows were lost or "
+        "changed; the "
         f"log goes on after the {len(kept)} that can be read (the weights are not concerned)"
     )
 

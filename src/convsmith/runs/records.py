@@ -49,7 +49,10 @@ def checked(path: Path, data: Any, needed: Mapping[str, type], where: str = "") 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn errors about the content of the file at `path` into BadFile."""
+    """Turn errors about the content of the file at `path` into BadFile.
+
+    These are UsageError, which each check of a record raises, and KeyError. Any other error is a fault of ours.
+    """
     try:
         yield
     except BadFile:
@@ -58,9 +61,6 @@ def reading(path: Path) -> Iterator[None]:
         raise BadFile(path, str(error).removeprefix(f"{path}: ")) from None
     except KeyError as error:
         raise BadFile(path, f"the key {error} is missing") from None
-    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        # The cause stays in the traceback of a Python call, in case it is a fault of ours and not of the file.
-        raise BadFile(path, f"a value has the wrong type ({error})") from error
 
 
 def recipe_of(run: RunDirectory) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from convsmith.base.errors import UsageError
 from convsmith.recipes.recipe import Recipe, recipe_from_json
+from convsmith.report.text import many
 from convsmith.series.folder import RECIPE, SEEDS, stated
 from convsmith.series.member import Member
 from convsmith.series.page import Series
@@ -19,9 +20,9 @@ def repeat(recipe: Recipe, count: int) -> Series:
         raise UsageError(f"repeat: expected at least 2 runs, received {count}")
     seeds = range(recipe.seed, recipe.seed + count)
     return Series(
-        tuple(Member(f"seed{n}", replace(recipe, seed=n), f"{count} seeds", about={"seed": n}) for n in seeds),
+        tuple(Member(f"seed{n}", replace(recipe, seed=n), many(count, "seed"), about={"seed": n}) for n in seeds),
         name=SEEDS,
-        title=f"{recipe.name} with {count} seeds",
+        title=f"{recipe.name} with {many(count, 'seed')}",
         question="How far apart do runs lie that differ in their seed alone?",
         of=(Member(RECIPE, recipe),),
         head={"recipe": recipe.to_json()},

@@ -133,7 +133,7 @@ def expectation_text(expected: Sequence[Expected]) -> str:
     """How many runs there are and how long they will take, in a line."""
     left, finished = sum(e.left for e in expected), sum(e.finished for e in expected)
     if not left:
-        return f"all {finished} runs are finished"
+        return "the run is finished" if finished == 1 else f"all {finished} runs are finished"
     line = many(left, "run", "runs") + (f" of {len(expected)} recipes" if len(expected) > 1 else "")
     line += f" ({count(finished)} more {'is' if finished == 1 else 'are'} finished)" if finished else ""
     if any(e.left and e.each is None for e in expected):

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from convsmith.base.result import Column, Confusion, Number, Plot, Reliability, Said, Samples, Table
+from convsmith.report.text import many
 from convsmith.tasks.losses import LOSSES, shares, weights_of_classes
 from convsmith.tasks.metrics import (
     BINS,
@@ -87,7 +88,7 @@ class Classification:
     def numbers(self) -> tuple[Number, ...]:
         """All numbers; the score is the accuracy."""
         means, right = self.averages, round(self.accuracy * self.count)
-        about = f"{right:,} of {self.count:,} images"
+        about = f"{right:,} of {many(self.count, 'image')}"
         ece = f"expected calibration error, {self.bins} bins"
         numbers = (
             Number("accuracy", self.accuracy, "share", interval=self.interval, about=about, place="log"),

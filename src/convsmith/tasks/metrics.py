@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from convsmith.base.errors import UsageError
+from convsmith.report.text import many
 
 BINS = 15
 DRAWS = 20_000
@@ -154,7 +155,8 @@ def temperature(outputs: np.ndarray, targets: np.ndarray) -> float:
     low, high = math.log(1e-3), math.log(1e3)
     if slope(high) <= 0:
         raise UsageError(
-            f"all of the {len(targets)} images are right, and the surer the better then: no temperature is the best"
+            f"all of the {many(len(targets), 'image')} are right, and the surer the better then: no temperature is "
+            "the best"
         )
     if slope(low) >= 0:
         raise UsageError("the outputs are no better than a guess, so no temperature is the best")

@@ -12,6 +12,7 @@ from torch.nn import functional
 from convsmith.base.result import Measures, Number, Pictures, Result, Samples
 from convsmith.data import keys as counter
 from convsmith.data.loaders import Batch
+from convsmith.report.text import many
 from convsmith.tasks.autoencode import SHOWN, classes_of, images, latent_plane, levels, mean_number, pooled_means
 from convsmith.tasks.task import Losses, Row, Run, Task
 
@@ -137,8 +138,8 @@ class VaeTally:
         )
 
     def _bound(self, bound: Tensor, count: int) -> Number:
-        some = "" if len(bound) == count else f" on the first {len(bound):,} images"
-        about = f"importance-weighted, {self.draws} draws for each image{some}"
+        some = "" if len(bound) == count else f" on the first {many(len(bound), 'image')}"
+        about = f"importance-weighted, {many(self.draws, 'draw')} for each image{some}"
         return mean_number("iwae", bound, "nats", label="tighter bound", about=about)
 
 

@@ -18,6 +18,7 @@ from convsmith.base.errors import UsageError
 from convsmith.base.logs import hushed
 from convsmith.base.processes import local_part, part
 from convsmith.nets.modules.in_place import work_in_place
+from convsmith.report.text import many
 from convsmith.training.options import EngineOptions
 
 
@@ -142,7 +143,7 @@ def machine_changes(engine: Engine, now: Engine) -> list[str]:
     pairs = [(name, getattr(engine, name), getattr(now, name)) for name in names]
     found = [f"{name} was {before!r}, is {after!r}" for name, before, after in pairs if before != after]
     if engine.threads > cores():
-        found.append(f"threads were {engine.threads}, this machine has {cores()} cores")
+        found.append(f"threads were {engine.threads}, this machine has {many(cores(), 'core')}")
     if engine.compile and (missing := missing_compiler(suited(engine, now).device)):
         found.append(f"it was compiled: {missing}")
     return found
@@ -205,7 +206,7 @@ def _device(name: str) -> str:
     if device.type == "cpu":
         return "cpu"
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"engine.device: {name} is not here; torch finds {torch.cuda.device_count()} GPUs")
+        raise UsageError(f"engine.device: {name} is not here; torch finds {many(torch.cuda.device_count(), 'GPU')}")
     return name
 
 

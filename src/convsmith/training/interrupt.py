@@ -52,7 +52,8 @@ def _leave_terminal() -> None:
 def stop_at_once() -> Iterator[None]:
     """Within it SIGTERM and SIGHUP raise KeyboardInterrupt as Ctrl-C does, in the main thread of this process.
 
-    A signal that is ignored, as SIGHUP is under nohup, or that has a handler already stays so.
+    SIGINT does so too if it was ignored, as for `stop_requests`. SIGHUP stays ignored if it was, and what has a handler
+    keeps it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -66,14 +67,15 @@ def stop_at_once() -> Iterator[None]:
             _leave_terminal()
         raise KeyboardInterrupt
 
-    heard = [number for number in SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    heard = [n for n, how in before.items() if how == signal.SIG_DFL or (how == signal.SIG_IGN and n != HANGUP)]
     for number in heard:
         signal.signal(number, stop)
     try:
         yield
     finally:
         for number in heard:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, before[number])
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from convsmith.base.config import read, read_value
 from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
 from convsmith.data.augmentations import Augment
@@ -29,6 +30,8 @@ from convsmith.training.track import Tracker, Untracked
 # The names in a checkpoint of what belongs neither to the model nor to the optimizer (whose names have `::`).
 SUMS = ("loss", "correct", "norm")
 PART = "part/"
+# The numbers in the JSON data of every checkpoint.
+NUMBERS = ("step", "sums_images", "seconds", "busy", "images")
 SLOW, LIVE, LOADER, RECENT = "slow/", "live/", "loader/", "recent"
 
 
@@ -216,8 +219,10 @@ def unpack(
 ) -> None:
     """Put what `pack` gave back into a new state and loader; what runs of before did not have stays as it is.
 
-    Raises UsageError if the checkpoint's state of a loader has other names than the loader's.
+    Raises UsageError or KeyError for data that `pack` never gives, and UsageError if the checkpoint's state of a loader
+    has other names than the loader's.
     """
+    _check_state(data)
     kept = _under(LOADER, tensors)
     if set(kept) != set(names := loader.pack()):
         wanted, there = (", ".join(sorted(of)) or "none" for of in (names, kept))
@@ -251,6 +256,18 @@ def unpack(
         state.scaler.load_state_dict(data["scaler"])
 
 
+def _check_state(data: Any) -> None:
+    if not isinstance(data, dict):
+        raise UsageError(f"state: expected an object, received {data!r:.40}")
+    for name in NUMBERS:
+        read_value(float, data[name], f"state.{name}")
+    for name in ("averaged", "recent_steps", "start_loss", "first_loss"):
+        read_value(float | None, data.get(name), f"state.{name}")
+    for name in ("best", "scaler", "stopping", "plateau"):
+        if not isinstance(data[name], dict | None):
+            raise UsageError(f"state.{name}: expected an object, received {data[name]!r:.40}")
+
+
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, without it."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
@@ -262,4 +279,4 @@ def _watch_data(watch: Watch) -> dict[str, Any]:
 
 
 def _watch(data: Mapping[str, Any]) -> Watch:
-    return Watch() if data["best"] is None else Watch(**data)
+    return Watch() if data["best"] is None else read(Watch, data, "state.watch")

@@ -10,13 +10,16 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from convsmith.base.errors import UsageError
+from convsmith.report.text import many
 from convsmith.training.engine import cores
 
 
 def launch(verb: str, words: Sequence[str], count: int) -> int:
     """Run the command `verb` with `words` in `count` processes of this machine; gives the first failure's status."""
     if count > cores():
-        raise UsageError(f"--nproc {count}: this machine has {cores()} cores; start at most one process for each")
+        raise UsageError(
+            f"--nproc {count}: this machine has {many(cores(), 'core')}; start at most one process for each"
+        )
     # torchrun would set it to 1 and say so.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
     logging.disable(logging.ERROR)  # the processes say what happens

@@ -72,6 +72,7 @@ class Logistic:
     def __call__(self, job: Job, state: State, run: RunDirectory, beside: Beside) -> str:
         """Fit, write the log and a checkpoint; gives "finished"."""
         _solve(job, state, run, self.inputs, beside)
+        beside.beat(state.step, math.ceil(state.step / job.span.steps_per_epoch))  # after the log: its clock is the end
         return "finished"
 
 

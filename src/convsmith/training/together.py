@@ -13,6 +13,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from convsmith.base.errors import ConvsmithError, ProcessFailed, Told, UsageError
 from convsmith.base.processes import local_part, part, restarts
+from convsmith.report.text import many
 from convsmith.training.distributed import ALONE, Group, World
 from convsmith.training.interrupt import Interrupted
 from convsmith.training.options import EngineOptions
@@ -132,7 +133,8 @@ def _device(name: str) -> torch.device:
         raise UsageError(f"engine.device: each process takes a GPU of its own: expected auto, cpu or cuda, not {name}")
     if local.size > torch.cuda.device_count():
         raise UsageError(
-            f"{local.size} processes on this machine and {torch.cuda.device_count()} GPUs; start one for each GPU "
+            f"{many(local.size, 'process', 'processes')} on this machine and "
+            f"{many(torch.cuda.device_count(), 'GPU')}; start one for each GPU "
             "(--nproc, --nproc-per-node), or train on processors with --device cpu"
         )
     torch.cuda.set_device(local.rank)

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from convsmith.data.augment import normalize
 from convsmith.data.loaders import Loader
 from convsmith.data.views import price
-from convsmith.report.text import count, duration, size
+from convsmith.report.text import duration, many, size
 from convsmith.training.engine import Engine, using
 from convsmith.training.job import Job, State, new_state, pack
 from convsmith.training.memory import memory_explained
@@ -49,7 +49,7 @@ class Estimate:
         how = "measured on a few, uncompiled" if self.compiled else "measured on a few"
         memory = "memory" if self.device == "cpu" else "GPU memory"
         return (
-            f"{count(self.steps)} steps at {self.images_per_second:,.0f} images/s ({how}): about "
+            f"{many(self.steps, 'step')} at {self.images_per_second:,.0f} images/s ({how}): about "
             f"{duration(self.seconds)}, at least {size(self.memory_bytes)} of {memory}, {size(self.disk_bytes)} on disk"
         )
 

@@ -1,10 +1,12 @@
-"""A run that goes on: whether it is finished, a new length, and edited records that the user accepts."""
+"""A run that goes on: whether it is finished, its new length, the new place of its data, edited records."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from convsmith.base.durations import Duration
-from convsmith.base.errors import UsageError
+from convsmith.base.errors import MissingPath, UsageError
 from convsmith.data.loaders import steps_in_epoch
+from convsmith.data.sources.opening import KNOWN
 from convsmith.recipes.choose import run_recipe
 from convsmith.recipes.recipe import Recipe
 from convsmith.runs.directory import RunDirectory
@@ -14,9 +16,13 @@ from convsmith.work.prepare import Plan
 Say = Callable[[str], None]
 
 
-def extended_recipe(run: RunDirectory, length: Duration | None) -> Recipe:
-    """The run's recipe with the new length; nothing is written before the run is held."""
+def extended_recipe(run: RunDirectory, length: Duration | None, source: str | None = None) -> Recipe:
+    """The run's recipe with the new length and the new place of its data; nothing is written before the run is held."""
     recipe = run_recipe(run.path)
+    if source is not None:
+        if source not in KNOWN and not Path(source).exists():
+            raise MissingPath(f"{source}: no such data; expected the place where the data of {run.path} is now")
+        recipe = recipe.edit(data__source=source if source in KNOWN else str(Path(source).resolve()))
     if length is None or length == recipe.length:
         return recipe
     if recipe.length.unit != length.unit or length.amount < recipe.length.amount:
@@ -25,29 +31,29 @@ def extended_recipe(run: RunDirectory, length: Duration | None) -> Recipe:
 
 
 def settle(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
-    """Write down what the user changes of a run: edited records that are accepted, and a new length."""
+    """Write down what the user changes of a run; whether it is longer now."""
     for name in run.keep_accepted():
         say(f"{run.path / name}.json was edited; the run goes on by it as it is now")
         run.log(f"{name}.json was edited, and accepted")
-    return _extend(run, recipe, say)
+    before = run_recipe(run.path)
+    if recipe.data.source != before.data.source:
+        moved = f"the data is at {recipe.data.source} now (was {before.data.source})"
+        say(f"{moved}; the run looks for it there from here on")
+        run.log(moved)
+    if recipe.length != before.length:
+        say(_longer(recipe, before))
+    if recipe != before:
+        run.write_record("recipe", run.record("recipe") | {"recipe": recipe.to_json()})
+    return recipe.length != before.length
 
 
-def _extend(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
-    """Write down a new length and say what the schedule makes of it; False where the length is as before."""
-    before = run_recipe(run.path).length
-    if recipe.length == before:
-        return False
+def _longer(recipe: Recipe, before: Recipe) -> str:
+    """The new length, and what the schedule makes of it."""
     schedule = recipe.schedule.kind
-    say(
-        f"extended from {before} to {recipe.length}; the {schedule} schedule goes on over the new length"
-        + (
-            ""
-            if schedule in ("constant", "exponential", "plateau")
-            else ", so the rate rises again to where that length has it"
-        )
-    )
-    run.write_record("recipe", run.record("recipe") | {"recipe": recipe.to_json()})
-    return True
+    text = f"extended from {before.length} to {recipe.length}; the {schedule} schedule goes on over the new length"
+    if schedule in ("constant", "exponential", "plateau"):
+        return text
+    return f"{text}, so the rate rises again to where that length has it"
 
 
 def is_finished(run: RunDirectory, plan: Plan) -> bool:

@@ -13,7 +13,7 @@ from convsmith.base.errors import BadFile
 from convsmith.base.files import offline
 from convsmith.data.card import Card
 from convsmith.data.options import DataOptions
-from convsmith.data.sources.opening import KNOWN, open_source
+from convsmith.data.sources.opening import KNOWN, describe, open_source
 from convsmith.recipes.choose import MANY_IMAGES, OWN_IMAGES, SMALL_SIDE, for_data
 from convsmith.recipes.finetune import FineTuning, asks_steps, finetuning_recipe, set_paths
 from convsmith.recipes.recipe import Recipe
@@ -45,7 +45,7 @@ def first_start(
     """The recipe for a user's own images, its tuning and its limit; None if the command asks for something else.
 
     `given` are the options with their values, short and dotted; the recipe gets them too. Without published weights
-    the recipe learns from nothing, and the tuning is None.
+    the recipe learns from nothing, and the tuning is None. `--pretrained` asks for what happens anyway.
     """
     named = source if subject is None else subject
     if named is None or named in KNOWN or not Path(named).exists() or (subject is not None and source is not None):
@@ -53,6 +53,7 @@ def first_start(
     if is_run(named) or is_bundle(named) or Path(named).suffix == ".json":
         return None
     paths = set_paths(given)
+    best = {"weights"} if ("weights", BEST) in given or ("pretrained", True) in given else set[str]()
     if any(path in OTHER_NETWORKS for path in paths):
         return None
     scratch = set_fields(for_data(named), given)
@@ -60,7 +61,10 @@ def first_start(
     if not _like_photographs(card):
         return None
     limit = limit or Limit(PATIENCE, given=False, sizes="data.size" not in paths)
-    network = None if any(path in OTHER_STARTS for path in paths) else _network_at_hand(say)
+    network = None
+    if not any(path in OTHER_STARTS and path not in best for path in paths):
+        say(f"data {card.name}: {describe(card)}")
+        network = _network_at_hand(say)
     if network is None:
         return (from_nothing(scratch, card, paths), None, limit)
     recipe = set_fields(finetuning_recipe(network, named, FineTuning(), BEST), given)
@@ -100,7 +104,7 @@ def expected_start(source: str) -> tuple[DataOptions, str] | None:
         return None
     network, published = found[0]
     data = finetuning_recipe(network, source, FineTuning(), BEST).data
-    return data, f"as {published.source} expect, the weights that training starts from"
+    return data, f"as the weights to start from expect it ({published.source}), not by the mean and std above"
 
 
 def _candidates() -> list[tuple[str, Published]]:

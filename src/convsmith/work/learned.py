@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from convsmith.base.config import kind_of
@@ -12,7 +13,7 @@ from convsmith.data.dataset import Dataset
 from convsmith.data.examples import images_of_classes
 from convsmith.recipes.recipe import Recipe
 from convsmith.runs.directory import RunDirectory
-from convsmith.runs.records import card_of, reading, recipe_of
+from convsmith.runs.records import card_of, checked, reading, recipe_of
 from convsmith.tasks.autoencode import Autoencode
 from convsmith.tasks.classify import Classify
 from convsmith.tasks.multilabel import Multilabel
@@ -84,17 +85,19 @@ def learn(recipe: Recipe, data: Dataset, notes: list[str]) -> Learned:
 def learned_of(run: RunDirectory, recipe: Recipe, data: Dataset | None = None) -> Learned:
     """The task of a run that there is. Without its `data` it is for evaluations, where no image counts by its class."""
     record = recipe_of(run)
-    with reading(run.path / "recipe.json"):
-        return _of_record(record, card_of(run), recipe, data)
+    path = run.path / "recipe.json"
+    with reading(path):
+        return _of_record(path, record, card_of(run), recipe, data)
 
 
-def _of_record(record: dict[str, Any], card: Card, recipe: Recipe, data: Dataset | None) -> Learned:
+def _of_record(path: Path, record: dict[str, Any], card: Card, recipe: Recipe, data: Dataset | None) -> Learned:
     if "task" in record:
         maker = Maker.from_json(record["task"])
         return Learned(own_task(maker)[0], maker.values["class_weights"], maker)
     weights: tuple[float, ...] = ()
     if "class_weights" in record:
-        weights = tuple(float(record["class_weights"][name]) for name in card.classes)
+        numbers = checked(path, record["class_weights"], dict.fromkeys(card.classes, float), "class_weights")
+        weights = tuple(float(numbers[name]) for name in card.classes)
     elif data is not None:  # runs of before did not write them down
         weights = weights_of(recipe.loss, card.classes, images_of_classes(data.train.labels, len(card.classes)))
     return Learned(_task(recipe, card, weights), weights)

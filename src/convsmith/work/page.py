@@ -48,10 +48,11 @@ def _summary(run: RunDirectory, plan: Plan) -> tuple[tuple[str, str], ...]:
     rows: list[tuple[str, Any]] = [
         ("Epochs", last.get("epoch", 0)),
         ("Time", text.duration(last.get("seconds", 0.0))),
-        ("Training images/s", text.count(round(last.get("images_per_second") or 0))),
         ("Images", ", ".join(f"{text.count(len(e))} {n}" for n, e in _splits(plan))),
         ("Image size", "x".join(map(str, plan.dataset.preprocess.size))),
     ]
+    if (speed := last.get("images_per_second")) is not None:  # a regression has none
+        rows.insert(2, ("Training images/s", text.count(round(speed))))
     if (numbers := plan.network.price()) is not None:
         rows += [("Parameters", text.count(numbers.params)), ("MACs", text.short(numbers.macs))]
     return tuple((name, str(value)) for name, value in rows)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -340,8 +341,8 @@ def reopen_data(run: RunDirectory, recipe: Recipe) -> Dataset:
         dataset = open_data(recipe.data, split=split, preprocess=preprocess)
     except MissingPath:
         raise MissingPath(
-            f"{recipe.data.source}: the data of the run {path} is not there any more; put it back, or link to where "
-            f"it is now: ln -s NEW {recipe.data.source}; eval and export take --data NEW"
+            f"{recipe.data.source}: the data of the run {path} is not there any more; put it back, or say where it is "
+            f"now: convsmith train --resume {quote(str(path))} --data NEW; eval and export take --data NEW too"
         ) from None
     except UsageError as error:
         raise BadFile(recipe.data.source, str(error)) from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from convsmith.base.config import read_value
 from convsmith.base.durations import Duration
 from convsmith.base.errors import ConvsmithError, UsageError
 from convsmith.base.processes import command, launch, may_restart, part, restarts
@@ -183,17 +184,17 @@ def _begin_run(plan: Plan, world: World, out: Path | None, say: Say, quiet: bool
 
 
 def resume(
-    path: str | Path, *, length: Duration | None = None, allow_other_machine: bool = False, quiet: bool = False,
-    say: Say = lambda text: None, test: bool = True,
-    after_epoch: AfterEpoch | None = None,
+    path: str | Path, *, length: Duration | None = None, data: str | None = None, allow_other_machine: bool = False,
+    quiet: bool = False, say: Say = lambda text: None, test: bool = True, after_epoch: AfterEpoch | None = None,
 ) -> Outcome:  # fmt: skip
     """Continue a run in place; its final weights are those that it would have had without the interruption.
 
-    `length` longer than before extends the run. On another processor or torch build the bits would differ: that is an
-    error unless `allow_other_machine`. `test` and `after_epoch` as for `train`.
+    `length` longer than before extends the run; `data` is the new place of data that has moved. On another processor
+    or torch build the bits would differ: that is an error unless `allow_other_machine`. `test` and `after_epoch` as for
+    `train`.
     """
     run = open_run(path)
-    recipe = extended_recipe(run, length)
+    recipe = extended_recipe(run, length, data)
     with together(recipe.engine) as world:
         return _resume(run, recipe, world, allow_other_machine, quiet, say, Extent(test, after_epoch))
 
@@ -378,7 +379,8 @@ def _restore(run: RunDirectory, job: Job, state: State, say: Say) -> None:
         for warning in saved.warnings:
             say(f"warning: {warning}")
         with reading(run.path / "checkpoints"):
-            if lost := run.cut_metrics(int(saved.meta["metrics_length"]), saved.step, LOGGED):
+            length = read_value(int, saved.meta["metrics_length"], "metrics_length")
+            if lost := run.cut_metrics(length, saved.step, LOGGED):
                 say(f"warning: {lost}")
                 run.log(lost)
         return saved

@@ -17,6 +17,7 @@ from convsmith.nets.network import Network
 from convsmith.nets.source import TORCHVISION
 from convsmith.nets.weights.carry import carry, kept_of_cut
 from convsmith.nets.weights.pretrained import load_weights
+from convsmith.report.text import many
 from convsmith.runs.pretrained import for_channels
 from convsmith.runs.published import fetch
 from convsmith.runs.publishers import find_published, is_entry, recognized
@@ -101,7 +102,7 @@ def renew(module: nn.Module, pattern: str, fresh: nn.Module) -> str:
         layers = dict.fromkeys(key.rpartition(".")[0] for key in state)
         raise unknown("part of the network in renew:", pattern, layers)
     module.load_state_dict({key: state[key] for key in keys}, strict=False)
-    return f"{len(keys)} of its {len(state)} tensors are drawn anew ({pattern})"
+    return f"{len(keys)} of its {many(len(state), 'tensor')} are drawn anew ({pattern})"
 
 
 def normalized_as(dataset: Dataset, start: Start, notes: list[str]) -> Dataset:

@@ -154,7 +154,7 @@ def choose_mode(per_class: float, similarity: Similarity) -> tuple[FineTuning, s
         like = "no earlier features serve better than the last ones, so the task is like the source's"
     else:
         like = f"the features of {similarity.best} serve better than the last ones, so the task is unlike the source's"
-    probes = f"linear probes on {similarity.count:,} validation images: {shown}"
+    probes = f"linear probes on {many(similarity.count, 'validation image')}: {shown}"
     return tuning, f"{_what_learns(tuning)}: {amount}; {like} ({probes})"
 
 
@@ -173,10 +173,10 @@ def where_it_pays(plan: Plan, tuning: FineTuning, why: str, say: Say, quiet: boo
     layer = fit_layer(module, inputs, len(plan.dataset.card.classes))
     right = int((layer.outputs(inputs.val[0]).argmax(1).numpy() == inputs.val[1]).sum())
     count = len(inputs.val[1])
-    alone = f"the last layer alone gets {right:,} of {count:,} validation images right"
+    alone = f"the last layer alone gets {right:,} of {many(count, 'validation image')} right"
     if GAIN * (count - right) > (right * (count - right) / count) ** 0.5:
         return tuning, f"{why}; {alone}, and a third fewer errors would show"
-    more = "no error is left" if right == count else f"on {count:,} images a third fewer errors would not show"
+    more = "no error is left" if right == count else f"on {many(count, 'image')} a third fewer errors would not show"
     return FineTuning("probe"), f"mode probe: {alone}, and {more}; deeper layers learn by {_by_hand(plan, tuning)}"
 
 

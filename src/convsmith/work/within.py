@@ -11,7 +11,7 @@ from convsmith.data.loaders import decode_all
 from convsmith.engines.features import missing
 from convsmith.engines.measure import seconds
 from convsmith.recipes.recipe import Recipe
-from convsmith.report.text import count, duration
+from convsmith.report.text import count, duration, many
 from convsmith.training.engine import using
 from convsmith.training.options import Ema, Swa
 from convsmith.work.estimate import estimate
@@ -52,7 +52,7 @@ def planned(recipe: Recipe, limit: Limit | None) -> Plan:
         smaller = _side(side, needed, left)
         if smaller < side:
             plan = prepare(recipe.edit(data__size=smaller))
-            plan = _noted(plan, f"images of {smaller} pixels a side in place of {side}: {limit}")
+            plan = _noted(plan, f"images of {many(smaller, 'pixel')} a side in place of {side}: {limit}")
     return shortened(plan, limit)
 
 
@@ -71,7 +71,7 @@ def smaller_within(plan: Plan, limit: Limit) -> Plan:
         return plan
     return _noted(
         prepare(plan.recipe.edit(data__size=smaller)),
-        f"images of {smaller} pixels a side in place of {side}, at which {count(images)} take "
+        f"images of {many(smaller, 'pixel')} a side in place of {side}, at which {count(images)} take "
         f"{duration(each * images)}: {limit}",
     )
 

@@ -9,6 +9,7 @@ from convsmith.cli.arguments import say
 from convsmith.cli.output import show
 from convsmith.cli.series import print_series
 from convsmith.recipes.shorthand import SHORTHAND
+from convsmith.report.text import many
 from convsmith.series.drawing import write_findings
 from convsmith.series.experiment import Measurement, default_folder
 from convsmith.series.folder import check_folder, claimed, experiment_name
@@ -31,7 +32,7 @@ def run(name: str, measurement: Measurement, values: argparse.Namespace, fields:
     folder = Path(values.out) if values.out else default_folder(name, bool(values.quick))
     check_folder(folder, experiment_name(name), ())
     if values.dry_run:
-        show(f"{name}: nothing is trained; {seeds} seeds are measured in seconds, into {folder}")
+        show(f"{name}: nothing is trained; {many(seeds, 'seed is', 'seeds are')} measured in seconds, into {folder}")
         return 0
     if not values.quiet:
         for line in (f"{name}: {measurement.title}", measurement.question, f"after {measurement.source}"):

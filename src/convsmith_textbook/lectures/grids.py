@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from convsmith.base.errors import BadFile, MissingPath, UsageError
+from convsmith.report.text import many
 
 Array = np.ndarray
 Pair = tuple[int, int]
@@ -74,7 +75,8 @@ def correlate(given: Operands) -> Array:
     x, w = given.x, given.w
     if w.shape[1] != len(x):
         raise UsageError(
-            f"the input has {len(x)} channels and the kernel {w.shape[1]}; write one grid for each, separated by '|'"
+            f"the input has {many(len(x), 'channel')} and the kernel {w.shape[1]}; write one grid for each, "
+            "separated by '|'"
         )
     return slid(x, w.shape[2:], given.stride, lambda part: (w * part).sum((1, 2, 3)))
 

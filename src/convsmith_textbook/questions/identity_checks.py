@@ -8,7 +8,7 @@ from convsmith.data.augment import normalize
 from convsmith.data.examples import spread
 from convsmith.data.loaders import decode_all
 from convsmith.recipes.choose import run_recipe
-from convsmith.report.text import count
+from convsmith.report.text import many
 from convsmith.runs.subject import open_subject
 from convsmith.series.results import Trained
 from convsmith.work.prepare import make_model, prepare
@@ -25,7 +25,7 @@ def _line(trained: Trained) -> str:
     difference, images, largest = difference_at_start(trained)
     return (
         f"{trained.run.path.name} begins as {trained.member.after}: outputs differ by at most {difference:.3g} "
-        f"on {count(images)} validation images (the largest output is {largest:.3g})"
+        f"on {many(images, 'validation image')} (the largest output is {largest:.3g})"
     )
 
 

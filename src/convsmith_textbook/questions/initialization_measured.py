@@ -15,6 +15,7 @@ from convsmith.nets.ops import Act, BatchNorm, Linear
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, seq
 from convsmith.report.groups import DepthLine, DepthPanel, depths_svg
+from convsmith.report.text import many
 from convsmith.series.experiment import Findings
 from convsmith_textbook.questions.initialization import (
     BATCH,
@@ -133,5 +134,8 @@ def _picture(found: dict[Setting, list[Course]], depth: int, width: int) -> str:
             ]
             panels.append(DepthPanel(f"{act}: {title}", lines))
     seeds = len(next(iter(found.values())))
-    told = f"standard deviation by layer; {depth} layers of {width} units, {seeds} seeds with their range, dots: theory"
+    told = (
+        f"standard deviation by layer; {many(depth, 'layer')} of {many(width, 'unit')}, {many(seeds, 'seed')} "
+        "with their range, dots: theory"
+    )
     return depths_svg("What initialization does through depth", told, panels)

@@ -8,6 +8,7 @@ from convsmith.data import keys as counter
 from convsmith.data.augment.frame import Frame
 from convsmith.data.augment.resample import filtered, nearest, nearest_pixels, scaling
 from convsmith.data.augmentations import AlternatingFlip, Crop, Flip, ResizedCrop, ScaleCrop, Translate, VerticalFlip
+from convsmith.report.text import many
 
 # How often a window of a random shape is drawn until one fits.
 _TRIES = 10
@@ -145,7 +146,7 @@ def padded(images: Tensor, step: Crop, fill: Tensor) -> Tensor:
     canvas[:, :, pad : pad + height, pad : pad + width] = images
     if step.mode == "reflect":
         if pad >= min(height, width):
-            raise UsageError(f"crop: a reflection of {pad} pixels needs larger images than {height}x{width}")
+            raise UsageError(f"crop: a reflection of {many(pad, 'pixel')} needs larger images than {height}x{width}")
         _mirror(canvas, 3, pad)
         _mirror(canvas, 2, pad)
     return canvas

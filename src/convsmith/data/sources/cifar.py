@@ -9,6 +9,7 @@ from convsmith.data.examples import Examples, from_arrays
 from convsmith.data.sources import fingerprint, names
 from convsmith.data.sources.download import download, unpack
 from convsmith.data.sources.source import Origin, Source, array_source
+from convsmith.report.text import many
 
 CIFAR10_BATCHES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 _PIXELS = 3 * 32 * 32
@@ -70,7 +71,7 @@ def _read(folder: Path, files: tuple[str, ...], label_bytes: int, origin: str, c
     for file in files:
         data = np.fromfile(folder / file, np.uint8)
         if not len(data) or len(data) % record:
-            raise BadFile(folder / file, f"expected whole records of {record} bytes, found {len(data)} bytes")
+            raise BadFile(folder / file, f"expected whole records of {record:,} bytes, found {many(len(data), 'byte')}")
         rows = data.reshape(-1, record)
         highest = int(rows[:, label_bytes - 1].max())
         if highest >= classes:

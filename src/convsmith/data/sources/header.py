@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convsmith.base.errors import BadFile, nearest
+from convsmith.report.text import many
 
 IMAGE_COLUMNS = ("image", "file", "path", "filename")
 # The names of others, the clearest first; `_IDS` are columns with an image's name or number.
@@ -120,7 +121,7 @@ def _only(path: Path, name: str, column: int, rows: Sequence[tuple[int, list[str
         raise BadFile(
             path,
             f"expected a column {'|'.join(LABEL_COLUMNS)}; {name!r} holds {len(set(values)):,} different texts in "
-            f"{len(values):,} rows, which are no classes; if they are, call the column label",
+            f"{many(len(values), 'row')}, which are no classes; if they are, call the column label",
         )
     return column
 

@@ -61,7 +61,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         raise BadFile(path, f"the header claims {shape} values, more than a file can hold") from None
     if len(data) != expected or not expected:
         more = "more" if len(data) > expected else len(data)
-        raise BadFile(path, f"the header {shape} promises {expected} bytes of data, found {more}")
+        raise BadFile(path, f"the header {shape} promises {many(expected, 'byte')} of data, found {more}")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 

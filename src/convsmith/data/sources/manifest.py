@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from convsmith.base.files import read_regular
 from convsmith.data.sources.tree import joined
 
 # Hidden, so it is no file of the data, and no member of an archive has its name: hidden members are not unpacked.
@@ -20,7 +21,7 @@ def changed(folder: Path) -> str | None:
     if not os.path.lexists(folder):
         return ""
     try:
-        told = json.loads((folder / _NAME).read_bytes())
+        told = json.loads(read_regular(folder / _NAME))
         if not isinstance(told, dict):
             raise ValueError
     except (OSError, ValueError, RecursionError):

@@ -18,6 +18,7 @@ from convsmith.data.sources.parquet_files import is_parquet, shards
 from convsmith.data.sources.places import Places
 from convsmith.data.sources.source import Origin, Source, file_source
 from convsmith.data.targets import ClassLabels
+from convsmith.report.text import many
 
 __all__ = ["is_parquet", "open_parquet"]
 _IMAGE_COLUMNS = ("image", "img", "image_bytes", "bytes", "picture", "photo")
@@ -83,7 +84,9 @@ def _classes(path: Path, parts: Mapping[str, _Part]) -> tuple[str, ...]:
     stated = next((part.stated for part in parts.values() if part.stated), ())
     count = 1 + max(int(label) for part in parts.values() for label in part.labels)
     if stated and count > len(stated):
-        raise BadFile(path, f"label {count - 1} has no name: the file's metadata names {len(stated)} classes")
+        raise BadFile(
+            path, f"label {count - 1} has no name: the file's metadata names {many(len(stated), 'class', 'classes')}"
+        )
     return stated or names.class_names(path.stem if path.is_file() else path.resolve().name, count)
 
 

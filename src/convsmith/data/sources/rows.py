@@ -111,7 +111,7 @@ def _several(names: Sequence[str], header: Header, rows: Sequence[tuple[int, lis
 def _read_row(reading: _Reading, line: int, row: list[str]) -> None:
     header = reading.header
     if len(row) != header.width:
-        reading.problem(line, "table", f"expected {header.width} cells as the header has, found {len(row)}")
+        reading.problem(line, "table", f"expected {many(header.width, 'cell')} as the header has, found {len(row)}")
         return
     split = _split(reading, line, row)
     labels = _labels(reading, line, row)

@@ -35,7 +35,11 @@ def open_tables(root: Path, tables: Mapping[Path, str], origin: Origin, labels: 
     table = _joined([_placed(read_rows(path, labels, split), path.parent, folder) for path, split in tables.items()])
     classes = _classes(table)
     if table.several and len(table.rows) * len(classes) > MOST_TARGETS:
-        raise BadFile(root, f"{len(table.rows):,} images times {len(classes):,} classes are more than can be held")
+        raise BadFile(
+            root,
+            f"{many(len(table.rows), 'image')} times {many(len(classes), 'class', 'classes')} are more than can be "
+            "held",
+        )
     if not table.rows:
         card = empty_card(origin)
         return Source(card, {}, table.problems, str(root))

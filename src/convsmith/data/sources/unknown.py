@@ -5,6 +5,7 @@ from pathlib import Path
 
 from convsmith.data.sources.archives import is_archive
 from convsmith.data.sources.tree import Tree, is_image_name, kinds_of
+from convsmith.report.text import many
 
 _GOAL = re.compile(r"^\s*(path|train)\s*:\s*['\"]?([^'\"#\n]+)", re.MULTILINE)
 _HINTS = {
@@ -32,7 +33,7 @@ def found_file(path: Path) -> str:
         return f"one image; give the folder of class folders that it lies in, --data {path.parent.parent}"
     if kind in _HINTS:
         return _HINTS[kind]
-    return f"a file of {path.stat().st_size:,} bytes; give its folder, an archive, a Parquet file or a CSV file"
+    return f"a file of {many(path.stat().st_size, 'byte')}; give its folder, an archive, a Parquet file or a CSV file"
 
 
 def found_folder(path: Path, tree: Tree) -> str:
@@ -42,7 +43,8 @@ def found_folder(path: Path, tree: Tree) -> str:
         return "an empty folder"
     if len(tree.images) > 1:
         return (
-            f"{len(tree.images):,} images in the folder itself ({kinds_of(tree.images)}), which have no labels; move "
+            f"{many(len(tree.images), 'image')} in the folder itself ({kinds_of(tree.images)}), which "
+            f"{'has' if len(tree.images) == 1 else 'have'} no labels; move "
             "them into a folder for each class, or write a table of images and labels (image,label)"
         )
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -9,6 +9,7 @@ from convsmith.nets.ops import Conv, ConvTranspose, Linear, Rbf
 from convsmith.nets.parts import pooled_head
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import MAIN, Keep, Node, Seq, rewrite, seq, walk
+from convsmith.report.text import many
 
 
 def classes(network: Network, count: int) -> Network:
@@ -22,7 +23,9 @@ def classes(network: Network, count: int) -> Network:
 def _with_outputs(network: Network, name: str, head: Node, count: int) -> Node:
     last = [path for path, node in walk(head, name) if isinstance(node, Linear | Conv | ConvTranspose | Rbf)]
     if not last and name == MAIN:
-        raise UsageError(f"{network.name}: the head has no linear layer or convolution to give {count} classes")
+        raise UsageError(
+            f"{network.name}: the head has no linear layer or convolution to give {many(count, 'class', 'classes')}"
+        )
 
     def change(path: str, node: Node) -> Node:
         return (

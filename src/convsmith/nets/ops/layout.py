@@ -9,6 +9,7 @@ from convsmith.base.errors import UsageError
 from convsmith.nets.shape import Shape, Window
 from convsmith.nets.sizes import Axes, at_least, dimension, per_axis
 from convsmith.nets.tree import Leaf, TorchCall
+from convsmith.report.text import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,9 @@ class Unflatten(Leaf):
             raise UsageError(f"sizes is {self.sizes}, expected 1 to 3 numbers of at least 1")
         positions = math.prod(self.sizes)
         if x.channels % positions:
-            raise UsageError(f"{x.channels} values cannot fill the {positions} positions of {self.sizes} evenly")
+            raise UsageError(
+                f"{many(x.channels, 'value')} cannot fill the {many(positions, 'position')} of {self.sizes} evenly"
+            )
         return Shape(x.channels // positions, self.sizes)
 
     def torch(self, x: Shape) -> TorchCall:
@@ -81,7 +84,7 @@ class PadChannels(Leaf):
     def output(self, x: Shape) -> Shape:
         channels = self.before + x.channels + self.after
         if channels < 1:
-            raise UsageError(f"padding by {self.before} and {self.after} leaves none of {x.channels} channels")
+            raise UsageError(f"padding by {self.before} and {self.after} leaves none of {many(x.channels, 'channel')}")
         return Shape(channels, x.spatial)
 
     def torch(self, x: Shape) -> TorchCall:
@@ -195,7 +198,7 @@ class Chunk(Leaf):
 
     def output(self, x: Shape) -> Shape:
         if self.count < 1 or x.channels % self.count or not 0 <= self.index < self.count:
-            raise UsageError(f"chunk {self.index} of {self.count} cannot be had from {x.channels} channels")
+            raise UsageError(f"chunk {self.index} of {self.count} cannot be had from {many(x.channels, 'channel')}")
         return Shape(x.channels // self.count, x.spatial)
 
     def torch(self, x: Shape) -> TorchCall:
@@ -213,7 +216,7 @@ class Shuffle(Leaf):
 
     def output(self, x: Shape) -> Shape:
         if self.groups < 1 or x.channels % self.groups:
-            raise UsageError(f"a shuffle of {self.groups} groups cannot divide {x.channels} channels")
+            raise UsageError(f"a shuffle of {many(self.groups, 'group')} cannot divide {many(x.channels, 'channel')}")
         return x
 
     def torch(self, x: Shape) -> TorchCall:

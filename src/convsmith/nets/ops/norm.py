@@ -7,6 +7,7 @@ from convsmith.base.errors import UsageError
 from convsmith.nets.shape import Shape, Window
 from convsmith.nets.sizes import at_least, dimension
 from convsmith.nets.tree import Kind, Leaf, TorchCall
+from convsmith.report.text import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ class GroupNorm(Leaf):
 
     def output(self, x: Shape) -> Shape:
         if self.groups < 1 or x.channels % self.groups:
-            raise UsageError(f"a group normalization in {self.groups} groups cannot divide {x.channels} channels")
+            raise UsageError(
+                f"a group normalization in {many(self.groups, 'group')} cannot divide {many(x.channels, 'channel')}"
+            )
         return x
 
     def params(self, x: Shape) -> int:

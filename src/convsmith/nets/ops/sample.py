@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from convsmith.base.errors import UsageError
 from convsmith.nets.shape import Shape
 from convsmith.nets.tree import Leaf, TorchCall
+from convsmith.report.text import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,9 @@ class Sample(Leaf):
 
     def output(self, x: Shape) -> Shape:
         if x.channels % 2:
-            raise UsageError(f"a sample needs a mean and a log-variance of one size, receives {x.channels} channels")
+            raise UsageError(
+                f"a sample needs a mean and a log-variance of one size, receives {many(x.channels, 'channel')}"
+            )
         return Shape(x.channels // 2, x.spatial)
 
     def elementwise(self, x: Shape, y: Shape) -> int:

@@ -19,6 +19,7 @@ from convsmith.nets.shape import Shape
 from convsmith.nets.sizes import per_axis
 from convsmith.nets.tree import Add, Branching, Gate, Node, Seq, walk
 from convsmith.nets.zoo import edit
+from convsmith.report.text import many
 
 State = dict[str, Tensor]
 
@@ -57,7 +58,9 @@ def _check(after: Network, state: State, text: str) -> None:
     }
     for what, keys in wrong.items():
         if keys:
-            raise CheckFailed(f"the edit {text} {what} {len(keys)} tensors, the first {keys[0]!r}; train it instead")
+            raise CheckFailed(
+                f"the edit {text} {what} {many(len(keys), 'tensor')}, the first {keys[0]!r}; train it instead"
+            )
 
 
 def _leaves(network: Network) -> list[tuple[str, Node]]:

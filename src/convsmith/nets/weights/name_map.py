@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convsmith.base.errors import CheckFailed
 from convsmith.nets.modules.build import BuiltNetwork
 from convsmith.nets.modules.measure import watch
+from convsmith.report.text import many
 
 Layers = list[tuple[str, nn.Module]]
 
@@ -48,7 +49,7 @@ def written_alike(theirs: Tensor, ours: Tensor) -> bool:
 
 def _paired(name: str, theirs: Layers, mine: Layers) -> dict[str, str]:
     if len(theirs) != len(mine):
-        raise CheckFailed(f"{name}: they execute {len(theirs)} layers with weights, we {len(mine)}")
+        raise CheckFailed(f"{name}: they execute {many(len(theirs), 'layer')} with weights, we {len(mine)}")
     pairs: dict[str, str] = {}
     for (their_name, their_layer), (my_name, my_layer) in zip(theirs, mine, strict=True):
         keys = _matched(_tensors(their_layer), _tensors(my_layer))

@@ -20,6 +20,7 @@ from convsmith.nets.weights.name_map import written_alike
 from convsmith.nets.weights.peers import LIBRARIES, current, keys_of, names_of
 from convsmith.nets.weights.renaming import renamed
 from convsmith.nets.zoo import NETWORKS, network, renamings
+from convsmith.report.text import many
 
 NEW_LAYER = "with a new last layer"  # what is said where the weights' last layer was for other classes
 # The prefixes that torch.compile, DataParallel, Lightning and training scripts put before the names of tensors.
@@ -54,7 +55,7 @@ def load_weights(
     """
     own = module.state_dict()
     if len(weights) > SPARE * len(own) + MANY:  # whatever they are called; ways to read them are tried name by name
-        raise UsageError(f"{source}: holds {len(weights):,} tensors, and the network has {len(own):,}")
+        raise UsageError(f"{source}: holds {many(len(weights), 'tensor')}, and the network has {len(own):,}")
     reading = _best_reading(module, own, weights, adapt)
     tensors, changes = reading.tensors, list(reading.remarks)
     if adapt and reading.fits:
@@ -215,7 +216,7 @@ def _adapted(
                 kept = _with_channels(module.tree, own, kept, old)
             except (CheckFailed, UsageError):
                 return kept, changes  # the shapes are refused where they are compared
-            changes.append(f"first filters for {old} channels made to fit {channels}")
+            changes.append(f"first filters for {many(old, 'channel')} made to fit {channels}")
     return kept, changes
 
 
