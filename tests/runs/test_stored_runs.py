@@ -60,7 +60,7 @@ def test_a_finished_one_is_trained_on(command, stored):
 def test_one_without_its_data_is_refused_with_the_reason(command, stored):
     answer = command("train", "--resume", "multilabel", "--epochs", "4", "--allow-other-machine", "--quiet")
     assert answer.code == 2
-    assert "the data of the run multilabel is not there any more; put it back, or link to where it is now" in answer.err
+    assert "the data of the run multilabel is not there any more; put it back, or say where it is now: " in answer.err
 
 
 def test_they_are_compared_and_exported(command, stored):

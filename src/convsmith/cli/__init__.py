@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import NoReturn
 
-from convsmith.base.errors import ConvsmithError, MissingExtra, NoChange, ProcessFailed, Told, UnknownName, unknown
+from convsmith.base.errors import ConvsmithError, NoChange, ProcessFailed, Told, UnknownName, UsageError, unknown
 from convsmith.base.processes import end_at_once, part
 from convsmith.base.table import Table
 from convsmith.cli import output  # the package's own names are those of verbs: `show` is one
@@ -137,7 +137,7 @@ def _verb(verb: str) -> Callable[[Sequence[str]], int]:
         return import_module(f"convsmith.cli.{verb}").run
     brought = entry_points(group="convsmith.verbs", name=verb)
     if not brought:
-        raise MissingExtra(
+        raise UsageError(
             f"{verb} comes with the package {BROUGHT[verb]}, which is not installed; install Convsmith anew"
         )
     return next(iter(brought)).load()

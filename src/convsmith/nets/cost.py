@@ -68,7 +68,7 @@ class Cost:
 
 def cost(network: Network, input: Sequence[int] | Shape | None = None) -> Cost:
     """Parameters, MACs, activations and receptive field of `network` for an input (channels, height, width)."""
-    if not isinstance(network, Network):
+    if not isinstance(network, Network):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
         raise WrongType(f"expected a network, such as network('resnet18'), received {network!r:.60}")
     shape = network.input if input is None else as_shape(input)
     traced = network.trace(shape)

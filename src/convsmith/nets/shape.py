@@ -5,7 +5,6 @@ from fractions import Fraction
 from typing import Literal
 
 from convsmith.base.errors import UsageError
-from convsmith.report.text import many
 
 Position = int | Fraction  # after upsampling a step is a fraction of a pixel
 
@@ -106,7 +105,7 @@ class Field:
             return other if self.of and not other.of else self
         if len(self.low) != len(other.low):
             axes = f"{len(self.low)} and {len(other.low)}"
-            raise UsageError(f"what has positions over {many(axes, 'axis', 'axes')} of one input cannot be joined")
+            raise UsageError(f"what has positions over {axes} axes of one input cannot be joined")
         if self.whole or other.whole:
             return replace(self if self.whole else other, gated=self.gated or other.gated)
         return Field(

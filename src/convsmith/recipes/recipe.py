@@ -138,7 +138,9 @@ def _step_of_schema_1(step: Any) -> Any:
         return step
     if step.get("kind") == "crop" and step.get("mode") == "zero":  # the padding had the mean color then, too
         return step | {"mode": "mean"}
-    return step | {"kind": _STEPS_OF_SCHEMA_1.get(step.get("kind"), step.get("kind"))} if "kind" in step else step
+    kind = step.get("kind")
+    new = _STEPS_OF_SCHEMA_1.get(kind) if isinstance(kind, str) else None
+    return step | {"kind": new} if new else step
 
 
 def recipe_from_file(path: Path) -> Recipe:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from convsmith.base.errors import UsageError
 from convsmith.nets.modules.layers import Kept, Wiring
-from convsmith.report.text import many
 
 
 class FractionalMaxPool2d(nn.FractionalMaxPool2d):
@@ -125,9 +124,7 @@ class Sample(Wiring):
     def _fixed(self, like: Tensor) -> Tensor:
         if self.fixed.shape != like.shape[1:]:
             sizes = ["x".join(map(str, shape)) for shape in (self.fixed.shape, like.shape[1:])]
-            raise UsageError(
-                f"a sample was built for {many(sizes[0], 'value')} and receives {sizes[1]}: give it the noise"
-            )
+            raise UsageError(f"a sample was built for {sizes[0]} values and receives {sizes[1]}: give it the noise")
         return self.fixed.to(like.dtype)
 
     def extra_repr(self) -> str:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from convsmith.base.errors import UsageError
 from convsmith.nets.shape import Shape, Window
@@ -50,7 +50,10 @@ class Unflatten(Leaf):
 
 
 def _are_sizes(sizes: Any) -> bool:
-    return isinstance(sizes, tuple) and 1 <= len(sizes) <= 3 and all(type(n) is int and n >= 1 for n in sizes)
+    if not isinstance(sizes, tuple):
+        return False
+    numbers = cast("tuple[Any, ...]", sizes)
+    return 1 <= len(numbers) <= 3 and all(type(n) is int and n >= 1 for n in numbers)
 
 
 @dataclass(frozen=True, slots=True)
