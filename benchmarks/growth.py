@@ -88,7 +88,7 @@ def measure(point: Point, engine: Engine, steps: int) -> dict[str, Any]:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     tree = point.tree()
     with using(engine):
-        # What a first step loads is no memory of the network.
+        # What a first step loads is not a memory of the network.
         _step(engine, Point(0, "resnet20_cifar", batch=2), network("resnet20_cifar"))()
         before = torch.cuda.memory_allocated() / 1024 if gpu else _kibibytes("/proc/self/status", "VmRSS")
         step = _step(engine, point, tree)

@@ -27,7 +27,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 
 def main() -> None:
     """Read, run, answer."""
-    import torch  # noqa: F401 - its import opens and starts what is no part of a command
+    import torch  # noqa: F401 - its import opens and starts what is not a part of a command
     import torchvision  # noqa: F401
 
     from convsmith.cli import main as command

@@ -278,7 +278,7 @@ def _predicted(
 
 
 def _consent(trust_code: bool | str, subject: str | Path | Recipe | None, *named: object) -> None:
-    """What a call names in its own words, or by a `Recipe` of its own, is the user's; all else needs `trust_code`."""
+    """Trusts code that the call names itself or by a `Recipe`; any other code needs `trust_code`."""
     own = (subject.network, subject.task) if isinstance(subject, Recipe) else (subject,)
     for text in (*own, *named, trust_code):
         if isinstance(text, str):

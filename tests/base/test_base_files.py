@@ -99,7 +99,9 @@ def test_only_a_regular_file_is_read_as_json(tmp_path):
     """Reading a named pipe would wait for a writer without end."""
     path = tmp_path / "pipe.json"
     os.mkfifo(path)
-    with pytest.raises(BadFile, match=r"pipe.json: could not be read \(it is no regular file\); expected a JSON file"):
+    with pytest.raises(
+        BadFile, match=r"pipe.json: could not be read \(it is not a regular file\); expected a JSON file"
+    ):
         read_json(path)
     path.unlink()
     path.mkdir()

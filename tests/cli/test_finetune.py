@@ -88,7 +88,9 @@ def test_mistakes(refused, photo_run, here):
     assert message.startswith("resnet18 is a network without weights: add --pretrained (published ones) or --weights")
     assert message.endswith(f"convsmith train resnet18 --data {folder}")
     assert refused("finetune", "resnet18", "--weights", "w.pth", "--data", folder).startswith("w.pth: no such file")
-    assert refused("finetune", folder, "--data", folder).startswith(f"{folder}: is no run, no bundle and no network")
+    assert refused("finetune", folder, "--data", folder).startswith(
+        f"{folder}: is neither a run nor a bundle nor a network"
+    )
     assert refused("finetune", "resnet81", "--data", folder).startswith("unknown run or network 'resnet81'; nearest: ")
     assert refused(*words, "--out", run).startswith(f"{run}: holds something already")
     assert refused("finetune", run, "--data", "nowhere").startswith("no such path, and no data set of this name")

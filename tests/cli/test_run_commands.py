@@ -145,7 +145,7 @@ def test_export(command, own_run):
     [
         (["eval"], 2, "eval: the following arguments are required: RUN"),
         (["eval", "nowhere"], 2, "nowhere: no such run"),
-        (["eval", "{folder}"], 1, "{folder}: is no run directory: run.json is missing"),
+        (["eval", "{folder}"], 1, "{folder}: is not a run directory: run.json is missing"),
         (["eval", "{run}", "--split", "tset"], 2, "eval: argument --split: invalid choice: 'tset'"),
         (["eval", "{run}", "--data", "digits"], 2, "digits: class '0' is "),
         (["eval", "{run}", "--data", "nowhere"], 2, "no such path, and no data set of this name: 'nowhere'"),

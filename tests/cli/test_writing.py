@@ -57,7 +57,7 @@ def no_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def no_device(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder is no folder of a disk at all."""
+    """The folder is not a folder of a disk at all."""
     return Path("/dev/null/nothing")
 
 

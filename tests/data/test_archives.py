@@ -1,4 +1,4 @@
-"""Archives: unpacked once, whole or not at all; what leads outside, grows without end or is no file is refused."""
+"""Archives: unpacked once, whole or not at all; what leads outside, grows without end or is not a file is refused."""
 
 import io
 import os

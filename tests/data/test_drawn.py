@@ -58,8 +58,8 @@ def test_masks_are_read_from_gray_palette_and_black_and_white_files(tmp_path: Pa
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        (Image.new("RGB", (3, 2)), "is no mask: expected one id for each pixel (mode L or P), received mode RGB"),
-        (Image.new("I;16", (3, 2)), "is no mask: expected one id for each pixel (mode L or P), received mode I;16"),
+        (Image.new("RGB", (3, 2)), "is not a mask: expected one id for each pixel (mode L or P), received mode RGB"),
+        (Image.new("I;16", (3, 2)), "is not a mask: expected one id for each pixel (mode L or P), received mode I;16"),
         (Image.new("L", (3, 2), 3), "has the id 3; expected ids from 0 to 2, or 255 for void"),
     ],
 )

@@ -71,7 +71,7 @@ def test_show_prints_its_network(bundle, command):
 
 
 def test_what_needs_the_run_says_so(bundle, refused):
-    assert "for all else name its run" in refused("export", bundle)
+    assert "for everything else name its run" in refused("export", bundle)
     assert "convsmith finetune" in refused("train", bundle, "--data", "photos")
     assert "a bundle is for predict, show and finetune" in refused("eval", bundle, code=1)
     assert "has weights of its own" in refused("finetune", bundle, "--data", "photos", "--weights", "other.pt")

@@ -78,9 +78,9 @@ def test_resume_and_load(photo_run, tmp_path):
     assert cs.resume(run, quiet=True) == cs.load(run) == cs.load(str(run))
     with pytest.raises(MissingPath, match="nowhere: no such run"):
         cs.load("nowhere")
-    with pytest.raises(BadFile, match=r"is no run directory: run.json is missing; it holds runs, such as "):
+    with pytest.raises(BadFile, match=r"is not a run directory: run.json is missing; it holds runs, such as "):
         cs.load(run.parent)
-    with pytest.raises(BadFile, match=r"is no run directory: run.json is missing; give a folder that"):
+    with pytest.raises(BadFile, match=r"is not a run directory: run.json is missing; give a folder that"):
         cs.load(tmp_path)
 
 

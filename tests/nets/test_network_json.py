@@ -35,7 +35,7 @@ STAGE = {
     ),
     "unknown field": ({"op": "conv", "channels": 3, "kernal": 3}, "unknown key in stage1 'kernal'; nearest: kernel"),
     "no operator": ({"channels": 3}, "stage1: expected an object with an 'op', received {'channels': 3}"),
-    "operator that is no text": (
+    "operator that is not a text": (
         {"op": ["conv"]},
         "stage1: expected an object with an 'op', received {'op': ['conv']}",
     ),

@@ -117,7 +117,7 @@ def test_opening_what_is_no_run_says_why(tmp_path, run):
         open_run(tmp_path / "nothing")
     with pytest.raises(BadFile, match=r"recipe.json: expected a run directory, received a file"):
         open_run(run.path / "recipe.json")
-    with pytest.raises(BadFile, match=r"is no run directory: run.json is missing; it holds runs, such as .*run"):
+    with pytest.raises(BadFile, match=r"is not a run directory: run.json is missing; it holds runs, such as .*run"):
         open_run(tmp_path)
     with pytest.raises(BadFile, match=r"run.json is missing; give a folder that `convsmith train` made"):
         open_run(run.path / "checkpoints")

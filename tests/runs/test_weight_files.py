@@ -1,4 +1,4 @@
-"""Weight files of other programs: wrappers, parts, backbones, and what is no weight file."""
+"""Weight files of other programs: wrappers, parts, backbones, and what is not a weight file."""
 
 import argparse
 import gzip

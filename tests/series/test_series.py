@@ -42,7 +42,7 @@ def test_members_come_behind_those_that_they_start_from(recipe):
     assert ordered(kept) == kept
     for wrong, message in (
         ([], "series: expected at least one member, received none"),
-        ([Member("a", recipe, after="z")], "series: a is after 'z', which is no member"),
+        ([Member("a", recipe, after="z")], "series: a is after 'z', which is not a member"),
         (
             [Member("a", recipe, after="b"), Member("b", recipe, after="a")],
             "a is after 'b', which waits for it in a ci",

@@ -99,7 +99,7 @@ def test_a_run_with_a_task_of_ones_own(task: Path, here: Path, command) -> None:
     assert command("train", "run", "--trust-code", "--seed", "1", "--quiet", "--out", "run2").code == 0
     listed = command("runs", ".")
     assert f"score {result['score']:.4g}" in listed.out
-    assert listed.out.count("accuracy") == 0, "that of the training images is no score"
+    assert listed.out.count("accuracy") == 0, "that of the training images is not a score"
     compared = command("compare", "run", "run2", "--trust-code")
     assert "no paired test: a task of its own does not say which images are right" in compared.out
     assert "twice" in compared.out
@@ -141,13 +141,16 @@ def test_only_the_loss_is_ones_own(here: Path, command) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("def correct(", "def korrect("), r"is no task; it lacks correct \(correct\(outputs, targets\): how many"),
+        (("def correct(", "def korrect("), r"is not a task; it lacks correct \(correct\(outputs, targets\): how many"),
         (
             ("def make(classes, counts)", "def make(classes, weather)"),
             "my_task.py:make needs weather, and only classes,",
         ),
         (("    return Margin(classes, counts)", "    return 1 / 0"), "make failed: ZeroDivisionError"),
-        (("    return Margin(classes, counts)", "    return None"), "gave a NoneType that is no task; it lacks labels"),
+        (
+            ("    return Margin(classes, counts)", "    return None"),
+            "gave a NoneType that is not a task; it lacks labels",
+        ),
         (("= classes, 1.0", "= ('a',), 1.0"), "expected labels to be the classes of the data, received"),
         (("= classes, 1.0", "= classes, 'one'"), "expected guess_loss to be a finite Python number, received 'one'"),
         (

@@ -27,7 +27,7 @@ def test_weights_by_the_classes_names(tmp_path, name, text):
     ("name", "text", "says"),
     [
         ("w.json", '{"cat": 1}', "expected a weight for every class, found none for owl"),
-        ("w.json", '{"cat": 1, "owl": 1, "owll": 1}', "names 'owll', which is no class of the data; nearest: owl"),
+        ("w.json", '{"cat": 1, "owl": 1, "owll": 1}', "names 'owll', which is not a class of the data; nearest: owl"),
         ("w.json", '{"cat": 1, "owl": -1}', "owl: expected a weight from 0 to 1,000,000, received -1"),
         ("w.json", '{"cat": 1, "owl": true}', "owl: expected a weight"),
         ("w.json", '{"cat": 1, "owl": NaN}', "owl: expected a weight"),

@@ -76,8 +76,8 @@ def test_rules_set_decay_and_rate_and_freeze_by_name():
         ),
         ((Rule("."), Rule("weight")), r"no parameter is left for 'weight'; an earlier rule holds for 0.weight"),
         ((Rule(".", freeze=True),), "optimizer.rules: every parameter is frozen, so there is nothing to train"),
-        ((Rule("("),), r"optimizer.rules: '\(' is no regular expression"),
-        ((Rule("*norm*"),), r"'\*norm\*' is no regular expression .* so 'norm' needs no stars"),
+        ((Rule("("),), r"optimizer.rules: '\(' is not a regular expression"),
+        ((Rule("*norm*"),), r"'\*norm\*' is not a regular expression .* so 'norm' needs no stars"),
         ((Rule("^0"), Rule("1.wieght")), "no parameter is called '1.wieght'; nearest: 1.weight"),
     ],
 )
@@ -126,5 +126,5 @@ def test_a_restored_optimizer_goes_on_with_the_same_bits_in_the_same_layout(layo
 
 def test_state_of_another_network_is_refused():
     module = network()
-    with pytest.raises(BadFile, match="holds 'body::momentum_buffer', which is no parameter of the network"):
+    with pytest.raises(BadFile, match="holds 'body::momentum_buffer', which is not a parameter of the network"):
         restore_optimizer(make_optimizer(module, Optimizer()), module, {"body::momentum_buffer": torch.zeros(1)})

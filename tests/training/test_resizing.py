@@ -35,7 +35,7 @@ def test_the_last_part_has_the_full_size():
     rule = Progressive()  # from 0.7 at 0% to all of it at 60%
     assert sides(rule, 224, 0, 17, 18, 45, 46, 59, span=span) == [160, 160, 192, 192, 224, 224]
     assert sides(rule, 224, *range(60, 100), span=span) == [224] * 40
-    # A whole side that is no multiple is taken as it is.
+    # A whole side that is not a multiple is taken as it is.
     assert sides(rule, 225, 59, 60, 99, span=span) == [224, 225, 225]
 
 

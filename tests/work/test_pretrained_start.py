@@ -297,7 +297,7 @@ def test_a_network_of_ours_alone_gets_imagenets_mean(tmp_path):
 
 def test_a_network_that_takes_no_images(tmp_path):
     name = next(name for name in NETWORKS if len(cs.network(name).input.spatial) != 2)
-    with pytest.raises(UsageError, match=f"pretrained: {name} takes .*, which is no image"):
+    with pytest.raises(UsageError, match=f"pretrained: {name} takes .*, which is not an image"):
         cs.pretrained(name, weights=tmp_path / "w.pth")
 
 

@@ -226,7 +226,7 @@ def _read_record(kinds: type | tuple[type, ...], value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise WrongType(f"{where}: expected {' or '.join(union)}, received {value!r:.200}")
     data = dict(cast("dict[str, Any]", value))
-    # A record with a field called kind, such as a schedule, is no member of a union and carries no tag.
+    # A record with a field called kind, such as a schedule, is not a member of a union and carries no tag.
     own = len(union) == 1 and any(f.name == "kind" for f in dc.fields(next(iter(union.values()))))
     tag = next(iter(union)) if own else data.pop("kind", next(iter(union)) if len(union) == 1 else None)
     if not isinstance(tag, str) or tag not in union:

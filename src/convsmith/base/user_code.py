@@ -121,7 +121,7 @@ def function_of(path: Path, name: str, what: str) -> Callable[..., Any]:
         raise _refusal(path, name, digest, what)
     spec = spec_from_file_location(f"convsmith_user_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise BadFile(path, "is no Python file")
+        raise BadFile(path, "is not a Python file")
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look there for the names in their annotations
     sys.path.insert(0, str(path.resolve().parent))

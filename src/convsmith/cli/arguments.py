@@ -52,7 +52,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.verb}: {message}{_try(found)}")
 
     def read(self, words: Sequence[str], typed: Sequence[str] | None = None) -> argparse.Namespace:
-        """The values of the words; a word that is no option of the verb is an error.
+        """The values of the words; a word that is not an option of the verb is an error.
 
         `typed` is the whole command where some of its words have been read already.
         """

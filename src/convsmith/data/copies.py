@@ -66,7 +66,7 @@ class Copies:
 def find_copies(examples: Examples) -> Copies:
     """The copies among the examples. Sizes are compared first, then both ends, then all bytes; no image is decoded.
 
-    A file that cannot be read is no copy.
+    A file that cannot be read is not a copy.
     """
     first = np.arange(len(examples))
     contents = _contents(examples.images)

@@ -45,11 +45,11 @@ class Masks:
         image, name = self.images.read(i), self.images.name(i)
         mode = image.dtype.name if isinstance(image, np.ndarray) else image.mode
         if mode not in (*_MODES, "uint8"):
-            raise BadFile(name, f"is no mask: expected one id for each pixel (mode L or P), received mode {mode}")
+            raise BadFile(name, f"is not a mask: expected one id for each pixel (mode L or P), received mode {mode}")
         ids = np.asarray(image).astype(np.uint8)
         ids = ids[..., 0] if ids.ndim == 3 and ids.shape[2] == 1 else ids
         if ids.ndim != 2:
-            raise BadFile(name, f"is no mask: expected one id for each pixel, received values of shape {ids.shape}")
+            raise BadFile(name, f"is not a mask: expected one id for each pixel, received values of shape {ids.shape}")
         wrong = np.flatnonzero(np.bincount(ids.ravel(), minlength=256)[len(self.names) : VOID])
         if len(wrong):
             last = len(self.names) - 1

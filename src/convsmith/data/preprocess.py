@@ -194,7 +194,7 @@ def read_picture(
     image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None,
     most: int | None = None,
 ) -> Image.Image | np.ndarray:  # fmt: skip
-    """The result of `decode`, but as Pillow's image if the input is no array: scaling that saves two copies."""
+    """The result of `decode`, but as Pillow's image if the input is not an array: scaling that saves two copies."""
     name = name or _name(image)
     if isinstance(image, str):
         image = Path(image)

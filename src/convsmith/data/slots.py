@@ -180,7 +180,7 @@ def decoded_folder() -> Path:
 def list_stored() -> list[Entry]:
     """Every file of the cache, the last used first. A damaged file has the source `damaged`.
 
-    What is no regular file, such as a folder or a named pipe, is left out.
+    What is not a regular file, such as a folder or a named pipe, is left out.
     """
     entries: list[Entry] = []
     for path in (p for suffix in (PIXELS, FEATURES) for p in decoded_folder().glob(f"*{suffix}")):

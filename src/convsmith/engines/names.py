@@ -57,7 +57,7 @@ def problem(name: str, device: str) -> str:
 
 
 def check_engine(name: str, device: str | None = None) -> None:
-    """Raise UsageError for a name that is no engine's, and for an engine that cannot be had (on a device, if given)."""
+    """Raise UsageError for a name that is not an engine's, and for an engine that is not available (on `device`)."""
     reason = not_installed(name) if device is None else problem(name, device)
     if reason:
         raise UsageError(f"engine {name}: {reason}")

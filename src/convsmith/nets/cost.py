@@ -110,7 +110,7 @@ def _part(step: Step) -> str:
 def _layer(step: Step, auxiliary: bool) -> LayerCost:
     leaf, x, y = step.node, step.x.shape, step.y.shape
     if not isinstance(leaf, Leaf):
-        raise TypeError(f"{step.path} is no operator")
+        raise TypeError(f"{step.path} is not an operator")
     return LayerCost(
         name=step.path,
         op=leaf.op,

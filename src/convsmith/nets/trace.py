@@ -57,7 +57,7 @@ def _follow(node: Node, x: Signal, kept: dict[str, Signal], path: str, steps: li
         branches = [_follow(child, x, kept, _join(path, name), steps) for name, child in node.children]
         y = _merge(node, branches, path)
     else:
-        raise TypeError(f"{path}: {node!r} is no node of a tree")
+        raise TypeError(f"{path}: {node!r} is not a node of a tree")
     steps.append(Step(path, node, x, y))
     return y
 

@@ -96,7 +96,8 @@ def finetuning_recipe(subject: str, source: str | None, tuning: FineTuning, weig
         recipe = _from_network(subject, source, weights)
     elif Path(subject).exists():
         raise UsageError(
-            f"{subject}: is no run, no bundle and no network; weights in a file need their network: NET --weights FILE"
+            f"{subject}: is neither a run nor a bundle nor a network; weights in a file need their network: "
+            "NET --weights FILE"
         )
     else:
         raise unknown("run or network", subject, NETWORKS)

@@ -165,7 +165,7 @@ def _with_weights_beside(loss: Loss, folder: Path) -> Loss:
 
 
 def _relative(text: str, folder: Path) -> str:
-    """A path stated in a file as seen from here; a known name, and what is no path there, stays."""
+    """A path stated in a file as seen from here; a known name, and what is not a path there, stays."""
     if text in SETS or text in NETWORKS:
         return text
     file, colon, function = text.partition(":")

@@ -80,7 +80,7 @@ def create_run(out: Path | None, name: str, records: Mapping[str, Any], root: Pa
 def open_run(path: str | Path) -> "RunDirectory":
     """The run directory at `path`, its format and records checked.
 
-    Raises MissingPath where nothing is there and BadFile where it is no run, of another format or damaged.
+    Raises MissingPath where nothing is there and BadFile where it is not a run, of another format or damaged.
     """
     path = Path(path)
     if not path.exists():
@@ -91,7 +91,7 @@ def open_run(path: str | Path) -> "RunDirectory":
     if not is_run(path):
         inner = sorted(p.parent.name for p in path.glob("*/run.json"))
         hint = f"it holds runs, such as {path / inner[-1]}" if inner else "give a folder that `convsmith train` made"
-        raise BadFile(path, f"is no run directory: run.json is missing; {hint}")
+        raise BadFile(path, f"is not a run directory: run.json is missing; {hint}")
     run = RunDirectory(path)
     for record in _checked_head(run)["records"]:
         if record == "env":

@@ -71,7 +71,7 @@ class Holder:
 class Paused(BaseException):
     """The caller of a training paused it after an epoch; its checkpoint is written, and a resume goes on.
 
-    It is no `Exception`, as KeyboardInterrupt is none: what explains errors must let it through.
+    It is not an `Exception`, as KeyboardInterrupt is none: what explains errors must let it through.
     """
 
 

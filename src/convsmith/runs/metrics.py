@@ -115,7 +115,7 @@ def newest_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def parse_row(line: bytes) -> dict[str, Any] | None:
-    """One line, or None where it is no JSON object."""
+    """One line, or None where it is not a JSON object."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -131,7 +131,7 @@ def _ends_row(path: Path, length: int) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file for reading; BadFile if it cannot be read or is no regular file."""
+    """The file for reading; BadFile if it cannot be read or is not a regular file."""
     try:
         with open(path, "rb", opener=open_regular) as file:
             yield file

@@ -69,7 +69,7 @@ def load_pretrained(
     entry = str(weights) if isinstance(weights, str) and is_entry(weights) else None
     tree = network(name)
     if len(tree.input.spatial) != 2:
-        raise UsageError(f"pretrained: {name} takes {tree.input}, which is no image")
+        raise UsageError(f"pretrained: {name} takes {tree.input}, which is not an image")
     published = find_published(name, entry) if entry else _usual(name)
     if entry and published:
         tensors, digest = read_published(published)

@@ -54,7 +54,9 @@ class Subject:
     def run(self) -> RunDirectory:
         """The run; UsageError for a bundle, which leaves it behind."""
         if isinstance(self.origin, Path):
-            raise UsageError(f"{self.origin} is a bundle: it predicts and can be fine-tuned; for all else name its run")
+            raise UsageError(
+                f"{self.origin} is a bundle: it predicts and can be fine-tuned; for everything else name its run"
+            )
         return self.origin
 
     @property

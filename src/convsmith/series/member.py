@@ -70,7 +70,7 @@ def ordered(members: Sequence[Member]) -> list[Member]:
         if ready is None:
             raise UsageError(
                 f"series: {left[0].name} is after {left[0].after!r}, which "
-                + ("waits for it in a circle" if left[0].after in names else "is no member")
+                + ("waits for it in a circle" if left[0].after in names else "is not a member")
             )
         left.remove(ready)
         found[ready.name] = ready

@@ -18,7 +18,7 @@ def read_class_weights(path: Path, classes: Sequence[str]) -> tuple[float, ...]:
     for name in stated:
         if name not in classes:
             near = nearest(name, classes) or list(classes[:6])
-            raise BadFile(path, f"names {name!r}, which is no class of the data; nearest: {', '.join(near)}")
+            raise BadFile(path, f"names {name!r}, which is not a class of the data; nearest: {', '.join(near)}")
     missing = [name for name in classes if name not in stated]
     if missing:
         shown = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")

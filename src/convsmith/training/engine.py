@@ -150,7 +150,7 @@ def machine_changes(engine: Engine, now: Engine) -> list[str]:
 
 
 def suited(engine: Engine, now: Engine) -> Engine:
-    """A run's engine on this machine: what cannot be had here is that of `now`, all else as it was."""
+    """A run's engine on this machine: what cannot be had here is that of `now`, everything else as it was."""
     if engine.processes != now.processes:
         engine = replace(engine, processes=now.processes, threads=now.threads)
     if not _is_here(engine.device):

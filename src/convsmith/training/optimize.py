@@ -47,7 +47,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, module: nn.Module, state
     for key, value in state.items():
         name, _, entry = key.partition("::")
         if name not in parameters:
-            raise BadFile("state.safetensors", f"holds {key!r}, which is no parameter of the network")
+            raise BadFile("state.safetensors", f"holds {key!r}, which is not a parameter of the network")
         parameter = parameters[name]
         if entry == STEP:  # torch keeps it on the processor, whatever the device
             value = value.clone()

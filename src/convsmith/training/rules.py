@@ -62,7 +62,7 @@ def _rule(name: str, rules: tuple[Rule, ...]) -> tuple[int, Rule | None]:
                 return i, rule
         except re.error as error:
             raise UsageError(
-                f"optimizer.rules: {rule.pattern!r} is no regular expression ({error}); any part of a name matches, "
+                f"optimizer.rules: {rule.pattern!r} is not a regular expression ({error}); any part of a name matches, "
                 "so 'norm' needs no stars"
             ) from None
     return -1, None

@@ -84,7 +84,9 @@ def make_own(maker: Maker) -> tuple[Own, tuple[str, ...]]:
     task = user_code.call(made, arguments, path, function)
     missing = [f"{name} ({what})" for name, what in PARTS.items() if not hasattr(task, name)]
     if missing:
-        raise UsageError(f"{maker.source} gave a {type(task).__name__} that is no task; it lacks {'; '.join(missing)}")
+        raise UsageError(
+            f"{maker.source} gave a {type(task).__name__} that is not a task; it lacks {'; '.join(missing)}"
+        )
     if tuple(task.labels) != tuple(values["classes"]):
         raise UsageError(f"{maker.source}: expected labels to be the classes of the data, received {task.labels!r:.80}")
     return Own(task), tuple(name for name in values if name not in arguments)

@@ -97,7 +97,7 @@ def renew(module: nn.Module, pattern: str, fresh: nn.Module) -> str:
     try:
         keys = [key for key in state if re.search(pattern, key)]
     except re.error as error:
-        raise UsageError(f"renew: {pattern!r} is no regular expression ({error})") from None
+        raise UsageError(f"renew: {pattern!r} is not a regular expression ({error})") from None
     if not keys:
         layers = dict.fromkeys(key.rpartition(".")[0] for key in state)
         raise unknown("part of the network in renew:", pattern, layers)

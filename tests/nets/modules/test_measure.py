@@ -70,7 +70,7 @@ def test_an_input_that_does_not_fit_is_said():
 
 
 class Odd(nn.Module):
-    """A module that is no chain of images: a buffer outside its state, and a part that gives a pair."""
+    """A module that is not a chain of images: a buffer outside its state, and a part that gives a pair."""
 
     def __init__(self):
         super().__init__()

@@ -50,7 +50,7 @@ def test_timms_names_are_found_by_values(name):
 def test_a_network_that_nobody_has():
     with pytest.raises(CheckFailed, match="torchvision has no network that computes what lenet5 does, or is not inst"):
         make_peer("torchvision", "lenet5")
-    with pytest.raises(CheckFailed, match="my_own is no network of the zoo"):
+    with pytest.raises(CheckFailed, match="my_own is not a network of the zoo"):
         names_of("timm", "my_own")
 
 

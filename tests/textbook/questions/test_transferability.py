@@ -136,5 +136,5 @@ def test_renew_says_what_is_wrong(tmp_path):
 
     with pytest.raises(UsageError, match=r"unknown part of the network in renew: 'head.linear9'; nearest: head.linear"):
         renew(own, "head.linear9", own)
-    with pytest.raises(UsageError, match=r"renew: '\(' is no regular expression"):
+    with pytest.raises(UsageError, match=r"renew: '\(' is not a regular expression"):
         renew(own, "(", own)

@@ -12,8 +12,8 @@ Sampling = Literal["bilinear", "nearest"]
 class Frame:
     """What the steps share: the final size (height, width), what comes into sight (C, of the images' dtype), the epoch.
 
-    `sampling` says how a warp looks up a place between the pixels. With `labels` what moves is no picture but planes of
-    numbers, such as ids of classes: each number stays whole, and what only changes colors does nothing.
+    `sampling` says how a warp reads a place between the pixels. With `labels` the images are planes of numbers, such as
+    ids of classes: no number is mixed with another, and a step that only changes colors does nothing.
     """
 
     size: tuple[int, int]

@@ -10,7 +10,7 @@ from typing import Any
 
 from convsmith.base.errors import BadFile
 
-# The limit keeps a file that is no table from filling the memory.
+# The limit keeps a file that is not a table from filling the memory.
 MOST_BYTES = 1_000_000_000
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _SAMPLE = 1_000_000

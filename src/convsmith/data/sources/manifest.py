@@ -7,7 +7,7 @@ from pathlib import Path
 from convsmith.base.files import read_regular
 from convsmith.data.sources.tree import joined
 
-# Hidden, so it is no file of the data, and no member of an archive has its name: hidden members are not unpacked.
+# Hidden, so it is not a file of the data, and no member of an archive has its name: hidden members are not unpacked.
 _NAME = ".unpacked.json"
 
 
@@ -38,7 +38,7 @@ def changed(folder: Path) -> str | None:
 
 
 def _listed(folder: Path, place: str = "") -> dict[str, list[int]]:
-    """The size and the modification time of each file below the folder; a link is no file that was unpacked."""
+    """The size and the modification time of each file below the folder; a link is not a file that was unpacked."""
     files: dict[str, list[int]] = {}
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))

@@ -34,7 +34,8 @@ class Places:
     def find(self, text: str, split: str) -> tuple[str, str]:
         """The path relative to the folder (`../images/1.png` beside it) and what is wrong, one of them empty.
 
-        A name that is no path there is looked up by its end, with or without an extension; `split` decides between two.
+        A name that is not a path there is looked up by its end, with or without an extension. `split` decides between
+        two files.
         """
         if not text or "\0" in text:
             return "", "names no image"

@@ -34,7 +34,7 @@ class Rows:
     """A table as read. `columns` are its classes where each has a column of 0 and 1; `unused` are columns left out.
 
     `several` says that an image may have any number of labels. Rows with a problem are not among `rows`; of these and
-    of all else there are `problems` and `notes`.
+    of everything else there are `problems` and `notes`.
     """
 
     rows: tuple[Row, ...]

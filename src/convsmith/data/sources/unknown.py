@@ -1,4 +1,4 @@
-"""Messages for a file or folder that is no data set: what it seems to be, and what to give in its place."""
+"""Messages for a file or folder that is not a data set: what it seems to be, and what to give in its place."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ _HINTS = {
     ".json": "a JSON file; expected a table: CSV with the columns image,label, or .jsonl with an object on each line",
     ".txt": "a text; a table of images and labels is a CSV file with the columns image,label",
     ".pkl": "a pickled file, which could run code and is never read; write images as files, or Parquet",
-    ".pt": "a PyTorch file, which is no data set; write images as files, or Parquet",
+    ".pt": "a PyTorch file, which is not a data set; write images as files, or Parquet",
     ".npz": "arrays of NumPy; write them as images in class folders, or Parquet",
     ".npy": "an array of NumPy; write it as images in class folders, or Parquet",
     ".h5": "an HDF5 file; write its images as files in class folders, or Parquet",
@@ -25,7 +25,7 @@ _HINTS = {
 
 
 def found_file(path: Path) -> str:
-    """What a file that is no data set seems to be, and what to give in its place."""
+    """What a file that is not a data set seems to be, and what to give in its place."""
     kind = path.suffix.lower()
     if kind in (".yaml", ".yml"):
         return f"a YAML file of Ultralytics, by its name; give the folder that it names, --data {_named_folder(path)}"

@@ -81,7 +81,7 @@ def small_nin(network: Network) -> Network:
     """Network in Network for images of about 32 pixels: a 5x5 first convolution with stride 1; features of 4x4."""
     (name, stem), *stages = network.stages
     if not isinstance(stem, Seq):
-        raise UsageError(f"{network.name}: the first stage is no chain of layers, so it cannot be changed")
+        raise UsageError(f"{network.name}: the first stage is not a chain of layers, so it cannot be changed")
     first = {"conv1": padded_conv(96, 5, bias=True)}
     return replace(network, stages=((name, seq(**(dict(stem.children) | first))), *stages))
 

@@ -141,7 +141,7 @@ def small_stem(network: Network) -> Network:
     children = dict(stem.children) if isinstance(stem, Seq) else {}
     convs = [(child_name, child) for child_name, child in children.items() if isinstance(child, Conv)]
     if not convs:
-        raise UsageError(f"small_images: the stem of {network.name} is no sequence that begins with a convolution")
+        raise UsageError(f"small_images: the stem of {network.name} is not a sequence that begins with a convolution")
     first, conv = convs[0]
     children[first] = replace(conv, kernel=3, stride=1, padding=1)
     children.pop("pool", None)

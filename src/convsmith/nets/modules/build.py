@@ -198,7 +198,7 @@ def _module(node: Node, path: str, shapes: dict[str, Shape], last_uses: set[str]
         axes = len(shapes[path].spatial)
         sizes = ((size,) * axes for size in (node.kernel, node.stride, node.padding))
         return Unpooling(node.name, *sizes, last=path in last_uses)
-    raise TypeError(f"{path}: {node!r} is no node of a tree")
+    raise TypeError(f"{path}: {node!r} is not a node of a tree")
 
 
 def _recomputed(stage: nn.Module, group: int) -> nn.Module:

@@ -135,7 +135,7 @@ def names_of(library: Library, name: str) -> Mapping[str, str]:
     weights. Raises `CheckFailed` where the library has no such network or computes something else.
     """
     if name not in NETWORKS:
-        raise CheckFailed(f"{name} is no network of the zoo")
+        raise CheckFailed(f"{name} is not a network of the zoo")
     tree = network(name)
     shape = tuple(tree.input)
     if library == "torchvision":

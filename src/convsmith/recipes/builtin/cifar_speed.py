@@ -23,7 +23,7 @@ SOURCES = {
 }
 DIFFERS = (
     HELD_BACK,
-    "Muon keeps no fixed length of the filters, which weight decay does, and all else is left to AdamW",
+    "Muon keeps no fixed length of the filters, which weight decay does, and everything else is left to AdamW",
     "batches are smaller, as suits a processor; length, optimizer.lr, momentum and weight decay are our choice",
     "the bias of the whitening convolution learns to the end, not for 3 epochs",
     "the probabilities of the views are averaged, not the outputs before them",
