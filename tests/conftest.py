@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ for _number in (signal.SIGINT, signal.SIGHUP):
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LABELS = ("bent", "flat", "round")
+LIMIT = 600  # seconds to wait for what must happen, on a machine that has much else to do
 
 # A tree of a user's own, with everything that is random in training: dropout here, drop_path by an edit.
 TREES = """
@@ -99,16 +101,29 @@ class Answer:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--all`: also the tests marked `all`, and others at their full numbers."""
-    parser.addoption("--all", action="store_true", help="also tests marked `all`, and trials at their full numbers")
+    """`--all`: also the tests marked `all`, every case of those marked `spread`, and others at their full numbers."""
+    parser.addoption("--all", action="store_true", help="every test, case and trial")
+    parser.addoption("--rest", action="store_true", help="with --all: only what it adds to a run without it")
 
 
+@pytest.hookimpl(trylast=True)  # after -k has chosen: the first of what it leaves always runs
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what is marked `all` unless it is asked for."""
+    """Without `--all` skip what is marked `all`, and all but each n-th case of what is marked `spread(n)`."""
+    cases: Counter[str] = Counter()
+    added, usual = [], []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        spread = item.get_closest_marker("spread")
+        left = item.get_closest_marker("all") or (spread and cases[test] % spread.args[0])
+        cases[test] += 1
+        (added if left else usual).append(item)
     if not config.getoption("--all"):
-        for item in items:
-            if item.get_closest_marker("all"):
-                item.add_marker(pytest.mark.skip(reason="takes minutes; run with --all"))
+        for item in added:
+            item.add_marker(pytest.mark.skip(reason="run with --all"))
+    elif config.getoption("--rest"):
+        once = [item for item in usual if "many" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=once)
+        items[:] = [item for item in items if item not in set(once)]
 
 
 @pytest.fixture(scope="session")
@@ -288,7 +303,7 @@ class Forks:
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         self.server.stdin.close()
-        self.server.wait(60)
+        self.server.wait(LIMIT)
         self.server.stdout.close()
 
 
@@ -316,13 +331,13 @@ class Fork:
         self.send(signal.SIGKILL)
         return self.wait()
 
-    def wait(self, limit: float = 60) -> int:
+    def wait(self, limit: float = LIMIT) -> int:
         """The exit status, once it has ended."""
         self.until(lambda: False, limit)
         assert self.ended is not None
         return self.ended
 
-    def until(self, condition: Callable[[], bool], limit: float = 60, pause: float = 0.002) -> bool:
+    def until(self, condition: Callable[[], bool], limit: float = LIMIT, pause: float = 0.002) -> bool:
         """Wait until the condition holds (true) or the process has ended (false)."""
         deadline = time.monotonic() + limit
         while not condition():

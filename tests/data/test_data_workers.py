@@ -100,24 +100,26 @@ def strange(data: Dataset, act: Callable[[], object], timeout: float = 60.0) -> 
 
 
 @pytest.mark.parametrize(
-    ("act", "said"),
+    ("act", "timeout", "said"),
     [
-        (lambda: time.sleep(600), "hangs: it has decoded nothing for 1 s (--data.timeout) at {file}; a slow disk"),
-        (lambda: os.kill(os.getpid(), signal.SIGSEGV), "was killed by SIGSEGV at {file}"),
-        (lambda: os._exit(3), "ended with exit status 3 at {file}"),
+        (lambda: time.sleep(600), 1.0, "hangs: it has decoded nothing for 1 s (--data.timeout) at {file}; a slow disk"),
+        (lambda: os.kill(os.getpid(), signal.SIGSEGV), 60.0, "was killed by SIGSEGV at {file}"),
+        (lambda: os._exit(3), 60.0, "ended with exit status 3 at {file}"),
     ],
 )
-def test_the_image_at_which_it_happened_is_named(data: Dataset, act: Callable[[], object], said: str) -> None:
+def test_the_image_at_which_it_happened_is_named(
+    data: Dataset, act: Callable[[], object], timeout: float, said: str
+) -> None:
     with pytest.raises(LoaderFailed) as caught:
-        rest(strange(data, act, timeout=1.0))
+        rest(strange(data, act, timeout=timeout))
     assert said.format(file=data.train.name(7)) in str(caught.value)
 
 
 def test_slow_images_are_no_hang(data: Dataset) -> None:
-    assert rest(strange(data, lambda: time.sleep(2.0), timeout=30.0)) == 32
-    options = DataOptions(loader="streaming", workers=1, timeout=1.0, cache="off")
+    assert rest(strange(data, lambda: time.sleep(2.0), timeout=300.0)) == 32
+    options = DataOptions(loader="streaming", workers=1, timeout=2.0, cache="off")
     images = Strange(data.train.images, None, None)
-    images.read = lambda i, least=0: (time.sleep(0.1), data.train.read(i, least))[1]
+    images.read = lambda i, least=0: (time.sleep(0.15), data.train.read(i, least))[1]
     examples = Examples(images, data.train.targets)  # type: ignore[arg-type]
     # A batch takes longer than the time-out, none of its images does.
     assert rest(training_loader(examples, data.preprocess, options, batch=16, seed=0).epoch(0)) == 32

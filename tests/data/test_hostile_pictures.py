@@ -69,7 +69,7 @@ def in_little_memory(code: str, *arguments: object) -> str:
         "resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"
     )
     command = [sys.executable, "-c", limited + code, "", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     return done.stdout + done.stderr
 
 

@@ -34,7 +34,7 @@ STAND_INS = {
     "cifar10-speed-small": ["--data", "photos/", "--size", "32"],
     "resnet20-cifar10-fast": ["--data", "photos/", "--size", "32"],
     "lenet5-mnist": ["--data", "digits"],
-    "vae-mnist": ["--data", "digits"],
+    "vae-mnist": ["--data", "digits", "--data.split", "96/2/2"],  # each image is drawn many times to be evaluated
     "autoencoder-mnist": ["--data", "digits"],
 }
 
@@ -107,7 +107,7 @@ def test_command_of_the_documents(
         words += STAND_INS.get(words[1], [])
         if "photos/" in words:
             words += ["--batch", "8"]
-            words += [] if "--size" in words or words[0] == "finetune" else ["--size", "64"]
+            words += [] if "--size" in words or words[0] == "finetune" else ["--size", "32"]
     if words[0] == "reproduce" and words[1:2] and words[1] in EXPERIMENTS:
         words += ["--quick", "--quiet", "--data", "digits", "--size", "8"]
     try:

@@ -67,6 +67,7 @@ COUNTED = {
 }
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("name", PEERS)
 def test_outputs_are_timms(name, filled):
     theirs, side = PEERS[name]
@@ -81,6 +82,7 @@ def test_outputs_are_timms(name, filled):
         torch.testing.assert_close(ours(x), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize(
     ("name", "theirs"), [*((name, theirs) for name, (theirs, _) in PEERS.items()), *COUNTED.items()]
 )

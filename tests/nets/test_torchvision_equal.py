@@ -33,6 +33,7 @@ def widths_with_values(monkeypatch):
     monkeypatch.setattr(BlockParams, "from_init_params", on_cpu)
 
 
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LARGE | REWRITTEN])
 def test_outputs_are_torchvisions(name, filled):
     peer, state = filled(lambda: make_peer("torchvision", name))
@@ -48,6 +49,7 @@ def test_outputs_are_torchvisions(name, filled):
         assert torch.equal(ours(x), expected)
 
 
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_name_map_covers_every_key_once(name):
     peer, ours = make_peer("torchvision", name), build(network(name), device="meta")
@@ -87,6 +89,7 @@ def executed(module):
     return notes
 
 
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in REWRITTEN])
 def test_layers_are_torchvisions_in_kind_order_and_settings(name):
     ours = executed(build(network(name), device="meta"))

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,6 +25,10 @@ OUTPUTS = {
     "autoencoder_vgg16": 3, "autoencoder_mnist": 1, "vae_mnist": 1,
 }  # fmt: skip
 
+# Parameters of every network; that they are right is a test of their own.
+GOLDEN = (Path(__file__).parent / "golden").glob("*.json")
+PARAMS = {name: row[0] for file in GOLDEN for name, row in json.loads(file.read_text()).items()}
+
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_row_builds_without_memory_and_counts_agree(name):
@@ -41,6 +46,7 @@ def test_a_row_survives_json(name):
     assert Network.from_json(json.loads(json.dumps(tree.to_json()))) == tree
 
 
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_state_is_named_by_the_trees_paths(name):
     tree = network(name)
@@ -75,7 +81,8 @@ def with_small_linear_layers(tree):
     return replace(tree, heads=tuple((name, rewrite(node, change, name)) for name, node in tree.heads))
 
 
-@pytest.mark.parametrize("name", [n for n in NETWORKS if "1202" not in n and cost(network(n)).params < 80e6])
+@pytest.mark.spread(4)
+@pytest.mark.parametrize("name", [n for n in NETWORKS if "1202" not in n and PARAMS[n] < 80e6])
 def test_outputs_and_gradients_are_finite(name):
     tree = with_small_linear_layers(small(name))
     module = build(tree, seed=1)

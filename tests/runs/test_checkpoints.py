@@ -354,7 +354,7 @@ def verified():
 """
     done = subprocess.run(
         [sys.executable, "-c", head + textwrap.dedent(code)],
-        env={**os.environ, "PYTHONPATH": SOURCE}, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": SOURCE}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -404,7 +404,7 @@ def test_a_process_killed_at_random_times_leaves_a_good_generation(run):
     code = """
     save(1)
     results, random = [], random.Random(1)
-    for attempt in range(12):
+    while len(results) < 12 or results[-1] == results[0]:
         child = os.fork()
         if not child:
             for step in range(verified() + 1, 100_000):

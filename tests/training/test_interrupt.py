@@ -29,7 +29,7 @@ with stop_requests() as request:
 """
 
 
-def start(file: Path, limit: float = 20.0, ignored: tuple[int, ...] = ()) -> subprocess.Popen[str]:
+def start(file: Path, limit: float = 300.0, ignored: tuple[int, ...] = ()) -> subprocess.Popen[str]:
     def ignore() -> None:
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
@@ -48,7 +48,7 @@ def start(file: Path, limit: float = 20.0, ignored: tuple[int, ...] = ()) -> sub
 def test_each_signal_is_a_request(number: int, ignored: tuple[int, ...], tmp_path: Path) -> None:
     process = start(tmp_path / "asked", ignored=ignored)
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=300)
     assert (process.returncode, (tmp_path / "asked").read_text()) == (0, "True")
     assert err == "\nstopping after this step; once more stops at once, without a checkpoint\nanother\n"
 
@@ -56,7 +56,7 @@ def test_each_signal_is_a_request(number: int, ignored: tuple[int, ...], tmp_pat
 def test_the_end_of_the_terminal_is_nothing_under_nohup(tmp_path: Path) -> None:
     process = start(tmp_path / "asked", limit=1.0, ignored=(signal.SIGHUP, signal.SIGINT))
     process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     assert (process.returncode, (tmp_path / "asked").read_text()) == (0, "False")
 
 
@@ -64,7 +64,7 @@ def test_a_terminal_that_hangs_up_twice_is_one_request(tmp_path: Path) -> None:
     process = start(tmp_path / "asked")
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     assert (process.returncode, (tmp_path / "asked").read_text()) == (0, "True")
 
 
@@ -74,7 +74,7 @@ def test_the_second_interrupt_stops_at_once(tmp_path: Path) -> None:
     assert process.stderr
     assert process.stderr.readline() == "\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     assert process.returncode != 0
     assert not (tmp_path / "asked").exists()
 
@@ -83,7 +83,7 @@ def test_the_loop_outlives_its_terminal(tmp_path: Path) -> None:
     """Whoever writes to a terminal that has closed gets an error each time."""
     pid, terminal = pty.fork()
     if not pid:
-        code = textwrap.dedent(LOOP).format(file=str(tmp_path / "asked"), limit=20.0)
+        code = textwrap.dedent(LOOP).format(file=str(tmp_path / "asked"), limit=300.0)
         os.execve(sys.executable, [sys.executable, "-c", code], {**os.environ, "PYTHONPATH": SOURCE})
     assert os.read(terminal, 100).startswith(b"ready")
     os.close(terminal)

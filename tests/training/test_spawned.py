@@ -23,7 +23,7 @@ def test_a_script_that_would_be_run_again_is_told_so(guard, workers, code, share
     body = BODY.format(indent="    " if guard else "", data=str(shared_pictures), workers=workers)
     (here / "script.py").write_text(f"{HEAD}{guard}{body}")
     environment = os.environ | {"PYTHONPATH": str(Path(convsmith.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, env=environment, timeout=240)
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == code, done.stderr
     if code:
         assert done.stderr.strip().splitlines()[-1] == (

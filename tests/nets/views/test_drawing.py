@@ -15,6 +15,7 @@ def texts(drawing):
     return ["".join(node.itertext()) for node in ElementTree.fromstring(drawing).iter() if node.tag.endswith("text")]
 
 
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_can_be_drawn(name):
     tree = network(name)
