@@ -214,7 +214,8 @@ def _samples(
 def expand(names: Sequence[str], say: Callable[[str], None] = lambda text: None) -> list[Path]:
     """The image files that names stand for: a file itself, the images in a folder, the matches of `a/*.png`.
 
-    A folder is searched as training does; `say` gets what is left out. A name that is not a file is refused in its turn.
+    A folder is searched as training does; `say` gets what is left out. A name that is not a file is refused when its
+    turn comes.
     """
     found: list[Path] = []
     for name in names:
