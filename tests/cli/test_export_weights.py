@@ -55,4 +55,4 @@ def test_mistakes(run, refused, photo_run):
     assert message.startswith("torchvision has no network that computes what resnet_cifar does")
     assert "expected a file name that ends in .safetensors" in refused("export", run, "--to", "timm", "--out", "w.bin")
     message = refused("export", run, "--to", "tensorflow")
-    assert "argument --to: invalid choice: 'tensorflow'" in message
+    assert message.startswith("export: there is no format tensorflow; there are onnx, bundle, torchvision, timm")

@@ -159,7 +159,7 @@ def test_export(command, own_run):
         (["predict", "{run}", "{image}", "--top", "0"], 2, "predict: --top must be at least 1, received 0"),
         (["predict", "{run}", "{image}", "--csv", "--json"], 2, "predict: choose one of --csv and --json"),
         (["export", "nowhere"], 2, "nowhere: no such run"),
-        (["export", "{run}", "--to", "coreml"], 2, "export: argument --to: invalid choice: 'coreml'"),
+        (["export", "{run}", "--to", "coreml"], 2, "export: there is no format coreml; there are onnx, bundle,"),
         (["export", "{run}", "--out", "model.pt"], 2, "model.pt: expected a file name that ends in .onnx"),
         (["export", "{run}", "--tolerance", "small"], 2, "export: argument --tolerance: invalid float value: 'small'"),
     ],

@@ -155,7 +155,7 @@ def test_an_edit_that_changes_nothing_warns_in_one_line(command, here):
         (["digits", "lenet5"], "train: one argument too many: 'lenet5'"),
         (["--epoch", "3"], "train: unknown option --epoch; here it is --epochs 3; try: convsmith train --epochs 3"),
         (["--learning-rate", "3"], "train: unknown option --learning-rate; "),
-        (["--optimizer.lr", "3"], "unknown key 'optimizer'; nearest: optimizer"),
+        (["--optimiser.lr", "3"], "unknown key 'optimiser'; nearest: optimizer"),
         (["--optimizer.momentun", "3"], "unknown key 'optimizer.momentun'; nearest: optimizer.momentum"),
         (["--optimizer.momentum"], "--optimizer.momentum needs a value"),
         (["--optimizer.momentum", "--quick"], "--optimizer.momentum needs a value"),

@@ -199,7 +199,7 @@ def test_wrong_numbers_are_refused(make: typing.Callable[[], Augment], says: str
     ("text", "says"),
     [
         ("cutot(8)", "unknown augment 'cutot'; nearest: cutout"),
-        ("color_jitter", "unknown augment 'color_jitter'; nearest: color_jitter"),
+        ("colour_jitter", "unknown augment 'colour_jitter'; nearest: color_jitter"),
         ("rand_augment", "unknown augment 'rand_augment'; nearest: randaugment"),
         ("autoaugment(svnh)", "unknown value for augment[0].policy: 'svnh'; nearest: svhn"),
         ("rotate(angle=3)", "unknown key in augment[0] 'angle'"),

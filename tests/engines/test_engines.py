@@ -384,7 +384,7 @@ def test_without_the_validation_images_the_pictures_are_compared(command, photo_
     broken.write_text("no image")
     answer = command("predict", copy, broken, "--engine", "eager", "--quiet")
     assert answer.code == 2
-    assert "none of 1 pictures can be read, so no engine can be checked" in answer.err
+    assert "of 1 picture none can be read, so no engine can be checked" in answer.err
 
 
 def test_wrong_engines(refused, photo_run, monkeypatch):

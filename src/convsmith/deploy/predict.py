@@ -206,7 +206,7 @@ def _samples(
     arrays = list(islice((array for array in loaded if not isinstance(array, str)), CHECKED))
     if not arrays:
         raise UsageError(
-            f"{pictures[0]}: none of {many(len(pictures), 'picture')} can be read, so no engine can be checked"
+            f"{pictures[0]}: of {many(len(pictures), 'picture')} none can be read, so no engine can be checked"
         )
     return torch.from_numpy(np.stack(arrays))
 

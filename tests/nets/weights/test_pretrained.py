@@ -13,6 +13,7 @@ from convsmith.nets.modules.build import build
 from convsmith.nets.weights.peers import make_peer
 from convsmith.nets.weights.pretrained import load_weights, name_map
 from convsmith.nets.zoo import edit, network
+from convsmith.report.text import many
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "weights" / "cifar10_resnet20.safetensors"
 
@@ -159,7 +160,7 @@ def test_adapting_does_not_excuse_other_shapes(trained, channels):
 def test_first_filters_for_other_channels_see_a_gray_image_as_before(old, new):
     source, target = build(network("resnet20_cifar", channels=old), seed=5), fresh(channels=new)
     said = load_weights(target, source.state_dict(), adapt=True)
-    assert said == f"Convsmith names, first filters for {old} channels made to fit {new}"
+    assert said == f"Convsmith names, first filters for {many(old, 'channel')} made to fit {new}"
     gray = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = source.eval()(gray.expand(-1, old, -1, -1))
