@@ -32,6 +32,7 @@ from convsmith.runs.code import trust
 from convsmith.runs.directory import RunDirectory, open_run
 from convsmith.runs.pretrained import Pretrained as PretrainedSubject
 from convsmith.runs.pretrained import load_pretrained
+from convsmith.runs.records import result_of
 from convsmith.runs.subject import Subject, open_subject
 from convsmith.training.engine import resolve, using
 from convsmith.training.options import EngineOptions
@@ -64,7 +65,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any]:
         """The final numbers, as `train --json` prints them."""
-        return self.directory.record("result")
+        return result_of(self.directory)
 
     def subject(self) -> Subject:
         """The network with its weights, preprocessing and labels."""

@@ -196,7 +196,7 @@ def json_value(value: Any, where: str = "result") -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int):
-        return value if value.bit_length() <= _MOST_BITS else None
+        return value if is_small(value) else None
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, list | tuple):
@@ -210,6 +210,11 @@ def json_value(value: Any, where: str = "result") -> Any:
     if wrong := [name for name in named if not isinstance(name, str)]:
         raise WrongType(f"{where}: expected names that are texts, received {wrong[0]!r:.60}")
     return {name: json_value(item, f"{where}.{name}") for name, item in named.items()}
+
+
+def is_small(value: int) -> bool:
+    """Whether a whole number becomes a float."""
+    return value.bit_length() <= _MOST_BITS
 
 
 def logged(result: Result) -> dict[str, float | None]:

@@ -1,6 +1,6 @@
 """What operators share: sizes given once or per axis, and what a sliding window makes of them."""
 
-from convsmith.base.errors import UsageError
+from convsmith.base.errors import UsageError, WrongType
 from convsmith.nets.shape import Shape, Window
 
 Axes = int | tuple[int, ...]
@@ -32,7 +32,10 @@ def strided(stride: Axes) -> str:
 def at_least(low: int, **fields: Axes) -> None:
     """Refuse an operator's fields that lie below `low` on some axis."""
     for name, value in fields.items():
-        if any(n < low for n in (value if isinstance(value, tuple) else (value,))):
+        each = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(n, bool) for n in each):
+            raise WrongType(f"{name} is {value}, expected a whole number")
+        if any(n < low for n in each):
             raise UsageError(f"{name} is {value}, expected at least {low}")
 
 

@@ -7,6 +7,7 @@ from convsmith.base.errors import ConvsmithError
 from convsmith.base.result import Number, known, score_name, stored_numbers
 from convsmith.runs.directory import RunDirectory, is_run, open_run
 from convsmith.runs.metrics import newest_rows
+from convsmith.runs.records import result_of
 from convsmith.runs.status import Status, effective_state
 
 _MARKS = ("recipe.json", "status.json", "metrics.jsonl", "checkpoints")
@@ -63,7 +64,7 @@ def _summary(path: Path) -> RunSummary:
             _seconds(run, status),
             _score(run),
         )
-    except (ConvsmithError, OSError, KeyError, TypeError, ValueError) as error:
+    except (ConvsmithError, OSError, KeyError, TypeError, ValueError, OverflowError) as error:
         # A broken run must be seen in the list, whatever is wrong with it.
         reason = str(error) if isinstance(error, ConvsmithError) else f"{path}: {error!r}"
         return RunSummary(path, path.name, "unreadable", _changed(path), reason=reason)
@@ -71,9 +72,7 @@ def _summary(path: Path) -> RunSummary:
 
 def _seconds(run: RunDirectory, status: Status) -> float:
     """The time of the training: that of the result if there is one, which `train` says too."""
-    result = run.record("result") if status.state == "finished" and run.has("result") else None
-    seconds = result.get("seconds") if isinstance(result, dict) else None
-    return float(seconds) if isinstance(seconds, int | float) else status.seconds
+    return float(result_of(run)["seconds"]) if status.state == "finished" and run.has("result") else status.seconds
 
 
 def _changed(path: Path) -> float:
@@ -85,7 +84,7 @@ def _changed(path: Path) -> float:
 
 def _score(run: RunDirectory) -> Number | None:
     if run.has("result"):
-        record = run.record("result")
+        record = result_of(run)
         splits = [stored_numbers(record, split) for split in ("test", "val")]
         # A run that has ended is not judged by its training images.
         if any(splits):

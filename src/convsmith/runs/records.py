@@ -1,6 +1,7 @@
 """Reads the records of a run into their types, with errors that name the file and the key. No torch here."""
 
 import json
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convsmith.base.errors import BadFile, UsageError
+from convsmith.base.result import is_small
 from convsmith.data.card import Card
 from convsmith.data.preprocess import Preprocess
 from convsmith.runs.directory import RunDirectory
@@ -24,7 +26,10 @@ KINDS = {
 # The keys of the record `split` that are read; the others are for people.
 SPLIT = {"counts": dict, "parts": dict, "skipped": list}
 SKIPPED = {"split": str, "index": int, "file": str, "problem": str}
+# Of a number a newer version may know further units and places, which are shown as plain ones.
+NUMBER = {"name": str, "unit": str, "better": str, "label": str, "about": str, "place": str}
 RESULT = {"ended": str, "epochs": int, "steps": int, "seconds": float, "metrics": dict}
+VIEWS = {"views": str, "of_an_image": int, "metrics": dict}
 
 
 def fields_of(run: RunDirectory, name: str, needed: Mapping[str, type]) -> dict[str, Any]:
@@ -40,7 +45,8 @@ def checked(path: Path, data: Any, needed: Mapping[str, type], where: str = "") 
         )
     for key, kind in needed.items():
         value = data.get(key)
-        right = type(value) in (int, float) if kind is float else type(value) is kind
+        right = _is_number(value) if kind is float else type(value) is kind
+        right &= type(value) is not int or is_small(value)
         if not right:
             received = _shown(value) if key in data else "none"
             raise BadFile(path, f"expected the key {_key(where, key)} with {KINDS[kind]}, received {received}")
@@ -82,7 +88,42 @@ def card_of(run: RunDirectory) -> Card:
 
 def result_of(run: RunDirectory) -> dict[str, Any]:
     """The record `result` of a run that has ended."""
-    return fields_of(run, "result", RESULT)
+    path, record = run.path / "result.json", fields_of(run, "result", RESULT)
+    _check_numbers(path, record, "")
+    if "views" in record:
+        _check_numbers(path, checked(path, record["views"], VIEWS, "views"), "views.")
+    return record
+
+
+def _check_numbers(path: Path, record: Mapping[str, Any], where: str) -> None:
+    """Refuse `metrics` and `numbers` of splits that are not as `results_to_json` gives them."""
+    for split, metrics in record["metrics"].items():
+        if metrics is not None:
+            place = f"{where}metrics.{split}"
+            metrics = checked(path, metrics, {"count": int}, place)
+            checked(
+                path, metrics, {name: float for name, value in metrics.items() if type(value) in (int, float)}, place
+            )
+            _check_interval(path, metrics.get("interval"), place)
+    numbers = record.get("numbers")
+    for split, found in checked(path, {} if numbers is None else numbers, {}, "numbers").items():
+        place = f"{where}numbers.{split}"
+        if found is not None and (not isinstance(found, list) or not found):
+            raise BadFile(path, f"expected the key {place} with a list of numbers, received {_shown(found)}")
+        for at, number in enumerate(found or ()):
+            checked(path, number, NUMBER, f"{place}[{at}]")
+            if number.get("value") is not None:
+                checked(path, number, {"value": float}, f"{place}[{at}]")
+            _check_interval(path, number.get("interval"), f"{place}[{at}]")
+
+
+def _check_interval(path: Path, ends: Any, where: str) -> None:
+    if ends is not None and not (isinstance(ends, list) and len(ends) == 2 and all(map(_is_number, ends))):
+        raise BadFile(path, f"expected the key {where}.interval with two numbers, received {_shown(ends)}")
+
+
+def _is_number(value: Any) -> bool:
+    return is_small(value) if type(value) is int else type(value) is float and math.isfinite(value)
 
 
 def whole_result(run: RunDirectory, quiet: bool = False) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 
@@ -59,16 +60,18 @@ class BuiltNetwork(nn.Module):
         after: str = "",
     ) -> Any:
         """The main head's output; with `at`, also a dictionary of what was asked for."""
-        at = (at,) if isinstance(at, str) else at
+        at = _names(at)
+        if noise is not None and not isinstance(noise, Tensor):
+            raise WrongType(f"noise: expected a tensor (N, {self.tree.noise}), received {_shown(noise)}")
         kept = Kept(at, noise)
-        first = x if after and isinstance(x, Tensor) else received(self.tree, x, kept.values)
+        first = self._begun(x, after) if after else received(self.tree, x, kept.values)
         found = self._run(first, kept, heads=True, start=self._number(after) + 1 if after else 0)
         kept.check_noise(first.shape[0])
         return (found[MAIN], {name: found[name] for name in at}) if at else found[MAIN]
 
     def features(self, x: Tensor | Mapping[str, Tensor], at: Collection[str] | None = None) -> dict[str, Tensor]:
         """The outputs of the stages called `at` (all by default), without running the heads."""
-        names = [name for name, _ in self.tree.stages] if at is None else [at] if isinstance(at, str) else list(at)
+        names = [name for name, _ in self.tree.stages] if at is None else list(_names(at))
         kept = Kept(names)
         found = self._run(received(self.tree, x, kept.values), kept, heads=False)
         return {name: found[name] for name in names}
@@ -83,8 +86,21 @@ class BuiltNetwork(nn.Module):
         part = self.get_submodule(name)
         return part(x, kept) if isinstance(part, Wiring) else part(x)
 
+    @cached_property
+    def _ends(self) -> dict[str, Shape]:
+        return {name: signal.shape for name, signal in self.tree.trace().stages.items()}
+
+    def _begun(self, x: Any, after: str) -> Tensor:
+        """What a stage gave, from which the network goes on."""
+        self._number(after)
+        what = f"{self.tree.name} after {after}"
+        _check_tensor(what, x, Input("values", self._ends[after]))
+        return x
+
     def _number(self, stage: str) -> int:
         names = [name for name, _ in self.tree.stages]
+        if not isinstance(stage, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise WrongType(f"expected the name of a stage of {self.tree.name}, received {stage!r:.60}")
         if stage not in names:
             raise unknown(f"stage of {self.tree.name}:", stage, names)
         return names.index(stage)
@@ -122,6 +138,7 @@ def blank(tree: Network, count: int, shape: Sequence[int], device: str = "cpu") 
 def received(tree: Network, x: Tensor | Mapping[str, Tensor], kept: dict[str, Tensor]) -> Tensor:
     """The first input; the others are put among the values that are `kept`. UsageError for what does not fit."""
     if not isinstance(x, Mapping) and not tree.inputs:
+        _check_tensor(tree.name, x, tree.receives[0])
         return x
     first, *others = tree.receives
     names = [input.name for input in (first, *others)]
@@ -129,6 +146,7 @@ def received(tree: Network, x: Tensor | Mapping[str, Tensor], kept: dict[str, Te
         raise UsageError(f"{tree.name} receives {', '.join(names)}: give it a dictionary of these, received one tensor")
     if set(names) != set(x):
         raise UsageError(f"{tree.name} receives {', '.join(names)}; given were {', '.join(x) or 'none'}")
+    _check_tensor(tree.name, x[first.name], first)
     for input in (first, *others):
         _check_input(tree, input, x[input.name], x[first.name].shape[0], sizes=input is not first)
     kept.update({input.name: x[input.name] for input in others})
@@ -137,15 +155,46 @@ def received(tree: Network, x: Tensor | Mapping[str, Tensor], kept: dict[str, Te
 
 def _check_input(tree: Network, input: Input, value: Tensor, count: int, sizes: bool) -> None:
     """Refuse a value of another shape or kind; the first input may have other `sizes`, as one tensor may."""
+    _check_tensor(tree.name, value, input)
     shape = tuple(value.shape[1:])
     fits = shape == tuple(input.shape) if sizes else shape[:1] == tuple(input.shape)[:1]
     if not fits or value.dim() != 1 + len(tuple(input.shape)) or value.shape[0] != count:
         expected = ", ".join(map(str, (count, *input.shape)))
         raise UsageError(f"{tree.name}: {input.name} is ({expected}), received {tuple(value.shape)}")
-    if value.is_floating_point() != (input.dtype == "float32"):
-        raise UsageError(
-            f"{tree.name}: {input.name} is {input.dtype}, received {str(value.dtype).removeprefix('torch.')}"
-        )
+
+
+def _check_tensor(what: str, value: Any, input: Input) -> None:
+    """Refuse what is no tensor, or one of other axes, channels or numbers, or one without a position."""
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return  # the shapes are symbols then, of which a graph would keep what is asked
+    expected = f"{input.dtype} tensor (N, {', '.join(map(str, input.shape))})"
+    if not isinstance(value, Tensor):
+        raise WrongType(f"{what}: {input.name}: expected {expected}, received {_shown(value)}")
+    axes = tuple(input.shape)
+    if value.dim() != 1 + len(axes) or value.shape[1] != axes[0] or 0 in value.shape[1:]:
+        shape = ", ".join(map(str, (value.shape[0] if value.dim() else "N", *axes)))
+        raise UsageError(f"{what}: {input.name} is ({shape}), received {tuple(value.shape)}")
+    fits = value.is_floating_point() if input.dtype == "float32" else value.dtype in (torch.int64, torch.int32)
+    if not fits:
+        raise UsageError(f"{what}: {input.name} is {input.dtype}, received {str(value.dtype).removeprefix('torch.')}")
+
+
+def _shown(value: Any) -> str:
+    """A value in a few words: an array or a list by its type, for its numbers say nothing."""
+    return (
+        "None"
+        if value is None
+        else f"{type(value).__name__} {value!r:.40}"
+        if isinstance(value, str | int | float)
+        else type(value).__name__
+    )
+
+
+def _names(at: Any) -> Collection[str]:
+    names = (at,) if isinstance(at, str) else at
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise WrongType(f"at: expected names of stages, heads or kept values, received {at!r:.60}")
+    return names
 
 
 def build(network: Network, *, seed: int | None = None, device: str | torch.device = "cpu") -> BuiltNetwork:
