@@ -134,13 +134,13 @@ def places(
     """
     if cells < 1 or filters < 4:
         raise UsageError(f"expected at least 1 cell a stage and 4 filters, received {cells} and {filters}")
-    found: list[Place] = []
+    placed: list[Place] = []
     values = [stem.previous, stem.current]
 
     def put(stage: str, name: str, cell: Cell, filters: int, stride: int = 1) -> None:
-        previous = found[-1].previous if share_previous and found and found[-1].name == "reduction" else values[-2]
-        found.append(Place(stage, name, cell, filters, stride, previous, values[-1]))
-        values.append(found[-1].value)
+        previous = placed[-1].previous if share_previous and placed and placed[-1].name == "reduction" else values[-2]
+        placed.append(Place(stage, name, cell, filters, stride, previous, values[-1]))
+        values.append(placed[-1].value)
 
     for i in range(stem_cells):
         put("stem", f"cell{i + 1}", genotype.reduction or genotype.normal, filters // 2 ** (stem_cells - i), 2)
@@ -150,7 +150,7 @@ def places(
         for j in range(cells):
             halves = i > 0 and j == 0 and genotype.reduction is None
             put(f"stage{i + 1}", f"cell{j + 1}", genotype.normal, filters * 2**i, 2 if halves else 1)
-    return found
+    return placed
 
 
 def _cell(place: Place, rules: Rules, keep: bool) -> Seq:

@@ -37,7 +37,7 @@ def without_first_strides(network: Network) -> Network:
 
     32x32 then ends at 4x4 where 224x224 ended at 7x7, as in kuangliu/pytorch-cifar's MobileNet v2.
     """
-    nodes = [found for name, stage in network.stages for found in walk(stage, name)]
+    nodes = [item for name, stage in network.stages for item in walk(stage, name)]
     strided = [path.rpartition(".")[0] for path, node in nodes if isinstance(node, Conv) and node.stride != 1]
 
     def change(path: str, node: Node) -> Node:

@@ -82,9 +82,9 @@ def _executed(module: nn.Module, shape: tuple[int, ...]) -> Layers:
     return [(name, layer) for layer, name in seen.items()]
 
 
-def _beyond(known: Layers, found: Layers) -> Layers:
+def _beyond(known: Layers, executed: Layers) -> Layers:
     layers = {layer for _, layer in known}
-    return [(name, layer) for name, layer in found if layer not in layers]
+    return [(name, layer) for name, layer in executed if layer not in layers]
 
 
 def _joined(layer: str, key: str) -> str:

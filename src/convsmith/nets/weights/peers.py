@@ -166,8 +166,8 @@ def check_equal(peer: nn.Module, ours: BuiltNetwork, pairs: Mapping[str, str]) -
     ours.load_state_dict(mine, assign=True, strict=False)
     x = torch.randn((1, *ours.tree.input), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        expected, found = peer.eval()(x), ours.eval()(x)
-    share = float((found - expected).abs().max() / expected.abs().max())
+        expected, received = peer.eval()(x), ours.eval()(x)
+    share = float((received - expected).abs().max() / expected.abs().max())
     if not share <= TOLERANCE:
         raise CheckFailed(f"{ours.tree.name}: with the same weights the outputs differ by {share:.1e} of the largest")
 

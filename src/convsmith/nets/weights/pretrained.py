@@ -235,11 +235,11 @@ def last_layers(module: nn.Module, own: Mapping[str, Tensor]) -> list[str]:
     if not isinstance(module, BuiltNetwork):
         weights = [key for key in own if key.endswith(".weight") and own[key].dim() > 1]
         return [weights[-1].removesuffix(".weight")] if weights else []
-    found: list[str] = []
+    last: list[str] = []
     for name, head in module.tree.heads:
         layers = [path for path, node in walk(head, name) if isinstance(node, Linear | Conv | Rbf)]
-        found += [_module_path(module.tree, path) for path in layers[-1:]]
-    return found
+        last += [_module_path(module.tree, path) for path in layers[-1:]]
+    return last
 
 
 def _module_path(tree: Network, path: str) -> str:

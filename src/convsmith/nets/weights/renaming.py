@@ -55,8 +55,8 @@ def _backwards(pattern: str, replacement: str) -> Callable[[str], str | None] | 
         match = re.fullmatch(expression, key)
         if match is None:
             return None
-        found = {int(name[1:]): value for name, value in match.groupdict().items()}
-        values = iter(str(int(found[n]) - 1) if n in counted else found.get(n, "") for n in range(1, len(groups) + 1))
+        texts = {int(name[1:]): value for name, value in match.groupdict().items()}
+        values = iter(str(int(texts[n]) - 1) if n in counted else texts.get(n, "") for n in range(1, len(groups) + 1))
         return "".join(next(values) if kind == "group" else part for kind, part in parts)
 
     return back
