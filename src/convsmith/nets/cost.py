@@ -1,7 +1,7 @@
 """The cost of a network, counted on its tree without building it.
 
 One MAC is one multiply-accumulate of a convolution, linear or recurrent layer. FLOPs are twice the MACs. Other
-operations are counted apart as `elementwise`. Activations are the outputs of convolution and linear layers, 4 bytes each.
+operations are counted apart as `elementwise`. An activation is an output of a convolution or linear layer: 4 bytes.
 """
 
 from collections.abc import Sequence

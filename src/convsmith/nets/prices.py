@@ -32,7 +32,9 @@ def prices(names: Iterable[str]) -> dict[str, Price]:
     known = _remembered(code)
     priced = {name: known[name] if name in known else _counted(name) for name in names}
     if not priced.keys() <= known.keys():
-        remember(MEMORY, _KEY, {"code": code, "networks": {name: asdict(row) for name, row in (known | priced).items()}})
+        remember(
+            MEMORY, _KEY, {"code": code, "networks": {name: asdict(row) for name, row in (known | priced).items()}}
+        )
     return priced
 
 

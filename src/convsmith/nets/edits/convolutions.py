@@ -57,7 +57,7 @@ def _dilated_conv(path: str, node: Conv, x: Shape, stride: Sizes, rates: Sizes) 
 
 
 def _dilated_pool(node: MaxPool | AvgPool, x: Shape, stride: Sizes, rates: Sizes) -> Node:
-    """The pooling with another stride, padded to keep the size if its stride is removed; max pooling is also dilated."""
+    """The pooling with another stride, padded to keep the size if that is 1; max pooling is also dilated."""
     kernel, before, old = (per_axis(v, x) for v in (node.kernel, node.padding, node.stride))
     if (stride == old and max(rates) == 1) or max(kernel) == 1:
         return replace(node, stride=_one(stride))
@@ -124,7 +124,7 @@ def low_rank(network: Network, ratio: float = 0.5) -> Network:
 
 
 def _without_dense(network: Network, split: Callable[[Conv, Shape], Seq]) -> Network:
-    """The network with each dense convolution over two axes, except the first, replaced by `split(node, input shape)`."""
+    """The network with each dense convolution over two axes, except the first, replaced by `split(node, x)`."""
     inputs = {path: x for path, (x, _) in shapes(network).items()}
     convs = (path for name, root in network.stages for path, node in walk(root, name) if isinstance(node, Conv))
     first = next(convs, None)

@@ -57,7 +57,7 @@ def _added(node: Branching, layer: Node, act: Node | None, count: int) -> list[t
 
 
 def _units(network: Network) -> dict[str, str]:
-    """By sequence of residual units, the last unit with an identity shortcut that an idempotent or no activation follows."""
+    """By sequence of residual units, the last with an identity shortcut before an idempotent activation or none."""
     last: dict[str, str] = {}
     for path, node in _sequences(network):
         for (name, child), (_, follows) in pairwise((*node.children, ("", Seq()))):

@@ -215,7 +215,7 @@ class PadChannels(nn.Module):
 
 
 class PadSides(nn.Module):
-    """Positions added at (or removed from) the ends of the spatial axes; `amounts` in torch's order, last axis first."""
+    """Positions added at (or removed from) the ends of spatial axes; `amounts` in torch's order, last axis first."""
 
     def __init__(self, amounts: tuple[int, ...], mode: str):
         super().__init__()

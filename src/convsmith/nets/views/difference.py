@@ -89,7 +89,7 @@ def _fields(node: Node) -> dict[str, Any]:
 
 
 def _fields_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Pair]:
-    """The common fields that differ; of the names of parts only the order of the common ones, since paths show the rest."""
+    """The common fields that differ; of names of parts only the order of common ones, since paths show the rest."""
     differing: dict[str, Pair] = {}
     for name in one:
         if name not in other:

@@ -1,4 +1,4 @@
-"""A network against the six design guidelines of A. Vedaldi's lectures, as measurements, each with the saving of an edit.
+"""A network against the six design guidelines of A. Vedaldi's lectures, as measurements with the savings of edits.
 
     1  avoid tight bottlenecks: decrease height x width x channels slowly
     2  prefer chains of small filters to large ones
@@ -48,7 +48,7 @@ LARGE = 5
 GROUPS, GROUP_WIDTH = 32, 4
 # A linear layer of a quarter of its rank has at most half its parameters.
 RANK = 4
-# The effective field is a small part of the theoretical one (Luo et al. 2016), so a field of a few times the image is fine.
+# The effective field is a small part of the theoretical one (Luo et al. 2016): a field a few times the image is fine.
 FAR = 4.0
 
 
@@ -165,7 +165,7 @@ def _children(name: str, node: Node) -> list[tuple[str, Node]]:
 
 
 def _made(node: Node, path: str) -> list[str]:
-    """The paths of the nodes along a part that make a value, in order: convolutions and joins (a join counts as one)."""
+    """The paths of the nodes in a part that make a value, in order: convolutions and joins (a join counts as one)."""
     if isinstance(node, Conv | Add | Cat):
         return [path]
     if isinstance(node, Seq):
