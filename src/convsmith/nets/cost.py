@@ -1,7 +1,7 @@
-"""What a network costs, counted on its tree without building it.
+"""The cost of a network, counted on its tree without building it.
 
-One MAC is one multiply-accumulate of a convolution, linear or recurrent layer; FLOPs are twice the MACs; others are
-counted apart as `elementwise`. Activations are the outputs of the convolution and linear layers, 4 bytes each.
+One MAC is one multiply-accumulate of a convolution, linear or recurrent layer. FLOPs are twice the MACs. Other
+operations are counted apart as `elementwise`. An activation is an output of a convolution or linear layer: 4 bytes.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from convsmith.nets.tree import MAIN, Add, Gate, Leaf
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One operator's share; `output` is channels, then spatial sizes.
+    """The cost of one operator; `output` is the channels, then the spatial sizes.
 
-    `receptive_field` is what a position of its output sees, in input pixels per axis (empty where it is not known);
-    `auxiliary` tells that it stands in a head other than the main one.
+    `receptive_field` is the size of the input region that one output position sees, in pixels per axis (empty if
+    unknown). `auxiliary` is true for an operator in a head other than the main one.
     """
 
     name: str
@@ -35,13 +35,13 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A network's totals for one sample of shape `input`, and its layers in the order of execution.
+    """The totals of a network for one sample of shape `input`, and its layers in the order of execution.
 
-    The totals are those of the stages and the main head, which make the output. Auxiliary heads, which only training
-    runs, are counted apart: `auxiliary_params` and `auxiliary_macs`; their layers are in `layers`.
+    The totals cover the stages and the main head, which make the output. Only training runs auxiliary heads: these are
+    counted apart as `auxiliary_params` and `auxiliary_macs`, and their layers are in `layers`.
 
-    `receptive_field` is what the last features see, in input pixels per axis: before the first operator that reads the
-    whole image. `gated` tells that a gate brings in the whole image earlier.
+    `receptive_field` is the size of the input region that the last features see, in pixels per axis, before the first
+    operator that reads the whole image. `gated` is true if a gate reads the whole image earlier.
     """
 
     input: tuple[int, ...]
@@ -57,12 +57,12 @@ class Cost:
 
     @property
     def flops(self) -> int:
-        """Twice the MACs."""
+        """The FLOPs: twice the MACs."""
         return 2 * self.macs
 
     @property
     def activation_bytes(self) -> int:
-        """The outputs of convolution and linear layers as 32-bit floats."""
+        """The bytes of the outputs of convolution and linear layers as 32-bit floats."""
         return 4 * self.activations
 
 
@@ -76,7 +76,7 @@ def cost(network: Network, input: Sequence[int] | Shape | None = None) -> Cost:
     layers = [_layer(step, _part(step) in others) for step in traced.steps if isinstance(step.node, Leaf)]
     main = [layer for layer in layers if not layer.auxiliary]
     auxiliary = [layer for layer in layers if layer.auxiliary]
-    joins = sum(_joined(step) for step in traced.steps if _part(step) not in others)
+    joins = sum(_join_operations(step) for step in traced.steps if _part(step) not in others)
     field = traced.stages[MAIN].field
     return Cost(
         input=tuple(shape),
@@ -124,7 +124,8 @@ def _layer(step: Step, auxiliary: bool) -> LayerCost:
     )
 
 
-def _joined(step: Step) -> int:
+def _join_operations(step: Step) -> int:
+    """The element-wise operations of a sum or a gate."""
     if isinstance(step.node, Add):
         return (len(step.node.children) - 1) * step.y.shape.elements
     return step.y.shape.elements if isinstance(step.node, Gate) else 0

@@ -1,4 +1,4 @@
-"""What the zoo knows about a family of networks and about each of its variants."""
+"""The records of the zoo: a family of networks, its variants, other projects' names for its weights."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +12,10 @@ Scale = Callable[[Numbers, float], Numbers]
 
 @dataclass(frozen=True)
 class Renaming:
-    """How another project's keys become ours: patterns of whole keys with their replacements, the first that fits.
+    """Rules that turn another project's keys into ours: (pattern, replacement); the first pattern that matches applies.
 
-    `<0>` in a replacement stands for the group's number plus one: units count from one in our names, from zero in most.
+    A pattern matches a whole key. `<0>` in a replacement is the group's number plus one: our names count units from
+    one, most projects count from zero.
     """
 
     source: str
@@ -23,11 +24,11 @@ class Renaming:
 
 @dataclass(frozen=True)
 class Family:
-    """A family: `build` makes a network of it from a few numbers and writes `name` into `Network.family`.
+    """A family: `build` makes a network from a few numbers and writes `name` into `Network.family`.
 
-    `small_images` gives its form for images of about 32 pixels. `widen` and `deepen` give the numbers of a network that
-    is that many times as wide or deep: the rounding is the family's. `renamings` are other projects' names for its
-    weights, or functions that give them for a network; torchvision's are found without one.
+    `small_images` returns the form for images of about 32 pixels. `widen` and `deepen` return the numbers of a network
+    that is `factor` times as wide or deep, rounded by the family's rule. `renamings` are other projects' names for the
+    weights, or functions that return these names for a network. torchvision's names need no renaming.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Row:
-    """A network of the zoo: `family.build(**numbers)`, then `edits`; `note` says what tells it from its siblings."""
+    """A network of the zoo: `family.build(**numbers)`, then `edits`; `note` says how it differs from its siblings."""
 
     family: Family
     year: int

@@ -1,4 +1,4 @@
-"""The least memory of a network against that of this machine, checked before a tensor is made. No torch here."""
+"""The least memory that a network needs against this machine's memory, checked before a tensor is made."""
 
 import dataclasses as dc
 import os
@@ -11,7 +11,7 @@ from convsmith.nets.trace import Step
 from convsmith.nets.tree import Leaf, Node
 from convsmith.report.text import many, size
 
-# The largest network of the zoo, a ResNet with 1,202 layers, has 6,015 nodes. torch takes no larger sizes.
+# The largest network of the zoo, a ResNet with 1,202 layers, has 6,015 nodes. torch takes no larger number as a size.
 MOST_NODES, LARGEST_NUMBER, LARGEST_FLOAT = 20_000, 2**31 - 1, 1e38
 _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -25,7 +25,7 @@ def memory() -> int:
 def check_memory(name: str, steps: Sequence[Step]) -> None:
     """Raise UsageError if a network's parameters, or its largest activation for one image, exceed the memory.
 
-    `steps` are those of its trace. A number takes 4 bytes; other memory is not counted, so this is a lower bound.
+    `steps` is the trace of the network. A number takes 4 bytes. Other memory is not counted: this is a lower bound.
     """
     have = memory()
     params = sum(step.node.params(step.x.shape) for step in steps if isinstance(step.node, Leaf))
@@ -40,7 +40,7 @@ def check_memory(name: str, steps: Sequence[Step]) -> None:
 
 
 def check_numbers(node: Node, where: str) -> None:
-    """Raise UsageError for a field of an operator with a number that is too large for torch."""
+    """Raise UsageError if a field of an operator holds a number that is too large for torch."""
     for field in dc.fields(node):
         value = getattr(node, field.name)
         for number in cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,):

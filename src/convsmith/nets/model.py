@@ -1,4 +1,4 @@
-"""What names a network: a tree of ours (`Network`), or a module of others (`Foreign`), which only torch can read."""
+"""`Model`: a convsmith network (`Network`, a tree) or an imported torch module (`Foreign`)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,43 +18,43 @@ TORCHVISION = "torchvision:"
 
 
 class Model(Protocol):
-    """A network as data, whatever it is made of."""
+    """A network as data: a `Network` or a `Foreign`."""
 
     @property
     def name(self) -> str:
-        """A short name for tables."""
+        """The short name in tables."""
         ...
 
     @property
     def source(self) -> str:
-        """Where it comes from: a name of the zoo, `torchvision:NAME` or `file.py:function`."""
+        """The origin: a name of the zoo, `torchvision:NAME` or `file.py:function`."""
         ...
 
     @property
     def tree(self) -> "Network | None":
-        """The tree, which can be edited, drawn and priced; None for a module of others."""
+        """The tree, which can be edited, drawn and priced; None for an imported module."""
         ...
 
     @property
     def classes(self) -> int | None:
-        """The number of its outputs; None where only the built module tells."""
+        """The number of outputs; None if only the built module can tell."""
         ...
 
     @property
     def stages(self) -> tuple[tuple[str, Node], ...]:
-        """The stages in order; a module of others has none."""
+        """The stages in order; empty for an imported module."""
         ...
 
     def make(self, seed: int) -> "nn.Module":
-        """The module with weights that are a function of the seed; torch's global generator does not move."""
+        """The module, its weights a function of the seed; torch's global generator keeps its state."""
         ...
 
     def price(self, input: "Sequence[int] | None" = None) -> "Cost | None":
-        """What it costs for an input (channels, *sizes); None for a module of others without an `input`."""
+        """The cost for an input (channels, *sizes); None for an imported module if `input` is None."""
         ...
 
     def named(self, path: str) -> str:
-        """How a recipe names it: `path`, where a tree lies, or a module's own source."""
+        """The name in a recipe: `path` for a tree, which is the path of its file; `source` for an imported module."""
         ...
 
     def to_json(self) -> dict[str, Any]:
@@ -63,14 +63,14 @@ class Model(Protocol):
 
 
 def no_tree(model: Model, so: str) -> str:
-    """A sentence that says what a module of others is, and what follows: `it cannot be edited`."""
+    """The message for an imported module; `so` is the consequence, such as `it cannot be edited`."""
     file = model.source.rpartition(":")[0]
     origin = "torchvision" if model.source.startswith(TORCHVISION) else Path(file).name
     return f"{model.source} is not a convsmith network; it was imported from {origin}, so {so}"
 
 
 def tree_of(model: Model, so: str) -> "Network":
-    """The tree of a network; UsageError with `no_tree` for a module of others."""
+    """The tree of a network; raises UsageError with `no_tree` for an imported module."""
     if model.tree is None:
         raise UsageError(no_tree(model, so))
     return model.tree

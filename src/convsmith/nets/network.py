@@ -1,4 +1,4 @@
-"""`Network`, the root of a tree: named stages, heads, what they were made from, and JSON."""
+"""`Network`, the root of a tree: named stages and heads, the family and its numbers, and the JSON form."""
 
 import dataclasses as dc
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convsmith.nets.modules.build import BuiltNetwork  # which needs torch
 
 FORMAT = 1
-_MAX_DEPTH = 64  # of a tree read from JSON; ours stay under 12
+_MAX_DEPTH = 64  # of a tree read from JSON; the trees of the zoo stay under 12
 
 
 @dc.dataclass(frozen=True, kw_only=True)
@@ -25,12 +25,12 @@ class Network:
     """A network as data.
 
     `stages` run one after the other; each of `heads` receives the last stage's output (or, by `use`, a kept value).
-    `numbers` are the arguments of its family, `init` names its rule of initialization, `edits` what was done since.
-    `recompute` is how many children of a stage form a group that training computes twice instead of keeping what is
-    inside (0: none).
+    `numbers` are the arguments of its family. `init` names the rule of initialization. `edits` are the edits made
+    since. `recompute` is the number of children of a stage in a group that training computes twice instead of keeping
+    the values inside (0: no group).
 
-    `inputs` are what it receives besides the first: each is a kept value before stage 1, which `use` reads by its name.
-    The first is called `input_name`; of `input_dtype` "int64" it holds tokens.
+    `inputs` are the further inputs: each is a kept value before stage 1, which `use` reads by its name. The first input
+    is called `input_name`; with `input_dtype` "int64" it holds tokens.
     """
 
     name: str
@@ -70,12 +70,12 @@ class Network:
 
     @property
     def source(self) -> str:
-        """The name, as `Model` has it."""
+        """The name: the origin of a network of the zoo."""
         return self.name
 
     @property
     def tree(self) -> "Network":
-        """Itself: a `Model` that is a tree."""
+        """The network itself, which is a tree."""
         return self
 
     @property
@@ -85,37 +85,37 @@ class Network:
 
     @property
     def receives(self) -> tuple[Input, ...]:
-        """All of its inputs, the first one first."""
+        """All inputs, the first one first."""
         return (Input(self.input_name, self.input, self.input_dtype), *self.inputs)
 
     @property
     def noise(self) -> int:
-        """How many standard normal numbers the draws of one example take; 0 for a network without `Sample`."""
+        """The number of standard normal numbers that one example draws; 0 for a network without `Sample`."""
         return sum(step.y.shape.elements for step in self.trace().steps if isinstance(step.node, Sample))
 
     def trace(self, input: Shape | None = None) -> "Traced":
-        """Follow an input of shape `input` (its own by default) through every stage and head."""
+        """Follow an input of shape `input` (by default the network's) through every stage and head."""
         return trace_network(self, input or self.input)
 
     def make(self, seed: int) -> "BuiltNetwork":
-        """The module with weights that are a function of the seed."""
+        """The module, its weights a function of the seed."""
         from convsmith.nets.modules.build import build
 
         return build(self, seed=seed)
 
     def price(self, input: Sequence[int] | None = None) -> "Cost":
-        """What it costs for an input (channels, then the sizes), by default its own."""
+        """The cost for an input (channels, *sizes), by default the network's own input."""
         from convsmith.nets.cost import cost
 
         return cost(self, input)
 
     def named(self, path: str) -> str:
-        """How a recipe names the tree that lies at `path`."""
+        """The name in a recipe of the tree whose file is `path`."""
         return path
 
     def _repr_svg_(self) -> str:
-        """The stages as a picture: how a notebook shows the network."""
-        # A picture stands on networks, so a network imports it only when it is asked for.
+        """The stages as an SVG picture, which a notebook shows."""
+        # `drawing` imports this module, so this import waits until a picture is wanted.
         from convsmith.nets.views.drawing import draw
 
         return draw(self)
@@ -140,7 +140,7 @@ class Network:
 
     @staticmethod
     def from_json(data: Any) -> "Network":
-        """The network that JSON data holds; operators come from the table alone, never from a class path."""
+        """The network that JSON data holds; operators come only from the table `OPERATORS`, never from a class path."""
         try:
             return _network_from_json(data)
         except RecursionError:
@@ -149,14 +149,14 @@ class Network:
 
 @dc.dataclass(frozen=True)
 class Traced:
-    """A network followed for one input: every step in order, and the signal at the end of each stage and head."""
+    """The trace of a network for one input: every step in order, and the signal at the end of each stage and head."""
 
     steps: tuple[Step, ...]
     stages: dict[str, Signal]
 
 
 def trace_network(network: Network, input: Shape) -> Traced:
-    """Follow `input` through the stages, then through each head; errors name the node that does not fit."""
+    """Follow `input` through the stages, then through each head; an error names the node that does not fit."""
     steps: list[Step] = []
     ends: dict[str, Signal] = {}
     kept = {
@@ -192,7 +192,7 @@ def node_to_json(node: Node) -> dict[str, Any]:
 
 
 def node_from_json(data: Any, where: str = "tree", depth: int = 0) -> Node:
-    """The node that JSON data holds; unknown operators and fields and wrong types are errors that name the place."""
+    """The node that JSON data holds; an unknown operator, an unknown field or a wrong type raises with its place."""
     if depth > _MAX_DEPTH:
         raise UsageError(f"{where}: the tree is nested deeper than {_MAX_DEPTH}")
     if not isinstance(data, dict) or not isinstance(cast("dict[str, Any]", data).get("op"), str):

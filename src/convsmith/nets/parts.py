@@ -1,4 +1,4 @@
-"""The few groups of operators that most families are made of."""
+"""Groups of operators that many families share."""
 
 from convsmith.nets.ops import (
     Act,
@@ -44,9 +44,9 @@ def conv_norm_act(
 
 
 def conv_chain(*convs: Conv, norm: Norm | None = NORM, act: Act = RELU, start: int = 1) -> dict[str, Node | None]:
-    """Children of a sequence: each convolution with its normalization (where there is one) and activation.
+    """Children of a sequence: each convolution with its normalization (unless None) and activation.
 
-    They are called `conv1`, `norm1`, `act1`, `conv2`, ..., counted from `start`.
+    The names are `conv1`, `norm1`, `act1`, `conv2`, ..., counted from `start`.
     """
     children: dict[str, Node | None] = {}
     for i, conv in enumerate(convs, start):
@@ -55,9 +55,9 @@ def conv_chain(*convs: Conv, norm: Norm | None = NORM, act: Act = RELU, start: i
 
 
 def squeeze_excite(channels: int, squeezed: int, inner: Act = RELU, outer: Act = SIGMOID) -> Gate:
-    """A gate that scales each of `channels` by what the whole image says (Hu et al. 2018, figure 3).
+    """A gate that scales each channel by a function of the whole image (Hu et al. 2018, figure 3).
 
-    Global average pooling, then two fully connected layers (1x1 convolutions): to `squeezed` and back.
+    Global average pooling, then two fully connected layers (1x1 convolutions): to `squeezed` and back to `channels`.
     """
     return gate(
         pool=AdaptiveAvgPool(1),
@@ -67,7 +67,7 @@ def squeeze_excite(channels: int, squeezed: int, inner: Act = RELU, outer: Act =
 
 
 def total_padding(kernel: int) -> Pad:
-    """Zeros that keep the size under a window of `kernel` at stride 1: kernel - 1 in all, the odd one before.
+    """Zeros that keep the size under a window of `kernel` at stride 1: kernel - 1 in all, an odd one before.
 
     The lectures' rule: half on each side for odd kernels; rounded up before and down after for even ones.
     """
@@ -81,7 +81,7 @@ def divisible(width: float, by: int = 8) -> int:
 
 
 def pooled_head(classes: int, drop: float = 0.0) -> Seq:
-    """Global average pooling, dropout where `drop` is above 0, then one linear layer."""
+    """Global average pooling, dropout if `drop` is above 0, then one linear layer."""
     dropout = Dropout(drop) if drop else None
     return seq(pool=AdaptiveAvgPool(1), flatten=Flatten(), dropout=dropout, linear=Linear(classes))
 
@@ -91,8 +91,8 @@ def dense_head(
 ) -> Seq:
     """Hidden linear layers with ReLU and dropout 0.5, then the classifier.
 
-    `grid` pools the features to that many cells a side; dropout stands before each hidden layer (torchvision's AlexNet)
-    where `drop_first`, else after it; a `norm` stands before each ReLU.
+    `grid` pools the features to that many cells a side. Dropout comes before each hidden layer if `drop_first`
+    (torchvision's AlexNet), else after it. A `norm` comes before each ReLU.
     """
     children: dict[str, Node | None] = {
         "pool": AdaptiveAvgPool(grid) if grid else None,

@@ -1,4 +1,4 @@
-"""What every network of the zoo costs, remembered in the cache for as long as the code that counts it is the same."""
+"""The costs of the networks of the zoo, kept in the cache until the code that counts them changes."""
 
 import hashlib
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _KEY = "prices"
 
 @dataclass(frozen=True)
 class Price:
-    """A network's family, trainable numbers, MACs and input as it is by default."""
+    """A network's family, parameters, MACs and default input."""
 
     family: str
     params: int
@@ -27,13 +27,15 @@ class Price:
 
 
 def prices(names: Iterable[str]) -> dict[str, Price]:
-    """The price of each network; those that are not remembered are counted on their trees."""
+    """The price of each network, from the cache or else counted on its tree."""
     code = _code()
     known = _remembered(code)
-    found = {name: known[name] if name in known else _counted(name) for name in names}
-    if not found.keys() <= known.keys():
-        remember(MEMORY, _KEY, {"code": code, "networks": {name: asdict(row) for name, row in (known | found).items()}})
-    return found
+    priced = {name: known[name] if name in known else _counted(name) for name in names}
+    if not priced.keys() <= known.keys():
+        remember(
+            MEMORY, _KEY, {"code": code, "networks": {name: asdict(row) for name, row in (known | priced).items()}}
+        )
+    return priced
 
 
 def _counted(name: str) -> Price:
@@ -43,7 +45,7 @@ def _counted(name: str) -> Price:
 
 
 def _code() -> str:
-    """A hash of every file that a price may depend on: what was counted by other code is never taken for its own."""
+    """A hash of every file that a price may depend on, so that prices of other code are never used."""
     root = Path(__file__).parent
     digest = hashlib.sha256()
     for path in sorted([*root.rglob("*.py"), *root.parent.glob("base/*.py")]):
@@ -53,10 +55,10 @@ def _code() -> str:
 
 
 def _remembered(code: str) -> dict[str, Price]:
-    found = recall(MEMORY, _KEY)
+    record = recall(MEMORY, _KEY)
     try:
-        if found["code"] != code:
+        if record["code"] != code:
             return {}
-        return {name: config.read(Price, row, "price") for name, row in found["networks"].items()}
+        return {name: config.read(Price, row, "price") for name, row in record["networks"].items()}
     except (ConvsmithError, KeyError, TypeError, AttributeError):
-        return {}  # nothing was remembered, or what was is damaged
+        return {}  # the cache is empty or damaged

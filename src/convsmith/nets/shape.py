@@ -1,4 +1,4 @@
-"""What flows along an edge of the tree: a shape and a receptive field."""
+"""`Signal`, the value on an edge of the tree: a shape and a receptive field."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,7 +18,7 @@ class Shape:
 
     @property
     def positions(self) -> int:
-        """The number of places that each channel has."""
+        """The number of positions in each channel."""
         count = 1
         for size in self.spatial:
             count *= size
@@ -26,7 +26,7 @@ class Shape:
 
     @property
     def elements(self) -> int:
-        """The number of values in all."""
+        """The number of values in all channels."""
         return self.channels * self.positions
 
     def __iter__(self):
@@ -38,7 +38,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Something that a network receives: its name, the shape of one sample, its dtype (`int64` for token numbers)."""
+    """An input of a network: its name, the shape of one sample, its dtype (`int64` for tokens)."""
 
     name: str
     shape: Shape
@@ -50,9 +50,9 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What one output position of an operator reads along one axis: `span` inputs from `stride * position - before`.
+    """The inputs that one output position reads along one axis: `span` inputs from `stride * position - before`.
 
-    With `up` the inputs first move that far apart, as a transposed convolution has it.
+    `up` first moves the inputs that far apart, as in a transposed convolution.
     """
 
     span: int
@@ -63,12 +63,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """The input positions, per axis, that position 0 reads (`low` to `high`), and how far the next one lies (`jump`).
+    """The input positions, per axis, that position 0 reads (`low` to `high`), and the step to the next field (`jump`).
 
-    After upsampling neighbors read differently much, and the interval is that of the one that reads most.
-    After an operator that reads every position (`whole`) the interval stays that of its input, so that it says what the
-    features saw. `gated` tells that a gate let the whole image through to scale the channels. `of` names the further
-    input whose positions are counted; the first input's name is left empty.
+    After upsampling, neighbors read intervals of different length; this is the longest. After an operator that reads
+    every position (`whole`), the interval stays the one of its input: the region that the features saw. `gated` is true
+    if a gate has used the whole image to scale the channels. `of` names the input whose positions are counted; it is
+    empty for the first input.
     """
 
     low: tuple[Position, ...]
@@ -80,12 +80,12 @@ class Field:
 
     @staticmethod
     def point(axes: int, of: str = "") -> "Field":
-        """The field of an input pixel: itself."""
+        """The field of an input pixel: the pixel itself."""
         return Field((0,) * axes, (0,) * axes, (1,) * axes, of=of)
 
     @property
     def size(self) -> tuple[int, ...]:
-        """How many input positions the field spans along each axis."""
+        """The number of input positions that the field spans along each axis."""
         return tuple(int(high - low) + 1 for low, high in zip(self.low, self.high, strict=True))
 
     def slide(self, windows: tuple[Window, ...]) -> "Field":
@@ -97,9 +97,9 @@ class Field:
         return replace(self, low=low, high=high, jump=jump)
 
     def join(self, other: "Field") -> "Field":
-        """The field of a sum or concatenation: the hull of both; of different inputs, what is seen of the first.
+        """The field of a sum or concatenation: the hull of both; for different inputs, the field on the first.
 
-        Raises `UsageError` for fields over different numbers of axes: their hull would lose the axes of one.
+        Raises `UsageError` if the fields have different numbers of axes: the hull would lose an axis.
         """
         if self.of != other.of:
             return other if self.of and not other.of else self
@@ -118,7 +118,7 @@ class Field:
 
 
 def _slide(low: Position, high: Position, jump: Position, w: Window) -> tuple[Position, Position, Position]:
-    """Along one axis: the interval and jump of what lies behind a window."""
+    """The interval (low, high) and the jump after a window, along one axis."""
     if w.up == 1:
         return low - jump * w.before, high + jump * (w.span - 1 - w.before), _whole(jump * w.stride)
     # An output position o reads the inputs i with i * up from o + before - span + 1 to o + before.

@@ -1,4 +1,4 @@
-"""What operators share: sizes given once or per axis, and what a sliding window makes of them."""
+"""Sizes of operators: one number for all axes or one per axis, their checks, the output of a sliding window."""
 
 from convsmith.base.errors import UsageError, WrongType
 from convsmith.nets.shape import Shape, Window
@@ -7,7 +7,7 @@ Axes = int | tuple[int, ...]
 
 
 def per_axis(value: Axes, x: Shape) -> tuple[int, ...]:
-    """A size given once or per axis, as one for each spatial axis of `x`."""
+    """`value`, one number or one per axis, as one number for each spatial axis of `x`."""
     if isinstance(value, int):
         return (value,) * len(x.spatial)
     if len(value) != len(x.spatial):
@@ -16,21 +16,21 @@ def per_axis(value: Axes, x: Shape) -> tuple[int, ...]:
 
 
 def across(value: Axes, times: str = "x") -> str:
-    """A size given once or per axis in words: `3x3`, `1x7`, `5-wide` along a single axis."""
+    """`value`, one number or one per axis, as text: `3x3`, `1x7`, `5-wide` along a single axis."""
     if isinstance(value, int):
         return f"{value}{times}{value}"
     return f"{value[0]}-wide" if len(value) == 1 else times.join(map(str, value))
 
 
 def strided(stride: Axes) -> str:
-    """A stride in a drawing: ` /2`, or nothing for 1."""
+    """A stride in a drawing: ` /2`; empty for 1."""
     if stride in (1, (1, 1)):
         return ""
     return f" /{stride}" if isinstance(stride, int) else f" /{across(stride, '×')}"
 
 
 def at_least(low: int, **fields: Axes) -> None:
-    """Refuse an operator's fields that lie below `low` on some axis."""
+    """Raise UsageError if a field of an operator is below `low` on some axis."""
     for name, value in fields.items():
         each = value if isinstance(value, tuple) else (value,)
         if any(isinstance(n, bool) for n in each):
@@ -40,7 +40,7 @@ def at_least(low: int, **fields: Axes) -> None:
 
 
 def check_probability(drop: float, *, one: bool) -> None:
-    """Refuse a probability of dropping outside 0 to 1; 1 itself only where `one`."""
+    """Raise UsageError if the dropping probability is outside 0 to 1; 1 is valid only if `one`."""
     if not (0 <= drop < 1 or (one and drop == 1)):
         raise UsageError(f"drop is {drop}, expected a probability from 0 to {'1' if one else 'below 1'}")
 
@@ -55,7 +55,7 @@ def dimension(op: str, x: Shape) -> str:
 def slide(
     op: str, x: Shape, windows: tuple[Window, ...], after: tuple[int, ...], ceil: bool = False
 ) -> tuple[int, ...]:
-    """Output sizes of a sliding window; `after` is the padding at the far end of each axis."""
+    """The output sizes of a sliding window; `after` is the padding at the far end of each axis."""
     sizes: list[int] = []
     for n, w, end in zip(x.spatial, windows, after, strict=True):
         room = n + w.before + end - w.span

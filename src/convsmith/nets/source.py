@@ -1,4 +1,4 @@
-"""Wherever a network is named: in the zoo, a user's `file.py:function`, `torchvision:NAME`, or a tree in JSON."""
+"""From the name of a network to a `Model`: the zoo, `file.py:function`, `torchvision:NAME`, or a tree in JSON."""
 
 import contextlib
 import inspect
@@ -19,15 +19,15 @@ from convsmith.nets.zoo import NETWORKS, network
 if TYPE_CHECKING:
     from torch import nn
 
-# The arguments that a function may take, with the largest values in a record, since the module is made at once.
+# The arguments that a function may take, each with its largest value: a record from a file builds its module at once.
 ARGUMENTS = {"classes": 100_000, "channels": 10_000, "size": 10_000}
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """A `torch.nn.Module` that is not a tree: where it comes from and what it is made with.
+    """An imported `torch.nn.Module`: its source and the arguments of its function.
 
-    `fingerprint` is the SHA-256 of the user's file, so that a run can tell whether it is still the same.
+    `fingerprint` is the SHA-256 of the user's file: a run compares it to detect a change of the file.
     """
 
     source: str
@@ -36,7 +36,7 @@ class Foreign:
 
     @staticmethod
     def from_json(data: Any) -> "Foreign":
-        """The object that `to_json` wrote; UsageError for a source or an argument that it never writes."""
+        """The object that `to_json` wrote; raises UsageError for one that `to_json` never writes."""
         if not isinstance(data, dict) or set(cast("dict[str, Any]", data)) != {"source", "arguments", "fingerprint"}:
             raise WrongType(f"expected source, arguments and fingerprint of a module, received {data!r:.200}")
         fields = cast("dict[str, Any]", data)
@@ -54,26 +54,26 @@ class Foreign:
 
     @property
     def name(self) -> str:
-        """A short name for tables."""
+        """The short name in tables."""
         return self.source.rpartition("/")[2]
 
     @property
     def tree(self) -> None:
-        """None: only torch can read a module of others."""
+        """None: only torch can read an imported module."""
         return None
 
     @property
     def classes(self) -> int | None:
-        """The number of outputs that it is made for; None where it is not told."""
+        """The argument `classes`; None if it was not given."""
         return self.arguments.get("num_classes", self.arguments.get("classes"))
 
     @property
     def stages(self) -> tuple[()]:
-        """None that are known."""
+        """Empty: the stages of an imported module are unknown."""
         return ()
 
     def make(self, seed: int) -> "nn.Module":
-        """The module with weights that are a function of the seed; torch's global generator does not move."""
+        """The module, its weights a function of the seed; torch's global generator keeps its state."""
         import torch
 
         with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
@@ -81,7 +81,7 @@ class Foreign:
             return make(self)
 
     def price(self, input: Sequence[int] | None = None) -> Cost | None:
-        """What the module costs, built and run once on an input (channels, *sizes); None without one."""
+        """The cost, measured by one run on an input (channels, *sizes); None if `input` is None."""
         if input is None:
             return None
         from convsmith.nets.modules.measure import measure_module
@@ -89,7 +89,7 @@ class Foreign:
         return measure_module(make(self), input)
 
     def named(self, path: str) -> str:
-        """The source, with the path of the file that the user gave; `path` is where a run lies."""
+        """The source, with the path of the user's file; `path` is ignored."""
         return found(self).source
 
     def to_json(self) -> dict[str, Any]:
@@ -98,9 +98,9 @@ class Foreign:
 
 
 def open_network(text: str, **numbers: Any) -> Model:
-    """What `text` names, made with those of `numbers` (`classes`, `channels`, `size`) that it takes.
+    """The network that `text` names, made with those of `numbers` (`classes`, `channels`, `size`) that it accepts.
 
-    Raises `UnknownName` for a name that is in no table, `MissingPath` and `BadFile` for files.
+    Raises `UnknownName` if no table has the name, `MissingPath` or `BadFile` for a file.
     """
     if text.startswith(TORCHVISION):
         classes = {"num_classes": numbers["classes"]} if "classes" in numbers else {}
@@ -111,11 +111,11 @@ def open_network(text: str, **numbers: Any) -> Model:
         return _from_json(Path(text))
     if text.endswith(".py"):
         raise UsageError(f"{text}: say which function makes the network: {text}:make")
-    return network(text, **_taken(text, numbers))
+    return network(text, **_accepted_numbers(text, numbers))
 
 
-def _taken(name: str, numbers: dict[str, Any]) -> dict[str, Any]:
-    """The numbers that a network of the zoo takes: what reconstructs its input has no classes."""
+def _accepted_numbers(name: str, numbers: dict[str, Any]) -> dict[str, Any]:
+    """The numbers that a network of the zoo accepts: an autoencoder has no `classes`."""
     known = inspect.signature(NETWORKS[name].family.build).parameters
     return {key: value for key, value in numbers.items() if key != "classes" or key in known}
 
@@ -138,7 +138,7 @@ def make(foreign: Foreign) -> Any:
 
 
 def found(foreign: Foreign) -> Foreign:
-    """The network, with the path of the file that the user gave if it is a user's; errors as in `user_code.located`."""
+    """The network with the path of the user's file, if it has one; errors as in `user_code.located`."""
     if foreign.source.startswith(TORCHVISION):
         return foreign
     path, function = user_code.located(foreign.source, foreign.fingerprint, "a network")
@@ -149,7 +149,7 @@ def _from_file(path: Path, function: str, numbers: dict[str, Any]) -> Model:
     maker = user_code.function_of(path, function, "a network")
     arguments = user_code.taken(maker, numbers, f"{path}:{function}")
     torch = sys.modules.get("torch")
-    # What the user's function draws for first weights must not move the caller's generator.
+    # The user's function draws first weights; the caller's generator must keep its state.
     with torch.random.fork_rng(devices=[]) if torch else contextlib.nullcontext():
         made = user_code.call(maker, arguments, path, function)
     if isinstance(made, Network):
@@ -160,7 +160,7 @@ def _from_file(path: Path, function: str, numbers: dict[str, Any]) -> Model:
 
 
 def _is_module(made: object) -> bool:
-    """Whether an object is a `torch.nn.Module`, without importing torch: a module exists only if torch is imported."""
+    """Whether an object is a `torch.nn.Module`, without importing torch: no module exists before that import."""
     torch_nn = sys.modules.get("torch.nn")
     return torch_nn is not None and isinstance(made, torch_nn.Module)
 
@@ -183,6 +183,6 @@ def _from_json(path: Path) -> Network:
 
 
 def is_network_name(text: str) -> bool:
-    """Whether `text` is how a network is named: in the zoo, torchvision's, or a user's file."""
+    """Whether `text` names a network: of the zoo, of torchvision, or in a user's file."""
     file, colon, _ = text.rpartition(":")
     return text in NETWORKS or text.startswith(TORCHVISION) or bool(colon and file.endswith(".py"))

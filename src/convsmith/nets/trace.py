@@ -1,4 +1,4 @@
-"""The one walk along a tree in the order of execution, with the shape and receptive field at every edge."""
+"""The walk along a tree in the order of execution, with the shape and receptive field at every edge."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,7 +11,7 @@ from convsmith.nets.tree import Add, Branching, Cat, Gate, Keep, Leaf, Node, Seq
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node as it is executed: where it is, what it receives and what it gives."""
+    """One executed node: its path, its input `x` and its output `y`."""
 
     path: str
     node: Node
@@ -22,7 +22,7 @@ class Step:
 def trace(node: Node, shape: Shape, kept: dict[str, Signal] | None = None, path: str = "") -> list[Step]:
     """Every node of the tree in the order in which it finishes, so the last step is the tree itself.
 
-    `kept` holds what `keep` has remembered so far and is added to. Errors name the path of the node that does not fit.
+    `kept` holds the values that `keep` has stored so far; the walk adds to it. An error names the path of its node.
     """
     steps: list[Step] = []
     _follow(node, Signal(shape, Field.point(len(shape.spatial))), {} if kept is None else kept, path, steps)
@@ -30,7 +30,7 @@ def trace(node: Node, shape: Shape, kept: dict[str, Signal] | None = None, path:
 
 
 def follow(node: Node, x: Signal, kept: dict[str, Signal], path: str) -> list[Step]:
-    """`trace` from a signal that comes from elsewhere in the network."""
+    """`trace` from a signal that another part of the network gives."""
     steps: list[Step] = []
     _follow(node, x, kept, path, steps)
     return steps
@@ -38,21 +38,21 @@ def follow(node: Node, x: Signal, kept: dict[str, Signal], path: str) -> list[St
 
 def _follow(node: Node, x: Signal, kept: dict[str, Signal], path: str, steps: list[Step]) -> Signal:
     if isinstance(node, Leaf):
-        y = _through(node, x, path)
+        y = _leaf_output(node, x, path)
         if node.reads:
-            y = _read(node, x, y, kept, path)
+            y = _reading_output(node, x, y, kept, path)
     elif isinstance(node, Keep):
         y = kept[node.name] = x
     elif isinstance(node, Use):
         y = _kept(node.name, kept, path)
     elif isinstance(node, Unpool):
-        y = _unpooled(node, x, _kept(node.name, kept, path), path)
+        y = _unpool_output(node, x, _kept(node.name, kept, path), path)
     elif isinstance(node, Seq | Gate):
         y = x
         for name, child in node.children:
             y = _follow(child, y, kept, _join(path, name), steps)
         if isinstance(node, Gate):
-            y = _gated(x, y, path)
+            y = _gate_output(x, y, path)
     elif isinstance(node, Add | Cat):
         branches = [_follow(child, x, kept, _join(path, name), steps) for name, child in node.children]
         y = _merge(node, branches, path)
@@ -68,8 +68,8 @@ def _kept(name: str, kept: dict[str, Signal], path: str) -> Signal:
     return kept[name]
 
 
-def _read(leaf: Leaf, x: Signal, y: Signal, kept: dict[str, Signal], path: str) -> Signal:
-    """What a leaf gives that also takes kept values; errors for those of another shape than it needs."""
+def _reading_output(leaf: Leaf, x: Signal, y: Signal, kept: dict[str, Signal], path: str) -> Signal:
+    """The output of a leaf that also reads kept values; raises UsageError if one has the wrong shape."""
     field = y.field
     for name, shape in zip(leaf.reads, leaf.wants(x.shape), strict=True):
         value = _kept(name, kept, path)
@@ -80,7 +80,7 @@ def _read(leaf: Leaf, x: Signal, y: Signal, kept: dict[str, Signal], path: str) 
     return Signal(y.shape, field)
 
 
-def _unpooled(node: Unpool, x: Signal, source: Signal, path: str) -> Signal:
+def _unpool_output(node: Unpool, x: Signal, source: Signal, path: str) -> Signal:
     pooled = MaxPool(node.kernel, node.stride, node.padding).output(source.shape)
     if pooled != x.shape:
         raise UsageError(f"{path}: unpooling to {node.name!r}, which pools to {pooled}, receives {x.shape}")
@@ -92,7 +92,7 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _through(leaf: Leaf, x: Signal, path: str) -> Signal:
+def _leaf_output(leaf: Leaf, x: Signal, path: str) -> Signal:
     try:
         shape, windows = _sizes(leaf, x.shape)
     except UsageError as error:
@@ -103,11 +103,11 @@ def _through(leaf: Leaf, x: Signal, path: str) -> Signal:
 
 @lru_cache(maxsize=4096)
 def _sizes(leaf: Leaf, x: Shape) -> tuple[Shape, tuple[Window, ...] | None]:
-    """What a leaf gives and reads; a deep network has hundreds of equal leaves."""
+    """The output shape and the windows of a leaf; cached, since a deep network has hundreds of equal leaves."""
     return leaf.output(x), leaf.windows(x)
 
 
-def _gated(x: Signal, y: Signal, path: str) -> Signal:
+def _gate_output(x: Signal, y: Signal, path: str) -> Signal:
     fits = y.shape.channels in (1, x.shape.channels) and all(
         b in (1, a) for a, b in zip(x.shape.spatial, y.shape.spatial, strict=False)
     )

@@ -1,16 +1,16 @@
-"""A network as a tree: leaves are operators, four combinators join them, `keep` and `use` carry what is not a tree.
+"""A network as a tree: leaves are operators, four combinators join them, `keep` and `use` make other connections.
 
     seq   children one after the other
     add   children side by side, their outputs added         (residual)
     cat   children side by side, their channels concatenated (inception, dense)
-    gate  children one after the other, their output scales the input (squeeze-excite)
+    gate  children one after the other, their output multiplies the input (squeeze-excite)
 
-    keep    remembers the value under a name and passes it on
-    use     replaces the value by a remembered one, or by a further input of the network
-    unpool  spreads the value over a remembered one's maxima
+    keep    stores the value under a name and returns it
+    use     replaces the value by a kept one, or by a further input of the network
+    unpool  puts each value where its window of a kept value had its maximum
 
-A tree is plain data: it prints, compares, hashes, goes to JSON and back. The names of children become the keys of the
-built module's `state_dict`, so they are chosen once.
+A tree is plain data: it prints, compares, hashes, and converts to JSON and back. The names of children become the keys
+of the built module's `state_dict`: a renamed child makes old weight files unreadable.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -34,14 +34,14 @@ train training tree type xpu zero_grad
 """
 RESERVED = frozenset(_ATTRIBUTES.split())
 
-MAIN = "head"  # the head whose output a network gives
+MAIN = "head"  # the head whose output is the network's output
 
 Kind = Literal["conv", "linear", "pool", "norm", "act", "drop", "other"]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Anything in a tree."""
+    """A node of a tree."""
 
     @property
     def op(self) -> str:
@@ -50,7 +50,7 @@ class Node:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The names of the kept values that it takes."""
+        """The names of the kept values that the node reads."""
         return ()
 
 
@@ -64,13 +64,13 @@ class TorchCall:
 
 @dataclass(frozen=True, slots=True)
 class Leaf(Node):
-    """An operator. A subclass says everything about itself; what it leaves out is that of the identity.
+    """An operator. A subclass overrides whatever differs from the identity.
 
-    `x` is the shape that it receives, `y` the one that it gives.
+    `x` is the input shape, `y` the output shape.
     """
 
     whole: ClassVar[bool] = False  # reads every position, whatever the size
-    kind: ClassVar[Kind] = "other"  # what tables and drawings take it for
+    kind: ClassVar[Kind] = "other"  # how tables and drawings show it
     weighted: ClassVar[bool] = False  # counts as a layer: it has MACs, and its output is an activation
     rides: ClassVar[bool] = False  # drawn in small letters on the layer before it
 
@@ -80,32 +80,32 @@ class Leaf(Node):
         return False
 
     def words(self, widths: bool = True) -> str:
-        """The operator in a table: `3x3 64`, `dw 3x3 96`, `max pool 3x3`; without `widths` it lacks the channels."""
+        """The operator in a table: `3x3 64`, `dw 3x3 96`, `max pool 3x3`; without the channels if not `widths`."""
         return self.op.replace("_", " ")
 
     def label(self) -> str:
-        """The operator in a drawing: `conv 3×3, 64 /2`; by default its name with the fields that differ from theirs."""
+        """The operator in a drawing: `conv 3×3, 64 /2`; by default the name and the fields that were set."""
         given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         options = ", ".join(f"{name} {value}" for name, value in given.items())
         return f"{self.op.replace('_', ' ')} {'' if self.rides else options}".strip()
 
     def alike(self, loose: bool) -> Hashable:
-        """Equal for operators that a drawing folds into one; None for one that repeats may have or lack.
+        """A key, equal for operators that a drawing folds into one; None for an operator that only some repeats have.
 
-        `loose` leaves out what the first unit of a stage has of its own, such as its stride.
+        `loose` ignores what only the first unit of a stage has, such as its stride.
         """
         return self
 
     def output(self, x: Shape) -> Shape:
-        """The shape given for a shape received; raises `UsageError` for one that does not fit."""
+        """The output shape for an input shape; raises `UsageError` for an input that does not fit."""
         return x
 
     def wants(self, x: Shape) -> tuple[Shape, ...]:
-        """The shapes of the kept values that it `reads`, in their order."""
+        """The shapes of the kept values that the operator `reads`, in their order."""
         return ()
 
     def params(self, x: Shape) -> int:
-        """Trainable numbers."""
+        """The number of trainable parameters."""
         return 0
 
     def macs(self, x: Shape, y: Shape) -> int:
@@ -117,24 +117,24 @@ class Leaf(Node):
         return 0
 
     def windows(self, x: Shape) -> tuple[Window, ...] | None:
-        """What one output position reads, per axis; None where it reads its own position only."""
+        """The window that one output position reads, per axis; None if it reads its own position only."""
         return None
 
     def torch(self, x: Shape) -> TorchCall:
-        """The torch module that computes it."""
-        raise NotImplementedError(f"{self.op} says no torch class")
+        """The torch module that computes the operator."""
+        raise NotImplementedError(f"{self.op} has no torch class")
 
 
 @dataclass(frozen=True, slots=True)
 class Keep(Node):
-    """Remembers the value under `name` and passes it on."""
+    """Stores the value under `name` and returns it."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Use(Node):
-    """Gives the value remembered under `name`, whatever it receives."""
+    """Returns the value kept under `name` and ignores its input."""
 
     name: str
 
@@ -145,9 +145,9 @@ class Use(Node):
 
 @dataclass(frozen=True, slots=True)
 class Unpool(Node):
-    """Puts each value back where its window of the remembered value had its maximum, zeros elsewhere (Noh et al. 2015).
+    """Puts each value where its window of the kept value had its maximum, zeros elsewhere (Noh et al. 2015).
 
-    `name` remembers what the pooling received; `kernel`, `stride` and `padding` are the pooling's.
+    `name` is the kept input of the pooling; `kernel`, `stride` and `padding` are the pooling's.
     """
 
     name: str
@@ -176,7 +176,7 @@ class Branching(Node):
 
 @dataclass(frozen=True, slots=True)
 class Seq(Branching):
-    """Children one after the other; with none it is the identity."""
+    """Children one after the other; the identity if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ WIRES: dict[str, type[Node]] = {"keep": Keep, "use": Use, "unpool": Unpool}
 
 
 def check_name(name: str) -> None:
-    """Refuse a child's name that cannot be an attribute of the built module."""
+    """Raise UsageError if a child's name cannot be an attribute of the built module."""
     if not name.isidentifier() or name.startswith("_") or name in RESERVED:
         raise UsageError(
             f"a child cannot be called {name!r}: use letters, digits and underscores, no attribute of torch.nn.Module"
@@ -211,7 +211,7 @@ def _named(children: dict[str, Node | None]) -> tuple[tuple[str, Node], ...]:
 
 
 def seq(**children: Node | None) -> Seq:
-    """Children one after the other; those that are None are left out."""
+    """Children one after the other, without those that are None."""
     return Seq(_named(children))
 
 
@@ -226,7 +226,7 @@ def cat(**children: Node | None) -> Cat:
 
 
 def gate(**children: Node | None) -> Gate:
-    """Children one after the other, their output scales the input."""
+    """Children one after the other; their output multiplies the input."""
     return Gate(_named(children))
 
 

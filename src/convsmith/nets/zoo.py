@@ -109,7 +109,7 @@ LARGE_SIDE, SMALL_SIDE = 128, 64
 
 
 def network(name: str, **numbers: Any) -> Network:
-    """The network of that name; `classes`, `channels`, `size` and the family's own numbers may be given.
+    """The network called `name`; `numbers` are `classes`, `channels`, `size` and the family's own numbers.
 
     `network("resnet50", classes=10)` is a tree: print it, price it, edit it, build it.
     """
@@ -122,7 +122,7 @@ def network(name: str, **numbers: Any) -> Network:
 
 
 def checked_numbers(family: Family, numbers: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The numbers of a family as the types that its function declares; errors name the number that is wrong."""
+    """The numbers of a family, converted to the types that its function declares; an error names the wrong number."""
     known = inspect.signature(family.build).parameters
     hints = get_type_hints(getattr(family.build, "func", family.build))
     checked: dict[str, Any] = {}
@@ -134,7 +134,7 @@ def checked_numbers(family: Family, numbers: Mapping[str, Any], name: str) -> di
     return checked
 
 
-# Numbers that are at least 1, and those that count layers, which have a bound: a slip must not build for hours.
+# Numbers that are at least 1, and numbers that count layers: these have a bound, since a slip must not build for hours.
 _AT_LEAST_ONE, _LAYERS = ("classes", "channels", "size", "cells"), ("depth", "depths", "cells")
 MOST_LAYERS = 10_000
 
@@ -149,19 +149,19 @@ def _check_range(where: str, key: str, value: Any) -> None:
 
 
 def renamings(network: Network) -> list[Renaming]:
-    """Other projects' names for the weights of the network, as far as its family knows them."""
+    """The renamings of the network's family for this network: other projects' names for its weights."""
     family = FAMILIES.get(network.family)
     known = family.renamings if family else ()
     return [renaming if isinstance(renaming, Renaming) else renaming(network) for renaming in known]
 
 
 def siblings(name: str) -> list[str]:
-    """The other names that begin alike: `alexnet` has `alexnet_2012`, ..., `resnet20_cifar` has `resnet20_b_cifar`."""
+    """The other names with the same stem: `alexnet` has `alexnet_2012`, `resnet20_cifar` has `resnet20_b_cifar`."""
     return [other for other in NETWORKS if other != name and _stem(other) == _stem(name)]
 
 
 def _stem(name: str) -> str:
-    """The shortest beginning of a name, in whole words and without `_cifar`, that is a network's name too."""
+    """The shortest beginning of a name, in whole words and without `_cifar`, that names a network too."""
     words = name.removesuffix("_cifar").split("_")
     beginnings = ("_".join(words[:count]) for count in range(1, len(words) + 1))
     return next(stem for stem in beginnings if stem in NETWORKS or f"{stem}_cifar" in NETWORKS)
@@ -182,7 +182,10 @@ def small_images(network: Network) -> Network:
 
 
 def suit_images(network: Network, size: tuple[int, ...], stem: str) -> Network:
-    """The network for images of `size`; with `stem` "auto" its small-image stem where it is made for larger ones."""
+    """The network for images of `size`; `stem` "small" sets the small-image stem.
+
+    "auto" sets it if the network was made for larger images; "large" never does.
+    """
     if not network.input.spatial:
         raise UsageError(f"size: {network.name} takes vectors, which have no size")
     gap = max(network.input.spatial) >= LARGE_SIDE and max(size) <= SMALL_SIDE
@@ -197,19 +200,19 @@ def suit_images(network: Network, size: tuple[int, ...], stem: str) -> Network:
 
 
 def widen(network: Network, factor: float) -> Network:
-    """The network with `factor` times as many channels, by its family's rule; the other edits are made again."""
+    """The network with `factor` times as many channels, by its family's rule; the other edits are applied again."""
     return edits.recorded(network, _scaled(network, "widen", factor), "widen", factor)
 
 
 def deepen(network: Network, factor: float) -> Network:
-    """The network with `factor` times as many layers, by its family's rule; the other edits are made again."""
+    """The network with `factor` times as many layers, by its family's rule; the other edits are applied again."""
     return edits.recorded(network, _scaled(network, "deepen", factor), "deepen", factor)
 
 
 def scale(network: Network, width: float = 1.0, depth: float = 1.0, resolution: float = 1.0) -> Network:
-    """The network that many times as wide and deep, for images that many times as large (Tan and Le 2019, section 3).
+    """The network `width` times as wide, `depth` times as deep, for images `resolution` times as large.
 
-    EfficientNet's compound rule takes width 1.1**phi, depth 1.2**phi and resolution 1.15**phi: the edit `compound`.
+    Tan and Le 2019, section 3. The edit `compound` takes width 1.1**phi, depth 1.2**phi and resolution 1.15**phi.
     """
     for name, factor in (("width", width), ("depth", depth), ("resolution", resolution)):
         _check_factor(f"scale: {name}", factor)
@@ -223,32 +226,32 @@ def scale(network: Network, width: float = 1.0, depth: float = 1.0, resolution: 
 
 
 def _resolution(call: Call) -> float:
-    """How many times as large an edit of numbers made the images."""
+    """The factor by which an edit of `_OF_NUMBERS` enlarged the images."""
     if call.name == "scale":
         return dict(zip(("width", "depth", "resolution"), call.args, strict=False)).get("resolution", 1.0)
     return 1.15 ** call.args[0] if call.name == "compound" else 1.0
 
 
 def _check_factor(what: str, factor: float) -> None:
-    """Refuse a factor that no network is made larger or smaller by."""
+    """Raise UsageError if a factor is outside 0.01 to 100."""
     if not 0.01 <= factor <= 100:
         raise UsageError(f"{what}: expected a factor from 0.01 to 100, received {factor}")
 
 
 def compound(network: Network, phi: float) -> Network:
-    """`scale` by EfficientNet's compound rule: about 2**phi times the work (Tan and Le 2019, equation 3)."""
+    """`scale` by EfficientNet's compound rule: about 2**phi times the MACs (Tan and Le 2019, equation 3)."""
     if not -20 <= phi <= 20:
         raise UsageError(f"compound: expected a coefficient from -20 to 20, received {phi}")
     after = scale(network, 1.1**phi, 1.2**phi, 1.15**phi)
     return edits.recorded(network, replace(after, edits=network.edits), "compound", phi)
 
 
-# Edits of the family's numbers, which are not made again when the network is built from its new numbers.
+# Edits of the family's numbers: the new numbers contain them already, so they are not applied again.
 _OF_NUMBERS = ("widen", "deepen", "scale", "compound")
 
 
 def _scaled(network: Network, way: Literal["widen", "deepen"], factor: float) -> Network:
-    """The network of its family's numbers, scaled, with its other edits."""
+    """The network built from its scaled numbers, with its other edits applied again."""
     _check_factor(way, factor)
     family = FAMILIES.get(network.family)
     rule = getattr(family, way) if family else None
@@ -268,6 +271,7 @@ def _scaled(network: Network, way: Literal["widen", "deepen"], factor: float) ->
 
 
 def _rebuilt(network: Network, family: Family, numbers: dict[str, Any]) -> Network:
+    """The network of `numbers` with the edits of `network` applied again, without warnings of edits without effect."""
     tree = replace(family.build(**numbers), name=network.name, numbers=numbers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoChange)
@@ -326,13 +330,13 @@ def edit(network: Network, text: str) -> Network:
 
 
 def edit_usage(name: str) -> str:
-    """How an edit is written: its name with its arguments, their types and defaults."""
+    """The signature of an edit: its name with its arguments, their types and defaults."""
     own = list(inspect.signature(EDITS[name]).parameters.values())[1:]
     return f"{name}({', '.join(str(p) for p in own)})"
 
 
 def _check_arguments(call: Call, function: Edit) -> None:
-    """Refuse arguments whose number, names or types are not those of the edit function."""
+    """Raise UsageError if the number, names or types of the arguments do not fit the edit function."""
     signature = inspect.signature(function)
     own = list(signature.parameters.values())[1:]
     usage = edit_usage(call.name)

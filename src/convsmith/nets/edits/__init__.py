@@ -1,6 +1,6 @@
-"""Edits: (network) -> (network), from outside. Each records itself in the network's `edits`.
+"""Edits: functions (network) -> (network). Each records itself in the network's `edits`.
 
-An edit that finds nothing to change warns, since a variation asked for and not made is a wrong result.
+An edit that changes nothing warns: a comparison with an unchanged network would be a wrong result.
 """
 
 from convsmith.nets.edits.convolutions import dilate, fully_convolutional, linear_bottleneck, low_rank, separable

@@ -1,4 +1,4 @@
-"""Edits that exchange convolutions and linear layers: dilated, separable, of low rank, fully convolutional."""
+"""Edits that replace convolutions and linear layers: dilated, separable, of low rank, fully convolutional."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from convsmith.nets.tree import MAIN, Node, Seq, rewrite, seq, walk
 
 Sizes = tuple[int, ...]
 
-# The children that take the place of a layer, by which its weights are mapped.
+# The children that replace a layer: `carry` maps its weights by these names.
 LOW_RANK = ("vertical", "horizontal")
 LINEAR_BOTTLENECK = ("narrow", "wide")
 
@@ -22,9 +22,9 @@ LINEAR_BOTTLENECK = ("narrow", "wide")
 def dilate(network: Network, output_stride: int) -> Network:
     """Features one `output_stride`-th of the image's size: later strides become 1, later windows are dilated instead.
 
-    Every window keeps the places in the image that it saw, with the weights as they are (Yu and Koltun 2016; Chen et
-    al. 2018, section 3.1): away from the far border the features are the old ones with more between them. Only average
-    pooling that is dilated is not: it stays dense.
+    Every window keeps its positions in the image and its weights (Yu and Koltun 2016; Chen et al. 2018, section 3.1):
+    away from the far border the features are the old ones, with new ones between them. Average pooling is the
+    exception: it is not dilated and stays dense.
     """
     if output_stride < 1 or output_stride & (output_stride - 1):
         raise UsageError(f"dilate: expected an output stride of 1, 2, 4, 8, 16, ..., received {output_stride}")
@@ -57,13 +57,13 @@ def _dilated_conv(path: str, node: Conv, x: Shape, stride: Sizes, rates: Sizes) 
 
 
 def _dilated_pool(node: MaxPool | AvgPool, x: Shape, stride: Sizes, rates: Sizes) -> Node:
-    """The pooling with another stride and, for the maximum, dilation; without stride it is padded to keep the size."""
+    """The pooling with another stride, padded to keep the size if that is 1; max pooling is also dilated."""
     kernel, before, old = (per_axis(v, x) for v in (node.kernel, node.padding, node.stride))
     if (stride == old and max(rates) == 1) or max(kernel) == 1:
         return replace(node, stride=_one(stride))
     if stride == old and isinstance(node, MaxPool):
         padding = tuple(p * rate for p, rate in zip(before, rates, strict=True))
-        # Where torch takes no padding beyond half of the kernel, it stands before the pooling.
+        # torch takes no padding beyond half of the kernel: more padding becomes a node before the pooling.
         pool = replace(node, padding=0, dilation=_one(rates), ceil=False)
         return seq(pad=Pad(_one(padding), _one(padding), "lowest"), pool=pool) if any(padding) else pool
     if stride == old:
@@ -87,14 +87,14 @@ def _check_kept_size(path: str, kernel: Sizes, padding: Sizes, dilation: Sizes, 
 
 
 def _one(values: Sizes) -> int | Sizes:
-    """Sizes per axis as one number where they agree."""
+    """Sizes per axis, as one number if they are equal."""
     return values[0] if len(set(values)) == 1 else values
 
 
 def separable(network: Network) -> Network:
     """Each dense k x k convolution becomes a depthwise k x k and a pointwise 1x1 (Howard et al. 2017, section 3.1).
 
-    The first convolution stays, and so do grouped and 1x1 ones.
+    The first convolution, grouped ones and 1x1 ones stay.
     """
 
     def split(node: Conv, x: Shape) -> Seq:
@@ -107,7 +107,7 @@ def separable(network: Network) -> Network:
 def low_rank(network: Network, ratio: float = 0.5) -> Network:
     """Each dense k x k convolution becomes a k x 1 to `ratio` of its channels, then a 1 x k (Jaderberg et al. 2014).
 
-    Of a trained network the two hold the best approximation of that rank. The first convolution stays.
+    In a trained network the two hold the best approximation of that rank. The first convolution stays.
     """
     if not 0 < ratio <= 4:
         raise UsageError(f"low_rank: expected a ratio above 0, at most 4, received {ratio}")
@@ -124,7 +124,7 @@ def low_rank(network: Network, ratio: float = 0.5) -> Network:
 
 
 def _without_dense(network: Network, split: Callable[[Conv, Shape], Seq]) -> Network:
-    """The network with each dense convolution over two axes but the first replaced by `split` of it and its input."""
+    """The network with each dense convolution over two axes, except the first, replaced by `split(node, x)`."""
     inputs = {path: x for path, (x, _) in shapes(network).items()}
     convs = (path for name, root in network.stages for path, node in walk(root, name) if isinstance(node, Conv))
     first = next(convs, None)
@@ -145,9 +145,9 @@ def _dense(node: Conv, x: Shape | None) -> bool:
 
 
 def linear_bottleneck(network: Network, width: int) -> Network:
-    """Each fully connected layer that it makes smaller passes through `width` values, with no activation between.
+    """Each fully connected layer becomes two, through `width` values without an activation, if that saves weights.
 
-    The two layers can express less, and hold the best approximation of a trained layer.
+    The two layers can express less. In a trained network they hold the best approximation of the layer.
     """
     if width < 1:
         raise UsageError(f"linear_bottleneck: expected a width of at least 1, received {width}")
@@ -167,10 +167,10 @@ def linear_bottleneck(network: Network, width: int) -> Network:
 
 
 def fully_convolutional(network: Network) -> Network:
-    """The main head as convolutions: on a larger image it gives a map of answers (Long et al. 2015, section 3.1).
+    """The main head as convolutions: on a larger image it gives a map of outputs (Long et al. 2015, section 3.1).
 
-    A linear layer on a map becomes a convolution of the map's size, pooling over the whole image an average over the
-    size it has now, and dense layers 1x1 convolutions. Weights carry over; on its own size the answers stay.
+    A linear layer on a map becomes a convolution of the map's size, global pooling an average over its present input
+    size, and other linear layers 1x1 convolutions. Weights carry over; outputs for the present image size stay.
     """
     heads = dict(network.heads)
     sizes = shapes(network)
@@ -196,7 +196,7 @@ def fully_convolutional(network: Network) -> Network:
 
 
 def _window(path: str, x: Shape, y: Shape) -> Node:
-    """Adaptive pooling from `x` to `y` as pooling over windows of one size."""
+    """Adaptive pooling from `x` to `y` as pooling over windows of equal size."""
     if any(n % m for n, m in zip(x.spatial, y.spatial, strict=True)):
         raise UsageError(
             f"fully_convolutional: {path} pools {x} to {y}, which no window of one size does; give an image size whose "

@@ -1,6 +1,6 @@
 """Edits that merge layers for inference: a normalization into its convolution, parallel convolutions into one.
 
-As trees only; `nets/carry.py` makes the weights.
+These edit trees only; `nets/weights/carry.py` computes the weights.
 """
 
 from dataclasses import replace
@@ -30,7 +30,7 @@ def fold_norm(network: Network) -> Network:
 
 
 def reparameterise(network: Network) -> Network:
-    """Each sum of parallel convolutions, normalized or not, and normalized identities becomes one convolution.
+    """Each sum of parallel convolutions (normalized or not) and normalized identities becomes one convolution.
 
     RepVGG's form for inference (Ding et al. 2021, section 3.3). The branches must share stride and groups, and their
     kernels their center.
@@ -43,7 +43,7 @@ def reparameterise(network: Network) -> Network:
 
 
 def merged(node: Add) -> Conv | None:
-    """The one convolution that computes a sum of parallel ones; None where there is none."""
+    """The convolution equal to a sum of parallel ones; None if a single one cannot compute it."""
     parts = [branch_parts(child) for _, child in node.children]
     convs = [part[0] for part in parts if part is not None and part[0] is not None]
     if None in parts or len(parts) < 2 or not convs:
@@ -64,7 +64,7 @@ def merged(node: Add) -> Conv | None:
 
 
 def branch_parts(node: Node) -> tuple[Conv | None, BatchNorm | None] | None:
-    """A branch as its convolution and normalization, either of which may be missing; None where it is more."""
+    """A branch as its convolution and normalization, either of which may be None; None if it holds more."""
     if isinstance(node, Conv):
         return node, None
     if isinstance(node, BatchNorm):

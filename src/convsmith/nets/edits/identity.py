@@ -1,4 +1,4 @@
-"""A deeper network that begins as the one that it is made of: layers that pass on what they receive."""
+"""The edit `identity_layers`: a deeper network that starts with the same outputs."""
 
 from itertools import pairwise
 
@@ -9,16 +9,16 @@ from convsmith.nets.ops import Act
 from convsmith.nets.parts import padded_conv
 from convsmith.nets.tree import Add, Branching, Keep, Node, Seq, walk
 
-IDENTITY_LAYER = "identity"  # what the added layers' names begin with
-_IDEMPOTENT = ("relu", "relu6")  # f(f(x)) = f(x), so that it may stand once more
+IDENTITY_LAYER = "identity"  # the first word of the names of added layers
+_IDEMPOTENT = ("relu", "relu6")  # f(f(x)) = f(x), so that a second one changes nothing
 
 
 def identity_layers(network: Network, count: int = 1) -> Network:
-    """Each stage made `count` layers deeper by ones that can pass on what they receive (He et al. 2016, section 1).
+    """Each stage gets `count` more layers that can be the identity (He et al. 2016, section 1).
 
-    A stage of residual units gets more of its last unit, which is the identity where its branch gives 0; in a network
+    A stage of residual units gets copies of its last unit, which is the identity if its branch gives 0. In a network
     without such units each stage gets 3x3 convolutions after its last ReLU. With weights (`convsmith finetune`, the
-    experiment `identity`) the new layers begin as the identity; a network that is built anew draws them as any other.
+    experiment `identity`) the new layers start as the identity; in a newly built network they are drawn like others.
     """
     if count < 1:
         raise UsageError(f"identity_layers: expected at least 1 layer for each stage, received {count}")
@@ -46,7 +46,7 @@ def identity_layers(network: Network, count: int = 1) -> Network:
 
 
 def _added(node: Branching, layer: Node, act: Node | None, count: int) -> list[tuple[str, Node]]:
-    """The new children, numbered on from those that an earlier edit added."""
+    """The new children; their numbers continue those of an earlier edit."""
     have = sum(isinstance(child, type(layer)) and name.startswith(IDENTITY_LAYER) for name, child in node.children)
     added: list[tuple[str, Node]] = []
     for i in range(have + 1, have + count + 1):
@@ -57,25 +57,25 @@ def _added(node: Branching, layer: Node, act: Node | None, count: int) -> list[t
 
 
 def _units(network: Network) -> dict[str, str]:
-    """For each sequence of residual units its last one with a shortcut that changes nothing, before a harmless act."""
-    found: dict[str, str] = {}
+    """By sequence of residual units, the last with an identity shortcut before an idempotent activation or none."""
+    last: dict[str, str] = {}
     for path, node in _sequences(network):
         for (name, child), (_, follows) in pairwise((*node.children, ("", Seq()))):
             plain = is_residual(child) and isinstance(child, Add) and dict(child.children)["shortcut"] == Seq()
             harmless = not isinstance(follows, Act) or follows.function in _IDEMPOTENT
             if plain and harmless and not any(isinstance(inner, Keep) for _, inner in walk(child)):
-                found[path] = name
-    return found
+                last[path] = name
+    return last
 
 
 def _activations(network: Network) -> dict[str, str]:
-    """For each stage that is a sequence with a ReLU of its own, the last of these."""
-    found: dict[str, str] = {}
+    """By stage, the last ReLU among its children."""
+    last: dict[str, str] = {}
     for path, node in network.stages:
         for name, child in node.children if isinstance(node, Seq) else ():
             if isinstance(child, Act) and child.function in _IDEMPOTENT:
-                found[path] = name
-    return found
+                last[path] = name
+    return last
 
 
 def _sequences(network: Network) -> list[tuple[str, Seq]]:

@@ -1,4 +1,4 @@
-"""Edits that exchange layers: dropout, DropConnect, normalization, pooling, activation."""
+"""Edits that add or replace layers: dropout, DropConnect, normalization, pooling, activation."""
 
 from dataclasses import replace
 
@@ -31,9 +31,9 @@ _NORMS = (BatchNorm, GroupNorm, LayerNorm)
 def dropout(network: Network, drop: float, place: str = "head", form: str = "inverted") -> Network:
     """Dropout with probability `drop` (the lectures' keep probability is 1 - drop).
 
-    In the "head" it changes the dropout there is, or stands before the last linear layer; in the "branch" it stands
+    `place` "head": changes the existing dropout, or inserts one before the last linear layer. "branch": inserts one
     before the last convolution of each residual branch (Zagoruyko and Komodakis 2016, section 2.4). The "inverted" form
-    scales what training keeps, the "plain" one all that evaluation sees (Srivastava et al. 2014, section 10).
+    scales the kept values in training, the "plain" form all values in evaluation (Srivastava et al. 2014, section 10).
     """
     if not 0 <= drop < 1:
         raise UsageError(f"dropout: expected a probability from 0 to below 1, received {drop}")
@@ -84,7 +84,7 @@ def _drop_in_branches(network: Network, leaf: Dropout) -> Network:
 
 
 def _inserted(node: Seq, path: str, places: list[str], name: str, leaf: Node) -> Seq:
-    """`node` with `leaf` before those of its children that `places` names; one of that name is replaced."""
+    """`node` with `leaf` before the children that `places` names; a child that is called `name` is replaced."""
     children: list[tuple[str, Node]] = []
     for child_name, child in node.children:
         if f"{path}.{child_name}" in places:
@@ -95,9 +95,9 @@ def _inserted(node: Seq, path: str, places: list[str], name: str, leaf: Node) ->
 
 
 def dropconnect(network: Network, drop: float) -> Network:
-    """DropConnect on the fully connected layers of the main head but the last, or on that where it is the only one.
+    """DropConnect on the fully connected layers of the main head except the last, or on the only one.
 
-    Weights are dropped in training, not values (Wan et al. 2013).
+    Training drops weights, not values (Wan et al. 2013).
     """
     if not 0 <= drop < 1:
         raise UsageError(f"dropconnect: expected a probability from 0 to below 1, received {drop}")
@@ -116,8 +116,8 @@ def norm(network: Network, kind: str, groups: int = 32) -> Network:
     """Another normalization everywhere: "batch", "group", "layer" or "none".
 
     "group" takes `groups` groups, or the largest number below that divides the channels (Wu and He 2018 use 32). A
-    network without normalization gets one after each convolution that an activation follows; with "none" the layer
-    before takes over the shift as its bias.
+    network without normalization gets one after each convolution that an activation follows. With "none" the layer
+    before each removed normalization gets a bias in place of the shift.
     """
     if kind not in ("batch", "group", "layer", "none"):
         raise unknown("normalization", kind, ("batch", "group", "layer", "none"))
@@ -175,10 +175,10 @@ def _without_norms(node: Seq) -> Seq:
 
 
 def pool(network: Network, kind: str) -> Network:
-    """Another pooling wherever windows are pooled: "max", "average", "stochastic" or "fractional".
+    """Another kind for every pooling over windows: "max", "average", "stochastic" or "fractional".
 
-    Windows stay as they are, except that fractional pooling divides each side by the square root of two only; features
-    then stay larger. Pooling over the whole image stays.
+    The windows stay. Fractional pooling is the exception: it divides each side by the square root of two, so that
+    features are larger. Pooling over the whole image stays.
     """
     makers = {"max": _max, "average": _average, "stochastic": _stochastic, "fractional": _fractional}
     if kind not in makers:
@@ -202,7 +202,7 @@ def _average(node: MaxPool | AvgPool, x: Shape, y: Shape) -> Node:
 
 
 def _stochastic(node: MaxPool | AvgPool, x: Shape, y: Shape) -> Node:
-    """Zeros around the image, which are never picked, stand for the padding and the incomplete windows."""
+    """Stochastic pooling after zero padding, which replaces padding and incomplete windows: zeros are never picked."""
     kernel, stride, before = (per_axis(value, x) for value in (node.kernel, node.stride, node.padding))
     reach = [(n - 1) * s + k for n, s, k in zip(y.spatial, stride, kernel, strict=True)]
     after = tuple(r - b - n for r, b, n in zip(reach, before, x.spatial, strict=True))

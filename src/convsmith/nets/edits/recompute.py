@@ -1,4 +1,4 @@
-"""An edit of what training keeps in memory."""
+"""The edit `recompute`: less memory in training, more computation."""
 
 from dataclasses import replace
 from math import isqrt
@@ -10,10 +10,11 @@ from convsmith.nets.tree import Seq
 
 
 def recompute(network: Network, group: int = 0) -> Network:
-    """Activation checkpointing: training keeps what lies between groups of a stage's children, and computes the rest
-    again for the gradient; the results stay the same, a step takes about a third longer (Chen et al. 2016, section 4).
+    """Activation checkpointing: training keeps only the values between groups of a stage's children.
 
-    `group` is the number of children of a stage in a group; 0 is the square root of those of the longest stage.
+    The backward pass computes the other values again: the results are the same, and a step takes about a third longer
+    (Chen et al. 2016, section 4). `group` is the number of children in a group; 0 takes the square root of the number
+    of children of the longest stage.
     """
     if group < 0:
         raise UsageError(f"recompute: expected groups of at least 1, or 0 to choose, received {group}")

@@ -1,4 +1,4 @@
-"""How an edit is written down, and how it reaches the nodes of a network."""
+"""The record of an edit, and the ways in which an edit changes the nodes of a network."""
 
 import warnings
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def edit_all(network: Network, change: Callable[[str, Node], Node]) -> Network:
 
 
 def recorded(before: Network, after: Network, name: str, *args: object) -> Network:
-    """`after` with the edit written down, once it is known to fit its input; warns where it is `before` unchanged."""
+    """`after` with the edit in its `edits`, if it fits its input; warns if the edit changed nothing."""
     text = format_call(name, args)
     if _computed(after) == _computed(before):
         warnings.warn(f"the edit {text} changed nothing in {before.name}", NoChange, stacklevel=3)
@@ -37,7 +37,7 @@ def _computed(network: Network) -> tuple[object, ...]:
 
 
 def shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:
-    """What each node of the network receives and gives, by path."""
+    """The input and output shapes of each node of the network, by path."""
     return {step.path: (step.x.shape, step.y.shape) for step in network.trace().steps}
 
 
@@ -47,6 +47,6 @@ def is_residual(node: Node) -> bool:
 
 
 def appended(node: Node, name: str, leaf: Node) -> Seq:
-    """`node` followed by `leaf`; an earlier child of that name is replaced."""
+    """`node` followed by `leaf`; an earlier child called `name` is replaced."""
     children = dict(node.children) if isinstance(node, Seq) else {"body": node}
     return Seq(tuple({**children, name: leaf}.items()))

@@ -1,4 +1,4 @@
-"""Edits of residual branches: none, dropped at random, scaled by a gate."""
+"""Edits of residual branches: no shortcuts, stochastic depth, gates."""
 
 from convsmith.base.errors import UsageError
 from convsmith.nets.edits.record import appended, edit_stages, is_residual, recorded, shapes
@@ -11,7 +11,7 @@ from convsmith.nets.tree import Add, Branching, Gate, Node, Seq, walk
 def plain(network: Network) -> Network:
     """The network without shortcuts: each sum of a `branch` and a `shortcut` becomes the branch (He et al. 2016).
 
-    A branch that nothing stands beside is no longer dropped at random.
+    A branch without a shortcut loses its stochastic depth.
     """
 
     def change(path: str, node: Node) -> Node:
@@ -26,11 +26,11 @@ def plain(network: Network) -> Network:
 
 
 def drop_path(network: Network, drop: float, by: str = "sample") -> Network:
-    """Stochastic depth: each residual branch is dropped in training, from almost never (first) to `drop` (last).
+    """Stochastic depth: training drops each residual branch, the first almost never, the last with probability `drop`.
 
-    The linear decay rule of Huang et al. 2016, section 3: unit l of L is dropped with probability l / L * `drop`. What
-    the network had of it is replaced. In a network of cells it is each operation but the identity, by the cell's number
-    (Zoph et al. 2018, appendix; there it also grows during training).
+    The linear decay rule of Huang et al. 2016, section 3: unit l of L is dropped with probability l / L * `drop`.
+    Existing stochastic depth is replaced. A network of cells drops each operation except the identity, by the number of
+    the cell (Zoph et al. 2018, appendix; there the probability also grows during training).
     """
     if not 0 <= drop < 1:
         raise UsageError(f"drop_path: expected a probability from 0 to below 1, received {drop}")
@@ -50,7 +50,7 @@ def drop_path(network: Network, drop: float, by: str = "sample") -> Network:
 
 
 def _branches(network: Network) -> dict[str, str]:
-    """The branches that stochastic depth drops, each with its unit: a residual sum, or the cell of a block."""
+    """The branches that stochastic depth drops, each with its unit: a residual sum or a cell."""
     branches = {f"{path}.branch": path for path in _units(network)}
     for name, stage in network.stages:
         for path, node in walk(stage, name):
@@ -68,8 +68,8 @@ def _units(network: Network) -> list[str]:
 def se(network: Network, ratio: int = 16) -> Network:
     """Squeeze and excitation: each residual branch ends with a gate of 1/`ratio` of its channels (Hu et al. 2018).
 
-    In a network without residual sums each activation of a convolution (or of a sum of some) is followed by one. Units
-    that have a gate keep it.
+    In a network without residual sums a gate follows each activation of a convolution (or of a sum of
+    convolutions). Units that have a gate keep it.
     """
     if ratio < 1:
         raise UsageError(f"se: expected a ratio of at least 1, received {ratio}")
@@ -108,7 +108,7 @@ def _has_conv(node: Node) -> bool:
 
 
 def _before_drop_path(branch: Node, gate: Gate) -> Seq:
-    """`branch` followed by `gate`, which stands before the branch's own stochastic depth."""
+    """`branch` followed by `gate`, which comes before the branch's stochastic depth."""
     last = branch.children[-1:] if isinstance(branch, Branching) else ()
     if isinstance(branch, Seq) and last and isinstance(last[0][1], DropPath):
         return Seq((*branch.children[:-1], ("se", gate), *last))

@@ -1,4 +1,4 @@
-"""Edits of what goes in and comes out: classes, channels, image size."""
+"""Edits of inputs and outputs: classes, heads, stages, channels, image size."""
 
 from dataclasses import replace
 
@@ -38,15 +38,15 @@ def _with_outputs(network: Network, name: str, head: Node, count: int) -> Node:
 
 
 def main_head(network: Network) -> Network:
-    """The network without auxiliary heads and what was kept for them: for images too small for these, or to deploy."""
+    """The network without auxiliary heads and their kept values: for small images or for deployment."""
     heads = tuple((name, head) for name, head in network.heads if name == MAIN)
     return recorded(network, _without_unused(network, replace(network, heads=heads)), "main_head")
 
 
 def cut(network: Network, stage: str) -> Network:
-    """The network up to the end of `stage`, then global average pooling and one linear layer: its features there.
+    """The network up to the end of `stage`, then global average pooling and one linear layer.
 
-    The later stages and all heads are left out.
+    The later stages and all heads are removed.
     """
     names = [name for name, _ in network.stages]
     if stage not in names:
@@ -58,13 +58,13 @@ def cut(network: Network, stage: str) -> Network:
 
 
 def _used(network: Network) -> set[str]:
-    """The names of the kept values that some part takes."""
+    """The names of the kept values that some part reads."""
     parts = network.stages + network.heads
     return {read for name, root in parts for _, node in walk(root, name) for read in node.reads}
 
 
 def _without_unused(before: Network, network: Network) -> Network:
-    """The network without what was kept for parts that are gone; what nobody took before is kept for callers."""
+    """Removes each `keep` that only removed parts read; a `keep` that no part of `before` read stays for callers."""
     unused = _used(before) - _used(network)
 
     def change(path: str, node: Node) -> Node:
@@ -77,14 +77,14 @@ def _without_unused(before: Network, network: Network) -> Network:
 
 
 def channels(network: Network, count: int) -> Network:
-    """The network for images of `count` channels; the first layers take the width that they receive."""
+    """The network for images of `count` channels; the first layers adapt to it."""
     if count < 1:
         raise UsageError(f"channels: expected at least 1, received {count}")
     return recorded(network, replace(network, input=Shape(count, network.input.spatial)), "channels", count)
 
 
 def size(network: Network, height: int, width: int | None = None) -> Network:
-    """The network for images of `height` by `width` (the same along every axis where only one is given)."""
+    """The network for images of `height` by `width` (`height` along every axis if `width` is None)."""
     axes = len(network.input.spatial)
     if width is not None and axes != 2:
         raise UsageError(f"size: {network.name} takes inputs with {axes} spatial axes; give one size")
@@ -100,7 +100,7 @@ def size(network: Network, height: int, width: int | None = None) -> Network:
 
 
 def check_map(network: Network, shape: Shape) -> None:
-    """Refuse a size that an autoencoder does not give back: its decoder ends where it was built to end."""
+    """Raise UsageError if an autoencoder would not give maps of the new size: its decoder has a fixed output size."""
     gave, gives = (network.trace(x).stages[MAIN].shape.spatial for x in (network.input, shape))
     if gave == network.input.spatial and gives != shape.spatial:
         before, after = ("x".join(map(str, sizes)) for sizes in (gives, shape.spatial))
@@ -110,11 +110,11 @@ def check_map(network: Network, shape: Shape) -> None:
         )
 
 
-_LARGEST = 4096  # of the sizes that are tried to find one that works
+_LARGEST = 4096  # the largest size to try in the search for one that works
 
 
 def _check_fits(network: Network, shape: Shape) -> None:
-    """Refuse a size that the network cannot take, with the smallest larger one that it can."""
+    """Raise UsageError if the network cannot take a size; the error names the smallest larger size that works."""
     try:
         network.trace(shape)
     except UsageError as error:
@@ -123,7 +123,7 @@ def _check_fits(network: Network, shape: Shape) -> None:
 
 
 def _smallest(network: Network, side: int) -> int | None:
-    """The smallest size above `side` that the network takes, by doubling and halving; None where there is none."""
+    """The smallest size above `side` that the network takes, by doubling, then bisection; None if there is none."""
 
     def fits(size: int) -> bool:
         try:

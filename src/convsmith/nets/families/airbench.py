@@ -19,8 +19,9 @@ def airbench(
 ) -> Network:
     """The network of "94% on CIFAR-10 in 3.29 seconds on a single GPU" (Jordan 2024, section 3.1 and appendix A).
 
-    A 2x2 convolution, made to whiten patches by a recipe's `whiten`; stages of two 3x3 convolutions with one pooling,
-    which begin as the identity where they can; the maximum over the last 3x3 positions, and outputs times `scale`.
+    A 2x2 convolution, which a recipe's `whiten` sets to whiten patches; stages of two 3x3 convolutions with one
+    pooling, initialized as the identity as far as possible; the maximum over the last 3x3 positions; outputs times
+    `scale`.
     """
     whiten = seq(conv=Conv(2 * channels * _PATCH**2, _PATCH, bias=True), act=_ACT)
     stages = tuple((f"stage{i}", _stage(width)) for i, width in enumerate(widths, 1))

@@ -1,4 +1,4 @@
-"""AlexNet (Krizhevsky et al. 2012) in the forms that are told apart by their sizes."""
+"""AlexNet (Krizhevsky et al. 2012) in several published forms, which differ in their sizes."""
 
 from dataclasses import replace
 from typing import Literal
@@ -24,7 +24,7 @@ def alexnet(
     channels: int = 3,
     size: int = 224,
 ) -> Network:
-    """AlexNet (Krizhevsky et al. 2012, section 3.5) in the forms that are told apart by their sizes.
+    """AlexNet (Krizhevsky et al. 2012, section 3.5); the numbers select a published form.
 
     Five convolutions of `widths`, the first 11x11 with stride 4 and `padding`; `groups` splits the second, fourth and
     fifth into the paper's two columns; `norm` places the local response normalization (the paper: before pooling), or

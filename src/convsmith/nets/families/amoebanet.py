@@ -1,9 +1,9 @@
 """AmoebaNet-A (Real et al. 2019, "Regularized evolution for image classifier architecture search").
 
 The cells are those of the authors' program (tensorflow/tpu, amoeba_net/model_specs), which concatenates more values
-than the paper says: also some that blocks use. So the parameters are the paper's 3.2M, 5.1M and 86.7M; of its 469M
-0.2% are missing. The paper's 104B multiply-adds of that largest one fit images of 299 pixels; its released form takes
-331. The form for CIFAR was not released; ours has NASNet's stem and auxiliary head.
+than the paper says: also values that blocks read. With these cells the parameters are the paper's 3.2M, 5.1M and 86.7M,
+and 0.2% below its 469M. The paper's 104B multiply-adds of the largest network hold for images of 299 pixels; its
+released form takes 331 pixels. The form for CIFAR was not released; ours has NASNet's stem and auxiliary head.
 """
 
 from convsmith.nets.families.cells import CURRENT, PREVIOUS, Block, Cell, Genotype

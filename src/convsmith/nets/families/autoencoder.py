@@ -1,7 +1,7 @@
 """Autoencoders: VGG-16 mirrored, and small ones for digits, plain and variational (Kingma and Welling 2014).
 
-All have a stage `latent`, whose output the rest decodes: `build(tree)(z, after="latent")` is the decoder alone. The
-main head gives a map of the input's size. The variational form keeps `mean` and `log_variance` under these names.
+Each has a stage `latent`, whose output the later stages decode: `build(tree)(z, after="latent")` runs only the decoder.
+The main head gives a map of the input's size. The variational form keeps the values `mean` and `log_variance`.
 """
 
 from collections.abc import Iterable
@@ -27,8 +27,8 @@ def mirrored_vgg(
 ) -> Network:
     """VGG's convolutions and two linear layers, then the same backwards: (N, 3, 224, 224) to (N, 3, 224, 224).
 
-    A pooling is mirrored by repeating each value, a convolution by a transposed one. The mirror of Noh et al. 2015,
-    figure 2, without its switches: what lies between is `latent` numbers and nothing else.
+    The mirror of a pooling repeats each value, the mirror of a convolution is a transposed one. Noh et al. 2015, figure
+    2, without its switches: the decoder receives the `latent` numbers and nothing else.
     """
     grid = _grid(size, len(widths), "mirrored_vgg")
     stages: list[tuple[str, Node]] = []
@@ -60,7 +60,7 @@ def autoencoder(
     """Convolutions of stride 2 down to `latent` numbers, transposed ones back to a map of logits: (N, 1, 28, 28).
 
     With `variational` the encoder ends in a mean and a log-variance of `latent` numbers each, and the decoder receives
-    a draw.
+    a random draw.
     """
     grid = _grid(size, len(widths), "autoencoder")
     down = [(f"stage{i}", _strided(Conv(width, 3, 2, 1, bias=False))) for i, width in enumerate(widths, 1)]
@@ -102,7 +102,7 @@ def _strided(conv: Conv | ConvTranspose) -> Seq:
 
 
 def _moments(latent: int) -> Cat:
-    """Two linear layers on one vector, whose outputs can be read by name, as the halves that a sample takes."""
+    """Mean and log-variance: two linear layers on one vector, each kept by name, concatenated for `Sample`."""
     return cat(
         mean=seq(linear=Linear(latent), keep=Keep("mean")),
         log_variance=seq(linear=Linear(latent), keep=Keep("log_variance")),

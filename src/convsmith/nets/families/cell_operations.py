@@ -1,7 +1,7 @@
-"""What the blocks of searched cells do to a value, and what the authors' programs do around them.
+"""The operations in the blocks of searched cells, and the rules of the authors' programs.
 
-An operation is a function of the rules, the channels that it receives, the filters that it gives and its stride; it
-gives the children of a sequence, none where the value stays as it is.
+An operation is a function of the rules, the input channels, the output filters and the stride. It returns the children
+of a sequence; no children are the identity.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,13 @@ Operation = Callable[["Rules", int, int, int], Children]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the authors' programs do that a genotype does not say.
+    """The rules of the authors' programs that a genotype does not hold.
 
-    `same`: windows with stride 2 lie as TensorFlow's "same" has it; else they are padded alike on both sides.
-    `strided_identity`: what the identity becomes where it must halve the size or change the channels.
+    `same`: windows with stride 2 are padded as TensorFlow's "same", else equally on both sides.
+    `strided_identity`: the operation in place of an identity that must halve the size or change the channels.
     `count_padding`: averages with stride 2 count the zeros around the image.
-    `raw_first`: the first cell of all, which only one value precedes, takes it as its `previous` as it is.
-    `convs`: how many 1x1 convolutions bring `current` to the cell's filters.
+    `raw_first`: the first cell of the network takes its only input as `previous` without a convolution.
+    `convs`: the number of 1x1 convolutions that bring `current` to the cell's filters.
     """
 
     norm: BatchNorm
@@ -79,7 +79,7 @@ def line_pair(rules: Rules, channels: int, filters: int, stride: int) -> Childre
 
 
 def average(rules: Rules, channels: int, filters: int, stride: int) -> Children:
-    """Average pooling over 3x3; zeros around the image do not count, but for `count_padding`."""
+    """Average pooling over 3x3; zeros around the image count only with `count_padding`."""
     if stride == 1 or not rules.same:
         pool: Children = {"pool": AvgPool(3, stride, padding=1, count_padding=False)}
     elif rules.count_padding:
@@ -97,12 +97,12 @@ def maximum(rules: Rules, channels: int, filters: int, stride: int) -> Children:
 
 
 def widened(rules: Rules, channels: int, filters: int) -> Children:
-    """A 1x1 convolution and normalization where the channels are not the filters."""
+    """A 1x1 convolution and normalization if the channels differ from the filters."""
     return {} if channels == filters else {"conv": Conv(filters, bias=False), "norm": rules.norm}
 
 
 def identity(rules: Rules, channels: int, filters: int, stride: int) -> Children:
-    """The value as it is, where it has the shape."""
+    """The identity, if the shape of the value fits."""
     return {} if stride == 1 and channels == filters else rules.strided_identity(rules, channels, filters, stride)
 
 
@@ -114,7 +114,7 @@ def act_conv_norm(rules: Rules, channels: int, filters: int, stride: int) -> Chi
 def factorized(rules: Rules, channels: int, filters: int, stride: int) -> Children:
     """Two 1x1 convolutions with stride 2, one of them a position further, side by side; then normalization.
 
-    So each position diagonal to another is seen: a 1x1 convolution alone would leave out three of four.
+    Together they read two of four positions; a single 1x1 convolution would read one of four.
     """
     even = Conv(filters // 2, 1, stride, bias=False)
     odd = seq(shift=Pad(-1, 1), conv=Conv(filters - filters // 2, 1, stride, bias=False))
@@ -143,7 +143,7 @@ OPERATIONS: Table[Operation] = Table(
 
 
 def _padding(rules: Rules, kernel: Axes, stride: Axes, dilation: int = 1) -> tuple[PadSame | None, Axes]:
-    """What makes a window keep the size, or halve it: a node before it, or its own padding."""
+    """The padding with which a window keeps or halves the size: a node before it, or its own padding."""
     if rules.same and stride not in (1, (1, 1)):
         return PadSame(kernel, stride, dilation), 0
     return None, kernel // 2 * dilation if isinstance(kernel, int) else tuple(k // 2 * dilation for k in kernel)

@@ -1,13 +1,12 @@
 """Networks of cells found by a search: a genotype is data, and one wiring makes the tree.
 
 A cell receives the outputs of the two cells before it and brings both to its number of filters: the values `current`
-and `previous`. Each of its blocks applies two operations to values that exist so far and adds the results; the cell's
-output is a concatenation (Zoph et al. 2018, section 3). All stages have the same number of normal cells. Where the size
-halves stands a reduction cell, which has twice the filters and whose operations on `current` and `previous` have
-stride 2.
+and `previous`. Each block applies two operations to values that exist so far and adds the results; the cell's output is
+a concatenation (Zoph et al. 2018, section 3). All stages have the same number of normal cells. A reduction cell halves
+the size: it has twice the filters, and its operations on `current` and `previous` have stride 2.
 
 In a tree each cell is a child called `cell1`, `cell2`, ... or `reduction`; its blocks are sums called `block1`,
-`block2`, ... of a `left` and a `right`; what cells and blocks give is kept as `stage1_cell2`, `stage1_cell2_block3`.
+`block2`, ... of a `left` and a `right`; their outputs are kept as `stage1_cell2`, `stage1_cell2_block3`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +61,7 @@ class Genotype:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A kept value: its name, its channels, and how many pixels apart its positions lie."""
+    """A kept value: its name, its channels, and its stride in pixels."""
 
     name: str
     channels: int
@@ -92,7 +91,7 @@ class Place:
 
     @property
     def value(self) -> Value:
-        """What it gives."""
+        """The output of the cell."""
         channels = len(self.cell.output) * self.filters
         return Value(f"{self.stage}_{self.name}", channels, self.current.stride * self.stride)
 
@@ -108,9 +107,9 @@ def cell_network(
     last_act: bool = True,
     init: str = "he_in",
 ) -> Network:
-    """The network of a stem, its cells, and heads, of which the auxiliary ones may use what a cell gives.
+    """The network of a stem, cells and heads; an auxiliary head may use the output of a cell.
 
-    `last_act` tells whether the last stage ends with a ReLU.
+    With `last_act` the last stage ends with a ReLU.
     """
     used = {node.name for head in heads.values() for _, node in head.children if isinstance(node, Use)}
     used |= {place.previous.name for place in cells}
@@ -129,18 +128,19 @@ def places(
 ) -> list[Place]:
     """The cells in their order: `stem_cells` reductions in the stem, then three stages of `cells` normal ones.
 
-    The first stage has `filters`, each next one twice as many, each cell of the stem half of what follows it. With
-    `share_previous` the cell after a stage's reduction takes the reduction's `previous`, not the cell before that.
+    The first stage has `filters`, each later stage twice as many as the one before, each cell of the stem half as many
+    as the next. With `share_previous` the cell after a reduction has the same `previous` as the reduction, instead of
+    the output of the cell before the reduction.
     """
     if cells < 1 or filters < 4:
         raise UsageError(f"expected at least 1 cell a stage and 4 filters, received {cells} and {filters}")
-    found: list[Place] = []
+    placed: list[Place] = []
     values = [stem.previous, stem.current]
 
     def put(stage: str, name: str, cell: Cell, filters: int, stride: int = 1) -> None:
-        previous = found[-1].previous if share_previous and found and found[-1].name == "reduction" else values[-2]
-        found.append(Place(stage, name, cell, filters, stride, previous, values[-1]))
-        values.append(found[-1].value)
+        previous = placed[-1].previous if share_previous and placed and placed[-1].name == "reduction" else values[-2]
+        placed.append(Place(stage, name, cell, filters, stride, previous, values[-1]))
+        values.append(placed[-1].value)
 
     for i in range(stem_cells):
         put("stem", f"cell{i + 1}", genotype.reduction or genotype.normal, filters // 2 ** (stem_cells - i), 2)
@@ -150,11 +150,11 @@ def places(
         for j in range(cells):
             halves = i > 0 and j == 0 and genotype.reduction is None
             put(f"stage{i + 1}", f"cell{j + 1}", genotype.normal, filters * 2**i, 2 if halves else 1)
-    return found
+    return placed
 
 
 def _cell(place: Place, rules: Rules, keep: bool) -> Seq:
-    """The tree of a cell; with `keep` it keeps what it gives."""
+    """The tree of a cell; with `keep` it keeps its output."""
     label = place.value.name
     children: Children = {CURRENT: seq(**_current(place, rules), keep=Keep(f"{label}_{CURRENT}"))}
     values = {CURRENT: Value(f"{label}_{CURRENT}", place.filters, place.current.stride)}
@@ -174,7 +174,7 @@ def _cell(place: Place, rules: Rules, keep: bool) -> Seq:
 
 
 def _current(place: Place, rules: Rules) -> Children:
-    """What brings the last cell's output to this one's filters."""
+    """The operators that bring the last cell's output to this cell's filters."""
     once = act_conv_norm(rules, place.current.channels, place.filters, 1)
     if rules.convs == 1:
         return once
@@ -182,7 +182,7 @@ def _current(place: Place, rules: Rules) -> Children:
 
 
 def _previous(place: Place, rules: Rules) -> Children:
-    """What brings the output of the cell before the last to the size and filters of `current`."""
+    """The operators that bring the output of the cell before the last to the size and filters of `current`."""
     halve = place.previous.stride != place.current.stride
     bring = act_factorized if halve else act_conv_norm
     return {"use": Use(place.previous.name), **bring(rules, place.previous.channels, place.filters, 2 if halve else 1)}
@@ -211,7 +211,7 @@ def _look_up(values: dict[str, Value], name: str, label: str) -> Value:
 
 
 def conv_stem(width: int, norm: BatchNorm, *, halve: bool) -> Stem:
-    """A 3x3 convolution, which is both values that the first cell receives; with `halve` stride 2 and no padding."""
+    """A 3x3 convolution whose output is both inputs of the first cell; with `halve` it has stride 2 and no padding."""
     conv = Conv(width, 3, 2, bias=False) if halve else Conv(width, 3, padding=1, bias=False)
     value = Value("stem_conv", width, 2 if halve else 1)
     return Stem({"conv": conv, "norm": norm, "keep": Keep(value.name)}, value, value)
@@ -220,7 +220,7 @@ def conv_stem(width: int, norm: BatchNorm, *, halve: bool) -> Stem:
 def auxiliary_head(value: str, classes: int, norm: BatchNorm) -> Seq:
     """The classifier that helps to train the lower cells: pooling, a 1x1 convolution to 128, a layer of 768 over all.
 
-    That layer is written as a convolution of its map's size elsewhere (slim, DARTS), which is this linear layer.
+    slim and DARTS write that layer as a convolution of the map's size, which computes the same.
     """
     return seq(
         use=Use(value), act1=RELU, pool=AvgPool(5, 3),
@@ -230,7 +230,7 @@ def auxiliary_head(value: str, classes: int, norm: BatchNorm) -> Seq:
 
 
 def small_form(network: Network, build: Callable[..., Network], **numbers: int) -> Network:
-    """The network with the stages that it has with `numbers`; refuses one whose stages are no longer `build`'s."""
+    """The network with the stages of `build` with `numbers`; raises UsageError if an edit has changed its stages."""
     if build(**network.numbers).stages != network.stages:
         raise UsageError(f"small_images: {network.name} was changed already; make this edit the first")
     return replace(network, stages=build(**{**network.numbers, **numbers}).stages)

@@ -28,7 +28,7 @@ def vgg_fms(
 
     Five convolutions of `widths`: the first two with `kernels` and `strides`, the second with `padding`, the others
     3x3. Pools of `pools` and `pool_strides` follow the first two and the last; they round sizes up. Local response
-    normalization stands before the first `norms` of them.
+    normalization comes before the first `norms` pools.
     """
 
     def pool(number: int) -> MaxPool:

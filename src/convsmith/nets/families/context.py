@@ -19,7 +19,7 @@ def context(
     """3x3 convolutions with growing `dilations`, each with ReLU, then a 1x1 convolution (table 1).
 
     It reads maps of `channels` (scores of a network before it, 21 for Pascal VOC) and gives maps of `classes` of the
-    same size, (N, classes, H, W): the head keeps them. `widths` are multiples of `classes`, as the table has them. Each
+    same size, (N, classes, H, W): the head keeps them. `widths` are multiples of `classes`, as in the table. Each
     layer is padded to keep the size.
     """
     layers: dict[str, Node | None] = {}

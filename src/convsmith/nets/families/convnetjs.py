@@ -20,7 +20,7 @@ def small_chain(
 ) -> Network:
     """Stages of `depth` convolutions with ReLU and a pool that halves the size, then one linear layer.
 
-    Each convolution of a stage has its one of `widths`, and they keep the size.
+    `widths` holds one width for each stage. Convolutions keep the size.
     """
     stages = tuple((f"stage{i}", _stage(width, kernel, depth)) for i, width in enumerate(widths, 1))
     return Network(

@@ -24,8 +24,9 @@ def convnext(
 ) -> Network:
     """ConvNeXt (section 3, table 9): a 4x4 stem with stride 4, then stages of depthwise 7x7 units.
 
-    Branches are dropped in training from never (first unit) to `drop_path` (last); `layer_scale` is where the learnt
-    scale of each branch's channels begins. The linear layers of a unit are 1x1 convolutions here, which is the same.
+    Training drops branches with a probability from 0 (first unit) to `drop_path` (last). `layer_scale` is the initial
+    value of the learnt scale of each branch's channels. Linear layers of a unit are 1x1 convolutions here, which
+    compute the same.
     """
     rates = iter(_rates(sum(depths), drop_path))
     stages: list[tuple[str, Node]] = [("stem", seq(conv=Conv(widths[0], 4, 4), norm=_NORM))]
@@ -41,7 +42,7 @@ def convnext(
 
 
 def _rates(units: int, last: float) -> list[float]:
-    """From 0 for the first unit in equal steps to `last` for the last."""
+    """Probabilities from 0 for the first unit to `last` for the last, in equal steps."""
     return [last * i / max(1, units - 1) for i in range(units)]
 
 

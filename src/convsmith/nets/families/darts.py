@@ -1,7 +1,7 @@
 """DARTS (Liu et al. 2019, "DARTS: differentiable architecture search"), second order; wired as quark0/darts.
 
-Windows are padded alike on both sides, `previous` is always convolved, the identity of a reduction is a factorized one,
-and no ReLU precedes the pooling of the last stage.
+Windows are padded equally on both sides, `previous` is always convolved, the identity of a reduction cell is a
+factorized 1x1 convolution, and no ReLU precedes the pooling of the last stage.
 """
 
 from convsmith.nets.families.cell_operations import Children, Rules, act_factorized
@@ -64,8 +64,8 @@ def darts(
 ) -> Network:
     """DARTS: a stem to `stem` channels, then three stages of `cells` normal cells, the first with `filters`.
 
-    The stem for ImageNet divides the size by 8 in three convolutions; that for CIFAR is one that keeps it. The
-    auxiliary head stands on the reduction cell of stage 3, as the program has it for CIFAR.
+    The stem for ImageNet divides the size by 8 in three convolutions; the stem for CIFAR is one convolution that keeps
+    it. The auxiliary head reads the reduction cell of stage 3, as in the program for CIFAR.
     """
     rules = Rules(BatchNorm(), False, act_factorized)
     start = _imagenet_stem(stem, rules.norm) if imagenet_stem else conv_stem(stem, rules.norm, halve=False)
@@ -78,7 +78,7 @@ def darts(
 
 
 def _imagenet_stem(width: int, norm: BatchNorm) -> Stem:
-    """Three 3x3 convolutions with stride 2; the first cell receives what the last two give."""
+    """Three 3x3 convolutions with stride 2; the first cell receives the outputs of the last two."""
     previous, current = Value("stem_conv2", width, 4), Value("stem_conv3", width, 8)
     children: Children = {
         "conv1": padded_conv(width // 2, 3, 2), "norm1": norm, "act1": RELU,

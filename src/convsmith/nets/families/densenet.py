@@ -1,4 +1,4 @@
-"""DenseNet (Huang et al. 2017): each layer receives what all the layers before it in its block have given."""
+"""DenseNet (Huang et al. 2017): each layer receives the outputs of all earlier layers of its block."""
 
 from collections.abc import Sequence
 
@@ -44,7 +44,7 @@ def densenet_cifar(
     """DenseNet for CIFAR (section 3, "Implementation details"): three blocks of equal depth, `depth` layers in all.
 
     `bottleneck` makes it a DenseNet-BC: 1x1 convolutions before the 3x3, half the channels after each block and
-    2 * `growth` in the stem instead of 16. The paper trains with `drop` 0.2 where it does not augment.
+    2 * `growth` in the stem instead of 16. The paper trains with `drop` 0.2 if it does not augment.
     """
     convs = 2 if bottleneck else 1
     layers, rest = divmod(depth - 4, 3 * convs)
@@ -62,7 +62,7 @@ def _densenet(family: str, input: Shape, stem: Seq, stages: list[Seq], classes: 
 
 
 def _dense_stages(width: int, depths: Sequence[int], growth: int, *, bottleneck: bool, drop: float) -> list[Seq]:
-    """Blocks of so many layers; all but the first begin with a transition, the last ends with a normalization."""
+    """Blocks of `depths` layers; all but the first begin with a transition, the last ends with a normalization."""
     dropout = Dropout(drop) if drop else None
     stages: list[Seq] = []
     for i, depth in enumerate(depths):
@@ -80,7 +80,7 @@ def _dense_stages(width: int, depths: Sequence[int], growth: int, *, bottleneck:
 
 
 def _dense_unit(growth: int, bottleneck: bool, dropout: Dropout | None) -> Cat:
-    """What there is, and `growth` channels more (section 3; with a bottleneck of 4 * `growth` DenseNet-B)."""
+    """The input and `growth` new channels (section 3; DenseNet-B with a bottleneck of 4 * `growth` channels)."""
     narrow: dict[str, Node | None] = {"norm1": BatchNorm(), "act1": RELU, "conv1": padded_conv(4 * growth)}
     number = 2 if bottleneck else 1
     layer: dict[str, Node | None] = {
@@ -95,7 +95,7 @@ def _transition(width: int, dropout: Dropout | None) -> Seq:
 
 
 def _wider(numbers: Numbers, factor: float) -> Numbers:
-    """`factor` times the growth rate, and so of every width."""
+    """`factor` times the growth rate, which scales every width."""
     return {**numbers, "growth": max(1, round(numbers["growth"] * factor))}
 
 

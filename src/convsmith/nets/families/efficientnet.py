@@ -90,8 +90,8 @@ def efficientnet(
     """EfficientNet (table 1 scaled by section 3.3): inverted residuals with squeeze-and-excitation and SiLU.
 
     `width` multiplies the channels (multiples of 8), `depth` the units of each stage (rounded up); with `size` they are
-    the compound coefficients that make B1 to B7 of B0. `eps` and `momentum` are of batch normalization. Branches are
-    dropped with a probability that grows by the unit from 0 towards `drop_path`, as torchvision counts it.
+    the compound coefficients that turn B0 into B1 to B7. `eps` and `momentum` are those of batch normalization.
+    Branches are dropped with a probability that grows with each unit from 0 towards `drop_path`, as in torchvision.
     """
     check_multipliers(width=width, depth=depth)
     rows = _scaled(B0_STAGES, width, depth)
@@ -110,7 +110,7 @@ def efficientnet_v2(
     channels: int = 3,
     size: int = 384,
 ) -> Network:
-    """EfficientNet v2 (table 4): fused inverted residuals in the first three stages; the numbers are as in the first.
+    """EfficientNet v2 (table 4): fused inverted residuals in the first three stages; numbers as in `efficientnet`.
 
     The last convolution has 1280 channels in each form; `size` is that of evaluation, training uses smaller images.
     """
@@ -125,7 +125,7 @@ def _scaled(rows: Sequence[Stage], width: float, depth: float) -> list[Stage]:
 
 
 def _stages(rows: Sequence[Stage], stem: int, last: int, norm: BatchNorm, drop_path: float) -> list[tuple[str, Node]]:
-    """The stages of `rows` between a stem of that width and a last convolution of that width."""
+    """The stages of `rows` between a stem of width `stem` and a last convolution of width `last`."""
     stages: list[tuple[str, Node]] = [("stem", conv_norm_act(stem, 3, 2, norm=norm, act=SILU))]
     total, done, width_in = sum(row.units for row in rows), 0, stem
     for i, row in enumerate(rows, 1):
@@ -146,7 +146,7 @@ def _network(family: str, stages: list[tuple[str, Node]], dropout: float, classe
 
 
 def mbconv(width_in: int, row: Stage, stride: int, norm: BatchNorm, drop_path: float) -> Node:
-    """An inverted residual gated by a quarter of the channels that it receives."""
+    """An inverted residual with a gate that squeezes to a quarter of the unit's input channels."""
     expanded = row.expand * width_in
     return inverted_residual(
         width_in, row.width, expanded=expanded, kernel=row.kernel, stride=stride, act=SILU, norm=norm,

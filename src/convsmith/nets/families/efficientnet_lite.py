@@ -63,7 +63,7 @@ def _unit(width_in: int, width: int, expand: int, kernel: int, stride: int, drop
 
 
 def _conv(channels: int, kernel: int = 1, stride: int = 1, *, groups: int = 1) -> Seq:
-    """`conv_norm_act`, padded at the far end alone where a stride leaves one position over."""
+    """`conv_norm_act`, padded only at the far end if a stride leaves one position over."""
     plain = conv_norm_act(channels, kernel, stride, groups=groups, norm=_NORM, act=RELU6)
     if stride == 1:
         return plain  # both paddings are the same
@@ -84,7 +84,7 @@ _INNER = (
 def counted_through(network: Network) -> Renaming:
     """The names of lukemelas/EfficientNet-PyTorch and its Lite form, which count the units through all stages."""
     stages = [(name, stage) for name, stage in network.stages if isinstance(stage, Seq) and name.startswith("stage")]
-    # The first unit of a stage has no shortcut, so that its parts do not stand in a branch.
+    # The first unit of a stage has no shortcut, so its parts are not inside a branch.
     branch = {"unit1": ""}
     units = [f"{name}.{unit}{branch.get(unit, '.branch')}" for name, stage in stages for unit, _ in stage.children]
     rules = [(rf"{theirs}\.(.*)", rf"{ours}.\1") for theirs, ours in _OUTER]

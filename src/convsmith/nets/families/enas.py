@@ -57,9 +57,9 @@ def enas_micro(
 ) -> Network:
     """ENAS for CIFAR: a convolution to `stem` channels, then three stages of `cells` normal cells.
 
-    By the authors' program (melodyguan/enas): `current` passes two 1x1 convolutions, the identity of a reduction is a
-    factorized one, and the last layers have no bias. The auxiliary head stands on the first cell of stage 3. Its script
-    has 5 cells a stage, which make 3.9M parameters; the paper's 4.6M are those of 6.
+    By the authors' program (melodyguan/enas): `current` passes two 1x1 convolutions, the identity of a reduction cell
+    is a factorized 1x1 convolution, and the last layers have no bias. The auxiliary head reads the first cell of stage
+    3. The script has 5 cells a stage, which make 3.9M parameters; the paper's 4.6M need 6.
     """
     rules = Rules(BatchNorm(1e-3), True, factorized, convs=2)
     start = conv_stem(stem, rules.norm, halve=False)
@@ -72,7 +72,7 @@ def enas_micro(
 
 
 def _auxiliary_head(value: str, classes: int, norm: BatchNorm) -> Seq:
-    """As NASNet's, but its second convolution is padded, and averaged over its positions."""
+    """NASNet's auxiliary head, but its second convolution is padded and its output averaged over the positions."""
     return seq(
         use=Use(value), act1=RELU, pool1=AvgPool(5, 3), conv1=Conv(128, bias=False), norm1=norm, act2=RELU,
         pad=PadSame(2), conv2=Conv(768, 2, bias=False), norm2=norm, act3=RELU,

@@ -78,7 +78,7 @@ def googlenet(
         name="googlenet",
         family="googlenet",
         input=Shape(channels, (size, size)),
-        init="googlenet" if batch else "xavier",  # the paper names no draw; Caffe's GoogLeNet used Xavier's
+        init="googlenet" if batch else "xavier",  # the paper names no initialization; Caffe's GoogLeNet used Xavier's
         stages=tuple(stages),
         heads=tuple(heads),
     )
@@ -95,9 +95,9 @@ def _stem(batch: BatchNorm | None) -> Seq:
 
 
 def inception(widths: Widths, kernel: int = 5, norm: BatchNorm | None = None) -> Cat:
-    """An inception module with dimension reductions (figure 2b): 1x1 convolutions before the larger and after the pool.
+    """An inception module with dimension reductions (figure 2b): 1x1 before larger convolutions and after the pool.
 
-    `widths` are a row of table 1, `kernel` is that of the third branch. Without `norm` the convolutions have biases.
+    `widths` is a row of table 1, `kernel` the kernel of the third branch. Without `norm` the convolutions have biases.
     """
 
     def conv(width: int, kernel: int = 1) -> Conv:

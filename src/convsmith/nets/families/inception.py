@@ -15,11 +15,11 @@ NORM = BatchNorm(eps=1e-3)
 def inception_v3(*, auxiliary: bool = True, classes: int = 1000, channels: int = 3, size: int = 299) -> Network:
     """Inception-v3 (table 1, as its authors released it): three kinds of modules of factorized convolutions.
 
-    A 5x5 becomes two 3x3 (figure 5) and an n x n a 1xn and an nx1, which see the same n x n places with 2/n of the
-    weights (figure 6, n = 7): a 1x5 and a 5x1 stand for a 5x5, not for a 3x3. Where 1x3 and 3x1 stand side by side
-    (figure 7) they factorize nothing: they widen the output.
+    A 5x5 becomes two 3x3 (figure 5). An n x n becomes a 1xn and an nx1, which see the same n x n positions with 2/n of
+    the weights (figure 6, n = 7): a 1x5 and a 5x1 replace a 5x5, not a 3x3. 1x3 and 3x1 side by side (figure 7)
+    factorize nothing: they widen the output.
 
-    The auxiliary head needs an image of 299 pixels; `auxiliary` False leaves it out.
+    The auxiliary head needs an image of 299 pixels; `auxiliary` False removes it.
     """
     stage1 = seq(mixed5b=_module5(32), mixed5c=_module5(64), mixed5d=_module5(64))
     stage2 = seq(
@@ -49,7 +49,7 @@ def plain_stem() -> Seq:
 
 
 def _module5(pooled: int) -> Cat:
-    """Figure 5, of whose 5x5 the release kept one whole beside the one in two 3x3."""
+    """Figure 5; as in the release, one branch keeps a 5x5 beside the branch of two 3x3."""
     return module(
         branch(same(64)),
         branch(same(48), same(64, 5)),
@@ -106,7 +106,7 @@ def _auxiliary_head(kept: str, classes: int) -> Seq:
 
 
 def same(channels: int, kernel: int | tuple[int, int] = 1) -> Conv:
-    """A convolution that keeps the size (the papers' figures leave its name bare)."""
+    """A convolution that keeps the size (without a mark in the papers' figures)."""
     padding = kernel // 2 if isinstance(kernel, int) else (kernel[0] // 2, kernel[1] // 2)
     return Conv(channels, kernel, padding=padding, bias=False)
 
@@ -142,10 +142,10 @@ def module(*branches: Node) -> Cat:
 
 
 def small_inception(network: Network) -> Network:
-    """An inception network for images of about 32 pixels: only the stem's last part halves the size.
+    """An inception network for images of about 32 pixels: only the last part of the stem halves the size.
 
-    Its other convolutions and pools get stride 1 and padding: 32, 15, 7 and 3 positions a side. The auxiliary head's
-    first pooling gives the 5x5 positions that it gives at full size.
+    The stem's other convolutions and pools get stride 1 and padding: 32, 15, 7 and 3 positions a side. The auxiliary
+    head's first pooling gives 5x5 positions, as for full-size images.
     """
     (name, stem), *stages = network.stages
     last = stem.children[-1][0] if isinstance(stem, Seq) else ""

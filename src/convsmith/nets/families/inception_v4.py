@@ -22,7 +22,7 @@ from convsmith.nets.tree import IDENTITY, MAIN, Add, Cat, Node, Seq, add, seq
 
 
 def inception_v4(*, classes: int = 1000, channels: int = 3, size: int = 299) -> Network:
-    """Inception-v4 (figure 9): a stem of its own, then four modules A, seven B and three C, parted by reductions."""
+    """Inception-v4 (figure 9): its own stem, then four modules A, seven B and three C, with reductions between."""
     stages = (
         ("stem", _stem()),
         ("stage1", seq(**{f"inception_a{i}": _module_a() for i in range(1, 5)})),
@@ -196,15 +196,16 @@ def _units(count: int, unit: Add) -> dict[str, Node | None]:
     return children
 
 
-_LAYERS = (("conv", "conv"), ("bn", "norm"))  # what timm calls a layer and what we do
+_LAYERS = (("conv", "conv"), ("bn", "norm"))  # timm's name of a layer and ours
 
 
 def _branch_rules(
     theirs: str, ours: str, groups: int = 0, *, single: bool = True, between: str = r"\."
 ) -> list[tuple[str, str]]:
-    """timm's names within a module and ours; `theirs` is a pattern with so many groups, which `ours` mentions.
+    """timm's names within a module and ours; `theirs` is a pattern with `groups` groups, which `ours` refers to.
 
-    The first branch is a `single` convolution or several like the others, whose number timm writes after `between`.
+    The first branch is a `single` convolution or several like the other branches; timm writes their number after
+    `between`.
     """
     one, two, three = (rf"\{groups + i}" for i in (1, 2, 3))
     rules: list[tuple[str, str]] = []
@@ -224,7 +225,7 @@ def _branch_rules(
 
 
 def _split_rules(theirs: str, ours: str) -> list[tuple[str, str]]:
-    """The rules for a module C, of whose branches two end in a pair."""
+    """The rules for a module C, in which two branches end in a pair of convolutions."""
     rules = _branch_rules(theirs, ours, between="_")
     for conv, name in _LAYERS:
         for number, last in ((1, 1), (2, 3)):

@@ -21,8 +21,8 @@ def inverted_residual(
 ) -> Node:
     """From `width_in` channels to `expanded`, a depthwise convolution there, then to `width` with no activation.
 
-    Sandler et al. 2018, figures 3 and 4; the gate `se` stands where Howard et al. 2019, figure 4, put it. Nothing is
-    expanded where `expanded` is `width_in`.
+    Sandler et al. 2018, figures 3 and 4; the gate `se` has the place of Howard et al. 2019, figure 4. There is no
+    expansion if `expanded` is `width_in`.
     """
     branch = seq(
         expand=conv_norm_act(expanded, norm=norm, act=act) if expanded != width_in else None,
@@ -34,7 +34,7 @@ def inverted_residual(
 
 
 def with_shortcut(branch: Seq, *, same_shape: bool, drop_path: float = 0.0) -> Node:
-    """`branch` plus its input where both have the `same_shape`, else the branch alone.
+    """`branch` plus its input if both have the `same_shape`, else `branch` alone.
 
     In training the branch of a sum is dropped for each sample with probability `drop_path`.
     """

@@ -23,7 +23,7 @@ def lenet5(
     """LeNet-5 as teaching tables list it: full connections, plain average pooling, a linear output.
 
     The three lecture forms: `act_conv3` False is the PyTorch listing, which leaves out the activation after the third
-    convolution. The table leaves that of the first linear layer blank; the paper's tanh stands there.
+    convolution. The table has no activation for the first linear layer; ours is the paper's tanh.
     """
     stages = (
         seq(conv=Conv(6, 5), act=Act(act), pool=AvgPool(2, 2)),
@@ -51,7 +51,7 @@ def lenet5_1998(*, classes: int = 10, channels: int = 1, size: int = 32) -> Netw
 
     Subsampling has a learnt coefficient and bias, the third layer sees only some of the maps (table I), activations are
     1.7159 tanh(2x/3), and the output is the distance to fixed codes. The paper drew its codes by hand; ours are random
-    +1 and -1, which it names as the alternative.
+    +1 and -1, the alternative that it names.
     """
     squash = Act("scaled_tanh")
     subsample = {"pool": AvgPool(2, 2), "affine": Affine(), "act2": squash}

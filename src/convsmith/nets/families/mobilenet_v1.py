@@ -26,8 +26,8 @@ def mobilenet_v1(
 ) -> Network:
     """MobileNet (table 1): a 3x3 convolution, then 13 depthwise separable convolutions in five stages.
 
-    `width` multiplies the channels (the paper's alpha, section 3.3; multiples of 8), `size` is its resolution (section
-    3.4). `depth` multiplies the units of each stage.
+    `width` multiplies the channels (the paper's alpha, section 3.3; multiples of 8), `size` the paper's resolution
+    (section 3.4). `depth` multiplies the units of each stage.
     """
     check_multipliers(width=width, depth=depth)
     function = Act(act)

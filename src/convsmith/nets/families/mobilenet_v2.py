@@ -20,7 +20,7 @@ def mobilenet_v2(
 ) -> Network:
     """MobileNet v2 (table 2): a 3x3 convolution, seven stages of inverted residuals, a 1x1 convolution, all with ReLU6.
 
-    `width` multiplies the channels (multiples of 8) but leaves the last 1280 where it is below 1 (section 4). `depth`
+    `width` multiplies the channels (multiples of 8) but not the last 1280 if it is below 1 (section 4). `depth`
     multiplies the units of each stage.
     """
     check_multipliers(width=width, depth=depth)
@@ -40,7 +40,7 @@ def mobilenet_v2(
     )  # fmt: skip
 
 
-# The first unit of a stage has no shortcut, so that its parts do not stand in a branch.
+# The first unit of a stage has no shortcut, so its parts are not inside a branch.
 _FIRST, _OTHER = r"blocks\.(\d+)\.(0)", r"blocks\.(\d+)\.(\d+)"
 _PARTS = (("conv_pw", "bn1", "expand"), ("conv_dw", "bn2", "depthwise"), ("conv_pwl", "bn3", "project"))
 _UNEXPANDED = (("conv_dw", "bn1", "depthwise"), ("conv_pw", "bn2", "project"))

@@ -18,7 +18,7 @@ NORM = BatchNorm(eps=1e-3, momentum=0.01)
 
 
 class Unit(NamedTuple):
-    """A row of the paper's tables; `squeezed` tells whether it has squeeze-and-excitation."""
+    """A row of the paper's tables; `squeezed` is true with squeeze-and-excitation."""
 
     kernel: int
     expanded: int
@@ -85,8 +85,8 @@ def mobilenet_v3(
 ) -> Network:
     """MobileNet v3 (tables 1 and 2): inverted residuals found by search, most of them gated, the later with hard-swish.
 
-    The last 1x1 convolution stands before the pooling, the hidden layer behind it (figure 5). `width` multiplies all
-    channels (multiples of 8), `depth` the units of each stage, of which the last repeats.
+    The last 1x1 convolution comes before the pooling, the hidden layer after it (figure 5). `width` multiplies all
+    channels (multiples of 8), `depth` the units of each stage by repeating the last.
     """
     check_multipliers(width=width, depth=depth)
     table, hidden = _TABLES[form]

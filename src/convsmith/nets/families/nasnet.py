@@ -1,11 +1,11 @@
 """NASNet-A (Zoph et al. 2018, "Learning transferable architectures for scalable image recognition").
 
-The wiring is that of the authors' program (tensorflow/models, slim/nets/nasnet), on which PNASNet and AmoebaNet were
-built too. Its batch normalization forgets so slowly (0.9997 a step) that a short run would be evaluated with wrong
-statistics: ours keeps torch's momentum, as timm's does.
+The wiring is that of the authors' program (tensorflow/models, slim/nets/nasnet), which PNASNet and AmoebaNet use
+too. Its batch normalization averages so slowly (0.9997 a step) that a short run would be evaluated with wrong
+statistics: ours has torch's momentum, as timm's does.
 
-The parameters are the paper's (3.3M, 5.3M and, within 0.2%, 88.9M), but for 7 @ 2304: by these rules it has 32.6M, and
-the paper prints 27.6M.
+The parameters are the paper's (3.3M, 5.3M and, within 0.2%, 88.9M), except for 7 @ 2304: these rules give 32.6M, the
+paper prints 27.6M.
 """
 
 from functools import partial
@@ -74,11 +74,11 @@ def slim_network(
     channels: int = 3,
     size: int = 224,
 ) -> Network:
-    """A network of cells by slim's rules: three stages of `cells` normal cells with `filters`, twice and 4 times that.
+    """A network of cells by slim's rules: three stages of `cells` normal cells with 1, 2 and 4 times `filters`.
 
-    A convolution to `stem` channels and two reduction cells divide the size by 8; with 0 `stem_cells` (CIFAR) nothing
-    does. `share_previous`: the cell after a reduction takes the reduction's `previous`. `count_padding`: averages with
-    stride 2 count the zeros around the image. `auxiliary`: a second head on the last cell of stage 2.
+    A convolution to `stem` channels and two reduction cells divide the size by 8; with 0 `stem_cells` (CIFAR) the stem
+    keeps the size. `share_previous`: the cell after a reduction takes the reduction's `previous`. `count_padding`:
+    averages with stride 2 count the zeros around the image. `auxiliary`: a second head on the last cell of stage 2.
     """
     rules = Rules(BatchNorm(eps), True, act_conv_norm, count_padding, raw_first=True)
     start = conv_stem(stem, rules.norm, halve=stem_cells > 0)
@@ -91,14 +91,14 @@ def slim_network(
 
 
 def slim_family(name: str, genotype: Genotype, renamings: tuple[Renaming, ...] = ()) -> Family:
-    """The family of a genotype by slim's rules; for small images its stem keeps the size and has no cells."""
+    """The family of a genotype by slim's rules; for small images the stem keeps the size and has no cells."""
     build = partial(slim_network, name, genotype)
     small = partial(small_form, build=build, stem_cells=0)
     return Family(name, build, small_images=small, widen=wider, deepen=deeper, renamings=renamings)
 
 
 def slim_renaming(cells: dict[str, str], source: str = "timm") -> Renaming:
-    """Their keys to ours, for `cells` from their names to our paths."""
+    """The renaming of their keys; `cells` maps their names of cells to our paths."""
     rules = [(r"conv_?0\.conv\.(.*)", r"stem.conv.\1"), (r"conv_?0\.bn\.(.*)", r"stem.norm.\1")]
     rules += [(rf"{theirs}\.{key}", f"{ours}.{name}") for theirs, ours in cells.items() for key, name in _KEYS]
     return Renaming(source, (*rules, (r"last_linear\.(.*)", r"head.linear.\1")))
@@ -118,7 +118,7 @@ _KEYS = (
     (r"(?:conv_prev_1x1\.)?final_path_bn\.(.*)", r"previous.norm.\1"),
 )
 STEM_CELLS = {"cell_stem_0": "stem.cell1", "cell_stem_1": "stem.cell2"}
-# timm's large network numbers the normal cells through; Cadene's mobile one, which has fewer, leaves out numbers.
+# timm's large network numbers all normal cells in one sequence; Cadene's mobile one has fewer and skips numbers.
 _CELLS = {f"cell_{6 * i + j}": f"stage{i + 1}.cell{j + 1}" for i in range(3) for j in range(6)}
 _REDUCTIONS = {f"reduction_cell_{i}": f"stage{i + 2}.reduction" for i in range(2)}
 _RENAMING = slim_renaming(STEM_CELLS | _CELLS | _REDUCTIONS, "timm and Cadene/pretrained-models.pytorch")

@@ -19,11 +19,11 @@ _STAGES = (
 def neocognitron(*, planes: int = 24, classes: int = 10, channels: int = 1, size: int = 16) -> Network:
     """The neocognitron of Fukushima 1980, section 5, as a network that can be trained: U0 -> Us1 -> Uc1 -> ... -> Uc3.
 
-    S-cells are a convolution and half-wave rectification, C-cells blur. Replaced of the original: the dividing
-    inhibition of an S-cell by its bias, the weights of a C-cell that fall with the distance by a mean, its saturation
-    and lateral inhibition by nothing, learning without a teacher by gradients, and the choice of the strongest of the
-    24 last cells by a linear layer. The paper gives the sides and areas of the layers, not where the areas lie: here
-    every stride is 1, and padding makes the sides.
+    S-cells are a convolution and half-wave rectification, C-cells blur. Differences from the original: a bias in place
+    of the dividing inhibition of an S-cell; a mean in place of C-cell weights that fall with the distance; no
+    saturation and no lateral inhibition of a C-cell; gradients in place of unsupervised learning; a linear layer in
+    place of the choice of the strongest of the 24 last cells. The paper gives the sides of the layers and the areas
+    that cells see, but not the strides: here every stride is 1, and padding gives the sides.
     """
     stages = tuple(
         (

@@ -61,7 +61,7 @@ def nin(*, norm: bool = False, classes: int = 1000, channels: int = 3, size: int
 
 
 def _mlpconv(first: Conv, widths: tuple[int, ...], norm: bool = False) -> dict[str, Node | None]:
-    """A convolution and 1x1 convolutions of `widths`, each with its ReLU: a small perceptron slides over the image."""
+    """A convolution and 1x1 convolutions of `widths`, each with a ReLU: a small perceptron at every position."""
     children: dict[str, Node | None] = {}
     for i, conv in enumerate((first, *(Conv(width) for width in widths)), 1):
         children |= {f"conv{i}": conv, f"norm{i}": BatchNorm(_EPS) if norm else None, f"act{i}": RELU}

@@ -20,8 +20,8 @@ def mlp(
     """Fully connected layers of `hidden` units, each with `act` and dropout `drop`, then one for the classes.
 
     `out` is an activation of the outputs: without hidden layers and with one output, "sigmoid" makes it the
-    perceptron's P(y = 1 | x) = sigmoid(w x + b). `size` is an image's side or sides; None takes a vector of `channels`
-    values. The layers stand in the head, where the edits of fully connected layers look for them.
+    perceptron's P(y = 1 | x) = sigmoid(w x + b). `size` is an image's side or sides; if None, the input is a vector of
+    `channels` values. The layers are in the head, since edits of fully connected layers change the head.
     """
     layers: dict[str, Node | None] = {}
     for i, width in enumerate(hidden, 1):

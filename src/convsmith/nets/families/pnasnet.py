@@ -1,6 +1,6 @@
 """PNASNet-5 (Liu et al. 2018, "Progressive neural architecture search"), wired as slim's nasnet/pnasnet.
 
-One cell serves everywhere (figure 1, left): a stage begins with it at stride 2 instead of a reduction cell.
+All cells are equal (figure 1, left): a stage begins with one at stride 2 instead of a reduction cell.
 """
 
 from convsmith.nets.families.cells import CURRENT, PREVIOUS, Block, Cell, Genotype

@@ -1,10 +1,10 @@
 """Residual networks whose units begin with normalization and ReLU (He et al. 2016, "Identity mappings").
 
-Two handlings of the units that change the shape were published. This is that of KaimingHe/resnet-1k-layers, which
-TensorFlow-slim and timm follow too: such a unit, the first of a stage, normalizes and activates once for both of its
-paths, and its shortcut is a bare 1x1 convolution; nothing follows the first convolution of the network. (In
-facebook/fb.resnet.torch the shortcut takes the raw input and has a normalization of its own, the stem ends with
-normalization and ReLU, and the units of the first stage begin with their convolution.)
+Two forms of the units that change the shape were published. This is the form of KaimingHe/resnet-1k-layers, which
+TensorFlow-slim and timm have too: such a unit, the first of a stage, normalizes and activates once for both paths, and
+its shortcut is a bare 1x1 convolution; nothing follows the first convolution of the network. (In
+facebook/fb.resnet.torch the shortcut takes the raw input and has its own normalization, the stem ends with
+normalization and ReLU, and the units of the first stage begin with a convolution.)
 """
 
 from collections.abc import Callable, Sequence
@@ -82,9 +82,9 @@ def _stages(
 def preactivation_stages(
     width_in: int, depths: Sequence[int], convolutions: Callable[[int, int], Sequence[Conv]]
 ) -> list[Seq]:
-    """Stages of so many units; each but the first begins with a halving of the size, and the last ends activated.
+    """Stages of units; each but the first begins with stride 2, the last ends with normalization and ReLU.
 
-    `convolutions(i, stride)` gives those of a unit's branch in stage `i`, counted from 0.
+    `convolutions(i, stride)` returns the convolutions of a unit's branch in stage `i`, counted from 0.
     """
     stages: list[Seq] = []
     for i, depth in enumerate(depths):
@@ -103,7 +103,7 @@ def preactivation_stages(
 def preactivation_unit(convolutions: Sequence[Conv], width_in: int, stride: int) -> Add | Seq:
     """Convolutions, each after a normalization and ReLU, added to the input (figure 4e).
 
-    Where the shape changes, the first normalization and ReLU stand before both paths.
+    If the shape changes, the first normalization and ReLU come before both paths.
     """
     first, *others = convolutions
     opening = {"norm1": BatchNorm(), "act1": RELU}

@@ -27,10 +27,10 @@ def regnet(
     channels: int = 3,
     size: int = 224,
 ) -> Network:
-    """RegNet (section 3.3): `depth` bottlenecks without bottleneck, whose 3x3 has groups of `group_width` channels.
+    """RegNet (section 3.3): `depth` units of 1x1, 3x3 and 1x1 of one width; the 3x3 has groups of `group_width`.
 
     The paper's letters: `width` is w_0, `slope` w_a, `step` w_m, `group_width` g. With `se_ratio` (RegNetY: 1/4) a gate
-    stands behind the 3x3, squeezed to that share of the unit's input channels. `nearest`: see `stage_table`.
+    follows the 3x3, squeezed to this share of the unit's input channels. `nearest`: see `stage_table`.
     """
     input = Shape(channels, (size, size))
     stages: list[tuple[str, Seq]] = [("stem", conv_norm_act(32, 3, 2))]
@@ -51,10 +51,10 @@ def stage_table(
 ) -> list[tuple[int, int]]:
     """Width and depth of each stage (equations 2 to 4).
 
-    Unit j would be width + slope * j wide; that is rounded to the nearest width * step**k, then to a multiple of 8.
-    Units of one width are a stage, whose width then becomes a multiple of the group width: the `nearest` one, as in the
-    paper and its code (facebookresearch/pycls), or torchvision's, which lies above where two are as near and wherever
-    the lower one takes more than a tenth away.
+    The width of unit j, width + slope * j, is rounded to the nearest width * step**k, then to a multiple of 8. Units of
+    equal width form a stage. The stage's width is then rounded to a multiple of the group width: the `nearest` one, as
+    in the paper and its code (facebookresearch/pycls), or torchvision's, which is the upper one if both are equally
+    near or if the lower one removes more than a tenth.
     """
     if depth < 1 or width < 8 or width % 8 or slope < 0 or step <= 1 or group_width < 1:
         raise UsageError(
@@ -99,7 +99,7 @@ def _deeper(numbers: Numbers, factor: float) -> Numbers:
 
 _UNIT = r"trunk_output\.block(\d+)\.block\d+-(\d+)"
 _OURS = r"stage\1.unit<\2>"
-# torchvision's cannot be built on the meta device to find its names, since it calculates the widths with tensors.
+# Rules, since `name_map` fails: torchvision computes the widths with tensors, which have no values on the meta device.
 _RULES = (
     (r"stem\.0\.(.*)", r"stem.conv.\1"),
     (r"stem\.1\.(.*)", r"stem.norm.\1"),
@@ -130,7 +130,7 @@ REGNET = Family(
 )
 
 # Name: depth, w_0, w_a, w_m, group width (figures 15 and 16, with the digits of the authors' configurations; y_128gf is
-# later, of Goyal et al. 2022, "Vision models are more robust and fair"). Those called y have gates.
+# later, of Goyal et al. 2022, "Vision models are more robust and fair"). The y networks have gates.
 _VARIANTS = {
     "x_400mf": (22, 24, 24.48, 2.54, 16),
     "x_800mf": (16, 56, 35.73, 2.28, 16),
@@ -148,7 +148,7 @@ _VARIANTS = {
     "y_32gf": (20, 232, 115.89, 2.53, 232),
     "y_128gf": (27, 456, 160.83, 2.52, 264),
 }
-# Those whose widths in torchvision are not the paper's.
+# The networks whose widths in torchvision differ from the paper's.
 _ROUNDED_UP = ("x_400mf", "y_800mf", "y_8gf")
 
 

@@ -25,7 +25,7 @@ def repvgg(
     """RepVGG (tables 2 and 3): a stem and four stages of 3x3 convolutions, each beginning with stride 2.
 
     The paper's letters: `width` is a, which multiplies 64, 128 and 256 channels, `last_width` b, which multiplies 512.
-    With `groups` every other convolution, the third of all first, has so many.
+    With `groups` every other convolution, from the third one on, has this many groups.
     """
     stem_width = min(64, int(64 * width))
     widths = [int(64 * 2**i * width) for i in range(len(depths) - 1)] + [int(64 * 2 ** (len(depths) - 1) * last_width)]
@@ -46,7 +46,7 @@ def repvgg(
 
 
 def _unit(width_in: int, width: int, stride: int, groups: int) -> Add:
-    """The sum of a 3x3, a 1x1 and, where the shape stays, the input, each with a normalization (figure 2b)."""
+    """The sum of a 3x3, a 1x1 and, if the shape stays, the input, each with a normalization (figure 2b)."""
     return add(
         conv3=conv_norm(width, 3, stride, groups=groups),
         conv1=conv_norm(width, 1, stride, groups=groups),
@@ -58,7 +58,7 @@ def _wider(numbers: Numbers, factor: float) -> Numbers:
     return {**numbers, "width": numbers["width"] * factor, "last_width": numbers["last_width"] * factor}
 
 
-# Ours: theirs.
+# Our name: their name.
 _TIMM_PARTS = {
     "conv3.conv": "conv_kxk.conv",
     "conv3.norm": "conv_kxk.bn",

@@ -1,4 +1,4 @@
-"""What residual families are made of: stems, branches, shortcuts, stages, and their rules of scaling."""
+"""The parts of residual families: stems, branches, shortcuts, stages, and their rules of scaling."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,14 +16,14 @@ Shortcut = Literal["projection", "projection_3x3", "pooled", "pad"]
 
 
 def assembled(family: str, input: Shape, stem: Seq, stages: Sequence[Seq], classes: int, drop: float = 0.0) -> Network:
-    """A network of a stem, stages and a pooled head, with dropout where `drop` is above 0."""
+    """A network of a stem, stages and a pooled head, with dropout if `drop` is above 0."""
     named = (("stem", stem), *((f"stage{i}", stage) for i, stage in enumerate(stages, 1)))
     heads = ((MAIN, pooled_head(classes, drop)),)
     return Network(name=family, family=family, input=input, init="he", stages=named, heads=heads)
 
 
 def imagenet_stem(widths: tuple[int, ...], ceil_pool: bool = False) -> Seq:
-    """Convolutions of these widths, one 7x7 or several 3x3, the first with stride 2; then max pooling with stride 2."""
+    """Convolutions of `widths`, one 7x7 or several 3x3, the first with stride 2; then max pooling with stride 2."""
     pool = MaxPool(3, 2, ceil=True) if ceil_pool else MaxPool(3, 2, padding=1)
     if len(widths) == 1:
         return seq(conv=padded_conv(widths[0], 7, 2), norm=BatchNorm(), act=RELU, pool=pool)
@@ -58,25 +58,25 @@ def bottleneck(planes: int, width: int, stride: int, stride_in: Literal["3x3", "
 
 
 def residual(branch: Seq, width_in: int, width: int, stride: int, shortcut: Shortcut) -> Add:
-    """`branch` plus its input, which is brought to the branch's shape where they differ."""
+    """`branch` plus its input; the shortcut brings the input to the shape of the branch."""
     if stride == 1 and width_in == width:
         return add(branch=branch, shortcut=IDENTITY)
     return add(branch=branch, shortcut=_SHORTCUTS[shortcut](width_in, width, stride))
 
 
 def _projection(width_in: int, width: int, stride: int) -> Seq:
-    """Option B: a 1x1 convolution, which leaves out three of four positions where it halves the size."""
+    """Option B: a 1x1 convolution, which reads one of four positions if it halves the size."""
     return conv_norm(width, 1, stride)
 
 
 def _projection_3x3(width_in: int, width: int, stride: int) -> Seq:
-    """A 3x3 convolution where the size is halved (SENet-154)."""
+    """A 3x3 convolution if the size is halved, else a 1x1 (SENet-154)."""
     return conv_norm(width, 3 if stride > 1 else 1, stride)
 
 
 def _pooled(width_in: int, width: int, stride: int) -> Seq:
     """Average pooling before the 1x1 convolution, so that every position counts (He et al. 2019, figure 2c)."""
-    # Rounded up where the size is odd, the mean of what is there, as timm has it.
+    # As in timm: odd sizes are rounded up, and the mean of an incomplete window is over its existing positions.
     pool = AvgPool(2, stride, ceil=True, count_padding=False) if stride > 1 else None
     return seq(pool=pool, conv=padded_conv(width), norm=BatchNorm())
 
@@ -103,9 +103,9 @@ def residual_stages(
     branch: Callable[[int, int], Seq],
     shortcut: Shortcut,
 ) -> list[Seq]:
-    """Stages of so many units of so many channels; each stage but the first begins with a halving of the size.
+    """Stages of residual units; each stage but the first begins with stride 2.
 
-    `branch(i, stride)` gives the branch of a unit of stage `i`, counted from 0.
+    `branch(i, stride)` returns the branch of a unit of stage `i`, counted from 0.
     """
     stages: list[Seq] = []
     for i, (depth, width) in enumerate(zip(depths, widths, strict=True)):
@@ -154,7 +154,7 @@ def wider(numbers: Numbers, factor: float) -> Numbers:
 
 
 def deeper(layers: int, others: int) -> Scale:
-    """The rule for depths of `layers` * n + `others`: n is multiplied, and is at least one."""
+    """The rule for depths of `layers` * n + `others`: n is multiplied and is at least one."""
 
     def rule(numbers: Numbers, factor: float) -> Numbers:
         n = (numbers["depth"] - others) // layers

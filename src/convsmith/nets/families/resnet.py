@@ -1,4 +1,4 @@
-"""Residual networks: ImageNet and CIFAR forms (He et al. 2016, "Deep residual learning"), and those of their kind.
+"""Residual networks: ImageNet and CIFAR forms (He et al. 2016, "Deep residual learning"), and their variants.
 
 ResNet-D (He et al. 2019, "Bag of tricks"), ResNeXt (Xie et al. 2017) and the wide ResNets of ImageNet (Zagoruyko and
 Komodakis 2016) are `resnet` with other numbers.
@@ -47,11 +47,11 @@ def resnet(
     """ResNet for ImageNet (table 1): a stem that divides the size by 4, then four stages of 64 to 512 planes.
 
     `stride_in` places a bottleneck's stride: in the 3x3 convolution (torchvision, "v1.5") or the first 1x1 (paper).
-    `groups` and `base_width`: the 3x3 convolutions of the first stage have that many groups of that many channels,
-    doubled from stage to stage; 32 of 4 is ResNeXt's 32x4d, 1 of 128 a ResNet twice as wide. A bottleneck's output
-    stays 4 times the planes, a basic block's grows along.
-    `stem` has the widths of its convolutions: one is 7x7, several are 3x3 (ResNet-C and -D). `ceil_pool` pools after it
-    as Caffe does: without padding, sizes rounded up. `bias` gives the convolutions one.
+    The 3x3 convolutions of the first stage have `groups` groups of `base_width` channels; each stage doubles
+    the channels. 32 of 4 is ResNeXt's 32x4d, 1 of 128 a ResNet twice as wide. The output of a bottleneck stays 4 times
+    the planes; the output of a basic block grows with `base_width`.
+    `stem` holds the widths of the stem's convolutions: one is 7x7, several are 3x3 (ResNet-C and -D). `ceil_pool` pools
+    after the stem as Caffe does: without padding, sizes rounded up. `bias` adds a bias to each convolution.
     """
     inner = [base_width * groups * 2**i for i in range(len(depths))]
     outer = [256 * 2**i for i in range(len(depths))] if block == "bottleneck" else inner
@@ -77,7 +77,7 @@ def resnet_cifar(
 ) -> Network:
     """ResNet for CIFAR (section 4.2): 6n + 2 layers, three stages of n basic blocks with 16, 32 and 64 planes.
 
-    `shortcut` where the size changes: "pad" takes every other position and adds zero channels (option A, the paper's),
+    `shortcut`, if the size changes: "pad" takes every other position and adds zero channels (option A, the paper's),
     "projection" is a 1x1 convolution (option B).
     """
     if depth < 8 or (depth - 2) % 6:

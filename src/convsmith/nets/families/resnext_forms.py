@@ -1,7 +1,7 @@
 """The three equivalent forms of a ResNeXt block's branch (Xie et al. 2017, figure 3).
 
-Form (c) is the branch that `resnet` has with `groups`; (a) and (b) show what it computes. Normalizations in the middle
-stand in each path, the last one behind the sum or concatenation.
+Form (c) is the branch of `resnet` with `groups`; (a) and (b) compute the same. Each path has its inner normalizations;
+the last normalization follows the sum or concatenation.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from convsmith.nets.tree import Seq, add, cat, seq
 
 @dataclass(frozen=True)
 class Part:
-    """What a tensor of another form is: `length` entries of `tensor` of form (c) along `axis`, from `start`."""
+    """The source of a tensor of form (a) or (b): `length` entries of (c)'s `tensor` along `axis`, from `start`."""
 
     tensor: str
     axis: int
@@ -49,9 +49,9 @@ def _narrow(width: int) -> Seq:
 
 
 def split_weights(groups: int, width: int) -> dict[str, Part]:
-    """For each tensor of the paths of (a) the part of (c) that gives the same outputs; (b) lacks the paths' `conv3`.
+    """By tensor of the paths of (a), the part of (c) that gives the same outputs; (b) has no `conv3` in its paths.
 
-    What the map does not name has one name in all forms.
+    Tensors outside the map have the same name in all forms.
     """
     parts: dict[str, Part] = {}
     for i in range(groups):

@@ -1,4 +1,4 @@
-"""How families are scaled, by multipliers or stage by stage, and lose the first strides for small images."""
+"""Rules for families: scaling by multipliers or stage by stage, and forms for small images without first strides."""
 
 import math
 from dataclasses import replace
@@ -11,7 +11,7 @@ from convsmith.nets.tree import Node, rewrite, walk
 
 
 def check_multipliers(**multipliers: float) -> None:
-    """Refuse a multiplier of width or depth that is not a number above 0, at most 1000."""
+    """Raise UsageError if a multiplier of width or depth is not above 0 and at most 1000."""
     for name, value in multipliers.items():
         if not 0 < value <= 1000:
             raise UsageError(f"{name} is {value}, expected a multiplier above 0, at most 1000, such as 0.5")
@@ -35,13 +35,13 @@ def deepen(numbers: Numbers, factor: float) -> Numbers:
 def without_first_strides(network: Network) -> Network:
     """The network for images of about 32 pixels: its first two convolutions of stride 2 get stride 1.
 
-    32x32 then ends at 4x4 where 224x224 ended at 7x7, as in kuangliu/pytorch-cifar's MobileNet v2.
+    32x32 then ends at 4x4 (224x224 ended at 7x7), as in kuangliu/pytorch-cifar's MobileNet v2.
     """
-    nodes = [found for name, stage in network.stages for found in walk(stage, name)]
+    nodes = [item for name, stage in network.stages for item in walk(stage, name)]
     strided = [path.rpartition(".")[0] for path, node in nodes if isinstance(node, Conv) and node.stride != 1]
 
     def change(path: str, node: Node) -> Node:
-        # The padding that stands before a convolution, as TensorFlow has it, is for its stride.
+        # TensorFlow's padding before a convolution depends on its stride, so it changes with the stride.
         first = path.rpartition(".")[0] in strided[:2] and isinstance(node, Conv | PadSame)
         return replace(node, stride=1) if first else node
 

@@ -24,7 +24,7 @@ def senet(
     """SENet-154 (Hu et al. 2018, section 6.5 and appendix): ResNeXt-152 64x4d with a gate in each unit and more.
 
     The stem has three 3x3, the first 1x1 of a bottleneck is half as wide as its 3x3, shortcuts that halve the size are
-    3x3 convolutions, dropout 0.2 stands before the classifier. The authors' Caffe files round the first pooling up.
+    3x3 convolutions, dropout 0.2 comes before the classifier. The authors' Caffe files round the first pooling up.
     """
     inner, outer = ([first * 2**i for i in range(len(depths))] for first in (groups * base_width, 256))
 
@@ -42,7 +42,7 @@ def senet(
 
 
 def _wider(numbers: Numbers, factor: float) -> Numbers:
-    """`factor` times the width of the groups, which stays even: half as many channels come into them."""
+    """`factor` times the width of the groups, which stays even: the convolution before has half as many channels."""
     return {**numbers, "base_width": 2 * max(1, round(numbers["base_width"] * factor / 2))}
 
 

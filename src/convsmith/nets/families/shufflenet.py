@@ -30,7 +30,7 @@ def shufflenet_v1(
 ) -> Network:
     """ShuffleNet (table 1): three stages of units with grouped 1x1 convolutions and shuffled channels.
 
-    `width` multiplies the channels of the stages, rounded to multiples of 4 `groups`; `stem` is the width before them.
+    `width` multiplies the channels of the stages, rounded to multiples of 4 `groups`; `stem` is the width of the stem.
     The paper's stages 2 to 4 are called 1 to 3 here.
     """
     if groups not in _WIDTHS:
@@ -44,7 +44,7 @@ def shufflenet_v1(
         out = divisible(_WIDTHS[groups] * 2**i * width, 4 * groups)
         children: dict[str, Node | None] = {}
         for j in range(1, depth + 1):
-            # The very first 1x1 convolution has too few channels to be grouped (section 3.3).
+            # The first 1x1 convolution of the network has too few input channels for groups (section 3.3).
             first = 1 if i == 0 and j == 1 else groups
             unit = shuffle_unit(width_in, out, groups, first, stride=2 if j == 1 else 1)
             children |= {f"unit{j}": unit, f"act{j}": RELU}
@@ -56,7 +56,7 @@ def shufflenet_v1(
 def shuffle_unit(width_in: int, width: int, groups: int, groups_in: int, stride: int) -> Node:
     """A unit without its last ReLU (figure 2, b and c): 1x1 to a quarter of `width`, shuffle, depthwise 3x3, 1x1.
 
-    With stride 2 the pooled input and the branch stand side by side, else they are added. `groups_in` are the groups of
+    With stride 2 the pooled input and the branch are concatenated, else added. `groups_in` are the groups of
     the first 1x1 convolution.
     """
     middle = width // 4
@@ -154,8 +154,8 @@ def _deepen(numbers: Numbers, factor: float) -> Numbers:
 SHUFFLENET_V1 = Family("shufflenet_v1", shufflenet_v1, small_images=small_shufflenet, widen=_widen_v1, deepen=_deepen)
 SHUFFLENET_V2 = Family("shufflenet_v2", shufflenet_v2, small_images=small_shufflenet, widen=_widen_v2, deepen=_deepen)
 
-# Scale, groups, stem. The paper does not say how wide the stem is where scaled: this is as in its authors' code, which
-# lacks 0.25; there it is scaled too.
+# Scale, groups, stem. The paper does not give the width of a scaled stem: these are of its authors' code, which lacks
+# the scale 0.25; its stem is scaled too.
 _SCALED_V1 = (
     (0.25, 8, 8), (0.5, 3, 12), (0.5, 8, 16), (1.0, 1, 24), (1.0, 2, 24), (1.0, 3, 24), (1.0, 4, 24), (1.0, 8, 24),
     (1.5, 3, 24), (1.5, 8, 24), (2.0, 3, 48), (2.0, 8, 48),

@@ -27,7 +27,7 @@ def squeezenet(
     """SqueezeNet (table 1): one convolution of `width` and `kernel`, eight fire modules, a convolution to the classes.
 
     `depths` counts the fire modules between poolings. `bypass` adds the input of every second module to its output
-    ("simple") and, through a 1x1 convolution, that of the others too ("complex"; section 6, figure 2).
+    ("simple") and, through a 1x1 convolution, the inputs of the other modules too ("complex"; section 6, figure 2).
     """
     stages: list[tuple[str, Node]] = [("stem", seq(conv=Conv(width, kernel, 2), act=RELU, pool=_pool()))]
     number = 2

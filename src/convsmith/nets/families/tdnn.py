@@ -11,8 +11,8 @@ from convsmith.nets.tree import MAIN, seq
 def tdnn(*, hidden: int = 8, classes: int = 3, channels: int = 16, size: int = 15) -> Network:
     """The network for the phonemes B, D and G (figure 2): 16 melscale coefficients of 15 frames, (N, 16, 15).
 
-    `hidden` units see 3 frames each, one unit for each class sees 5 of theirs; the sum of its evidence over time is the
-    class's score. The paper puts a last sigmoid on the sum, with one fixed weight for all frames.
+    `hidden` units see 3 frames each. One unit for each class sees 5 frames of these; the sum of its outputs over time
+    is the class's score. The paper applies a last sigmoid to the sum, with one fixed weight for all frames.
     """
     frames = size - (3 - 1) - (5 - 1)
     head = seq(

@@ -20,7 +20,7 @@ def vgg(
     channels: int = 3,
     size: int = 224,
 ) -> Network:
-    """VGG (Simonyan and Zisserman 2015, table 1): five stages of 3x3 convolutions, halved by pooling, doubled in width.
+    """VGG (Simonyan and Zisserman 2015, table 1): five stages of 3x3 convolutions; pooling halves the size.
 
     `depths` counts the convolutions of each stage: (2, 2, 3, 3, 3) is configuration D, VGG-16.
     """
@@ -43,7 +43,7 @@ def _vgg_stage(depth: int, width: int, norm: bool) -> Seq:
 
 
 def small_vgg(network: Network) -> Network:
-    """VGG for images of about 32 pixels: the same convolutions, then one linear layer on their single position."""
+    """VGG for images of about 32 pixels: the same convolutions, then one linear layer on the last, single position."""
     return replace(network, heads=((MAIN, pooled_head(network.classes)),))
 
 

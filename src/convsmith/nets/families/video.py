@@ -22,7 +22,7 @@ def c3d(
     frames: int = 16,
     size: int = 112,
 ) -> Network:
-    """C3D (figure 3): 3x3x3 convolutions, pools of 2x2x2 but for the first, which keeps the frames.
+    """C3D (figure 3): 3x3x3 convolutions, pools of 2x2x2 except the first, which keeps the frames.
 
     Takes (N, 3, frames, H, W). The last pool rounds 7x7 up to 4x4, as the authors' Caffe model does; 487 classes are
     those of Sports-1M.
@@ -54,7 +54,7 @@ def video_resnet(
     frames: int = 16,
     size: int = 112,
 ) -> Network:
-    """ResNet-18 over frames (table 1): `kinds` of the convolutions in the stem and in each of four stages.
+    """ResNet-18 over frames (table 1); `kinds` are the kinds of convolution in the stem and the four stages.
 
     "3d" is 3x3x3, "2d" 1x3x3, which keeps the frames, "2plus1d" 1x3x3 and 3x1x1 with a normalization and ReLU between.
     Takes (N, 3, frames, H, W); 400 classes are those of Kinetics.
@@ -90,8 +90,8 @@ def _stem(kind: Kind) -> Seq:
 
 
 def _unit(kind: Kind, before: int, width: int, stride: int) -> Add:
-    """Two convolutions and the shortcut; both of a unit's 2plus1d have as many maps between as the first needs."""
-    # As many weights as the 3x3x3 convolution from `before` to `width` has (Tran et al. 2018, section 3.5).
+    """Two convolutions and the shortcut; "2plus1d" convolutions of a unit have the same inner width, of the first."""
+    # This width gives the number of weights of a 3x3x3 convolution from `before` to `width` (Tran et al. 2018, 3.5).
     between = 27 * before * width // (9 * before + 3 * width)
     branch = seq(
         conv1=_conv(kind, width, stride, between), norm1=BatchNorm(), act1=RELU,

@@ -1,4 +1,4 @@
-"""Wide residual networks for CIFAR (Zagoruyko and Komodakis 2016); those for ImageNet are in `resnet.py`."""
+"""Wide residual networks for CIFAR (Zagoruyko and Komodakis 2016); `resnet.py` has the ImageNet forms."""
 
 from convsmith.base.errors import UsageError
 from convsmith.nets.families.preactivation import preactivated, preactivation_stages

@@ -13,10 +13,10 @@ MIDDLE = 728  # channels of the middle flow
 
 
 def xception(*, middle: int = 8, classes: int = 1000, channels: int = 3, size: int = 299) -> Network:
-    """Xception (figure 5): residual units of separable convolutions, whose depthwise and pointwise parts no ReLU parts.
+    """Xception (figure 5): residual units of separable convolutions, without a ReLU between depthwise and pointwise.
 
     The entry flow is the stem, stages 1 and 2 and the first unit of stage 3; the `middle` units that follow it are the
-    middle flow, and stage 4 is the exit flow. Normalization has torch's constants, as timm's `legacy_xception`.
+    middle flow, and stage 4 is the exit flow. Normalization has torch's constants, as in timm's `legacy_xception`.
     """
     stem = seq(
         conv1=Conv(32, 3, 2, bias=False), norm1=BatchNorm(), act1=RELU,
@@ -46,12 +46,12 @@ def xception(*, middle: int = 8, classes: int = 1000, channels: int = 3, size: i
 
 
 def separable(width_in: int, width: int) -> Seq:
-    """A 3x3 convolution of each channel alone, then a 1x1 to `width` channels."""
+    """A depthwise 3x3 convolution, then a 1x1 to `width` channels."""
     return seq(depthwise=padded_conv(width_in, 3, groups=width_in), pointwise=padded_conv(width))
 
 
 def _separables(width_in: int, widths: tuple[int, ...], act_first: bool = True) -> dict[str, Node | None]:
-    """ReLU, separable convolution and normalization, once for each width; the first ReLU only where `act_first`."""
+    """ReLU, separable convolution and normalization, once for each width; the first ReLU only if `act_first`."""
     children: dict[str, Node | None] = {}
     for i, width in enumerate(widths, 1):
         act = RELU if act_first or i > 1 else None

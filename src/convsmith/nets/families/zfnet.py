@@ -22,9 +22,9 @@ def zfnet(
 ) -> Network:
     """ZFNet (figure 3): AlexNet with a 7x7 first convolution of stride 2; sides 224, 110, 55, 26, 13 and 6.
 
-    The contrast normalization after the first two pools works across feature maps, which is AlexNet's local response
-    normalization; the paper gives no constants, these are AlexNet's. Nor does it give paddings: those here, and pools
-    that round up, make its sides.
+    The contrast normalization after the first two pools works across feature maps: it is AlexNet's local response
+    normalization. The paper gives no constants; these are AlexNet's. The paper gives no paddings; these, with pools
+    that round up, give its sides.
     """
     first, second, third, fourth, fifth = widths
     stages: tuple[tuple[str, Node], ...] = (

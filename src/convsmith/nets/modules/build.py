@@ -29,7 +29,7 @@ WIRINGS: dict[type[Branching], type[Wiring]] = {Seq: InOrder, Add: Sum, Cat: Con
 
 @dataclass(frozen=True)
 class Feature:
-    """What a stage gives: its channels and how many input pixels lie between two of its positions."""
+    """The output of a stage: its name, its channels, and its stride in input pixels per axis."""
 
     name: str
     channels: int
@@ -37,13 +37,13 @@ class Feature:
 
 
 class BuiltNetwork(nn.Module):
-    """A network that computes. `tree` is the `Network` it was built from.
+    """The torch module of a network. `tree` is the `Network` it was built from.
 
-    `forward(x)` takes (N, C, H, W) and gives the main head's output (N, classes). `forward(x, at=["stage2"])` gives it
-    with a dictionary of the outputs of those stages, heads or kept values. `noise` (N, `tree.noise`) are the standard
-    normal numbers of its `Sample` layers, in the order of execution. A network with further inputs takes a dictionary
-    of them all by name. `after` names the stage whose output `x` is: what follows runs alone, as a decoder does from
-    its latent values.
+    `forward(x)` takes (N, C, H, W) and returns the main head's output (N, classes). `forward(x, at=["stage2"])` also
+    returns a dictionary of the outputs of those stages, heads or kept values. `noise` (N, `tree.noise`) holds the
+    standard normal numbers of the `Sample` layers, in the order of execution. A network with further inputs takes a
+    dictionary of all inputs by name. `after` names a stage: `x` is then the output of that stage, and only the later
+    parts run, such as the decoder of an autoencoder.
     """
 
     def __init__(self, tree: Network, children: dict[str, nn.Module]):
@@ -59,25 +59,25 @@ class BuiltNetwork(nn.Module):
         noise: Tensor | None = None,
         after: str = "",
     ) -> Any:
-        """The main head's output; with `at`, also a dictionary of what was asked for."""
+        """The main head's output; with `at`, also a dictionary of the outputs at these places."""
         at = _names(at)
         if noise is not None and not isinstance(noise, Tensor):
             raise WrongType(f"noise: expected a tensor (N, {self.tree.noise}), received {_shown(noise)}")
         kept = Kept(at, noise)
         first = self._begun(x, after) if after else received(self.tree, x, kept.values)
-        found = self._run(first, kept, heads=True, start=self._number(after) + 1 if after else 0)
+        outputs = self._run(first, kept, heads=True, start=self._number(after) + 1 if after else 0)
         kept.check_noise(first.shape[0])
-        return (found[MAIN], {name: found[name] for name in at}) if at else found[MAIN]
+        return (outputs[MAIN], {name: outputs[name] for name in at}) if at else outputs[MAIN]
 
     def features(self, x: Tensor | Mapping[str, Tensor], at: Collection[str] | None = None) -> dict[str, Tensor]:
         """The outputs of the stages called `at` (all by default), without running the heads."""
         names = [name for name, _ in self.tree.stages] if at is None else list(_names(at))
         kept = Kept(names)
-        found = self._run(received(self.tree, x, kept.values), kept, heads=False)
-        return {name: found[name] for name in names}
+        outputs = self._run(received(self.tree, x, kept.values), kept, heads=False)
+        return {name: outputs[name] for name in names}
 
     def feature_info(self) -> list[Feature]:
-        """Name, channels and stride of each stage, known without running it."""
+        """Name, channels and stride of each stage, computed from the tree without running the module."""
         ends = self.tree.trace().stages
         return [Feature(n, ends[n].shape.channels, ends[n].field.jump) for n, _ in self.tree.stages]
 
@@ -106,25 +106,26 @@ class BuiltNetwork(nn.Module):
         return names.index(stage)
 
     def _run(self, x: Tensor, kept: Kept, heads: bool, start: int = 0) -> dict[str, Tensor]:
+        """The outputs at `kept.wanted` and of the main head, from stage number `start` on."""
         at = kept.wanted
-        found: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
         for name, _ in self.tree.stages[start:]:
             x = self._part(name, x, kept)
             if name in at:
-                found[name] = x
+                outputs[name] = x
         for name, _ in self.tree.heads if heads else ():
             if name == MAIN or name in at:
-                found[name] = self._part(name, x, kept)
-        found |= {name: kept.values[name] for name in at if name in kept.values}
+                outputs[name] = self._part(name, x, kept)
+        outputs |= {name: kept.values[name] for name in at if name in kept.values}
         for name in at:
-            if name not in found:
+            if name not in outputs:
                 places = [name for name, _ in self.tree.stages + (self.tree.heads if heads else ())]
                 raise unknown(f"place in {self.tree.name}:", name, [*places, *kept.values])
-        return found
+        return outputs
 
 
 def blank(tree: Network, count: int, shape: Sequence[int], device: str = "cpu") -> Tensor | dict[str, Tensor]:
-    """`count` examples of zeros to try a network on, the first input of `shape`."""
+    """A batch of `count` zero examples for a trial run; the first input has `shape`."""
     first, *others = tree.receives
     zeros = torch.zeros((count, *shape), dtype=getattr(torch, first.dtype), device=device)
     if not others:
@@ -136,7 +137,7 @@ def blank(tree: Network, count: int, shape: Sequence[int], device: str = "cpu") 
 
 
 def received(tree: Network, x: Tensor | Mapping[str, Tensor], kept: dict[str, Tensor]) -> Tensor:
-    """The first input; the others are put among the values that are `kept`. UsageError for what does not fit."""
+    """The first input of `x`; stores the other inputs in `kept`. Raises UsageError for an input that does not fit."""
     if not isinstance(x, Mapping) and not tree.inputs:
         _check_tensor(tree.name, x, tree.receives[0])
         return x
@@ -154,7 +155,7 @@ def received(tree: Network, x: Tensor | Mapping[str, Tensor], kept: dict[str, Te
 
 
 def _check_input(tree: Network, input: Input, value: Tensor, count: int, sizes: bool) -> None:
-    """Refuse a value of another shape or kind; the first input may have other `sizes`, as one tensor may."""
+    """Raise UsageError if the shape or dtype of `value` is wrong; the first input may have other spatial `sizes`."""
     _check_tensor(tree.name, value, input)
     shape = tuple(value.shape[1:])
     fits = shape == tuple(input.shape) if sizes else shape[:1] == tuple(input.shape)[:1]
@@ -200,8 +201,8 @@ def _names(at: Any) -> Collection[str]:
 def build(network: Network, *, seed: int | None = None, device: str | torch.device = "cpu") -> BuiltNetwork:
     """The module of a network, its weights drawn by the network's rule of initialization.
 
-    With a `seed` the weights are a function of it and torch's global generator does not move. On the device "meta" no
-    memory is taken and nothing is drawn.
+    With a `seed` the weights are a function of the seed, and torch's global generator keeps its state. On the device
+    "meta" the module takes no memory and has no values.
     """
     if not isinstance(network, Network):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise WrongType(f"expected a network, such as network('resnet18'), received {network!r:.60}")
@@ -211,7 +212,7 @@ def build(network: Network, *, seed: int | None = None, device: str | torch.devi
     meta = torch.device(device).type == "meta"
     if not meta:
         check_memory(network.name, steps)
-    # Drawn on the CPU, whatever the device: there a seed means the same weights everywhere.
+    # The CPU draws the weights for every device: its generator gives the same numbers on every machine.
     with _random(seed), torch.device("meta" if meta else "cpu"):
         parts = {name: _module(node, name, shapes, last_uses) for name, node in network.stages + network.heads}
         for name, _ in network.stages if network.recompute else ():
@@ -255,7 +256,7 @@ def _recomputed(stage: nn.Module, group: int) -> nn.Module:
 
 
 def _last_uses(network: Network) -> set[str]:
-    """The paths of the nodes after which the kept value that they use is not used again."""
+    """The paths of the nodes that are the last to read a kept value, which is then freed."""
     last = {name: step.path for step in network.trace().steps for name in step.node.reads}
     return set(last.values())
 

@@ -1,4 +1,4 @@
-"""ReLUs that write over what they are given: the same values, less memory to reach."""
+"""In-place ReLUs: the same values with less memory traffic."""
 
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
@@ -11,21 +11,21 @@ from torch.nn.modules.conv import _ConvNd
 
 from convsmith.nets.modules.layers import Concatenation, Scale, Sequence, Sum
 
-# Layers that give a tensor which nothing else holds, and which they do not need for their gradient.
+# Layers whose output no other part holds, and which do not need their output for their gradient.
 _GIVERS = (_ConvNd, nn.Linear, _BatchNorm, nn.GroupNorm, Scale)
-_JOINS = (Sum, Concatenation)  # of one child alone they give its output
+_JOINS = (Sum, Concatenation)  # with a single child they return the child's output itself
 
 
 def work_in_place(module: nn.Module, on: bool = True) -> None:
-    """Let each ReLU write over the output of the layer before it, where nothing else reads that output; or undo that.
+    """Make each ReLU overwrite the output of the layer before it if only the ReLU reads it; `on` False undoes it.
 
-    Other activations need what they were given for their gradient: torch would copy it first.
+    Other activations stay: they need their input for the gradient, and torch would copy it first.
 
-    Outputs and gradients stay as they are, bit for bit; a hook on the layer before would see what was written, unless
-    it copies its output as `taps` does.
+    Outputs and gradients stay the same, bit for bit. A hook on the layer before the ReLU sees the overwritten output,
+    unless it copies the output as `taps` does.
     """
     for part in module.modules():
-        # Other kinds of sequence may hold the values between their children.
+        # A subclass of Sequence, such as Recomputed, may hold the values between its children.
         if type(part) is Sequence:
             for before, after in pairwise(part.children()):
                 if isinstance(after, nn.ReLU) and _gives(before):
@@ -33,6 +33,7 @@ def work_in_place(module: nn.Module, on: bool = True) -> None:
 
 
 def _gives(layer: nn.Module) -> bool:
+    """Whether the output of a layer may be overwritten."""
     if isinstance(layer, _JOINS):
         return len(layer._modules) > 1
     return isinstance(layer, _GIVERS)

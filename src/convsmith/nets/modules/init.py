@@ -24,7 +24,7 @@ LAST_NORM = "last_norm"  # the last normalization of each residual branch
 
 @dataclass(frozen=True)
 class InitRule:
-    """Draw the weights of `layers` by `weight`; `zero_bias` sets their bias to zero, else torch's own draw stays.
+    """The scheme `weight` draws the weights of `layers`; `zero_bias` sets their bias to zero, else torch's draw stays.
 
     `layers` is a key of `LAYERS`, or `LAST_NORM`.
 
@@ -35,10 +35,11 @@ class InitRule:
     `lecun`: normal with variance 1 / fan_in (LeCun et al. 1998, "Efficient BackProp", equation 16);
     `uniform_out`: uniform within sqrt(1 / fan_out); `wide_uniform_out`: within sqrt(3 / fan_out), variance 1 / fan_out;
     a number: normal with that standard deviation;
-    `torch`: torch's own draw; `dirac`: the same, but as many filters as there are input channels pass one on each (not
-    those of transposed convolutions).
+    `torch`: torch's own draw;
+    `dirac`: the same, but the first filters, one for each input channel, return their channel unchanged (not in
+    transposed convolutions).
 
-    `part` keeps the rule to layers whose dotted name begins so. The first rule that names a layer draws it.
+    `part` limits the rule to layers whose dotted name begins with it. The first rule that covers a layer draws it.
     """
 
     layers: str
@@ -67,10 +68,10 @@ INITS: Table[tuple[InitRule, ...]] = Table(
         ),
         "squeezenet": (InitRule("conv", 0.01, part="head"), InitRule("conv", "he_in_uniform")),
         "densenet": (InitRule("conv", "he_in"), InitRule("linear", "torch")),
-        # torchvision's RegNet and ConvNeXt; the latter truncates at 100 deviations, which cuts nothing.
+        # torchvision's RegNet and ConvNeXt; ConvNeXt truncates at 100 deviations, which has no effect.
         "regnet": (InitRule("conv", "he_out", zero_bias=False), InitRule("linear", 0.01)),
         "convnext": (InitRule("any", 0.02),),
-        # Jordan 2024, section 3.3; the first convolution gets its weights by whitening.
+        # Jordan 2024, section 3.3; a recipe's `whiten` sets the first convolution.
         "dirac": (InitRule("any", "torch", zero_bias=False, part="whiten"), InitRule("conv", "dirac")),
         "he_in": (InitRule("any", "he_in"),),
         # Goyal et al. 2017, section 5.1: residual units begin as the identity.
@@ -84,7 +85,7 @@ INITS: Table[tuple[InitRule, ...]] = Table(
 def initialize(module: nn.Module, name: str) -> None:
     """Draw the weights of `module` by the rules called `name`, from torch's global generator.
 
-    Normalizations start as the identity and layers that no rule names keep torch's own draw.
+    Normalizations start as the identity. Layers that no rule covers keep torch's own draw.
     """
     rules, last = INITS[name], _last_norms(module)
     for path, layer in cast("Iterator[tuple[str, nn.Module]]", module.named_modules()):
@@ -105,13 +106,13 @@ def _last_norms(module: nn.Module) -> set[nn.Module]:
         for parts in branches
         if {"branch", "shortcut"} <= parts.keys()
     ]
-    return {found[-1] for found in norms if found}
+    return {layers[-1] for layers in norms if layers}
 
 
 def _fans(layer: nn.Module, weight: Tensor) -> tuple[float, float]:
-    """How many inputs an output of a layer has, and how many outputs an input."""
+    """(fan_in, fan_out): the inputs of one output of a layer, the outputs of one input."""
     positions = math.prod(weight.shape[2:])
-    if isinstance(layer, TRANSPOSED):  # weights (inputs, outputs, ...); a stride leaves gaps between the inputs
+    if isinstance(layer, TRANSPOSED):  # weights are (inputs, outputs, ...); a stride puts gaps between the inputs
         inputs = weight.shape[0] // layer.groups
         return inputs * positions / math.prod(layer.stride), weight.shape[1] * layer.groups * positions
     return weight.shape[1] * positions, weight.shape[0] * positions

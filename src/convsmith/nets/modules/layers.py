@@ -1,4 +1,4 @@
-"""Torch modules for what torch lacks: the combinators, `keep` and `use`, and a few operators."""
+"""Torch modules that torch lacks: the combinators, `keep` and `use`, and a few operators."""
 
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
@@ -14,10 +14,10 @@ from convsmith.base.errors import UsageError
 
 
 class Kept:
-    """The values that `keep` has remembered; those `wanted` by the caller stay after their last use.
+    """The values that `keep` has stored; those that the caller `wanted` stay after their last use.
 
-    `noise` (N, numbers) are the standard normal numbers that the network's draws take, one layer after the other; with
-    None each layer draws its own.
+    `noise` (N, numbers) holds the standard normal numbers of the network's draws, one layer after the other; if None,
+    each layer draws its own.
     """
 
     def __init__(self, wanted: Collection[str] = (), noise: Tensor | None = None):
@@ -27,7 +27,7 @@ class Kept:
         self.drawn = 0
 
     def draw(self, like: Tensor) -> Tensor | None:
-        """The next numbers of the noise in the shape and dtype of `like` (N, ...); None where no noise was given."""
+        """The next numbers of the noise in the shape and dtype of `like` (N, ...); None if there is no noise."""
         if self.noise is None:
             return None
         start, self.drawn = self.drawn, self.drawn + math.prod(like.shape[1:])
@@ -36,7 +36,7 @@ class Kept:
         return self.noise[:, start : self.drawn].reshape(like.shape).to(like.dtype)
 
     def check_noise(self, count: int) -> None:
-        """Refuse noise that no draw took: `count` examples have run through the whole network."""
+        """Raise UsageError if noise is left after `count` examples have run through the whole network."""
         if self.noise is not None and self.noise.shape[1:] != (self.drawn,):
             raise _wrong_noise(self.noise, f"({count}, {self.drawn})")
 
@@ -46,7 +46,7 @@ def _wrong_noise(noise: Tensor, expected: str) -> UsageError:
 
 
 class Wiring(nn.Module):
-    """A node that passes the environment of kept values on to its children."""
+    """A module that passes the kept values to its children."""
 
     def __init__(self, children: Mapping[str, nn.Module]):
         super().__init__()
@@ -97,7 +97,7 @@ class Scale(Wiring):
 
 
 class Keeping(Wiring):
-    """Remembers its input under a name and passes it on."""
+    """Stores its input under a name and returns it."""
 
     def __init__(self, name: str):
         super().__init__({})
@@ -113,7 +113,7 @@ class Keeping(Wiring):
 
 
 class Using(Wiring):
-    """Gives a remembered value; the last use frees it."""
+    """Returns a kept value; the last use frees it."""
 
     def __init__(self, name: str, last: bool):
         super().__init__({})
@@ -131,7 +131,7 @@ class Using(Wiring):
 
 
 class Unpooling(Wiring):
-    """Puts each value back where its window of a remembered value had its maximum."""
+    """Puts each value where its window of a kept value had its maximum."""
 
     def __init__(
         self, name: str, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], last: bool
@@ -173,7 +173,7 @@ class ChannelSoftmax(nn.Softmax):
 
 
 class Take(nn.Module):
-    """Some of the channels: (N, C, ...) to (N, len(channels), ...)."""
+    """Selected channels: (N, C, ...) to (N, len(channels), ...)."""
 
     def __init__(self, channels: tuple[int, ...]):
         super().__init__()
@@ -215,7 +215,7 @@ class PadChannels(nn.Module):
 
 
 class PadSides(nn.Module):
-    """Positions added around (or taken from) the spatial axes; `amounts` are torch's, the last axis first."""
+    """Positions added at (or removed from) the ends of spatial axes; `amounts` in torch's order, last axis first."""
 
     def __init__(self, amounts: tuple[int, ...], mode: str):
         super().__init__()
@@ -250,7 +250,7 @@ class PadSame(nn.Module):
 
 
 class AvgPoolSame(nn.Module):
-    """Means over windows placed as TensorFlow's "same" has it, of the positions that are no padding."""
+    """Means over the windows of TensorFlow's "same" padding; the padding does not count."""
 
     def __init__(self, kernel: tuple[int, ...], stride: tuple[int, ...]):
         super().__init__()
@@ -259,7 +259,7 @@ class AvgPoolSame(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pool = (nn.functional.avg_pool1d, nn.functional.avg_pool2d, nn.functional.avg_pool3d)[len(self.kernel) - 1]
-        share = pool(self.pad(torch.ones_like(x[:1, :1])), self.kernel, self.stride)  # of each window, not padding
+        share = pool(self.pad(torch.ones_like(x[:1, :1])), self.kernel, self.stride)  # of a window without padding
         return pool(self.pad(x), self.kernel, self.stride) / share
 
     def extra_repr(self) -> str:
@@ -316,13 +316,13 @@ class ChannelLayerNorm(nn.LayerNorm):
 
 
 class LocalContrastNorm(nn.Module):
-    """(N, C, ...) minus its Gaussian mean over a window and all channels, divided by the deviation where above 1."""
+    """(N, C, ...) minus its Gaussian mean over a window and all channels, divided by the deviation if above 1."""
 
     window: Tensor
 
     def __init__(self, size: int, axes: int):
         super().__init__()
-        # The deviation is a quarter of the window's side, so that it ends at two deviations.
+        # The deviation is a quarter of the window's side, so that the window ends at two deviations.
         line = torch.exp(-0.5 * ((torch.arange(size) - size // 2) / (size / 4)) ** 2)
         window = line
         for _ in range(axes - 1):
@@ -346,13 +346,13 @@ class LocalContrastNorm(nn.Module):
 
 
 class Rbf(nn.Module):
-    """Minus the squared distance to fixed codes of +1 and -1, one for each output; nothing here is trained."""
+    """Minus the squared distance to fixed codes of +1 and -1, one for each output; without parameters."""
 
     codes: Tensor
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
-        # The codes are part of the network, not of a run's randomness: the same for every seed.
+        # The codes are part of the network: the same for every seed of a run.
         bits = torch.randint(0, 2, (outputs, inputs), generator=torch.Generator().manual_seed(1998), device="cpu")
         self.register_buffer("codes", 2.0 * bits - 1.0)
 

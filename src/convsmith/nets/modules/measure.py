@@ -1,4 +1,4 @@
-"""What any `torch.nn.Module` costs: counted while it runs on the meta device, without memory or weights."""
+"""The cost of any `torch.nn.Module`, counted in a run on the meta device, without memory or weights."""
 
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
@@ -18,14 +18,14 @@ from convsmith.nets.modules.taps import hooked
 
 
 def measure_module(module: nn.Module, input: Sequence[int]) -> Cost:
-    """Parameters, MACs and activations of a module for one sample of shape (C, H, W); its receptive field is not known.
+    """Parameters, MACs and activations of a module for one sample of shape (C, H, W); its receptive field is unknown.
 
-    Convolution and linear layers are counted as they execute, as in a tree, so that both agree.
+    Every execution of a convolution or linear layer counts, as in the cost of a tree, so that both costs agree.
     """
     layers: list[LayerCost] = []
 
     def note(name: str, layer: nn.Module, output: Any) -> None:
-        output = output[0] if isinstance(layer, nn.RNNBase) else output  # beside the last states
+        output = output[0] if isinstance(layer, nn.RNNBase) else output  # the rest are the last states
         if isinstance(output, Tensor) and not list(layer.children()):
             layers.append(_layer(name, layer, output))
 
@@ -43,9 +43,9 @@ def measure_module(module: nn.Module, input: Sequence[int]) -> Cost:
 
 
 def watch(module: nn.Module, input: Sequence[int], note: Callable[[str, nn.Module, Any], None]) -> None:
-    """Run `module` as in evaluation on one sample on the meta device; the module itself stays as it is.
+    """Run `module` in evaluation mode on one sample on the meta device; the module does not change.
 
-    `note` hears the name, the layer and the output of each part as it ends. Raises `UsageError` where the run fails.
+    `note` is called with the name, the layer and the output of each part. Raises `UsageError` if the run fails.
     """
     modes = {layer: layer.training for layer in module.modules()}
     tensors = (*module.named_parameters(), *module.named_buffers())

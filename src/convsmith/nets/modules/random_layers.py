@@ -1,4 +1,4 @@
-"""Torch modules that draw at random in training; in evaluation they give what is expected or stands in the middle.
+"""Torch modules that draw at random in training; in evaluation they return the expected value or the middle one.
 
 `Sample` alone draws in evaluation too: the bound of a variational autoencoder is a mean over draws.
 """
@@ -16,26 +16,27 @@ from convsmith.nets.modules.layers import Kept, Wiring
 
 
 class FractionalMaxPool2d(nn.FractionalMaxPool2d):
-    """torch's fractional max pooling with places that are random in training only."""
+    """torch's fractional max pooling over 2 axes, whose windows are random only in training."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input) if self.training else _evenly(self, nn.functional.fractional_max_pool2d, input)
+        return super().forward(input) if self.training else _evaluated(self, nn.functional.fractional_max_pool2d, input)
 
 
 class FractionalMaxPool3d(nn.FractionalMaxPool3d):
-    """torch's fractional max pooling with places that are random in training only."""
+    """torch's fractional max pooling over 3 axes, whose windows are random only in training."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input) if self.training else _evenly(self, nn.functional.fractional_max_pool3d, input)
+        return super().forward(input) if self.training else _evaluated(self, nn.functional.fractional_max_pool3d, input)
 
 
-def _evenly(layer: nn.Module, pool: Callable[..., Tensor], x: Tensor) -> Tensor:
+def _evaluated(layer: nn.Module, pool: Callable[..., Tensor], x: Tensor) -> Tensor:
+    """The pooling of `layer` with the windows in the middle of their range."""
     middle = x.new_full((*x.shape[:2], x.dim() - 2), 0.5)
     return pool(x, layer.kernel_size, output_ratio=layer.output_ratio, _random_samples=middle)
 
 
 class StochasticPool(nn.Module):
-    """One value of each window, picked with a probability in proportion to it; their weighted mean in evaluation."""
+    """One value of each window, picked with probability proportional to it; evaluation takes the weighted mean."""
 
     def __init__(self, kernel: tuple[int, ...], stride: tuple[int, ...]):
         super().__init__()
@@ -49,7 +50,7 @@ class StochasticPool(nn.Module):
         if not self.training:
             total = windows.sum(-1)
             return windows.square().sum(-1) / total.clamp_min(torch.finfo(x.dtype).tiny)
-        # The largest of p / e over exponential draws e falls on each value with probability p.
+        # With exponential draws e, the largest p / e picks each value with a probability proportional to p.
         picked = (windows / torch.empty_like(windows).exponential_()).argmax(-1, keepdim=True)
         return windows.gather(-1, picked).squeeze(-1)
 
@@ -100,10 +101,10 @@ class DropPath(nn.Module):
 
 
 class Sample(Wiring):
-    """Mean and log-variance, the halves of the channels, to a draw: mean + exp(log-variance / 2) * noise.
+    """A draw, mean + exp(log-variance / 2) * noise; mean and log-variance are the halves of the channels.
 
-    The noise is what the network was given. Without any, training draws from torch's generator, and evaluation takes
-    one fixed draw for every example, so that an exported network is a function.
+    The noise is the argument `noise` of the network. Without it, training draws from torch's generator, and evaluation
+    takes one fixed draw for every example, so that an exported network is a function.
     """
 
     fixed: Tensor

@@ -1,4 +1,4 @@
-"""Activation checkpointing: what a stage computes is not kept for the gradient but computed again."""
+"""Activation checkpointing: the backward pass computes the activations of a stage again instead of keeping them."""
 
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
@@ -18,8 +18,8 @@ from convsmith.nets.modules.random_layers import Sample
 class Recomputed(Sequence):
     """Children one after the other; in training only the values between groups of `group` children stay in memory.
 
-    Outputs, gradients, random draws and running statistics are those of a `Sequence`, bit for bit. A child that keeps
-    or uses a value, or takes noise that was given, runs as it does there.
+    Outputs, gradients, random draws and running statistics equal those of a `Sequence`, bit for bit. A child that keeps
+    or uses a value, or takes given noise, is not computed again: a second run would keep the value or take noise twice.
     """
 
     def __init__(self, children: Mapping[str, nn.Module], group: int):
@@ -45,7 +45,7 @@ class Recomputed(Sequence):
         return part
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        """What surrounds the first computation of a group, and what surrounds the second."""
+        """The context of the first computation of a group, and the context of the second."""
         return nullcontext(), _statistics_held(self)
 
 
@@ -58,13 +58,13 @@ def _groups(children: Mapping[str, nn.Module], size: int) -> list[tuple[list[str
             groups[-1][0].append(name)
         else:
             groups.append(([name], again))
-    # A layer alone keeps no more than its input, which stays in any case.
+    # A single layer keeps only its input, which stays in memory anyway: computing it again saves nothing.
     return [(names, again and (len(names) > 1 or isinstance(children[names[0]], Wiring))) for names, again in groups]
 
 
 @contextmanager
 def _statistics_held(module: nn.Module) -> Generator[None]:
-    """Batch normalization counts on copies, as its running statistics have seen this batch already."""
+    """Batch normalization updates copies of its running statistics, which have counted this batch already."""
     norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
     held = [dict(norm.named_buffers(recurse=False)) for norm in norms]
     for norm, buffers in zip(norms, held, strict=True):

@@ -23,7 +23,7 @@ class Embedding(nn.Embedding):
             raise WrongType(f"an embedding takes token numbers (int64), received {input.dtype}")
         try:
             return super().forward(input.squeeze(1)).movedim(-1, 1)
-        except IndexError:  # on the processor; a GPU stops with an assertion of its own
+        except IndexError:  # on the CPU; a GPU raises an assertion of its own
             low, high = int(input.min()), int(input.max())
             raise UsageError(
                 f"tokens: expected numbers from 0 to {self.num_embeddings - 1}, received {low} to {high}"
@@ -31,7 +31,7 @@ class Embedding(nn.Embedding):
 
 
 class Recurrent(Wiring):
-    """An LSTM or GRU over (N, C, steps), in one or two directions; the kept `tokens` say where each sequence ends."""
+    """An LSTM or GRU over (N, C, steps), in one or two directions; the kept `tokens` tell where each sequence ends."""
 
     def __init__(
         self,
@@ -60,14 +60,14 @@ class Recurrent(Wiring):
         inside = steps < lengths[:, None]
         outputs = [self._states("ahead", sequence) * inside[..., None]]
         if "back" in self._modules:
-            # Each sequence backwards from its own end; the padding behind it stays where it is.
+            # Reverse each sequence from its own end; the padding after it stays in place.
             mirrored = torch.where(inside, lengths[:, None] - 1 - steps, steps)[..., None]
             states = self._states("back", sequence.gather(1, mirrored.expand_as(sequence)))
             outputs.append(states.gather(1, mirrored.expand_as(states)) * inside[..., None])
         if not self.last_state:
             return torch.cat(outputs, 2).movedim(2, 1)
         ends = (lengths - 1).clamp_min(0)[:, None, None].expand(-1, 1, outputs[0].shape[2])
-        # Read backwards, a sequence ends at its first step.
+        # The backward layer ends at the first step of a sequence.
         return torch.cat([outputs[0].gather(1, ends)[:, 0], *(states[:, 0] for states in outputs[1:])], 1)
 
     def _states(self, name: str, sequence: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class Recurrent(Wiring):
 
 
 class Correlation(Wiring):
-    """(N, C, ...) convolved with a kept value (N, channels * C, *kernel): each sample with filters of its own."""
+    """(N, C, ...) convolved with a kept value (N, channels * C, *kernel): each sample has its own filters."""
 
     def __init__(self, name: str, channels: int, padding: tuple[int, ...], last: bool):
         super().__init__({})
@@ -90,7 +90,7 @@ class Correlation(Wiring):
         filters = self.source(x, kept)
         count, inputs, *sizes = x.shape
         kernel = filters.shape[2:]
-        if torch.compiler.is_exporting():  # a graph has a fixed number of groups, not one for each sample
+        if torch.compiler.is_exporting():  # an exported graph has a fixed number of groups
             return self._shifted(x, filters.reshape(count, self.channels, inputs, *kernel))
         convolve = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)[len(sizes) - 1]
         weight = filters.reshape(count * self.channels, inputs, *kernel)
@@ -98,7 +98,7 @@ class Correlation(Wiring):
         return y.reshape(count, self.channels, *y.shape[2:])
 
     def _shifted(self, x: Tensor, filters: Tensor) -> Tensor:
-        """The same as a sum over the places of the kernel."""
+        """The same convolution as a sum over the positions of the kernel."""
         kernel = filters.shape[3:]
         padded = nn.functional.pad(x, [side for padding in reversed(self.padding) for side in (padding, padding)])
         sizes = [n - k + 1 for n, k in zip(padded.shape[2:], kernel, strict=True)]

@@ -8,15 +8,14 @@ from torch import Tensor, nn
 
 from convsmith.base.errors import UsageError
 
-EPS = 5e-4  # added to the eigenvalues, so that directions without content do not become noise (Jordan 2024)
+EPS = 5e-4  # added to the eigenvalues, so that directions of almost no variance do not amplify noise (Jordan 2024)
 
 
 def whitening_filters(images: Tensor, kernel: tuple[int, int]) -> Tensor:
     """Filters (C * height * width, C, height, width): eigenvectors of the patches over the root of their eigenvalues.
 
-    `images` (N, C, H, W) are normalized as the network gets them. The eigenvectors stand by rising eigenvalue, each
-    with its largest entry positive, so that the filters are a function of the images (Page 2018; Jordan 2024, section
-    3.2).
+    `images` (N, C, H, W) are normalized as for the network. The eigenvectors are sorted by rising eigenvalue, each with
+    its largest entry positive, so that the filters are a function of the images (Page 2018; Jordan 2024, section 3.2).
     """
     channels = images.shape[1]
     patches = images.unfold(2, kernel[0], 1).unfold(3, kernel[1], 1).permute(0, 2, 3, 1, 4, 5)
@@ -29,9 +28,9 @@ def whitening_filters(images: Tensor, kernel: tuple[int, int]) -> Tensor:
 
 @torch.no_grad()
 def whiten(module: nn.Module, path: str, images: Tensor) -> None:
-    """Give the convolution at `path` the filters that whiten `images` (N, C, H, W), and their opposites.
+    """Set the convolution at `path` to the filters that whiten `images` (N, C, H, W), and to their negatives.
 
-    Raises UsageError where there is no such convolution, or one that has no room for both signs of each filter.
+    Raises UsageError if `path` is not a 2-d convolution, or if it cannot hold both signs of each filter.
     """
     layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)}
     if path not in layers:

@@ -1,6 +1,6 @@
-"""The operators: one frozen class each, which says everything about it; `OPERATORS` holds them by name.
+"""The operators: one frozen class each, with its shapes, costs and torch module; `OPERATORS` holds them by name.
 
-Sizes that differ between axes may be given as tuples. Paddings are per side, as in torch (the lectures' p counts both).
+Sizes that differ between axes are tuples. Paddings are per side, as in torch (the lectures' p counts both sides).
 """
 
 from convsmith.base.table import Table

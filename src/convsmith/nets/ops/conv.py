@@ -13,7 +13,7 @@ from convsmith.nets.tree import Kind, Leaf, TorchCall
 
 @dataclass(frozen=True, slots=True)
 class Conv(Leaf):
-    """A convolution layer (cross-correlation) with `channels` outputs, over 1, 2 or 3 axes as its input has."""
+    """A convolution layer (cross-correlation) with `channels` outputs, over the 1, 2 or 3 spatial axes of its input."""
 
     channels: int
     kernel: Axes = 1
@@ -50,7 +50,7 @@ class Conv(Leaf):
         return Shape(self.channels, slide("a convolution", x, self.windows(x), per_axis(self.padding, x)))
 
     def weights(self, x: Shape) -> int:
-        """The numbers in its filters, without the bias."""
+        """The number of filter weights, without the bias."""
         return self.channels * (x.channels // self.groups) * math.prod(per_axis(self.kernel, x))
 
     def params(self, x: Shape) -> int:
@@ -78,9 +78,10 @@ class Conv(Leaf):
 
 @dataclass(frozen=True, slots=True)
 class ConvTranspose(Leaf):
-    """A transposed convolution: the matrix of the convolution with the same fields, transposed; upsamples by `stride`.
+    """A transposed convolution: the transposed matrix of the convolution with the same fields; upsamples by `stride`.
 
-    `output_padding` adds positions at the far end, where several input sizes of that convolution give one output size.
+    `output_padding` adds positions at the far end: several input sizes of that convolution give one output size, and it
+    chooses among them.
     """
 
     channels: int
@@ -125,7 +126,7 @@ class ConvTranspose(Leaf):
         return Shape(self.channels, sizes)
 
     def weights(self, x: Shape) -> int:
-        """The numbers in its filters, without the bias."""
+        """The number of filter weights, without the bias."""
         return x.channels * (self.channels // self.groups) * math.prod(per_axis(self.kernel, x))
 
     def params(self, x: Shape) -> int:
@@ -156,8 +157,8 @@ class ConvTranspose(Leaf):
 class Linear(Leaf):
     """A fully connected layer on a vector, with `channels` outputs.
 
-    In training `dropconnect` zeroes each weight, not each value, with that probability, and scales the rest to match
-    (Wan et al. 2013). One draw serves the batch; the paper draws for each sample, which takes a matrix for each.
+    In training, each weight is zeroed with probability `dropconnect` and the rest scaled to match (Wan et al. 2013).
+    One draw serves the whole batch. The paper draws for each sample, which takes a weight matrix for each sample.
     """
 
     channels: int
@@ -198,7 +199,7 @@ class Linear(Leaf):
 
 
 def check_groups(op: str, groups: int, inputs: int, outputs: int) -> None:
-    """Refuse groups that do not divide the channels; the error names the nearest numbers that do."""
+    """Raise UsageError if the groups do not divide the channels; the error names the nearest numbers that do."""
     for name, count in (("input", inputs), ("output", outputs)):
         if groups < 1 or count % groups:
             fitting = [n for n in range(1, count + 1) if inputs % n == 0 and outputs % n == 0]
@@ -226,5 +227,5 @@ def _label(conv: Conv | ConvTranspose) -> str:
 
 
 def _depthwise(conv: Conv | ConvTranspose) -> bool:
-    """Whether each channel has a filter of its own."""
+    """Whether each channel has its own filter."""
     return conv.groups > 1 and conv.channels % conv.groups == 0 and conv.channels // conv.groups <= 2

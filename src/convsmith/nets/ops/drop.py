@@ -1,4 +1,4 @@
-"""What training alone does: dropout and stochastic depth."""
+"""Operators of training only: dropout and stochastic depth."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from convsmith.nets.tree import Kind, Leaf, TorchCall
 
 @dataclass(frozen=True, slots=True)
 class Dropout(Leaf):
-    """In training, zeroes each value with probability `drop`; in both forms evaluation gives training's mean.
+    """In training, zeroes each value with probability `drop`; evaluation returns the mean of training.
 
-    The inverted form scales what is kept by 1 / (1 - drop). The plain one (Srivastava et al. 2014, section 4; both:
+    The inverted form scales the kept values by 1 / (1 - drop). The plain form (Srivastava et al. 2014, section 4; both:
     section 10) scales nothing in training and every value by 1 - drop in evaluation.
     """
 
@@ -41,7 +41,7 @@ class Dropout(Leaf):
 class DropPath(Leaf):
     """In training, zeroes whole samples (or the whole batch) with probability `drop` and scales the rest to match.
 
-    Stochastic depth (Huang et al. 2016); dropping per batch is the paper's form.
+    Stochastic depth (Huang et al. 2016); the paper drops whole batches.
     """
 
     drop: float

@@ -1,4 +1,4 @@
-"""What moves values without computing: channels, padding, resizing, flattening."""
+"""Operators that move values: channels, padding, resizing, flattening."""
 
 import math
 from collections.abc import Hashable
@@ -28,10 +28,10 @@ class Flatten(Leaf):
 
 @dataclass(frozen=True, slots=True)
 class Unflatten(Leaf):
-    """A vector as a map of the spatial `sizes`, channel after channel: what `Flatten` makes a vector of."""
+    """A vector as a map of the spatial `sizes`, channel after channel: the inverse of `Flatten`."""
 
     sizes: tuple[int, ...]
-    whole: ClassVar[bool] = True  # a vector has no positions to count a field in
+    whole: ClassVar[bool] = True  # a vector has no positions for a field to count
 
     def output(self, x: Shape) -> Shape:
         if x.spatial:
@@ -58,7 +58,7 @@ def _are_sizes(sizes: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Take(Leaf):
-    """Some of the channels, in the order given."""
+    """Selected channels, in the order of `channels`."""
 
     channels: tuple[int, ...]
 
@@ -96,10 +96,10 @@ class PadChannels(Leaf):
 
 @dataclass(frozen=True, slots=True)
 class Pad(Leaf):
-    """Positions added at the near (`before`) and far (`after`) end of each axis; a negative number takes them away.
+    """Positions added at the near (`before`) and far (`after`) end of each axis; a negative number removes positions.
 
-    What is added is zero, or with `mode` the image mirrored at its edge ("reflect"), its edge repeated ("replicate"),
-    or a number so low that max pooling never takes it ("lowest").
+    `mode` fills them: with zeros, with the image mirrored at its edge ("reflect"), the edge repeated ("replicate"), or
+    a number so low that max pooling never takes it ("lowest").
     """
 
     before: Axes
@@ -131,7 +131,7 @@ class Pad(Leaf):
 class PadSame(Leaf):
     """Padding after which a window of `kernel` and `stride` gives the input size divided by `stride`, rounded up.
 
-    TensorFlow's "same": the odd position goes to the far end. `fill` is "zero", or "lowest" before max pooling.
+    TensorFlow's "same": an odd position goes to the far end. `fill` is "zero", or "lowest" before max pooling.
     """
 
     kernel: Axes
@@ -171,7 +171,7 @@ class Upsample(Leaf):
     mode: Literal["nearest", "bilinear"] = "nearest"
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
-        # As transposed convolutions: of `scale` ones, and of the bilinear filter with both of its flanks.
+        # The windows of transposed convolutions: `scale` ones (nearest), and the bilinear filter with both flanks.
         span, before = (self.scale, 0) if self.mode == "nearest" else (2 * self.scale, self.scale // 2)
         return (Window(span, 1, before, up=self.scale),) * len(x.spatial)
 
@@ -210,7 +210,7 @@ class Chunk(Leaf):
 
 @dataclass(frozen=True, slots=True)
 class Shuffle(Leaf):
-    """The channels of `groups` groups interleaved, so that each next group sees all (Zhang et al. 2018, figure 1)."""
+    """The channels of `groups` groups interleaved, so that the next groups see all (Zhang et al. 2018, figure 1)."""
 
     groups: int
 

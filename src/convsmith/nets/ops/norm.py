@@ -106,10 +106,10 @@ class LocalResponseNorm(Leaf):
 
 @dataclass(frozen=True, slots=True)
 class LocalContrastNorm(Leaf):
-    """Subtracts the mean of a Gaussian window over all channels, then divides by its deviation where that is above 1.
+    """Subtracts the mean of a Gaussian window over all channels, then divides by its deviation if that is above 1.
 
     Jarrett et al. 2009, section 2, with the threshold of Pinto et al. 2008 in place of the mean over the image, so that
-    it stays local. `size` is the window's side; at the borders the window is renormalized.
+    the operator stays local. `size` is the window's side; at the borders the window is renormalized.
     """
 
     size: int = 9
@@ -136,7 +136,7 @@ class LocalContrastNorm(Leaf):
 class Affine(Leaf):
     """A learnt scale for each channel, which starts at `scale`, and with `shift` a learnt shift.
 
-    With the shift it is the coefficient and bias of LeNet-5's subsampling; without, the layer scale of newer networks.
+    With the shift: the coefficient and bias of LeNet-5's subsampling. Without: the layer scale of newer networks.
     """
 
     scale: float = 1.0

@@ -74,13 +74,13 @@ class MaxPool(_Pool):
 
 @dataclass(frozen=True, slots=True)
 class AvgPool(_Pool):
-    """The mean of each window; `count_padding` tells whether the zeros of the padding count."""
+    """The mean of each window; with `count_padding` the zeros of the padding count."""
 
     count_padding: bool = True
     takes: ClassVar[str] = "average"
 
     def output(self, x: Shape) -> Shape:
-        # torch's average over three axes wants the kernel to fit without the padding, unlike its other pools.
+        # torch's average over three axes needs a kernel that fits without the padding, unlike its other pools.
         if len(x.spatial) == 3 and any(k > n for k, n in zip(per_axis(self.kernel, x), x.spatial, strict=True)):
             raise UsageError(f"an average over {self.kernel} positions needs an input as large, receives {x}")
         return _Pool.output(self, x)
@@ -92,7 +92,7 @@ class AvgPool(_Pool):
 
 @dataclass(frozen=True, slots=True)
 class AvgPoolSame(Leaf):
-    """The mean of each window under TensorFlow's "same": `PadSame`'s places, but the padding does not count."""
+    """The mean of each window under TensorFlow's "same" padding, as in `PadSame`; the padding does not count."""
 
     kernel: Axes = 3
     stride: Axes = 1
@@ -170,8 +170,8 @@ class AdaptiveMaxPool(_AdaptivePool):
 class FractionalMaxPool(Leaf):
     """Max pooling that divides each side by `ratio`, between 1 and 2, at random places (Graham 2014).
 
-    Overlapping 2x2 windows; the sequence is drawn for each sample and channel in training and fixed in evaluation. The
-    receptive field takes its stride for even.
+    Overlapping 2x2 windows; training draws them for each sample and channel, evaluation fixes them. The receptive
+    field assumes equal strides.
     """
 
     ratio: float = math.sqrt(2)
@@ -200,9 +200,9 @@ class FractionalMaxPool(Leaf):
 
 @dataclass(frozen=True, slots=True)
 class StochasticPool(Leaf):
-    """Picks one value of each window with a probability in proportion to it (Zeiler and Fergus 2013).
+    """Picks one value of each window with a probability proportional to the value (Zeiler and Fergus 2013).
 
-    Evaluation gives the mean weighted by these probabilities. Values below zero count as zero: it follows a ReLU.
+    Evaluation returns the mean weighted by these probabilities. Values below zero count as zero, as after a ReLU.
     """
 
     kernel: Axes = 2

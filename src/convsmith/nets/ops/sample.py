@@ -1,4 +1,4 @@
-"""What draws at random in training and in evaluation: the latent values of a variational autoencoder."""
+"""The operator that draws at random in training and in evaluation: a variational autoencoder's latent values."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Sample(Leaf):
     """A draw from a normal distribution by the reparameterisation of Kingma and Welling 2014, section 2.4.
 
     The first half of the channels is the mean, the second the logarithm of the variance; the output is
-    mean + exp(log-variance / 2) * noise. `forward(x, noise=...)` says the noise, which makes a draw a function of keys.
+    mean + exp(log-variance / 2) * noise. `forward(x, noise=...)` sets the noise: a draw is then a function of keys.
     """
 
     def output(self, x: Shape) -> Shape:

@@ -1,4 +1,4 @@
-"""What reads sequences: embeddings of tokens and recurrent layers; and a convolution by a kept kernel."""
+"""Operators of sequences (embeddings of tokens, recurrent layers), and a convolution with kept filters."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from convsmith.nets.tree import Kind, Leaf, TorchCall
 class Embedding(Leaf):
     """A learnt vector of `channels` numbers for each of `vocabulary` tokens: (N, 1, ...) int64 to (N, channels, ...).
 
-    The vector of the token `padding` is zero and stays so; None gives every token a learnt one.
+    The vector of the token `padding` is zero and is not trained; with None every token has a learnt vector.
     """
 
     vocabulary: int
@@ -44,7 +44,7 @@ class Embedding(Leaf):
         return TorchCall("convsmith.nets.modules.sequence_layers.Embedding", arguments)
 
 
-# Matrices of each cell; and element-wise operations of a unit in one step, worked out in `Recurrent`.
+# The matrices of each cell; the element-wise operations of one unit in one step, derived in `Recurrent`.
 _CELLS = {"lstm": (4, 21), "gru": (3, 17)}
 
 
@@ -52,12 +52,13 @@ _CELLS = {"lstm": (4, 21), "gru": (3, 17)}
 class Recurrent(Leaf):
     """A recurrent layer over a sequence (N, C, steps): an LSTM (Gers et al. 2000) or a GRU (Cho et al. 2014).
 
-    It `gives` the states of all steps, (N, channels, steps), or the last one, (N, channels). With two `directions` a
-    second layer reads backwards; its states follow as further channels, and its last state is that at the first step.
+    It `gives` the states of all steps, (N, channels, steps), or the last state, (N, channels). With two `directions` a
+    second layer reads backwards: its states are further channels, and its last state is the one at the first step.
 
     `tokens` names a kept value (1, steps) that tells where each sequence ends: after its last token other than
-    `padding`. The states behind the end are zero, the last state is that at the end, and reading backwards begins
-    there, so that padding changes nothing; a sequence of padding alone gives zeros. Without `tokens` every step counts.
+    `padding`. The states after the end are zero, the last state is the one at the end, and the backward layer
+    starts there, so that padding changes nothing. A sequence of padding only gives zeros. Without `tokens` every step
+    counts.
 
     A step takes gates * (C + channels) * channels multiply-accumulates, with 4 gates for an LSTM and 3 for a GRU
     (equations 1 to 6 there; equations 5 to 8). Element-wise: an LSTM's gates add a product and two biases (3 x 4) and
@@ -102,7 +103,7 @@ class Recurrent(Leaf):
         return Shape(self.channels * self.directions, x.spatial if self.gives == "states" else ())
 
     def params(self, x: Shape) -> int:
-        # torch has two biases for each gate, of which one would do.
+        # torch has two biases for each gate, although one would be enough.
         gates, _ = _CELLS[self.cell]
         return self.directions * gates * self.channels * (x.channels + self.channels + 2)
 
@@ -129,7 +130,7 @@ class Recurrent(Leaf):
 
 @dataclass(frozen=True, slots=True)
 class Correlate(Leaf):
-    """A convolution whose filters are a kept value, another for each sample: (N, channels * C, *kernel) under `name`.
+    """A convolution whose filters are a kept value, different for each sample: (N, channels * C, *kernel) under `name`.
 
     Question-configured attention (Chen et al. 2015, "ABC-CNN") has one filter over all channels of the map.
     """

@@ -1,1 +1,1 @@
-"""What people are shown of a network: stages, drawings, differences, a review."""
+"""Views of a network for people: stages, drawings, differences, a review."""

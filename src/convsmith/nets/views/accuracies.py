@@ -1,6 +1,6 @@
 """Published accuracies of networks of the zoo, each with its source; and the winners of the ImageNet contest.
 
-Nothing here was measured by this project. Recipes of training differ, also among torchvision's: compare with care.
+This project measured none of them. Training recipes differ, also among torchvision's weights: compare with care.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,7 @@ from convsmith.base.table import Table
 class Accuracy:
     """Single-crop accuracy in percent on ImageNet's validation images (50,000 unless the source says otherwise).
 
-    `size` is the crop's, in pixels.
-
-    `line` is the family whose networks a chart joins by a line.
+    `size` is the side of the crop in pixels. `line` is the family whose networks a chart joins by a line.
     """
 
     top1: float
@@ -24,7 +22,7 @@ class Accuracy:
     source: str
 
 
-# The weights called IMAGENET1K_V1 (`weights.meta["_metrics"]`): top-1, top-5, and the crop where it is not 224.
+# The weights called IMAGENET1K_V1 (`weights.meta["_metrics"]`): top-1, top-5, and the crop if it is not 224.
 _TORCHVISION: dict[str, dict[str, tuple[float, float] | tuple[float, float, int]]] = {
     "AlexNet": {
         "alexnet": (56.522, 79.066),
@@ -195,7 +193,7 @@ class Winner:
     source: str
 
 
-# The entries of classification that the lectures show; both of 2014 are there, of which GoogLeNet won.
+# The classification entries that the lectures show. Of the two entries of 2014, GoogLeNet won.
 WINNERS: tuple[Winner, ...] = (
     Winner(2010, "Lin et al.", 28.2, 0, "Russakovsky et al. 2015, section 5"),
     Winner(2011, "Sanchez and Perronnin", 25.8, 0, "Russakovsky et al. 2015, section 5"),

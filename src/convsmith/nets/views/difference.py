@@ -1,4 +1,4 @@
-"""Where two trees differ, node by node. No torch here."""
+"""The differences of two trees, node by node."""
 
 import dataclasses as dc
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from convsmith.nets.network import Network
 from convsmith.nets.tree import Branching, Leaf, Node, walk
 
 Pair = tuple[Any, Any]
-_NAMES = ("children", "stages", "heads")  # the fields that are names of parts
+_NAMES = ("children", "stages", "heads")  # the fields that hold names of parts
 
 
 @dc.dataclass(frozen=True)
 class TreeDifference:
-    """What tells a second tree from a first one.
+    """The differences of a second tree from a first one.
 
-    `only_first` and `only_second` are the paths of nodes that the other has not, each the uppermost of its kind, with
-    the number of layers in them. `changed` are fields that differ, by path and name; the path "" is the network's own.
-    Of a node that became quite another (a layer a sequence, say) that alone is told, and not what is inside.
+    `only_first` and `only_second` map the paths of nodes that the other tree lacks (the uppermost ones) to the number
+    of layers in them. `changed` holds the fields that differ, by path and name; the path "" is the network itself. If a
+    node has another kind (a layer became a sequence, say), its children are not compared.
     """
 
     only_first: dict[str, int]
@@ -29,27 +29,27 @@ class TreeDifference:
 
 
 def difference(first: Network, second: Network) -> TreeDifference:
-    """Paths, operators, their fields and the order of children; the names and what the networks were made from not."""
-    found = TreeDifference({}, {}, {})
+    """Compares paths, operators, their fields and the order of children; ignores the names and origins of networks."""
+    differences = TreeDifference({}, {}, {})
     if whole := _fields_of(_whole(first), _whole(second)):
-        found.changed[""] = whole
-    _compare(dict(first.stages + first.heads), dict(second.stages + second.heads), "", found)
-    return found
+        differences.changed[""] = whole
+    _compare(dict(first.stages + first.heads), dict(second.stages + second.heads), "", differences)
+    return differences
 
 
-def _compare(first: Mapping[str, Node], second: Mapping[str, Node], path: str, found: TreeDifference) -> None:
-    """Note the differences of the parts at `path`, in their order."""
+def _compare(first: Mapping[str, Node], second: Mapping[str, Node], path: str, differences: TreeDifference) -> None:
+    """Add the differences of the parts at `path` to `differences`, in order."""
     for name, node in first.items():
         inner = f"{path}.{name}" if path else name
         if name not in second:
-            found.only_first[inner] = _layers(node)
+            differences.only_first[inner] = _layers(node)
             continue
         if fields := _changed(node, second[name]):
-            found.changed[inner] = fields
+            differences.changed[inner] = fields
         one, other = _children(node), _children(second[name])
         if node.op == second[name].op or one.keys() & other.keys():
-            _compare(one, other, inner, found)
-    found.only_second.update(
+            _compare(one, other, inner, differences)
+    differences.only_second.update(
         {f"{path}.{name}" if path else name: _layers(node) for name, node in second.items() if name not in first}
     )
 
@@ -63,7 +63,7 @@ def _layers(node: Node) -> int:
 
 
 def _whole(network: Network) -> dict[str, Any]:
-    """What the nodes do not say."""
+    """The fields of a network outside its nodes."""
     return {
         "input": tuple(network.input),
         "inputs": tuple(map(str, network.inputs)),
@@ -77,7 +77,7 @@ def _whole(network: Network) -> dict[str, Any]:
 
 
 def _changed(one: Node, other: Node) -> dict[str, Pair]:
-    """The fields that differ; of another operator its name and the fields that both have."""
+    """The fields that differ; for different operators, their names and the fields that both have."""
     kinds = {"op": (one.op, other.op)} if one.op != other.op else {}
     return kinds | _fields_of(_fields(one), _fields(other))
 
@@ -89,8 +89,8 @@ def _fields(node: Node) -> dict[str, Any]:
 
 
 def _fields_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Pair]:
-    """Those of both that differ; of names only the order of the common ones, since the rest have their own paths."""
-    found: dict[str, Pair] = {}
+    """The common fields that differ; of names of parts only the order of common ones, since paths show the rest."""
+    differing: dict[str, Pair] = {}
     for name in one:
         if name not in other:
             continue
@@ -98,5 +98,5 @@ def _fields_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Pa
         if name in _NAMES:
             values = tuple(n for n in one[name] if n in other[name]), tuple(n for n in other[name] if n in one[name])
         if values[0] != values[1]:
-            found[name] = values
-    return found
+            differing[name] = values
+    return differing

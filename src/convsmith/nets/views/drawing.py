@@ -14,13 +14,13 @@ from convsmith.report.architecture import stages_svg
 from convsmith.report.diagram import Box, Chain, Fork, Item, Panel, Repeat, diagram_svg
 from convsmith.report.text import short
 
-_ALIKE = 3  # branches from this number on are drawn once
+_ALIKE = 3  # this many or more equal branches are drawn once
 
 
 def draw(network: Network) -> str:
-    """The stages and the main head as SVG: their sizes, what they are made of, and their shares of the cost."""
+    """The stages and the main head as SVG: their sizes, their layers, their shares of the cost."""
     stages = [stage for stage in summarize(network) if not stage.auxiliary]
-    # `x 3` would break between two lines.
+    # Without this, `x 3` could break between two lines.
     return stages_svg([replace(stage, detail=stage.detail.replace("] x ", "] ×")) for stage in stages])
 
 
@@ -48,7 +48,7 @@ def _items(nodes: Sequence[Node]) -> list[Item]:
 
 
 def _extend(items: list[Item], nodes: Sequence[Node]) -> None:
-    """Draw nodes that follow each other behind `items`."""
+    """Append the drawing of consecutive nodes to `items`."""
     for group, count, note in _repeats(nodes):
         if count > 1:
             repeated: list[Item] = []
@@ -97,7 +97,7 @@ def _fork(node: Branching) -> Fork:
         straight = 0 if len(heavy) == 1 else None
         return Fork("+", tuple(Chain(tuple(_items([child]))) for child in ordered), straight)
     branches: list[Chain] = []
-    kept: dict[str, int] = {}  # one for all branches: those of different kept values are not alike
+    kept: dict[str, int] = {}  # shared by all branches: branches with different kept values are not alike
     for start, period, count in fold([_form(child, False, kept) for child in children]):
         if period == 1 and count >= _ALIKE:
             branches.append(Chain((Repeat(count, Chain(tuple(_items([children[start]]))), "side by side"),)))
@@ -107,22 +107,22 @@ def _fork(node: Branching) -> Fork:
 
 
 def _repeats(nodes: Sequence[Node]) -> list[tuple[Sequence[Node], int, str]]:
-    """What follows each other, repeats once: (nodes, repeats, how these differ)."""
+    """Consecutive nodes with repeats folded: (nodes, number of repeats, how the repeats differ)."""
     atoms = _atoms(nodes)
     exact = [_forms(atom) for atom in atoms]
-    found: list[tuple[Sequence[Node], int, str]] = []
+    folded: list[tuple[Sequence[Node], int, str]] = []
     for start, period, count in fold([_forms(atom, loose=True) for atom in atoms]):
         repeats = [slice(i, i + period) for i in range(start, start + period * count, period)]
         if count > 1 and all(exact[repeat] == exact[repeats[1]] for repeat in repeats[2:]):
-            found += _folded([_joined(atoms[repeat]) for repeat in repeats])
+            folded += _folded([_joined(atoms[repeat]) for repeat in repeats])
         else:
             for s, p, c in fold(exact[start : start + period * count]):
-                found += _folded([_joined(atoms[start + s + i * p : start + s + (i + 1) * p]) for i in range(c)])
-    return found
+                folded += _folded([_joined(atoms[start + s + i * p : start + s + (i + 1) * p]) for i in range(c)])
+    return folded
 
 
 def _folded(repeats: Sequence[Sequence[Node]]) -> list[tuple[Sequence[Node], int, str]]:
-    """The second for all, since the first may have something of its own; a single layer is sooner drawn twice."""
+    """The second repeat drawn for all, since the first may have a stride or shortcut; two single layers stay two."""
     single = len(repeats) == 2 and all(isinstance(node, Leaf) for node in repeats[0])
     if len(repeats) == 1 or single:
         return [(nodes, 1, "") for nodes in repeats]
@@ -130,7 +130,7 @@ def _folded(repeats: Sequence[Sequence[Node]]) -> list[tuple[Sequence[Node], int
 
 
 def _atoms(nodes: Sequence[Node]) -> list[Sequence[Node]]:
-    """Each node together with what rides on it."""
+    """Each node together with the operators that ride on it."""
     atoms: list[list[Node]] = []
     for node in nodes:
         if not (atoms and isinstance(node, Leaf) and node.rides):
@@ -144,10 +144,10 @@ def _joined(atoms: Sequence[Sequence[Node]]) -> Sequence[Node]:
 
 
 def _forms(nodes: Sequence[Node], loose: bool = False) -> Hashable:
-    """Nodes as a key, equal for those drawn alike: without names, rates of dropping, and which channels are taken.
+    """A key of nodes, equal for nodes drawn alike: without names, dropping probabilities and selected channels.
 
-    Kept values count in the order in which they come. `loose` leaves out what the first unit of a stage has of its own:
-    strides and shortcuts.
+    Kept values are numbered in order of appearance. `loose` ignores what only the first unit of a stage has: strides
+    and shortcuts.
     """
     kept: dict[str, int] = {}
     return tuple(_form(node, loose, kept) for node in nodes)
@@ -167,15 +167,15 @@ def _form(node: Node, loose: bool, kept: dict[str, int]) -> Hashable:
 
 
 def _difference(repeats: Sequence[Sequence[Node]]) -> str:
-    """How repeats differ: `first: stride 2, 1×1 shortcut`, or in the kept values that they use."""
+    """The difference of repeats, as text: `first: stride 2, 1×1 shortcut`, or that each has its own kept values."""
     first, typical = repeats[0], repeats[1]
-    told: list[str] = []
+    differences: list[str] = []
     if _strides(first) != _strides(typical):
-        told.append(f"stride {_strides(first)}")
+        differences.append(f"stride {_strides(first)}")
     if _shortcuts(first) != _shortcuts(typical):
-        told.append(_shortcuts(first))
-    if told:
-        return f"first: {', '.join(told)}"
+        differences.append(_shortcuts(first))
+    if differences:
+        return f"first: {', '.join(differences)}"
     return "each with its own kept values" if len({_kept(nodes) for nodes in repeats}) > 1 else ""
 
 
@@ -185,13 +185,13 @@ def _kept(nodes: Sequence[Node]) -> tuple[str, ...]:
 
 def _strides(nodes: Sequence[Node]) -> str:
     """The largest stride of a convolution."""
-    found: list[Axes] = [getattr(conv, "stride", 1) for node in nodes for conv in convolutions(node)]
-    largest = max((s if isinstance(s, tuple) else (s, s) for s in found), default=(1, 1))
+    strides: list[Axes] = [getattr(conv, "stride", 1) for node in nodes for conv in convolutions(node)]
+    largest = max((s if isinstance(s, tuple) else (s, s) for s in strides), default=(1, 1))
     return str(largest[0]) if len(set(largest)) == 1 else across(largest, "×")
 
 
 def _shortcuts(nodes: Sequence[Node]) -> str:
-    """What stands in the shortcuts of sums: `1×1 shortcut`, `padded shortcut`, `identity`."""
+    """The kind of the shortcuts of sums: `1×1 shortcut`, `padded shortcut`, `identity`."""
     sums = [n for node in nodes for _, n in walk(node) if isinstance(n, Add)]
     shortcuts = [child for s in sums for _, child in s.children if light(child)]
     if any(map(convolutions, shortcuts)):

@@ -2,21 +2,22 @@
 
 from collections.abc import Hashable, Sequence
 
-LONGEST = 6  # items that repeat together: a unit with what stands between it and the next
+LONGEST = 6  # items in one repeat: a unit and the nodes between it and the next unit
 
 
 def fold(keys: Sequence[Hashable]) -> list[tuple[int, int, int]]:
-    """Where equal runs repeat: (start, items in one repeat, repeats), covering the whole sequence in order.
+    """The repeats in a sequence, in order: (start, items in one repeat, number of repeats); they cover the sequence.
 
-    From left to right the repeat that covers most is taken, the shortest of those: a b a b c is (0, 2, 2), (4, 1, 1).
+    Greedy from left to right: the repeat that covers most items, the shortest one if several do. a b a b c is
+    (0, 2, 2), (4, 1, 1).
     """
-    found: list[tuple[int, int, int]] = []
+    runs: list[tuple[int, int, int]] = []
     start = 0
     while start < len(keys):
         period, count = _best(keys, start)
-        found.append((start, period, count))
+        runs.append((start, period, count))
         start += period * count
-    return found
+    return runs
 
 
 def _best(keys: Sequence[Hashable], start: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A network against the six design guidelines of A. Vedaldi's lectures, as measurements with what an edit would save.
+"""A network against the six design guidelines of A. Vedaldi's lectures, as measurements with the savings of edits.
 
     1  avoid tight bottlenecks: decrease height x width x channels slowly
     2  prefer chains of small filters to large ones
@@ -7,7 +7,7 @@
     5  decompose filters and matrices into factors of low rank
     6  dilate where the receptive field is too small
 
-What an edit saves is not computed by a formula: the node is rewritten in the tree and the tree priced again.
+No formula computes the saving: the node is rewritten in the tree and the tree is priced again.
 """
 
 import math
@@ -32,15 +32,15 @@ GUIDELINES = {
     6: "receptive field",
 }
 
-# From one layer of the main path to the next a quarter of the values is left where height and width halve and no
-# channel is added: the pooling that Szegedy et al. 2016 ("Rethinking the Inception Architecture", section 5) avoid.
+# If height and width halve from one layer of the main path to the next and no channel is added, a quarter of the values
+# is left: the pooling that Szegedy et al. 2016 ("Rethinking the Inception Architecture", section 5) avoid.
 DROP = 4.0
-# Doubling the channels where height and width halve keeps a layer's MACs (VGG's rule; Simonyan and Zisserman 2015).
+# Doubling the channels as height and width halve keeps the MACs of a layer (VGG's rule; Simonyan and Zisserman 2015).
 GROWTH = 2.0
-# An edit of a layer that has less than a tenth of the network's MACs (of its parameters, for linear layers) cannot
-# change the whole by more.
+# An edit of a layer with less than a tenth of the network's MACs (of its parameters, for linear layers) changes the
+# total by less than a tenth.
 SHARE = 0.1
-# What saves less than a hundredth of the network is not worth a line.
+# A saving below a hundredth of the network is not worth a line.
 WORTH = 0.01
 # Kernels from 5 on are chains of 3x3 (Szegedy et al. 2016, section 3.1).
 LARGE = 5
@@ -48,15 +48,15 @@ LARGE = 5
 GROUPS, GROUP_WIDTH = 32, 4
 # A linear layer of a quarter of its rank has at most half its parameters.
 RANK = 4
-# The effective field is a small part of the theoretical one (Luo et al. 2016), so a few times the image is no fault.
+# The effective field is a small part of the theoretical one (Luo et al. 2016): a field a few times the image is fine.
 FAR = 4.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A measurement beyond its limit, the edit that would mend it, and what that saves (less than 0 is a cost).
+    """A measurement beyond its limit, the edit that would mend it, and the saving of the edit (a cost if negative).
 
-    Savings are None where no rewriting of one node would do it; they are priced one by one and do not add up.
+    Savings are None if no rewriting of a single node makes the edit. Each is priced alone: savings do not add up.
     """
 
     guideline: int
@@ -70,7 +70,7 @@ class Finding:
 
 
 def review(network: Network) -> list[Finding]:
-    """The findings of all six guidelines, those that would save the largest share of the network first."""
+    """The findings of all six guidelines, sorted by the share of the network that they save, the largest first."""
     subject = _Subject(network)
     checks = (_bottlenecks, _large_filters, _growth, _flattening, _groups, _low_rank_filters, _low_rank_layers, _field)
     findings = [finding for check in checks for finding in check(subject)]
@@ -78,7 +78,7 @@ def review(network: Network) -> list[Finding]:
 
 
 class _Subject:
-    """A network with its numbers, its steps, and the price of changing it."""
+    """A network with its cost, its steps, and the cost of its edits."""
 
     def __init__(self, network: Network):
         self.network = network
@@ -92,14 +92,14 @@ class _Subject:
         return [layer for layer in self.numbers.layers if not layer.auxiliary]
 
     def convs(self, share: float) -> Iterator[tuple[Step, Conv]]:
-        """Convolutions with at least that share of the MACs."""
+        """The convolutions with at least `share` of the MACs."""
         for layer in self.layers():
             step = self.steps[layer.name]
             if isinstance(step.node, Conv) and self.macs[layer.name] >= share:
                 yield step, step.node
 
     def priced(self, change: Callable[[str, Node], Node]) -> Cost | None:
-        """What the network costs with its nodes rewritten; None where they no longer fit each other."""
+        """The cost of the network with its nodes rewritten; None if the new nodes do not fit each other."""
         changed = replace(
             self.network,
             stages=tuple((name, rewrite(node, change, name)) for name, node in self.network.stages),
@@ -111,7 +111,7 @@ class _Subject:
             return None
 
     def with_saving(self, finding: Finding, node: Node) -> Finding:
-        """The finding with what it saves to put `node` in its place."""
+        """The finding with the saving of `node` in place of the node at its path."""
         after = self.priced(lambda path, old: node if path == finding.path else old)
         if after is None:
             return finding
@@ -124,15 +124,15 @@ class _Subject:
         return max(params / max(1, self.numbers.params), macs / max(1, self.numbers.macs))
 
     def worth(self, finding: Finding, node: Node) -> list[Finding]:
-        """The finding where its edit costs nothing and saves enough, else nothing."""
-        found = self.with_saving(finding, node)
-        gains = found.params_saved is not None and found.params_saved >= 0 and (found.macs_saved or 0) >= 0
-        return [found] if gains and self.saving(found) >= WORTH else []
+        """[the finding with its saving] if the edit costs nothing and saves enough, else []."""
+        priced = self.with_saving(finding, node)
+        gains = priced.params_saved is not None and priced.params_saved >= 0 and (priced.macs_saved or 0) >= 0
+        return [priced] if gains and self.saving(priced) >= WORTH else []
 
 
 @dataclass(frozen=True)
 class _Value:
-    """A value on the main path: the step that makes it, in which unit, and whether kept values enter (`wired`)."""
+    """A value on the main path: the step that makes it, its unit, and whether kept values enter (`wired`)."""
 
     step: Step
     unit: str
@@ -148,7 +148,7 @@ class _Value:
 
 
 def _main_path(subject: _Subject) -> list[_Value]:
-    """The maps along the stages, one for each unit: what its last convolution or join gives, before any pooling."""
+    """The maps along the stages, one for each unit: the output of its last convolution or join, before any pooling."""
     values: list[_Value] = []
     for name, node in subject.network.stages:
         for path, part in _children(name, node):
@@ -165,7 +165,7 @@ def _children(name: str, node: Node) -> list[tuple[str, Node]]:
 
 
 def _made(node: Node, path: str) -> list[str]:
-    """The paths of the nodes that make a value, in order, along a part: convolutions and joins, which count as one."""
+    """The paths of the nodes in a part that make a value, in order: convolutions and joins (a join counts as one)."""
     if isinstance(node, Conv | Add | Cat):
         return [path]
     if isinstance(node, Seq):
@@ -174,7 +174,7 @@ def _made(node: Node, path: str) -> list[str]:
 
 
 def _bottlenecks(subject: _Subject) -> Iterator[Finding]:
-    """Guideline 1: from unit to unit, and within a unit that nothing leads around."""
+    """Guideline 1: from unit to unit, and within a unit that no shortcut bypasses."""
     values = _main_path(subject)
     for before, value in pairwise(values):
         ratio = before.elements / value.elements
@@ -201,7 +201,7 @@ def _widened(subject: _Subject, step: Step, ratio: float, what: str) -> Finding:
 
 
 def _large_filters(subject: _Subject) -> Iterator[Finding]:
-    """Guideline 2: a k x k filter as (k - 1) / 2 filters of 3x3, which see as much."""
+    """Guideline 2: a k x k filter as (k - 1) / 2 filters of 3x3 with the same field."""
     for step, conv in subject.convs(WORTH):
         if isinstance(conv.kernel, int) and conv.kernel >= LARGE and conv.kernel % 2 and conv.dilation == 1:
             count = (conv.kernel - 1) // 2
@@ -226,12 +226,12 @@ def _chain(conv: Conv, inputs: int, count: int) -> Node:
 
 
 def _inner(conv: Conv, inputs: int) -> int:
-    """The width between the factors of a filter: its narrower side, but no bottleneck of its own (guideline 1)."""
+    """The width between the factors of a filter: its narrower side, unless that is a bottleneck (guideline 1)."""
     return conv.channels if conv.groups > 1 else max(min(inputs, conv.channels), conv.channels // 2)
 
 
 def _growth(subject: _Subject) -> Iterator[Finding]:
-    """Guideline 3: channels that grow faster than the maps shrink, in a layer that costs much."""
+    """Guideline 3: channels that grow faster than the maps shrink, in a layer with a large share of the MACs."""
     for before, value in pairwise(_main_path(subject)):
         step, conv = value.step, value.step.node
         if not isinstance(conv, Conv) or value.wired or subject.macs[step.path] < SHARE:
@@ -240,7 +240,7 @@ def _growth(subject: _Subject) -> Iterator[Finding]:
         shrunk = (before.step.y.shape.positions / step.y.shape.positions) ** (1 / axes)
         allowed = max(GROWTH, GROWTH * shrunk / 2)
         growth = value.channels / before.channels
-        if growth > 1.05 * allowed:  # sizes that do not divide evenly shrink a little more or less
+        if growth > 1.05 * allowed:  # sizes that do not divide evenly shrink a bit more or less
             channels = int(before.channels * allowed)
             what = f"{before.channels} channels become {value.channels}"
             finding = Finding(3, step.path, growth, allowed, what, f"{channels} channels")
@@ -248,7 +248,7 @@ def _growth(subject: _Subject) -> Iterator[Finding]:
 
 
 def _flattening(subject: _Subject) -> Iterator[Finding]:
-    """Guideline 3: a flatten makes a channel of every position, each with a weight to every output that follows."""
+    """Guideline 3: a flatten turns every position into a channel with a weight to every output of the next layer."""
     steps = list(subject.steps.values())
     for step, after in pairwise(s for s in steps if isinstance(s.node, Flatten | Linear)):
         positions = step.x.shape.positions
@@ -272,7 +272,7 @@ def _groups(subject: _Subject) -> Iterator[Finding]:
 
 
 def _fitting_groups(inputs: int, outputs: int) -> int:
-    """The largest power of two up to 32 that divides both and leaves four channels in a group."""
+    """The largest power of two up to 32 that divides both and leaves at least four channels in a group."""
     groups = GROUPS
     while groups > 1 and (inputs % groups or outputs % groups or min(inputs, outputs) // groups < GROUP_WIDTH):
         groups //= 2
@@ -307,7 +307,7 @@ def _low_rank_layers(subject: _Subject) -> Iterator[Finding]:
 
 
 def _field(subject: _Subject) -> Iterator[Finding]:
-    """Guideline 6: what the last features see, against the image."""
+    """Guideline 6: the receptive field of the last features against the image."""
     field, image = subject.numbers.receptive_field, subject.numbers.input[1:]
     if not field or not image:
         return

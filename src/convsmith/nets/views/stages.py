@@ -1,4 +1,4 @@
-"""What a network's stages, units and layers are like, for tables and drawings."""
+"""The stages, units and layers of a network as rows of tables and drawings."""
 
 from convsmith.nets.cost import Cost, LayerCost, cost
 from convsmith.nets.network import Network
@@ -11,23 +11,23 @@ from convsmith.report.layer_bars import LayerBar
 
 _STAGE_WORDS, _UNIT_WORDS = 52, 90  # characters: a stage must fit into a picture's column, a unit into a line
 
-Part = tuple[str, str, list[str]]  # the name of a row, what it is made of, the paths of its nodes
+Part = tuple[str, str, list[str]]  # the name of a row, its layers in words, the paths of its nodes
 
 
 def summarize(network: Network, numbers: Cost | None = None) -> list[Stage]:
-    """The stages and heads of a network, one row each; `numbers` are its cost, where that is known."""
+    """The stages and heads of a network, one row each; `numbers` is its cost, None if unknown."""
     parts = [(name, part_words(node, _STAGE_WORDS), [name]) for name, node in network.stages + network.heads]
     return _rows(network, numbers, parts)
 
 
 def units(network: Network, numbers: Cost | None = None) -> list[Stage]:
-    """The units that the stages consist of, one row each: modules, and single layers with what rides on them."""
+    """The units of the stages, one row each: modules, and single layers with their norms and activations."""
     return _rows(network, numbers, [p for name, node in network.stages + network.heads for p in _units(name, node)])
 
 
 def layer_bars(numbers: Cost) -> "list[LayerBar]":
     """The convolution and linear layers of the stages and the main head, for a picture."""
-    from convsmith.report.layer_bars import LayerBar  # loads the plots, which a table does without
+    from convsmith.report.layer_bars import LayerBar  # loads the plots, which a table does not need
 
     bars: list[LayerBar] = []
     for layer in numbers.layers:
@@ -80,7 +80,7 @@ def _units(name: str, node: Node) -> list[Part]:
         return [(name, part_words(node, _UNIT_WORDS), [name])]
     groups: list[list[tuple[str, Node]]] = []
     for child in node.children:
-        first = len(groups) == 1 and not any(_opens(n) for _, n in groups[0])  # what stands before the first layer
+        first = len(groups) == 1 and not any(_opens(n) for _, n in groups[0])  # the nodes before the first layer
         if not groups or (_opens(child[1]) and not first):
             groups.append([])
         groups[-1].append(child)

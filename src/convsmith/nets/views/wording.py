@@ -6,7 +6,7 @@ from convsmith.nets.tree import Add, Branching, Cat, Gate, Leaf, Node, Seq, walk
 from convsmith.nets.views.folding import fold
 
 LAYERS = ("conv", "linear")  # the kinds that have weights or codes
-TOLD = (*LAYERS, "pool")  # the kinds that a stage's words are made of
+TOLD = (*LAYERS, "pool")  # the kinds that the words of a stage mention
 
 
 def convolutions(node: Node) -> list[Leaf]:
@@ -15,7 +15,7 @@ def convolutions(node: Node) -> list[Leaf]:
 
 
 def body(node: Add) -> list[Node]:
-    """The branches of a sum that tell what it is made of: without identities, projections and padded shortcuts."""
+    """The branches of a sum without its shortcuts: identities, projections, padded shortcuts."""
     branches = [child for _, child in node.children]
     heavy = [branch for branch in branches if not light(branch)]
     return heavy or branches[:1]
@@ -30,9 +30,9 @@ def light(branch: Node) -> bool:
 
 
 def node_words(node: Node, widths: bool = True) -> str:
-    """What a part is made of: `1x1 64; 3x3 64; 1x1 256`, branches parted by `|`, repeats as `[...] x 3`.
+    """The layers of a part: `1x1 64; 3x3 64; 1x1 256`, branches separated by `|`, repeats as `[...] x 3`.
 
-    Without `widths` it is `1x1; 3x3; 1x1`, and of branches their number and kernels.
+    Without `widths`: `1x1; 3x3; 1x1`, and for branches their number and kernels.
     """
     if isinstance(node, Leaf):
         return node.words(widths) if node.kind in TOLD else ""
@@ -58,11 +58,11 @@ def _bracketed(child: Node, widths: bool) -> str:
 
 
 def folded(texts: Sequence[str], comma: str) -> str:
-    """The texts that are not empty, one after the other; repeats are written once, but for two single layers."""
-    told = [text for text in texts if text]
+    """The texts that are not empty, joined by `comma`; repeats are folded, except two single layers."""
+    words = [text for text in texts if text]
     parts: list[str] = []
-    for start, period, count in fold(told):
-        once = comma.join(told[start : start + period])
+    for start, period, count in fold(words):
+        once = comma.join(words[start : start + period])
         unit = period == 1 and once.startswith("[") and once.endswith("]")
         if count == 1 or (count == 2 and period == 1 and not unit):
             parts += [once] * count
@@ -72,7 +72,7 @@ def folded(texts: Sequence[str], comma: str) -> str:
 
 
 def part_words(node: Node, limit: int) -> str:
-    """A stage or unit in at most about `limit` characters: with widths where these fit, else only with kernels."""
+    """A stage or unit in at most about `limit` characters: with widths if they fit, else only with kernels."""
     words = node_words(node)
     if len(words) <= limit:
         return words or ", ".join(dict.fromkeys(n.op.replace("_", " ") for _, n in walk(node) if isinstance(n, Leaf)))

@@ -25,11 +25,11 @@ State = dict[str, Tensor]
 
 
 def carry(network: Network, weights: Mapping[str, Tensor], text: str) -> tuple[Network, State]:
-    """The network after the edit `text`, with its weights; raises `CheckFailed` where the edit leaves some undefined.
+    """The network after the edit `text`, with its weights; raises `CheckFailed` if the edit leaves a weight undefined.
 
     Merging edits (`fold_norm`, `reparameterise`, `fully_convolutional`) and `identity_layers` keep the outputs in
-    evaluation, `low_rank` and `linear_bottleneck` approximate the layers, `channels` sums or spreads the first filters.
-    Edits without weights of their own (`dilate`, `drop_path`, `size`, ...) keep what there is.
+    evaluation. `low_rank` and `linear_bottleneck` approximate the layers. `channels` sums or spreads the first filters.
+    Edits without weights of their own (`dilate`, `drop_path`, `size`, ...) keep the weights.
     """
     after = edit(network, text)
     state = _MAPS.get(parse_call(text).name, _kept)(network, after, dict(weights))
@@ -38,13 +38,13 @@ def carry(network: Network, weights: Mapping[str, Tensor], text: str) -> tuple[N
 
 
 def _kept(before: Network, after: Network, state: State) -> State:
-    """The weights of what both have; an edit that only takes layers away leaves theirs behind."""
+    """The weights of the layers that remain: an edit that only removes layers drops their weights."""
     paths = {path for path, node in _leaves(after) if not isinstance(node, Branching)}
     return {key: value for key, value in state.items() if _above(key) & paths}
 
 
 def _above(key: str) -> set[str]:
-    """The paths of a tensor's parts, among them its operator's: one such as a recurrent layer has parts of its own."""
+    """Every prefix of a key; one is the operator's path: a recurrent layer, for one, has parts below its own path."""
     names = key.split(".")
     return {".".join(names[:count]) for count in range(1, len(names))}
 
@@ -94,9 +94,10 @@ def _taken(state: State, path: str) -> State:
 
 
 def _scaled(layer: State, norm: State, eps: float, transposed: int = 0) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a layer followed by a normalization; computed in double precision.
+    """Weight and bias of a layer merged with the normalization after it, computed in double precision.
 
-    `transposed` is the number of groups of a transposed convolution, whose outputs are the second axis of the weight.
+    `transposed` is the number of groups of a transposed convolution, whose outputs are the second axis of the weight; 0
+    for other layers.
     """
     weight = layer["weight"].double()
     factor = norm["weight"].double() / (norm["running_var"].double() + eps).sqrt()
@@ -141,7 +142,7 @@ def _as_conv(node: Node, path: str, target: Conv, x: Shape, state: State) -> tup
 
 
 def _identity(inputs: int, x: Shape, kernel: tuple[int, ...]) -> Tensor:
-    """The grouped convolution that gives its input: (C, C / groups, ...) with a one at the center."""
+    """The weight of a grouped convolution that is the identity: (C, C / groups, ...) with a one at the center."""
     weight = torch.zeros((x.channels, inputs, *kernel), dtype=torch.float64)
     center = tuple(k // 2 for k in kernel)
     for channel in range(x.channels):
@@ -179,7 +180,7 @@ def _linear_bottleneck(before: Network, after: Network, state: State) -> State:
         layer = _taken(state, path)
         rank = _width(node, "narrow")
         u, s, v = torch.linalg.svd(layer["weight"].double(), full_matrices=False)
-        # Beyond the rank of the layer the width has nothing left to hold.
+        # A width above the rank of the layer leaves columns without content: these stay zero.
         short = max(0, rank - len(s))
         u, s, v = (torch.nn.functional.pad(t, p) for t, p in ((u, (0, short)), (s, (0, short)), (v, (0, 0, 0, short))))
         root = s[:rank].sqrt()
@@ -207,7 +208,7 @@ def _fully_convolutional(before: Network, after: Network, state: State) -> State
 
 
 def _identity_layers(before: Network, after: Network, state: State) -> State:
-    """New residual branches that give 0, and new convolutions that pass each channel on."""
+    """The weights of new layers: residual branches that return 0, convolutions that are the identity."""
     fresh = build(after, seed=0).state_dict()
     state |= {key: value for key, value in fresh.items() if key not in state}
     inputs = {step.path: step.x.shape for step in after.trace().steps}
@@ -226,21 +227,21 @@ def _identity_layers(before: Network, after: Network, state: State) -> State:
 
 
 def _last_weighted(branch: Node, path: str, state: State) -> str:
-    """The last layer of a branch that has weights; a gate only scales what comes before it."""
+    """The path of the last layer of a branch with weights, gates excepted: a gate only scales its input."""
     gates = tuple(f"{p}." for p, node in walk(branch, path) if isinstance(node, Gate))
     return [p for p, _ in walk(branch, path) if f"{p}.weight" in state and not p.startswith(gates)][-1]
 
 
 def kept_of_cut(after: Network, weights: Mapping[str, Tensor]) -> State:
-    """The weights that a cut leaves: of the stages that stay. The last layer is new, whatever its name and shape."""
+    """The weights of the stages that remain after a cut. The last layer is always new, whatever its name and shape."""
     stages = dict(after.stages)
     return {key: value for key, value in weights.items() if key.partition(".")[0] in stages}
 
 
 def _channels(before: Network, after: Network, state: State) -> State:
-    """First filters for other channels: their mean over the old ones times the ratio, so that gray stays as bright.
+    """First filters for other channels: the mean over the old channels times old/new: a gray image gives the same.
 
-    One channel from several takes the sum of their filters; several from one take equal shares of it.
+    One channel from several gets the sum of their filters; several channels from one get equal shares of its filter.
     """
     old, new = before.input.channels, after.input.channels
     shapes = {step.path: step.x.shape for step in before.trace().steps}

@@ -1,4 +1,4 @@
-"""A trained network on images larger than its own: as it is where it pools over the whole map, else convolutional."""
+"""A trained network on larger images: unchanged if it pools over the whole map, else made convolutional."""
 
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
@@ -19,9 +19,9 @@ from convsmith.nets.weights.carry import carry
 
 
 def dense_module(network: Model, module: nn.Module, sizes: Sequence[tuple[int, int]]) -> nn.Module:
-    """A module with the same weights that answers for images of `sizes`: (N, classes), or a map of such answers.
+    """A module with the same weights for images of `sizes`; its output is (N, classes) or (N, classes, H, W).
 
-    A network of others is taken to be able to. Raises UsageError where a tree cannot.
+    An imported module is returned unchanged and unchecked. Raises UsageError if a tree cannot take these sizes.
     """
     tree = network.tree
     if tree is None or all(_pools_to_one(tree, size) for size in sizes):
@@ -38,7 +38,7 @@ def dense_module(network: Model, module: nn.Module, sizes: Sequence[tuple[int, i
 
 
 def _pools_to_one(network: Network, size: tuple[int, int]) -> bool:
-    """Whether the main head has one position where it is flattened, so that linear layers fit any image."""
+    """Whether the main head flattens maps of a single position, so that its linear layers fit images of any size."""
     try:
         steps = network.trace(Shape(network.input.channels, size)).steps
     except UsageError as error:

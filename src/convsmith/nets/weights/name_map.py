@@ -1,4 +1,4 @@
-"""Another project's weights under our names: both networks run on the meta device, and layers pair as they execute."""
+"""A map of another project's weight names to ours: both networks run on the meta device, layers pair in order."""
 
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
@@ -18,11 +18,11 @@ Layers = list[tuple[str, nn.Module]]
 
 
 def name_map(peer: nn.Module, ours: BuiltNetwork, shape: tuple[int, ...]) -> dict[str, str]:
-    """Their `state_dict` keys to ours, found by running both on the meta device and pairing layers as they execute.
+    """A map of the peer's `state_dict` keys to ours: both run on the meta device, and layers pair in execution order.
 
-    `shape` is one of their samples, (C, H, W). Paired layers agree in the shapes of all their tensors, up to axes of
-    one position. Layers that only training runs (auxiliary heads) pair among themselves, after the others. Raises
-    `CheckFailed` where the layers differ in number or shape.
+    `shape` is the shape of one sample, (C, H, W). The tensors of paired layers agree in shape, up to axes of length
+    one. Layers that run only in training (auxiliary heads) pair among themselves, after the others. Raises
+    `CheckFailed` if the layers differ in number, kind or shape.
     """
     name, own = ours.tree.name, tuple(ours.tree.input)
     theirs, mine = _executed(peer, shape), _executed(ours, own)
@@ -36,10 +36,10 @@ def name_map(peer: nn.Module, ours: BuiltNetwork, shape: tuple[int, ...]) -> dic
 
 
 def written_alike(theirs: Tensor, ours: Tensor) -> bool:
-    """Whether two tensors hold the same numbers for the same layer, perhaps written in another shape.
+    """Whether two tensors are shapes of one weight: equal shapes, or shapes that `reshape` converts without change.
 
-    A fully connected layer is also a convolution over all that it sees, and a scale for each channel may carry its
-    axes of one position: (O, C * H * W) is (O, C, H, W), and (C,) is (C, 1, 1).
+    A fully connected layer equals a convolution over its whole input: (O, C * H * W) is (O, C, H, W). A scale for each
+    channel may have axes of length one: (C,) is (C, 1, 1).
     """
     if theirs.shape == ours.shape:
         return True
@@ -63,7 +63,7 @@ def _paired(name: str, theirs: Layers, mine: Layers) -> dict[str, str]:
 
 
 def _matched(theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> dict[str, str] | None:
-    """Their tensors' names to ours for one layer: equal names, else the only ones there are."""
+    """A map of the names of one layer's tensors: equal names, or one tensor on each side; None if they do not match."""
     if theirs.keys() != mine.keys() and not len(theirs) == len(mine) == 1:
         return None
     keys = {key: key for key in theirs} if theirs.keys() == mine.keys() else dict(zip(theirs, mine, strict=True))
@@ -71,7 +71,7 @@ def _matched(theirs: Mapping[str, Tensor], mine: Mapping[str, Tensor]) -> dict[s
 
 
 def _executed(module: nn.Module, shape: tuple[int, ...]) -> Layers:
-    """The layers that hold tensors themselves, in the order in which they first end."""
+    """The layers with tensors of their own, in the order in which they first return."""
     seen: dict[nn.Module, str] = {}
 
     def note(name: str, layer: nn.Module, output: object) -> None:
@@ -82,9 +82,9 @@ def _executed(module: nn.Module, shape: tuple[int, ...]) -> Layers:
     return [(name, layer) for layer, name in seen.items()]
 
 
-def _beyond(known: Layers, found: Layers) -> Layers:
+def _beyond(known: Layers, executed: Layers) -> Layers:
     layers = {layer for _, layer in known}
-    return [(name, layer) for name, layer in found if layer not in layers]
+    return [(name, layer) for name, layer in executed if layer not in layers]
 
 
 def _joined(layer: str, key: str) -> str:
@@ -92,14 +92,14 @@ def _joined(layer: str, key: str) -> str:
 
 
 def _tensors(layer: nn.Module) -> dict[str, Tensor]:
-    """A layer's own tensors that its `state_dict` holds, without those of its children."""
+    """The tensors of a layer in its `state_dict`, without those of its children."""
     own = {**dict(layer.named_parameters(recurse=False)), **dict(layer.named_buffers(recurse=False))}
     kept = layer.state_dict() if own else {}
     return {key: value for key, value in own.items() if key in kept}
 
 
 class _Training(nn.Module):
-    """A network run as in training, on two copies of a sample (batch normalization refuses a single value)."""
+    """Runs a network in training mode on two copies of a sample (batch normalization refuses a single value)."""
 
     def __init__(self, module: nn.Module):
         super().__init__()
@@ -110,7 +110,7 @@ class _Training(nn.Module):
 
 
 class _AllHeads(nn.Module):
-    """A network of ours with all of its heads run."""
+    """Runs all heads of a convsmith network."""
 
     def __init__(self, module: BuiltNetwork, heads: list[str]):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The same networks in torchvision and timm: what they are called there, and how their weights' names become ours."""
+"""The same networks in torchvision and timm: their names there, and the map of their weight names to ours."""
 
 # pyright: standard, reportMissingTypeStubs=false, reportMissingImports=false
 # torch declares its types only in part, and timm need not be installed.
@@ -23,10 +23,10 @@ from convsmith.nets.zoo import NETWORKS, network
 
 Library = Literal["torchvision", "timm"]
 LIBRARIES: tuple[Library, ...] = ("torchvision", "timm")
-TOLERANCE = 1e-4  # of the largest output: sums in another order differ by some 1e-6, another eps by more than this
+TOLERANCE = 1e-4  # of the largest output: another order of sums changes about 1e-6, another eps more than this
 
-# Our name and timm's. Its forms differ in small things (padding, eps), and where one computes something else than our
-# network of that name (its efficientnet_b5, mobilenetv3_large_100, ...) it has no line here.
+# Names that we share with timm. timm's forms differ in details (padding, eps): a network of the same name that computes
+# something else (efficientnet_b5, mobilenetv3_large_100, ...) is not in this list.
 _SAME = """
 vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn
 resnet18 resnet34 resnet50 resnet101 resnet152 wide_resnet50_2 wide_resnet101_2
@@ -66,18 +66,18 @@ TIMM = {
     "regnet_y_8gf": "regnety_080_tv",
     "regnet_y_128gf": "regnety_1280",
 }
-# torchvision's published DenseNets write `norm.1` for what is `norm1` since.
+# torchvision's published DenseNets write `norm.1` for the present `norm1`.
 _OLD_NAMES = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
 _AUXILIARY = ("googlenet", "inception_v3")  # torchvision's functions that take `aux_logits`
 
 
 def installed(library: Library) -> bool:
-    """Whether the library is there to be asked."""
+    """Whether the library is installed."""
     return find_spec(library) is not None
 
 
 def peer_name(library: Library, name: str) -> str | None:
-    """What `library` calls the network that we call `name`; None where it has none that computes the same."""
+    """The library's name for our network `name`; None if the library has no network that computes the same."""
     if library == "timm":
         return TIMM.get(name)
     import torchvision.models as models
@@ -88,15 +88,15 @@ def peer_name(library: Library, name: str) -> str | None:
 def make_peer(
     library: Library, name: str, *, classes: int = 1000, channels: int = 3, auxiliary: bool = True, device: str = "meta"
 ) -> nn.Module:
-    """The library's network that we call `name`, without weights of its own (on "meta") or with random ones.
+    """The library's module of our network `name`, on "meta" without values or with random weights.
 
-    `auxiliary` False leaves the heads out that only training uses; torchvision's networks take 3 `channels` only.
+    `auxiliary` False leaves out the auxiliary heads. torchvision's networks take 3 `channels` only.
     """
     theirs = peer_name(library, name)
     if theirs is None or not installed(library):
         raise CheckFailed(f"{library} has no network that computes what {name} does, or is not installed")
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # What these functions warn about is how they draw weights that nobody will see.
+        # These functions warn about how they draw weights, which nothing here uses.
         warnings.simplefilter("ignore")
         if library == "timm":
             import timm
@@ -110,18 +110,18 @@ def make_peer(
             with torch.device(device):
                 return models.get_model(theirs, weights=None, **arguments)
         except NotImplementedError:
-            # torchvision works out RegNet's widths with tensors, which on "meta" have no values.
+            # torchvision computes the widths of a RegNet with tensors, which have no values on "meta".
             return models.get_model(theirs, weights=None, **arguments).to(device)
 
 
 def peer_arguments(name: str, auxiliary: bool) -> dict[str, Any]:
-    """What torchvision's `get_model` needs besides the number of classes."""
+    """The arguments of torchvision's `get_model` besides the number of classes."""
     return {"aux_logits": False} if name in _AUXILIARY and not auxiliary else {}
 
 
 @cache
 def keys_of(library: Library, name: str) -> frozenset[str]:
-    """The library's own `state_dict` keys for the network that we call `name`; none where it has no such network."""
+    """The library's own `state_dict` keys for our network `name`; empty if it has no such network."""
     if peer_name(library, name) is None or not installed(library):
         return frozenset()
     return frozenset(make_peer(library, name).state_dict())
@@ -129,10 +129,10 @@ def keys_of(library: Library, name: str) -> frozenset[str]:
 
 @cache
 def names_of(library: Library, name: str) -> Mapping[str, str]:
-    """The library's `state_dict` keys to ours, for the network that we call `name`.
+    """A map of the library's `state_dict` keys to ours, for our network `name`.
 
-    timm orders its calculations as it likes, so its map is one under which both give the same outputs for random
-    weights. Raises `CheckFailed` where the library has no such network or computes something else.
+    timm executes layers in its own order, so its map is checked: with the same random weights both networks must give
+    the same outputs. Raises `CheckFailed` if the library has no such network or computes something else.
     """
     if name not in NETWORKS:
         raise CheckFailed(f"{name} is not a network of the zoo")
@@ -153,27 +153,27 @@ def names_of(library: Library, name: str) -> Mapping[str, str]:
 
 
 def current(key: str) -> str:
-    """A key of an old file as it is today."""
+    """The present name of a key of an old file."""
     match = _OLD_NAMES.fullmatch(key)
     return match[1] + match[2] if match else key
 
 
 def check_equal(peer: nn.Module, ours: BuiltNetwork, pairs: Mapping[str, str]) -> None:
-    """Fill both, which are on "meta", with the same random weights; raises `CheckFailed` where their outputs differ."""
+    """Fill two "meta" networks with the same random weights; raises `CheckFailed` if their outputs differ."""
     state, own = _random_state(peer), ours.state_dict()
     peer.load_state_dict(state, assign=True)
     mine = {pairs[key]: value.view(own[pairs[key]].shape) for key, value in state.items() if key in pairs}
     ours.load_state_dict(mine, assign=True, strict=False)
     x = torch.randn((1, *ours.tree.input), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        expected, found = peer.eval()(x), ours.eval()(x)
-    share = float((found - expected).abs().max() / expected.abs().max())
+        expected, received = peer.eval()(x), ours.eval()(x)
+    share = float((received - expected).abs().max() / expected.abs().max())
     if not share <= TOLERANCE:
         raise CheckFailed(f"{ours.tree.name}: with the same weights the outputs differ by {share:.1e} of the largest")
 
 
 def _random_state(module: nn.Module) -> dict[str, Tensor]:
-    """Values that keep activations near one, statistics of normalizations too, so that no setting stays unseen."""
+    """Random values that keep activations near one, running statistics too, so that every setting has an effect."""
     generator = torch.Generator().manual_seed(0)
     state = dict[str, Tensor]()
     for key, like in module.state_dict().items():
@@ -189,7 +189,7 @@ def _random_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _sums_reversed(tree: Network) -> Network:
-    """The network with the summands of each sum evaluated in the opposite order; all names stay."""
+    """The network with the terms of each sum evaluated in reverse order; names stay."""
 
     def change(path: str, node: Node) -> Node:
         return Add(tuple(reversed(node.children))) if isinstance(node, Add) else node

@@ -1,4 +1,4 @@
-"""Weights of others: mapped to our names, checked key by key, never by the order in which a file lists them."""
+"""Loads weights of other projects: maps names to ours and checks every key; the order in the file is never used."""
 
 # pyright: standard, reportMissingTypeStubs=false
 # torch declares its types only in part.
@@ -22,8 +22,8 @@ from convsmith.nets.weights.renaming import renamed
 from convsmith.nets.zoo import NETWORKS, network, renamings
 from convsmith.report.text import many
 
-NEW_LAYER = "with a new last layer"  # what is said where the weights' last layer was for other classes
-# The prefixes that torch.compile, DataParallel, Lightning and training scripts put before the names of tensors.
+NEW_LAYER = "with a new last layer"  # the remark if the last layer of the weights was for other classes
+# The prefixes that torch.compile, DataParallel, Lightning and training scripts add to the names of tensors.
 WRAPPERS = (
     "module", "_orig_mod", "model", "net", "network", "backbone", "encoder", "base_model", "_model", "student",
     "teacher", "ema", "ema_model", "online_network", "trunk", "body", "base", "feature_extractor", "features_extractor",
@@ -44,17 +44,16 @@ def load_weights(
     adapt: bool = False,
     new_last: bool = False,
 ) -> str:
-    """Copy `weights` into `module` and say whose names they had; every key must match, in name and shape.
+    """Copy `weights` into `module` and return whose names they had; every key must match in name and shape.
 
-    A network of ours also takes the names that its family knows, and those of torchvision and (where it is installed)
-    timm for any network that these have. Auxiliary heads may be in the weights, in the module, in both or in neither.
-    What wrappers put before all names (`module.`, `_orig_mod.`, `model.`) is taken off and said. With `adapt`, weights
-    for other classes, and those without a last layer, leave the last layers as they are (with `new_last` also where
-    there are as many), and first filters for other channels are summed or spread (`nets/carry.py`). Raises
-    `UsageError`, and then copies nothing.
+    A convsmith network also takes the names that its family knows, and the names of torchvision and (if installed) timm
+    for networks that these have. Auxiliary heads may be in the weights, in the module, in both or in neither. Prefixes
+    of wrappers (`module.`, `_orig_mod.`, `model.`) are removed, and the result says so. With `adapt`, the last layers
+    keep their values if the weights are for other classes or lack them (with `new_last` always), and first filters for
+    other channels are summed or spread (`nets/weights/carry.py`). Raises `UsageError`, and then copies nothing.
     """
     own = module.state_dict()
-    if len(weights) > SPARE * len(own) + MANY:  # whatever they are called; ways to read them are tried name by name
+    if len(weights) > SPARE * len(own) + MANY:  # checked first, since each way of reading renames every key
         raise UsageError(f"{source}: holds {many(len(weights), 'tensor')}, and the network has {len(own):,}")
     reading = _best_reading(module, own, weights, adapt)
     tensors, changes = reading.tensors, list(reading.remarks)
@@ -70,7 +69,7 @@ def load_weights(
 
 @dataclass(frozen=True)
 class _Reading:
-    """The weights as `names` has them, under our names; what the network lacks of them and they of it."""
+    """The weights read with the naming `names`, under our names; the keys that are missing or unknown."""
 
     names: str
     tensors: dict[str, Tensor]
@@ -81,14 +80,14 @@ class _Reading:
 
     @property
     def fits(self) -> bool:
-        """Whether the keys are those of the network; shapes are another matter."""
+        """Whether the keys are those of the network; shapes are not compared."""
         return not self.missing and not self.unknown
 
 
 def _best_reading(
     module: nn.Module, own: Mapping[str, Tensor], weights: Mapping[str, Tensor], headless: bool
 ) -> _Reading:
-    """The first reading whose keys fit, else the nearest one. With `headless` the last layer may be absent."""
+    """The first reading whose keys fit, else the nearest one. With `headless` the last layer may be missing."""
     best: _Reading | None = None
     for prefix, part in unwrapped(weights):
         for names, candidate in _candidates(module, part):
@@ -99,7 +98,8 @@ def _best_reading(
                 reading = replace(reading, remarks=(f"{prefix!r} before the names taken off{more}", *reading.remarks))
             if reading.fits:
                 return reading
-            whole = bool(prefix) and 1 < len(part) == len(weights)  # then the names begin so, whatever else is wrong
+            # If all names begin with the prefix, an error about the names without it is the useful one.
+            whole = bool(prefix) and 1 < len(part) == len(weights)
             if best is None or _distance(reading) < _distance(best) + whole:
                 best = replace(reading, prefix=prefix)
     if best is None:
@@ -108,10 +108,10 @@ def _best_reading(
 
 
 def unwrapped(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-    """The weights as they are, then without the prefixes of their names, the outermost first.
+    """(prefix, weights) pairs: the weights unchanged, then without the prefixes of their names, the outermost first.
 
-    A word counts that all names begin with, or one that wrappers are known to put there: then the tensors of that name
-    are a part of their own, as beside a loss or a second network.
+    A prefix is a word that all names begin with, or a known word of wrappers. With a known word, only the tensors under
+    it count: the file may also hold a loss or a second network.
     """
     queue: list[tuple[str, Mapping[str, Tensor]]] = [("", weights)]
     while queue:
@@ -132,7 +132,7 @@ def _distance(reading: _Reading) -> int:
 
 
 def _candidates(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-    """The weights under our names, by every way of naming that may be theirs; the costly ones last."""
+    """(naming, weights under our names) for each naming that the file may use; the slow ones last."""
     yield "Convsmith" if isinstance(module, BuiltNetwork) else "the module's own", weights
     if not isinstance(module, BuiltNetwork):
         return
@@ -140,7 +140,7 @@ def _candidates(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[tu
         yield renaming.source, {renamed(key, renaming): value for key, value in weights.items()}
     today = {current(key): value for key, value in weights.items()}
     for library in LIBRARIES:
-        # Finding the names takes seconds, so it waits until most of the file's are known to be theirs.
+        # `names_of` takes seconds: it runs only if the library has at least half of the file's names.
         if len(today.keys() & keys_of(library, module.tree.name)) * 2 < len(today):
             continue
         try:
@@ -153,7 +153,7 @@ def _candidates(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[tu
 def _read(
     module: nn.Module, own: Mapping[str, Tensor], names: str, given: Mapping[str, Tensor], headless: bool
 ) -> _Reading:
-    """Compare keys. Auxiliary heads may be absent on either side; with `headless` the last layers too."""
+    """Compare keys. Auxiliary heads may be missing on either side; with `headless` the last layers too."""
     ours, known = _auxiliary_heads(module)
     extra = {key.partition(".")[0] for key in given if key not in own} & (known - ours)
     absent = {head for head in ours if not any(key.startswith(f"{head}.") for key in given)}
@@ -182,7 +182,7 @@ def _has(given: Mapping[str, Tensor], start: str) -> bool:
 
 
 def _auxiliary_heads(module: nn.Module) -> tuple[set[str], set[str]]:
-    """The heads besides the main one that the network has, and those that a network of its name may have."""
+    """The auxiliary heads of the network, and those that a network of its name may have."""
     if not isinstance(module, BuiltNetwork):
         return set(), set()
     ours = {name for name, _ in module.tree.heads if name != MAIN}
@@ -199,7 +199,7 @@ def _needed(state: Mapping[str, Tensor]) -> set[str]:
 def _adapted(
     module: nn.Module, own: Mapping[str, Tensor], tensors: dict[str, Tensor], new_last: bool
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Weights for other classes and channels, made to fit as far as that goes, and what was done."""
+    """Weights adapted to the classes and channels of the module as far as possible, and the changes in words."""
     last = tuple(f"{layer}." for layer in last_layers(module, own)) if new_last else ()
     kept = {
         key: value
@@ -215,13 +215,13 @@ def _adapted(
             try:
                 kept = _with_channels(module.tree, own, kept, old)
             except (CheckFailed, UsageError):
-                return kept, changes  # the shapes are refused where they are compared
+                return kept, changes  # the caller compares the shapes and refuses them
             changes.append(f"first filters for {many(old, 'channel')} made to fit {channels}")
     return kept, changes
 
 
 def _of_other_classes(module: nn.Module, own: Mapping[str, Tensor], given: Mapping[str, Tensor], key: str) -> bool:
-    """Whether `key` belongs to a last layer that is for another number of classes in `given`."""
+    """Whether `key` belongs to a last layer whose number of classes differs in `given`."""
     layer = next((layer for layer in last_layers(module, own) if key.startswith(f"{layer}.")), None)
     if layer is None:
         return False
@@ -231,19 +231,19 @@ def _of_other_classes(module: nn.Module, own: Mapping[str, Tensor], given: Mappi
 
 
 def last_layers(module: nn.Module, own: Mapping[str, Tensor]) -> list[str]:
-    """The layers that give one number for each class: the last one of each head, or of a module of others."""
+    """The layers with one output for each class: the last one of each head, or of an imported module."""
     if not isinstance(module, BuiltNetwork):
         weights = [key for key in own if key.endswith(".weight") and own[key].dim() > 1]
         return [weights[-1].removesuffix(".weight")] if weights else []
-    found: list[str] = []
+    last: list[str] = []
     for name, head in module.tree.heads:
         layers = [path for path, node in walk(head, name) if isinstance(node, Linear | Conv | Rbf)]
-        found += [_module_path(module.tree, path) for path in layers[-1:]]
-    return found
+        last += [_module_path(module.tree, path) for path in layers[-1:]]
+    return last
 
 
 def _module_path(tree: Network, path: str) -> str:
-    """The path of a leaf in the built module, where a stage or head that is a single leaf has it as `only`."""
+    """The path of a leaf in the built module: a stage or head that is a single leaf holds it as `only`."""
     alone = isinstance(dict(tree.stages + tree.heads).get(path), Leaf)
     return f"{path}.only" if alone else path
 
@@ -261,7 +261,7 @@ def _with_channels(
     tree: Network, own: Mapping[str, Tensor], weights: Mapping[str, Tensor], old: int | None
 ) -> dict[str, Tensor]:
     before = replace(tree, input=Shape(old or 1, tree.input.spatial))
-    # Layers that keep their own weights are carried along, so that the whole can be checked.
+    # `carry` checks all weights: missing ones are filled with the module's own.
     _, carried = carry(before, {**own, **weights}, f"channels={tree.input.channels}")
     return {key: carried[key] for key in weights}
 
@@ -269,7 +269,7 @@ def _with_channels(
 def _difference(
     module: nn.Module, own: Mapping[str, Tensor], reading: _Reading, odd: Mapping[str, Tensor], source: str
 ) -> str:
-    """What does not fit, in one line: the first few names of each kind."""
+    """The error in one line: the first few names of each kind that do not fit."""
     name = module.tree.name if isinstance(module, BuiltNetwork) else "the network"
     without = f", without {reading.prefix!r}, with which they begin" if reading.prefix else ""
     parts = [f"{source}: do not fit {name} (read with {reading.names} names{without})"]

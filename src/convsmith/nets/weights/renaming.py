@@ -1,4 +1,4 @@
-"""Another project's names for weights as rules: theirs to ours, and ours back to theirs. No torch here."""
+"""Rules for another project's weight names: from theirs to ours, and from ours to theirs."""
 
 import re
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from functools import cache
 
 from convsmith.nets.family import Renaming
 
-# What a pattern may be made of, to be read backwards: a choice (its first word is the project's own), a group, text. A
-# point stands for itself: names are what is made of it.
+# The tokens of a pattern that can be reversed: a choice (its first word is the project's own), a group, text. A point
+# is a literal point: a reversed pattern makes names.
 _TOKEN = re.compile(
     r"\(\?:(?P<choice>[^()]*)\)(?P<optional>\?)?|\((?P<group>[^()?][^()]*)\)|\\(?P<escaped>\W)|(?P<text>[\w.])"
 )
@@ -15,17 +15,17 @@ _PLACE = re.compile(r"<\\(?P<counted>\d+)>|\\(?:g<)?(?P<copied>\d+)>?")
 
 
 def renamed(key: str, renaming: Renaming) -> str:
-    """Our name for another project's `key`; a key that no rule knows stays."""
+    """Our name for another project's `key`; `key` itself if no rule matches."""
     for pattern, replacement in renaming.rules:
         match = re.fullmatch(pattern, key)
         if match:
-            # Units count from one in our names and from zero in theirs.
+            # Our names count units from one, theirs from zero.
             return re.sub(r"<(\d+)>", lambda m: str(int(m[1]) + 1), match.expand(replacement))
     return key
 
 
 def original(key: str, renaming: Renaming) -> str | None:
-    """The other project's name for our `key`: the one that `renamed` makes `key` of; None where no rule gives it."""
+    """The other project's name for our `key`, which `renamed` turns into `key`; None if no rule gives one."""
     for pattern, replacement in renaming.rules:
         backwards = _backwards(pattern, replacement)
         theirs = backwards(key) if backwards else None
@@ -36,7 +36,7 @@ def original(key: str, renaming: Renaming) -> str | None:
 
 @cache
 def _backwards(pattern: str, replacement: str) -> Callable[[str], str | None] | None:
-    """A rule read from right to left; None for a pattern of other things than `_TOKEN` knows."""
+    """The inverse of a rule; None if `_TOKEN` does not match every token of the pattern."""
     parts = _parts(pattern)
     if parts is None:
         return None
@@ -55,15 +55,15 @@ def _backwards(pattern: str, replacement: str) -> Callable[[str], str | None] | 
         match = re.fullmatch(expression, key)
         if match is None:
             return None
-        found = {int(name[1:]): value for name, value in match.groupdict().items()}
-        values = iter(str(int(found[n]) - 1) if n in counted else found.get(n, "") for n in range(1, len(groups) + 1))
+        texts = {int(name[1:]): value for name, value in match.groupdict().items()}
+        values = iter(str(int(texts[n]) - 1) if n in counted else texts.get(n, "") for n in range(1, len(groups) + 1))
         return "".join(next(values) if kind == "group" else part for kind, part in parts)
 
     return back
 
 
 def _parts(pattern: str) -> list[tuple[str, str]] | None:
-    """A pattern as its groups and texts in order."""
+    """A pattern as its groups and texts, in order; None if it has another token."""
     parts: list[tuple[str, str]] = []
     place = 0
     while place < len(pattern):
