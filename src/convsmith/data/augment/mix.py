@@ -77,8 +77,8 @@ def symmetric_beta(keys: Tensor, alpha: float) -> Tensor:
     """Draws from Beta(alpha, alpha), float64 (N); always 1 for alpha 0.
 
     For u and v uniform in (0, 1),
-    cos(2 pi v) sqrt(1 - u^(1/alpha)) / sqrt(cos^2(2 pi v) + u^(1/alpha) sin^2(2 pi v)) is 2 Beta - 1: Bailey's (1994) polar method for Student's t with 2 alpha degrees of freedom, of which the symmetric
-    beta distribution is a function.
+    cos(2 pi v) sqrt(1 - u^(1/alpha)) / sqrt(cos^2(2 pi v) + u^(1/alpha) sin^2(2 pi v)) is 2 Beta - 1. This is Bailey's
+    (1994) polar method for Student's t with 2 alpha degrees of freedom, which the symmetric beta distribution follows.
     """
     if alpha == 0:
         return torch.ones_like(keys, dtype=torch.float64)
