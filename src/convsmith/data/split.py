@@ -39,9 +39,9 @@ class Division:
     `notes` are for the user, on images that occur more than once.
 
     The record holds `rule`, `seed`, `group`, `shares`, the chosen `classes` and `images` (null for all), `counts` of
-    the stored splits, `skipped` files, and `parts`: for each split the stored split `from` which it is and its
-    `indices` there (`"all"`: all that are not skipped). `from` is "train+val" for indices into train followed by val. `fold` is
-    the fold of these that val is, such as `2/5`, or null.
+    the stored splits, `skipped` files, and `parts`: for each split its stored split (`from`) and its `indices` there
+    (`"all"`: all that are not skipped). `from` is "train+val" for indices into train followed by val. `fold` is the
+    fold of these that val is, such as `2/5`, or null.
     """
 
     train: Examples
