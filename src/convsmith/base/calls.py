@@ -9,7 +9,7 @@ from convsmith.base.errors import UsageError
 
 @dataclass(frozen=True)
 class Call:
-    """A name with its arguments, as read from text; the arguments are plain literals."""
+    """A name with its arguments, read from text; the arguments are plain literals."""
 
     name: str
     args: tuple[Any, ...] = ()
@@ -17,7 +17,7 @@ class Call:
 
 
 def parse_call(text: str) -> Call:
-    """Read `name`, `name(1, key=2)` or `name=1`; words that are not literals are taken as text."""
+    """The call in `name`, `name(1, key=2)` or `name=1`. A word that is no literal becomes text. Raises UsageError."""
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"expected text such as drop_path=0.2, received {text!r:.60}")
     name, equals, value = text.partition("=")
@@ -36,7 +36,7 @@ def parse_call(text: str) -> Call:
 
 
 def split_list(text: str) -> list[str]:
-    """Split at the commas outside brackets and quotes: `a(1,2),b` gives `a(1,2)` and `b`."""
+    """The parts of a text between the commas outside brackets and quotes: `a(1,2)` and `b` for `a(1,2),b`."""
     parts, depth, quote, escaped, start = [""], 0, "", False, 0
     for i, char in enumerate(text):
         if quote:

@@ -5,7 +5,7 @@ import shutil
 
 
 def missing_compiler(device: str) -> str:
-    """What torch.compile lacks on a device, and what mends it; empty where it lacks nothing."""
+    """The compiler that torch.compile lacks on a device, and how to install it; empty if it lacks none."""
     if device == "cpu":
         language, variable, names, where = "C++", "CXX", ("g++",), "on the processor"
     else:

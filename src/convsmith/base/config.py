@@ -1,8 +1,8 @@
 """Typed records: read strictly from JSON or text, changed by dotted path, written back to JSON.
 
 A record is a frozen dataclass. Its fields are numbers, text, choices (`Literal`), durations, tuples, values by name
-(`dict[str, X]`), optional values or further records. A union of records is told apart by `kind`, the class's name in
-lower case with underscores.
+(`dict[str, X]`), optional values or further records. The key `kind` says which record of a union the JSON holds: it is
+the class's name in lower case with underscores.
 """
 
 import dataclasses as dc
@@ -19,14 +19,14 @@ R = TypeVar("R")
 
 
 def edit(record: R, path: str, value: Any) -> R:
-    """A copy with the field at `path` (such as `optimizer.lr`) set; text is read as the type that it declares."""
+    """A copy with the field at `path` (such as `optimizer.lr`) set; a text is read as the field's type."""
     return _edit(record, path.split("."), value, "")
 
 
 def edit_all(record: R, values: Sequence[tuple[str, Any]]) -> R:
-    """`edit` for several fields, whatever their order: those that only fit together are set together.
+    """A copy with several fields set, in any order; fields that are valid only together are set together.
 
-    A schedule of kind `step` needs its moments, and only that kind may have them: neither can be set before the other.
+    For example, a schedule of kind `step` needs its moments, and no other kind may have moments.
     """
     left = list(values)
     while left:
@@ -50,7 +50,7 @@ def read(kind: type[R], data: Any, where: str = "") -> R:
 
 
 def read_value(kind: Any, value: Any, where: str) -> Any:
-    """A single value as the type `kind` (a number, text, `Literal`, tuple, optional); errors begin with `where`."""
+    """The value as the type `kind` (a number, text, `Literal`, tuple, optional); errors begin with `where`."""
     return _read(kind, value, where)
 
 
@@ -81,7 +81,7 @@ def options(record: Any, prefix: str = "") -> Iterator[tuple[str, str, Any, str]
 
 
 def members(record: type, prefix: str = "") -> Iterator[tuple[str, type]]:
-    """Every record that text makes, such as `crop(4)`, with the dotted path of the field that takes it."""
+    """Each type of record that is written as text, such as `crop(4)`, with the dotted path of its field."""
     for field in dc.fields(record):
         kind, path = hints(record)[field.name], prefix + field.name
         if dc.is_dataclass(kind):
@@ -91,7 +91,7 @@ def members(record: type, prefix: str = "") -> Iterator[tuple[str, type]]:
 
 
 def _leaves(kind: Any) -> Iterator[Any]:
-    """The types inside a type: those of a union, of a list."""
+    """The types inside a type, such as the members of a union or the items of a list."""
     if get_origin(kind) in (Union, types.UnionType, tuple):
         for inner in get_args(kind):
             yield from _leaves(inner)
@@ -116,16 +116,16 @@ def _edit(record: Any, path: list[str], value: Any, done: str) -> Any:
 
 
 def _edit_together(record: R, values: Sequence[tuple[str, Any]], problem: UsageError) -> R:
-    """All fields at once; `problem` where that does not help."""
+    """The record with all fields set at once. Raises `problem` if that is no valid record either."""
     data: dict[str, Any] = plain(record)
     for path, value in values:
         *parents, name = path.split(".")
         inner = data
         for parent in parents:
-            found = inner.get(parent)
-            if not isinstance(found, dict):
+            child = inner.get(parent)
+            if not isinstance(child, dict):
                 raise problem
-            inner = cast("dict[str, Any]", found)
+            inner = cast("dict[str, Any]", child)
         inner[name] = value
     try:
         return cast(R, _read(type(record), data, ""))
@@ -203,14 +203,14 @@ def _read_union(kind: Any, value: Any, where: str) -> Any:
 
 
 def _gathered(record: type, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments of a record whose only field is a list as one: `multi_scale(224, 256)`."""
+    """The arguments as one tuple if the only field of the record is a list, as in `multi_scale(224, 256)`."""
     kinds = [hints(record)[f.name] for f in dc.fields(record)]
     alone = len(kinds) == 1 and get_origin(kinds[0]) is tuple
     return (args,) if alone and args and not isinstance(args[0], tuple | list) else args
 
 
 def _read_record(kinds: type | tuple[type, ...], value: Any, where: str) -> Any:
-    """One of `kinds`, told by its tag; text is read as a call: `crop(4)`."""
+    """A record of one of `kinds`, which its tag names; a text is read as a call, such as `crop(4)`."""
     union = {kind_of(k): k for k in (kinds if isinstance(kinds, tuple) else (kinds,))}
     if any(isinstance(value, k) for k in union.values()):
         return value

@@ -15,14 +15,14 @@ _UNITS: dict[str, Unit] = {"ep": "ep", "epoch": "ep", "epochs": "ep", "step": "s
 
 @dataclass(frozen=True)
 class Duration:
-    """An amount of training; only `steps` turns it into a number of optimizer steps."""
+    """An amount of training in epochs, steps or percent; `steps` gives the number of optimizer steps."""
 
     amount: float
     unit: Unit
 
     @staticmethod
     def parse(text: object) -> "Duration":
-        """Read `90ep`, `2000steps` or `10%`."""
+        """The duration in `90ep`, `2000steps` or `10%`. Raises UsageError."""
         if isinstance(text, Duration):
             return text
         if not isinstance(text, str):
@@ -33,7 +33,7 @@ class Duration:
         return Duration(float(match[1]), _UNITS[match[2]])
 
     def steps(self, steps_per_epoch: int, total_steps: int | None = None) -> int:
-        """The number of steps, rounded up; a percentage needs the length of the whole run."""
+        """The number of optimizer steps, rounded up; a percentage needs `total_steps`, the length of the run."""
         amount = Fraction(str(self.amount))  # as written: the float 0.07 times 100 is above 7
         if self.unit == "steps":
             return math.ceil(amount)
@@ -44,5 +44,5 @@ class Duration:
         return math.ceil(amount * total_steps / 100)
 
     def __str__(self) -> str:
-        amount = int(self.amount) if self.amount % 1 == 0 else self.amount  # NaN and infinity stay
+        amount = int(self.amount) if self.amount % 1 == 0 else self.amount  # NaN and infinity have no int
         return f"{amount}{self.unit}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class ConvsmithError(Exception):
-    """Base of the errors meant for users: the command line prints the message alone and leaves with `exit_code`."""
+    """The base of the errors meant for users. The command line prints the message alone and exits with `exit_code`."""
 
     exit_code = 1
 
@@ -16,7 +16,7 @@ class ConvsmithError(Exception):
 
 
 class UsageError(ConvsmithError, ValueError):
-    """Something was asked for that cannot be: a wrong value, option or combination."""
+    """A wrong value, option or combination of options."""
 
     exit_code = 2
 
@@ -26,7 +26,7 @@ class UnknownName(UsageError, KeyError):
 
 
 class WrongType(UsageError, TypeError):
-    """A value of another type than the field declares."""
+    """A value whose type is not the one that the field declares."""
 
 
 class MissingPath(UsageError, FileNotFoundError):
@@ -52,7 +52,7 @@ class NotTrusted(ConvsmithError, PermissionError):
 
 
 class CheckFailed(ConvsmithError, ValueError):
-    """A check of our own that did not hold, such as an export whose outputs differ from the network's."""
+    """A check failed, such as the comparison of an export's outputs with the network's."""
 
 
 class MissingExtra(ConvsmithError, ImportError):
@@ -69,7 +69,7 @@ class MissingExtra(ConvsmithError, ImportError):
 
 
 class ProcessFailed(ConvsmithError, RuntimeError):
-    """One of several processes failed, or answers no more; `exit_code` is that of the error behind it."""
+    """One of several processes failed or stopped answering; `exit_code` is that of the error behind it."""
 
     def __init__(self, message: str, exit_code: int = 1):
         super().__init__(message)
@@ -77,7 +77,7 @@ class ProcessFailed(ConvsmithError, RuntimeError):
 
 
 class Told(ProcessFailed):
-    """Why all processes end; another one has said it to the user already."""
+    """The reason why all processes end, raised in a process whose user has read it from another process already."""
 
 
 def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
@@ -88,7 +88,7 @@ def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:
-    """The error for a `name` that is not among `names`; `kind` says what was looked for."""
+    """The error for a `name` that is not among `names`; `kind` is the noun for what was looked for."""
     names, name = sorted(names), name[:200]
     close = nearest(name, names)
     if close:
@@ -101,4 +101,4 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:
 
 
 class NoChange(UserWarning):
-    """An edit found nothing to change."""
+    """A warning that an edit changed nothing."""

@@ -15,7 +15,7 @@ from convsmith.base.errors import BadFile
 
 @contextmanager
 def writing(path: Path) -> Generator[None]:
-    """Turn an OSError while `path` is written into BadFile, which names the path."""
+    """Turn an OSError while `path` is written into a BadFile that names the path."""
     try:
         yield
     except OSError as error:
@@ -23,12 +23,12 @@ def writing(path: Path) -> Generator[None]:
 
 
 def missing_folder(path: Path) -> Path | None:
-    """The outermost folder on the way to `path` that does not exist."""
+    """The outermost folder of `path` that does not exist; None if all folders exist."""
     return next((folder for folder in reversed(path.absolute().parents) if not folder.exists()), None)
 
 
 def _mend(path: Path, error: OSError) -> str:
-    """The mend for an error while `path` was written, for the end of a message."""
+    """How to mend an error while `path` was written, for the end of a message."""
     if error.errno == errno.ENOENT and (gone := missing_folder(path)) is not None:
         return f"there is no folder {gone} (any more): make it, or put back what was deleted or moved"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -58,7 +58,7 @@ def write_files(files: Mapping[Path, bytes]) -> None:
             with suppress(OSError):
                 kept.unlink()
         for folder in reversed(made):
-            with suppress(OSError):  # something else may have come to lie there
+            with suppress(OSError):  # another process may have put a file there since
                 folder.rmdir()
     for folder in {path.parent for path in files}:
         sync_folder(folder)
@@ -71,20 +71,20 @@ def make_folder(folder: Path) -> None:
 
 
 def _make_folder(folder: Path) -> list[Path]:
-    """Make the missing folders; gives them, the outermost first."""
+    """Make the missing folders and return them, the outermost first."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing[::-1]
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` holds either its old content or all of the new one, whatever happens."""
+    """Write `data` so that `path` holds its old content or all of the new content, even after a crash."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _write_synced(temporary, data)
         os.replace(temporary, path)
     finally:
-        with suppress(OSError):  # on a disk that is only read this fails too, and hides why the writing did
+        with suppress(OSError):  # fails too on a read-only disk, and would hide the first error
             temporary.unlink()
     sync_folder(path.parent)
 
@@ -97,22 +97,22 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_bytes` for text in UTF-8."""
+    """Write a text in UTF-8, as `write_bytes`."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, data: Any) -> None:
-    """`write_bytes` for JSON, indented to be read by people; refuses NaN, which is not JSON."""
+    """Write indented JSON, as `write_bytes`. Raises ValueError for NaN, which is not JSON."""
     write_bytes(path, json_bytes(data))
 
 
 def json_bytes(data: Any) -> bytes:
-    """The text that `write_json` writes."""
+    """The bytes that `write_json` writes."""
     return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode()
 
 
 def open_regular(path: str | Path, flags: int) -> int:
-    """A descriptor of a regular file; OSError for anything else: opening or reading a named pipe may never end."""
+    """A descriptor of a regular file. Raises OSError for anything else, since opening a named pipe may never end."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
@@ -124,13 +124,13 @@ def open_regular(path: str | Path, flags: int) -> int:
 
 
 def read_regular(path: Path) -> bytes:
-    """The content of a regular file; OSError for anything else."""
+    """The content of a regular file. Raises OSError for anything else."""
     with open(path, "rb", opener=open_regular) as file:
         return file.read()
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; a file that is cut or not JSON is an error that names it."""
+    """The content of a JSON file. Raises BadFile if the file is cut or is not JSON."""
     try:
         with open(path, encoding="utf-8", opener=open_regular) as file:
             return json.loads(file.read())
@@ -138,7 +138,7 @@ def read_json(path: Path) -> Any:
         raise
     except OSError as error:
         raise BadFile(path, f"could not be read ({error.strerror}); expected a JSON file") from None
-    except (ValueError, RecursionError) as error:  # a ValueError is also what a number of 5,000 digits is
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError too
         raise BadFile(path, f"expected JSON, could not read it ({error})") from None
 
 
@@ -158,12 +158,12 @@ def sha256(path: Path) -> str:
 
 
 def offline() -> bool:
-    """Whether `CONVSMITH_OFFLINE` forbids downloads: any value but 0 and the empty one does."""
+    """Whether `CONVSMITH_OFFLINE` forbids downloads: it is set, and is neither 0 nor empty."""
     return os.environ.get("CONVSMITH_OFFLINE", "") not in ("", "0")
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: `CONVSMITH_CACHE`, else the XDG cache folder."""
+    """The folder for downloads and caches: `CONVSMITH_CACHE`, else the XDG cache folder."""
     given = os.environ.get("CONVSMITH_CACHE")
     if given:
         return Path(given).expanduser()

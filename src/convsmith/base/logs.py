@@ -1,4 +1,4 @@
-"""Other libraries' remarks, which are for their authors and not for whoever runs a command."""
+"""Silence for the logs and warnings of other libraries, which mean nothing to the user of a command."""
 
 import logging
 import warnings
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def hushed(*names: str) -> Generator[None]:
-    """The loggers of these names at errors only, and no warnings; all is as it was afterwards."""
+    """Within it the loggers of these names log errors only, and warnings are off; afterwards both are restored."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

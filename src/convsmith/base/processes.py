@@ -1,4 +1,4 @@
-"""Which of several processes this is, as torchrun and SLURM say it in the environment. No torch here."""
+"""The rank of this process among several, as torchrun and SLURM state it in the environment. No torch here."""
 
 import multiprocessing
 import os
@@ -11,18 +11,18 @@ from convsmith.base.errors import UsageError
 
 @dataclass(frozen=True)
 class Part:
-    """The part of the work that falls to process `rank` (from 0) of `size`; the first leads."""
+    """Process `rank` (from 0) of `size` processes; the first one leads."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that decides, writes and speaks."""
+        """Whether this is the process that decides, writes files and prints."""
         return self.rank == 0
 
     def slice(self, begin: int, end: int) -> tuple[int, int]:
-        """Its share of the numbers from `begin` to below `end`; the shares differ by at most one."""
+        """The first and the end of this process's share of `begin` to below `end`; shares differ by at most one."""
         count = end - begin
         return begin + count * self.rank // self.size, begin + count * (self.rank + 1) // self.size
 
@@ -31,12 +31,12 @@ WHOLE = Part()
 
 
 def part() -> Part:
-    """This process among all of a job."""
+    """The rank of this process among all processes of the job."""
     return _stated("RANK", "WORLD_SIZE")
 
 
 def local_part() -> Part:
-    """This process among those of the job on this machine."""
+    """The rank of this process among the processes of the job on this machine."""
     return _stated("LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
@@ -46,12 +46,12 @@ def restarts() -> int:
 
 
 def may_restart() -> bool:
-    """Whether torchrun will start this command again where a process dies."""
+    """Whether torchrun will start this command again if a process dies."""
     return _number("TORCHELASTIC_MAX_RESTARTS", 0) > 0
 
 
 def launch() -> str | None:
-    """What stays the same for a job that is restarted and no other job has; None where nothing is known."""
+    """The identifier of the job, which a restart keeps and no other job has; None if it is unknown."""
     job, run = os.environ.get("SLURM_JOB_ID"), os.environ.get("TORCHELASTIC_RUN_ID", "none")
     if job:
         return f"slurm {job}"
@@ -59,25 +59,25 @@ def launch() -> str | None:
 
 
 def end_at_once(code: int) -> None:
-    """End this process with exit status `code` and do nothing else but to write out what it has said."""
+    """End this process with exit status `code`, after flushing its output and without any other cleanup."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def command() -> str:
-    """The command line that this process was started by."""
+    """The command line of this process."""
     return " ".join(sys.argv)
 
 
 def _stated(rank: str, size: str) -> Part:
-    found = Part(_number(rank, 0), _number(size, 1))
-    if not 0 <= found.rank < found.size:
+    job = Part(_number(rank, 0), _number(size, 1))
+    if not 0 <= job.rank < job.size:
         raise UsageError(
-            f"the environment says {rank}={found.rank} and {size}={found.size}; expected a number from 0 to below the "
+            f"the environment says {rank}={job.rank} and {size}={job.size}; expected a number from 0 to below the "
             "size, as torchrun sets them; unset both to train in one process"
         )
-    return found
+    return job
 
 
 def _number(name: str, default: int) -> int:
@@ -96,8 +96,7 @@ def _number(name: str, default: int) -> int:
 def check_script_may_be_imported() -> None:
     """Raise UsageError, with the mend, if new processes would import the user's script and so run it again.
 
-    That is how processes start everywhere but where they are forked: on macOS, on Windows, and where a script asks
-    for it (`set_start_method("spawn")`).
+    Every start method but `fork` imports it: the ones of macOS and Windows, and `set_start_method("spawn")`.
     """
     method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
     main = sys.modules.get("__main__")
@@ -107,7 +106,7 @@ def check_script_may_be_imported() -> None:
     try:
         text = Path(file).read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return  # nothing that could be imported
+        return  # no script to import
     if "__main__" not in text:
         raise UsageError(
             f"{file}: the processes that read images import this script, and each would begin it anew; mend with "

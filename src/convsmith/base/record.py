@@ -1,4 +1,4 @@
-"""`Record`: a frozen dataclass whose fields say what they take, checked whenever one is made.
+"""`Record`: a frozen dataclass whose fields state their ranges, which are checked whenever a record is made.
 
     @dataclass(frozen=True)
     class Crop(Record):
@@ -19,7 +19,7 @@ from convsmith.base.durations import Duration, Unit
 from convsmith.base.errors import UsageError, WrongType, unknown
 
 _NAMES: dict[Any, str] = {int: "whole number", float: "number", bool: "true|false", str: "text", Duration: "duration"}
-REQUIRED = dc.MISSING  # the default of an option that has none
+REQUIRED = dc.MISSING  # the default of an option without a default
 _INFINITY = float("inf")
 _CLASSES: dict[Any, Any] = {str: str, int: int, float: int | float, bool: bool, Duration: int | float}
 # Python prints no whole number of more than 4,300 digits.
@@ -28,11 +28,11 @@ _MOST_BITS = 1000
 
 @dc.dataclass(frozen=True, slots=True)
 class Range:
-    """What a field takes: numbers or durations between two ends, or one of `choices`.
+    """The values that a field takes: numbers or durations between two ends, or one of `choices`.
 
-    `kind` is int, float, Duration, bool or str, and None for the choices of a `Literal`. `least` and `most` are taken,
-    `above` and `below` are not; a duration's ends are those of its amount. With `many` the field is a list and each
-    item is meant; `none` says that None is taken too. `log` tells a search to draw the logarithm of the number.
+    `kind` is int, float, Duration, bool or str, and None for the choices of a `Literal`. `least` and `most` belong to
+    the range, `above` and `below` do not; they bound the amount of a duration. With `many` the field is a list, and the
+    range holds for each item. With `none` the field takes None too. With `log` a search draws the number's logarithm.
     """
 
     kind: type | None
@@ -46,7 +46,7 @@ class Range:
     none: bool = False
 
     def __str__(self) -> str:
-        """The ends as people read them: `from 0 to below 1`, `above 0, at most 1`; empty without ends."""
+        """The ends in words: `from 0 to below 1`, `above 0, at most 1`; empty without ends."""
         low = f"above {self.above:g}" if self.above is not None else ""
         low = f"from {self.least:g}" if self.least is not None else low
         to = {"": ("at most", "below"), "from": ("to", "to below")}.get(low[:4].strip(), (", at most", ", below"))
@@ -55,7 +55,7 @@ class Range:
         return f"{low} {high}".replace(" ,", ",").strip()
 
     def __contains__(self, value: Any) -> bool:
-        """Whether a number, an amount or a choice is taken; of a list an item."""
+        """Whether a number, an amount, a choice or one item of a list is in the range."""
         if self.choices:
             return any(_equal(value, choice) for choice in self.choices)
         return (
@@ -81,8 +81,8 @@ def option(
 ) -> Any:
     """A field with its default, the line of help that the command line prints, and the range of its numbers.
 
-    `least` and `most` are in the range, `above` and `below` are not. `check` raises UsageError for a text or list that
-    the field does not take. `mend` ends the message for a value outside the range, in place of the default.
+    `least` and `most` are in the range, `above` and `below` are not. `check` raises UsageError for a text or a list
+    that is not valid. `mend` ends the message for a value outside the range; without it the default is stated there.
     """
     ends = {"least": least, "most": most, "above": above, "below": below, "log": log}
     metadata = {"help": help, "ends": ends, "check": check, "mend": mend}
@@ -92,15 +92,15 @@ def option(
 
 
 def ranges(record: type, prefix: str = "") -> dict[str, Range]:
-    """The range of every field that has one, by its dotted path; fields of a record inside are among them."""
-    found: dict[str, Range] = {}
+    """The range of every field that has one, by its dotted path, including the fields of records inside."""
+    by_path: dict[str, Range] = {}
     for name, range, *_ in _fields(record):
         kind, path = hints(record)[name], prefix + name
         if range is not None and range.kind is not str:
-            found[path] = range
+            by_path[path] = range
         elif dc.is_dataclass(kind):
-            found |= ranges(cast(type, kind), path + ".")
-    return found
+            by_path |= ranges(cast(type, kind), path + ".")
+    return by_path
 
 
 @cache
@@ -116,7 +116,7 @@ def hints(record: type) -> dict[str, Any]:
 
 
 def type_name(kind: Any, range: Range | None = None) -> str:
-    """A type as people read it, with the ends of its numbers: `number from 0 to 1|none`."""
+    """A type in words, with the ends of its range: `number from 0 to 1|none`."""
     if kind is type(None):
         return "none"
     if get_origin(kind) is Literal:
@@ -132,7 +132,7 @@ def type_name(kind: Any, range: Range | None = None) -> str:
 
 
 def read_choice(choices: tuple[Any, ...], value: Any, where: str) -> Any:
-    """The choice that a value, or its text, is; errors begin with `where`."""
+    """The choice that a value or its text names; errors begin with `where`."""
     for choice in choices:
         if _equal(value, choice) or (isinstance(value, str) and value == str(choice)):
             return choice
@@ -141,7 +141,7 @@ def read_choice(choices: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def read_duration(value: Any, where: str) -> Duration:
-    """The duration that a value, or its text, is; errors begin with `where`."""
+    """The duration that a value or its text states; errors begin with `where`."""
     try:
         return Duration.parse(value)
     except UsageError as error:
@@ -163,7 +163,7 @@ def _fields(record: type) -> tuple[tuple[str, Range | None, Callable[[Any], obje
 
 
 def _range(kind: Any, ends: dict[str, Any]) -> Range | None:
-    """What a type takes; None for records and what may be of several types."""
+    """The range of a type; None for records and for unions of several types."""
     members = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     member, *others = [m for m in members if m is not type(None)]
     many = get_origin(member) is tuple
@@ -176,7 +176,7 @@ def _range(kind: Any, ends: dict[str, Any]) -> Range | None:
 
 
 def _take(value: Any, range: Range, where: str, field: dc.Field[Any]) -> Any:
-    """The value as the record keeps it; UsageError if the range does not have it."""
+    """The value as the record keeps it. Raises UsageError if it is outside the range."""
     value = as_python(value)
     if value is None and range.none:
         return None
@@ -195,7 +195,7 @@ def _take_one(value: Any, range: Range, where: str, field: dc.Field[Any]) -> Any
         value = read_duration(value, where)
     amount = value.amount if isinstance(value, Duration) and range.kind is Duration else value
     right = range.kind is not Duration or (isinstance(value, Duration) and value.unit in get_args(Unit))
-    # A bool is an int in Python, and no number here.
+    # A bool is an int in Python, but not a valid number.
     right &= isinstance(amount, _CLASSES[range.kind]) and isinstance(amount, bool) == (range.kind is bool)
     if right and (range.kind is str or amount in range):
         return value
@@ -218,7 +218,7 @@ def _mend(field: dc.Field[Any]) -> str:
 
 
 def _equal(value: Any, choice: Any) -> bool:
-    """Whether a value is a choice; True is not 1."""
+    """Whether a value equals a choice; True does not equal 1."""
     same_kind = isinstance(value, str | int | float) and isinstance(value, bool) == isinstance(choice, bool)
     return same_kind and value == choice
 
@@ -232,7 +232,7 @@ def _shown(value: Any) -> str:
 
 
 class Record:
-    """The base of the dataclasses that users write. `called` is what messages put before the field's name."""
+    """The base of the dataclasses that users write. Messages put `called` before the field's name."""
 
     tagged: ClassVar[bool] = False
     called: ClassVar[str]
@@ -244,7 +244,7 @@ class Record:
         prefix = self.called and f"{self.called}."
         for name, range, check, field in _fields(type(self)):
             value = getattr(self, name)
-            if range is not None and value is not field.default:  # a default is in its range, which a test holds
+            if range is not None and value is not field.default:  # a test checks that each default is in its range
                 value = _take(value, range, prefix + name, field)
                 object.__setattr__(self, name, value)
             if check is not None and value is not None:
@@ -252,11 +252,11 @@ class Record:
         self.check()
 
     def check(self) -> None:
-        """Raise UsageError for fields that contradict each other; each by itself is in its range."""
+        """Raise UsageError if fields contradict each other. Their own ranges are checked before."""
 
 
 class Tagged(Record):
-    """A record of a union; its JSON carries the `kind` that tells it from the others."""
+    """A record of a union; the `kind` in its JSON names its class."""
 
     tagged: ClassVar[bool] = True
 

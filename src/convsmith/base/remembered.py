@@ -1,4 +1,4 @@
-"""What was found once on this machine, kept in the cache folder: small JSON values by a key."""
+"""Results of measurements on this machine, kept in the cache folder: small JSON values by a key."""
 
 import hashlib
 import json
@@ -10,17 +10,17 @@ from convsmith.base.files import cache_folder, read_json, write_json
 
 
 def key_of(parts: Any) -> str:
-    """A key for what a finding depends on, which is JSON data."""
+    """The key of a value: a hash of `parts`, the JSON data that the value depends on."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def recall(file: str, key: str) -> Any:
-    """What was remembered under `key` in a file of the cache folder; None where nothing was, or it cannot be read."""
+    """The value under `key` in a file of the cache folder; None if there is no value, or the file cannot be read."""
     return _all(file).get(key)
 
 
 def remember(file: str, key: str, value: Any) -> None:
-    """Keep a JSON value; a cache that cannot be written costs finding it again, not an error."""
+    """Keep a JSON value under `key`. A cache that cannot be written is no error: the value is measured again."""
     path = cache_folder() / file
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def remember(file: str, key: str, value: Any) -> None:
 
 def _all(file: str) -> dict[str, Any]:
     try:
-        found = read_json(cache_folder() / file)
+        values = read_json(cache_folder() / file)
     except (OSError, BadFile):
-        return {}  # it can be found again
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        return {}  # the values can be measured again
+    return cast("dict[str, Any]", values) if isinstance(values, dict) else {}

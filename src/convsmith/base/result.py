@@ -1,6 +1,6 @@
-"""What an evaluation gives: numbers, tables, plots and values by example that say themselves how to show them.
+"""The result of an evaluation: numbers, tables, plots and values by example, each with all that is needed to show it.
 
-Every view asks these records and nothing else: the command, the page, a comparison, several runs, a tracker.
+The commands, the page, comparisons, series of runs and trackers read these records and nothing else.
 """
 
 import math
@@ -23,7 +23,7 @@ Place = Literal["log", "table", "page"]
 
 
 class Number(NamedTuple):
-    """A number with what a reader needs to know about it.
+    """A number with its name, unit and interval.
 
     `name` is its key in JSON, `label` its name for people (`name` if empty), `about` explains it in a few words.
     `interval` is its 95% interval. `better` says which way is better. A value of None is not defined.
@@ -40,12 +40,12 @@ class Number(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """The name for people."""
         return self.label or self.name
 
     @property
     def merit(self) -> float | None:
-        """The value, or its negative if less is better: more is always better."""
+        """The value, or its negative if less is better, so that more is always better. None if it is not defined."""
         return self.value if self.value is None or self.better == "more" else -self.value
 
 
@@ -60,7 +60,8 @@ class Column(NamedTuple):
 class Table:
     """Rows of values, such as the classes.
 
-    If there are too many rows to show, those with the smallest value in column `order` come first. None is not defined.
+    If there are too many rows to show, the rows with the smallest value in column `order` come first. None is not
+    defined.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Confusion:
-    """`matrix[i][j]` counts the examples of class i that were called j."""
+    """The confusion matrix: `matrix[i][j]` counts the examples of class i that were predicted as class j."""
 
     labels: tuple[str, ...]
     matrix: Sequence[Sequence[int]]
@@ -80,7 +81,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How far confidence can be relied on (Guo et al. 2017, figure 1).
+    """A reliability diagram: accuracy by confidence (Guo et al. 2017, figure 1).
 
     `stretches` are (low, high, count, mean confidence, accuracy); `error` is the expected calibration error.
     """
@@ -92,7 +93,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Points (N, 2) with the class (N,) of each, which colors it; `axes` names both axes."""
+    """Points (N, 2) in the color of their class (N,); `axes` names both axes."""
 
     title: str
     points: "np.ndarray"
@@ -103,7 +104,7 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Rows of pictures, uint8 (N, H, W) or (N, H, W, 3) each, under each other; `rows` has the name of each row."""
+    """Rows of pictures, each uint8 (N, H, W) or (N, H, W, 3); `rows` holds the name of each row."""
 
     title: str
     rows: tuple[tuple[str, "np.ndarray"], ...]
@@ -113,7 +114,7 @@ Plot = Confusion | Reliability | Scatter | Pictures
 
 
 class Said(NamedTuple):
-    """What was said of an example, how probable that was, what is true, and how probable that was."""
+    """The predicted answer for an example and its probability, and the true answer and its probability."""
 
     predicted: str
     probability: float
@@ -123,7 +124,7 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Values by example, in the order of the split: `loss` (N,), `right` bool (N,), `outputs` (N, ...); or None.
+    """Values by example, in the order of the split: `loss` (N,), `right` bool (N,), `outputs` (N, ...), each or None.
 
     `said(i)` puts the answer for example i in words; None if the task has no words for it.
     """
@@ -135,7 +136,7 @@ class Samples:
 
 
 class Result(Protocol):
-    """What every evaluation gives. The first of `numbers` is the score; `watch` names what early stopping follows."""
+    """The result of an evaluation. The first of `numbers` is the score; `watch` names the number for early stopping."""
 
     @property
     def count(self) -> int: ...
@@ -150,15 +151,15 @@ class Result(Protocol):
     @property
     def samples(self) -> Samples | None: ...
     def to_json(self, detailed: bool = False) -> dict[str, Any]:
-        """The keys of `result.json`; with `detailed` those that `eval --json` adds."""
+        """The result as JSON data for `result.json`; with `detailed` also the keys that `eval --json` adds."""
         ...
 
 
 @dataclass(frozen=True)
 class Measures:
-    """A result of plain parts. `record` is its JSON, which is that of the numbers if None.
+    """A result made of plain parts. `record` is its JSON data; None for the JSON of the numbers.
 
-    A number is an attribute too. Other attributes are those of `made`, the result of a user's own.
+    Each number is an attribute too. Other attributes come from `made`, the result of a task of the user's own.
     """
 
     numbers: tuple[Number, ...]
@@ -171,7 +172,7 @@ class Measures:
     made: Any = None
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # asked for by copy and pickle before the fields are there
+        if name.startswith("__"):  # copy and pickle ask for these before the fields are set
             raise AttributeError(name)
         if hasattr(self.made, name):
             return getattr(self.made, name)
@@ -188,9 +189,9 @@ class Measures:
 
 
 def json_value(value: Any, where: str = "result") -> Any:
-    """A value as strict JSON has it: numbers and arrays of numpy and torch as Python's; NaN and infinity as None.
+    """A value as strict JSON: numbers and arrays of numpy and torch become Python's, NaN and infinity become None.
 
-    Whole numbers that are larger than a float are None too. Raises WrongType for what JSON does not have.
+    Whole numbers larger than any float become None too. Raises WrongType for a value that JSON cannot hold.
     """
     value = as_python(value)
     if isinstance(value, float):
@@ -218,19 +219,19 @@ def is_small(value: int) -> bool:
 
 
 def logged(result: Result) -> dict[str, float | None]:
-    """The numbers that a row of the log has, what early stopping follows first."""
+    """The numbers for a row of the log, the one that early stopping follows first."""
     names = [result.watch, *(n.name for n in result.numbers if n.place == "log")]
     values = {number.name: number.value for number in result.numbers}
     return {name: values[name] for name in names}
 
 
 def summary(result: Result) -> dict[str, Any]:
-    """What the loop decides by and a checkpoint keeps: `score` (more is better), the numbers of the log, the count."""
+    """The summary for the training loop and the checkpoint: `score` (more is better), the logged numbers, the count."""
     score = result.numbers[0].merit
     return {"score": 0.0 if score is None else score, **logged(result), "count": result.count}
 
 
-# What the numbers of logs and of runs of older versions are: those files hold names and values alone.
+# The numbers that logs and runs of older versions name: those files hold names and values alone.
 KNOWN = {
     number.name: number
     for number in (
@@ -250,28 +251,28 @@ KNOWN = {
         Number("ece", None, "share", "less", label="ECE"),
     )
 }
-# In a row of a log the first of these that is there is the score; else the loss is.
+# The score of a row of a log is the first of these that the row has, else the loss.
 SCORES = ("map", "accuracy", "score")
 
 
 def known(name: str, value: float | None = None) -> Number:
-    """The number called `name`, as it stands in `KNOWN`; a plain one if it is not there."""
+    """The number called `name` as `KNOWN` describes it, with this value; a plain number if `KNOWN` lacks it."""
     return KNOWN.get(name, Number(name, None))._replace(value=value)
 
 
 def score_name(names: Iterable[str]) -> str:
-    """Which of the numbers of a row of the log is the score."""
+    """The name of the score among the names in a row of the log."""
     there = set(names)
     return next((name for name in SCORES if name in there), "loss")
 
 
 def compared(numbers: Sequence[Number]) -> dict[str, float | None]:
-    """The values that a comparison shows, and a mean over several runs is taken of: those that belong in tables."""
+    """The values of the numbers that belong in tables: comparisons show them, and series average them over runs."""
     return {number.name: json_value(number.value) for number in numbers if number.place != "page"}
 
 
 def numbers_to_json(result: Result) -> list[dict[str, Any]]:
-    """The numbers with all that is known about them, the score first, for `result.json`."""
+    """The numbers with all their fields, the score first, for `result.json`."""
     return [
         {
             "name": n.name,
@@ -288,7 +289,7 @@ def numbers_to_json(result: Result) -> list[dict[str, Any]]:
 
 
 def results_to_json(results: Mapping[str, Result | None]) -> dict[str, Any]:
-    """What `result.json` says of the splits: `metrics` by the task's own keys, `numbers` that say themselves."""
+    """The splits' results for `result.json`: `metrics` by the task's own keys, `numbers` with all their fields."""
     return {
         "metrics": {split: result and result.to_json() for split, result in results.items()},
         "numbers": {split: result and numbers_to_json(result) for split, result in results.items()},
@@ -296,14 +297,14 @@ def results_to_json(results: Mapping[str, Result | None]) -> dict[str, Any]:
 
 
 def stored_numbers(record: Mapping[str, Any], split: str) -> tuple[Number, ...]:
-    """The numbers of a split in what `results_to_json` gave, the score first; none if it was not evaluated."""
+    """The numbers of a split from the JSON of `results_to_json`, the score first; empty if it was not evaluated."""
     metrics = record["metrics"].get(split)
     stored: Mapping[str, Any] = record.get("numbers") or {}
     return numbers_of(stored.get(split), metrics) if metrics else ()
 
 
 def numbers_of(stored: Sequence[Mapping[str, Any]] | None, metrics: Mapping[str, Any]) -> tuple[Number, ...]:
-    """The numbers as `numbers_to_json` stored them; for a run of an older version they come from its `metrics`."""
+    """The numbers that `numbers_to_json` stored; for a run of an older version the numbers in its `metrics`."""
     if stored is not None:
         return tuple(
             Number(
@@ -314,7 +315,7 @@ def numbers_of(stored: Sequence[Mapping[str, Any]] | None, metrics: Mapping[str,
         )  # fmt: skip
     plain = {name: v for name, v in metrics.items() if name != "count" and (v is None or type(v) in (int, float))}
     score = score_name(plain)
-    names = sorted(plain, key=lambda name: name != score)  # stable: the others stay in their order
+    names = sorted(plain, key=lambda name: name != score)  # the sort is stable: the others keep their order
     bounds = metrics.get("interval")
     return tuple(
         known(name, plain[name])._replace(interval=tuple(bounds) if bounds and name == "accuracy" else None)

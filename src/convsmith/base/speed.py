@@ -1,12 +1,12 @@
-"""How much faster one of two is that take turns, and from where on that is worth something."""
+"""The speedup of one variant over another, both measured in turn, and the least speedup that counts."""
 
 from collections.abc import Sequence
 from statistics import median
 
-# How much faster something must be to be taken: less is noise.
+# The least speedup for which a variant is taken: less is noise.
 CLEARLY = 1.05
 
 
 def ratio(before: Sequence[float], after: Sequence[float]) -> float:
-    """How many times faster `after` is: the median over the rounds, in each of which both took their turn (seconds)."""
+    """The speedup of `after` over `before`, seconds of each round: the median of the ratios of the rounds."""
     return median(b / a for b, a in zip(before, after, strict=True))

@@ -8,20 +8,20 @@ from statistics import fmean, stdev
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation (n - 1); None where there are too few values for it."""
+    """Mean and standard deviation (n - 1); None if there are too few values."""
 
     mean: float | None
     deviation: float | None
 
 
 def spread(values: Iterable[float | None]) -> Spread:
-    """The spread of those values that are there; one value has no deviation."""
+    """The spread of the values that are not None; one value has no deviation."""
     there = [value for value in values if value is not None]
     return Spread(fmean(there) if there else None, stdev(there) if len(there) > 1 else None)
 
 
 def mean_interval(values: Iterable[float | None]) -> tuple[float, float] | None:
-    """The 95% interval of the mean by Student's t, for values drawn alike and each for itself; None below two."""
+    """The 95% interval of the mean by Student's t, for independent values; None for fewer than two values."""
     there = [value for value in values if value is not None]
     if len(there) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Named tables: the only kind of registry there is. Rows are data; looking one up never imports anything."""
+"""Named tables, the only kind of registry. Rows are data; looking up a row never imports anything."""
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -10,7 +10,7 @@ Row = TypeVar("Row")
 
 
 class Table(Mapping[str, Row], Generic[Row]):
-    """A read-only mapping from names to rows that answers a wrong name with the nearest ones."""
+    """A read-only mapping from names to rows. A wrong name raises UnknownName, which lists the nearest names."""
 
     def __init__(self, kind: str, rows: Mapping[str, Row]):
         self.kind = kind

@@ -1,7 +1,7 @@
-"""Functions of a user's own Python file, named `file.py:function`, and the consent without which none is run.
+"""Functions of a user's own Python file, named `file.py:function`, and the user's consent to run them.
 
-A command or a Python call is the user's word; a record or a recipe's file is not. A Python file is run only if the user
-named it in this process (`give`). Consent is for its content: a record that names it must state the same SHA-256.
+A command or a Python call gives consent; a record or a recipe's file does not. A Python file is run only if the user
+named it in this process (`give`). Consent holds for the content: a record that names the file must state its SHA-256.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _INSTALLED = re.compile(r"/lib(64)?/python3[.\d]*/|/(site|dist)-packages/")
 
 @dataclass(frozen=True)
 class _Given:
-    """The consent of this process: paths by SHA-256 and function, and the command that a refusal repeats."""
+    """The consent in this process: paths by SHA-256 and function, and the command for the message of a refusal."""
 
     files: dict[tuple[str, str], Path]
     command: str | None = None
@@ -56,7 +56,7 @@ def is_installed(path: Path) -> bool:
 
 
 def give(text: str) -> None:
-    """Record the user's consent to `file.py:function` with the file's content of now. Other texts do nothing."""
+    """Record the user's consent to `file.py:function` with the file's present content. Other texts do nothing."""
     own = split_source(text)
     if own is not None and own[0].is_file():
         path, function = own
@@ -65,7 +65,7 @@ def give(text: str) -> None:
 
 @contextmanager
 def command(words: list[str]) -> Generator[None]:
-    """Within it consent counts for this command alone, and a refusal repeats the command with `--trust-code`."""
+    """Within it consent holds for this command alone, and a refusal repeats the command with `--trust-code`."""
     global _given
     before, _given = _given, _Given(dict(_given.files), shlex.join(["convsmith", *words]))
     try:
@@ -75,7 +75,7 @@ def command(words: list[str]) -> Generator[None]:
 
 
 def located(source: str, stated: object, what: str) -> tuple[Path, str]:
-    """The path and the function that a record means: those of the file that the user gave, wherever it is.
+    """The path and the function that a record names, taken from the file that the user gave, wherever it lies.
 
     `stated` is the record's SHA-256; `what` is the object that the function makes, for errors. Raises NotTrusted if the
     user gave no file with this SHA-256, MissingPath or BadFile if the record's file is gone or has changed.
@@ -108,9 +108,9 @@ def located(source: str, stated: object, what: str) -> tuple[Path, str]:
 
 
 def function_of(path: Path, name: str, what: str) -> Callable[..., Any]:
-    """The function `name` of a Python file, which is run; `what` is the object that the function makes, for errors.
+    """The function `name` of a Python file, after running the file; `what` is the object that it makes, for errors.
 
-    Raises NotTrusted, before any of it is run, if the user has not given the file in this process.
+    Raises NotTrusted, before any code is run, if the user has not given the file in this process.
     """
     if not path.exists():
         raise MissingPath(f"{path}: no such file; {what} of your own is given as file.py:function")
@@ -139,7 +139,7 @@ def function_of(path: Path, name: str, what: str) -> Callable[..., Any]:
 
 
 def taken(function: Callable[..., Any], values: dict[str, Any], name: str) -> dict[str, Any]:
-    """Those of `values` that the function takes; UsageError if it needs others. `name` is for errors."""
+    """The entries of `values` that the function takes. Raises UsageError if it needs others; `name` is for errors."""
     parameters = inspect.signature(function).parameters
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     arguments = {k: v for k, v in values.items() if k in parameters or open_ended}
@@ -155,7 +155,7 @@ def taken(function: Callable[..., Any], values: dict[str, Any], name: str) -> di
 
 
 def call(function: Callable[..., Any], arguments: dict[str, Any], path: Path, name: str) -> Any:
-    """What the function returns; its errors become BadFile."""
+    """The return value of the function. Raises BadFile if the function fails."""
     try:
         return function(**arguments)
     except ConvsmithError:
@@ -165,7 +165,7 @@ def call(function: Callable[..., Any], arguments: dict[str, Any], path: Path, na
 
 
 def fingerprint(path: Path) -> str:
-    """The SHA-256 of a user's file, which tells a run whether the file has changed."""
+    """The SHA-256 of a user's file, by which a run notices that the file has changed. Raises BadFile."""
     return hashlib.sha256(_read(path)).hexdigest()
 
 
@@ -189,7 +189,7 @@ def _refusal(path: Path, function: str, digest: str, what: str) -> NotTrusted:
 
 
 def _mend(value: str) -> str:
-    """The command again with `--trust-code`; in Python the argument `trust_code`."""
+    """The command with `--trust-code` added; in Python the argument `trust_code`."""
     if _given.command is None:
         return f"trust_code={value!r}" if value else "trust_code=True"
     return f"{_given.command} {TRUST} {value}".rstrip()

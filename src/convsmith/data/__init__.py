@@ -1,1 +1,1 @@
-"""Images and targets: sources with a card, splits, the preprocessing record, loaders and augmentation of batches."""
+"""Images and targets: sources and their cards, splits, preprocessing, loaders, and augmentation of batches."""

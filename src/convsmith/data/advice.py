@@ -1,4 +1,4 @@
-"""What the numbers of a data set suggest for training on it, in sentences. No torch here."""
+"""Advice for training on a data set, in sentences that follow from its statistics. No torch here."""
 
 import re
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from convsmith.report.text import many
 _NO_FLIP = re.compile(r"digits|(?<!fashion)(?<!fashion[ _-])e?mnist|svhn|letters")
 # If the largest class has this many times the images of the smallest, sampling or weights are advised.
 _UNEVEN = 2
-# Images of at most so many pixels a side are cropped by a few pixels, larger ones by any share.
+# Images of at most this many pixels a side are cropped by a few pixels, larger ones by any share.
 _SMALL = 64
-# With fewer training images a class, a start from trained weights gains most.
+# With fewer training images for each class, a start from trained weights gains most.
 _FEW = 500
 
 
 def may_flip(name: str) -> bool:
-    """Whether a mirror keeps the classes, as far as the name of the set tells."""
+    """Whether mirrored images keep their class, judged by the name of the data set."""
     return _NO_FLIP.search(name.lower()) is None
 
 
@@ -36,7 +36,7 @@ def mirror_note(card: Card, augments: Sequence[Augment]) -> str | None:
 
 
 def advice(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preprocess, start: str = "") -> list[str]:
-    """Sentences for the statistics `numbers` of a set whose images training would prepare by `record`."""
+    """Sentences on the statistics `numbers` of a data set whose images training would preprocess by `record`."""
     return [
         *_flip(card, "crop(4)" if max(record.size) <= _SMALL else "resized_crop"),
         *_balance(card),
@@ -82,7 +82,7 @@ def _amount(card: Card, start: str) -> list[str]:
 
 
 def _size(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preprocess) -> list[str]:
-    """How large the images are, what the network gets of them, and what is lost on the way."""
+    """The sizes of the images, the size of the network's input, and the losses between them."""
     if not numbers["width"]:
         return []
     gets = f"training uses them at {size_text(record.size)}; another is set with --size"
@@ -98,16 +98,16 @@ def _size(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preproces
 def _pixels(numbers: dict[str, Any], start: str) -> list[str]:
     if not numbers["mean"]:
         return []
-    found = [f"normalization: {start or 'a run measures mean and std of its training images, and keeps them'}"]
+    sentences = [f"normalization: {start or 'a run measures mean and std of its training images, and keeps them'}"]
     if numbers["lighting"]:
         deviations, components = numbers["lighting"]["deviations"], numbers["lighting"]["components"]
         main = _listed(components[:3])
         share = deviations[0] ** 2 / (sum(d**2 for d in deviations) or 1)
-        found.append(
+        sentences.append(
             f"colors: deviations {_listed(deviations)} along the principal components, {share:.0%} of the variance "
             f"along the first ({main}); --augment lighting draws from them"
         )
-    return found
+    return sentences
 
 
 def _listed(values: Sequence[float]) -> str:

@@ -23,7 +23,7 @@ class VerticalFlip(Tagged):
 
 @dataclass(frozen=True)
 class AlternatingFlip(Tagged):
-    """Mirror left and right: at random in the first epoch, then every image the other way round in every next epoch.
+    """Mirror left and right: at random in the first epoch, then each image the other way round from epoch to epoch.
 
     Two epochs together show both sides of every image (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds").
     """
@@ -39,7 +39,7 @@ class Crop(Tagged):
 
 @dataclass(frozen=True)
 class Translate(Tagged):
-    """Shift by whole pixels along both axes; what comes into sight has the mean color."""
+    """Shift by whole pixels along both axes; pixels from outside get the mean color."""
 
     pixels: int = option(4, "largest shift along each axis", least=0)
 
@@ -55,7 +55,7 @@ class ScaleCrop(Tagged):
     high: int = option(480, "longest length of the shorter side, pixels", least=1)
 
     def check(self) -> None:
-        """The lengths are a range."""
+        """Raise UsageError if the lengths are not in order."""
         check_order(self, "low", "high")
 
 
@@ -71,20 +71,20 @@ class ResizedCrop(Tagged):
     aspect: float = option(4 / 3, "width to height lies between 1/aspect and aspect", least=1)
 
     def check(self) -> None:
-        """The areas are a range."""
+        """Raise UsageError if the areas are not in order."""
         check_order(self, "low", "high")
 
 
 @dataclass(frozen=True)
 class Rotate(Tagged):
-    """Turn about the center by an angle within plus and minus `degrees`; the corners get the mean color."""
+    """Rotate about the center by an angle between minus and plus `degrees`; the corners get the mean color."""
 
     degrees: float = option(15.0, "largest angle in degrees, either way", least=0, most=180)
 
 
 @dataclass(frozen=True)
 class Affine(Tagged):
-    """Turn, shift, scale and shear together; what comes into sight has the mean color."""
+    """Rotate, shift, scale and shear at once; pixels from outside get the mean color."""
 
     degrees: float = option(10.0, "largest angle in degrees, either way", least=0, most=180)
     translate: float = option(0.1, "largest shift along each axis, as a share of the side", least=0, most=1)
@@ -121,9 +121,9 @@ class Lighting(Tagged):
     """Add one random color to all pixels of an image, drawn along the principal components of the training pixels.
 
     (Krizhevsky, Sutskever and Hinton 2012, section 4.1.) `deviations` and `components` are the basis on a scale of 0
-    to 1: the standard deviation along each component, and the components (red, green, blue) one after another. Without
-    them they are computed from the training images when a run is prepared, and then `measured`: a run on other images
-    that takes this over computes them anew.
+    to 1: the standard deviation along each component, and the components (red, green, blue) one after another. If they
+    are empty, a run computes them from its training images and sets `measured`; a run on other images that takes over
+    a measured basis computes it anew.
     """
 
     strength: float = option(0.1, "standard deviation of the random factor of each component", least=0)
@@ -132,7 +132,7 @@ class Lighting(Tagged):
     measured: bool = option(False, "whether these numbers came from a run's training images")
 
     def check(self) -> None:
-        """The basis is whole, or there is none."""
+        """Raise UsageError if the basis is neither complete nor empty."""
         if (len(self.deviations), len(self.components)) not in ((0, 0), (3, 9)):
             raise UsageError(
                 "lighting: expected 3 deviations with 9 numbers of components, or neither, "
@@ -163,7 +163,7 @@ class Blur(Tagged):
     probability: float = option(0.5, "probability of a blur", least=0, most=1)
 
     def check(self) -> None:
-        """The deviations are a range."""
+        """Raise UsageError if the deviations are not in order."""
         check_order(self, "low", "high")
 
 
@@ -185,13 +185,13 @@ class Erase(Tagged):
     fill: Literal["mean", "noise"] = option("mean", "what the rectangle holds: the mean color, or random pixels")
 
     def check(self) -> None:
-        """The areas are a range."""
+        """Raise UsageError if the areas are not in order."""
         check_order(self, "low", "high")
 
 
 @dataclass(frozen=True)
 class Autoaugment(Tagged):
-    """One of 25 pairs of operations, found by search on the named data set (Cubuk et al. 2019)."""
+    """One of 25 pairs of operations, which a search on the named data set gave (Cubuk et al. 2019)."""
 
     policy: Literal["cifar10", "imagenet", "svhn"] = option("cifar10", "the data set that it was found on")
 
@@ -213,7 +213,7 @@ class Trivialaugment(Tagged):
 class Augmix(Tagged):
     """A blend of the image and of several chains of one to three operations (Hendrycks et al. 2020).
 
-    The augmented image alone; the paper's consistency loss over several versions of an image is not part of it.
+    This step gives the augmented image alone, without the paper's consistency loss over several versions of an image.
     """
 
     severity: int = option(3, "strength of the operations", least=1, most=10)
@@ -242,6 +242,6 @@ Augment = (
     | ColorJitter | Lighting | Noise | PixelFlip | Blur | Cutout | Erase
     | Autoaugment | Randaugment | Trivialaugment | Augmix | Mixup | Cutmix
 )  # fmt: skip
-# Those that need a second image, and give labels of shares.
+# The augmentations that need a second image and give shares of classes as labels.
 MIXING = (Mixup, Cutmix)
 MIRRORS = (Flip, VerticalFlip, AlternatingFlip)

@@ -1,4 +1,4 @@
-"""Decoded images kept on the disk: one file for each stored split and way of decoding, a slot for each image.
+"""The cache of decoded images on the disk: a file for each stored split and preprocessing, a slot for each image.
 
 No torch here.
 """
@@ -19,15 +19,20 @@ from convsmith.report.text import size as size_text
 
 Use = Literal["auto", "on", "off"]
 
-# Sets with less than this in encoded bytes are decoded in a moment: 'auto' does not keep them.
+# Data sets with fewer encoded bytes are decoded in a moment, so 'auto' does not keep them.
 WORTH_BYTES = 16_000_000
 
 
 def open_cache(examples: Examples, record: Preprocess, margin: bool, use: Use) -> tuple[Kept | None, str]:
-    """The slots for the examples' decoded images; or None and the reason for the user, empty if it is no surprise."""
+    """The slots for the examples' decoded images; or None and the reason as a line for the user.
+
+    The reason is empty if the user switched the cache off or the data set is not worth it.
+    """
     images = examples.images
     if use == "off" or (use == "auto" and not _is_worth(images)):
         return None, ""
+    # Validation reads the file that training writes if its images are exactly the centers of the frames there. So
+    # folds, which use an image for both, decode it once.
     margin = record.resize is not None and (margin or crops_from_margin(record))
     shape = (record.channels, *final_size(record, margin))
     cache, problem = open_kept(images, lambda stored: _about(stored, record, shape, margin), PIXELS)
@@ -35,9 +40,9 @@ def open_cache(examples: Examples, record: Preprocess, margin: bool, use: Use) -
 
 
 def cache_note(examples: Examples, record: Preprocess, use: Use) -> str:
-    """The note before training: what the decoded images will take, what was damaged, or why they are not kept.
+    """The note before training: the space for the decoded images, damage to the cache, or why images are not kept.
 
-    It is empty if all are kept.
+    It is empty if all images are in the cache.
     """
     cache, problem = open_cache(examples, record, True, use)
     if cache is None:
@@ -60,16 +65,19 @@ def _kept_note(cache: Kept, missing: int) -> str:
 
 
 def crops_from_margin(record: Preprocess) -> bool:
-    """Whether the final image is, pixel for pixel, the middle of the frame that training crops from.
+    """Whether the final image equals, pixel for pixel, the center of the frame that training crops from.
 
-    Corners are rounded halves, to the even: only an even part of a corner can be taken off before the rounding.
+    If so, one cached frame serves training and evaluation.
     """
     outer = frame(record)
+    # The corner of a centered crop is half a difference, rounded half to even. Two crops (image to frame, frame to
+    # final size) reach the corner of one crop only if the second half is even: round(a + b) is round(a) + b for even b,
+    # and may differ for odd b. So the difference must be a multiple of 4.
     return outer is not None and all((have - want) % 4 == 0 for have, want in zip(outer, record.size, strict=True))
 
 
 def _is_worth(images: Images) -> bool:
-    """Whether decoding takes so long that it is kept; looks at no more files than it must."""
+    """Whether the images have at least WORTH_BYTES of encoded bytes. It reads the sizes of only as many as needed."""
     total = 0
     for i in range(len(images)):
         total += images.stamp(i)[0]
@@ -79,14 +87,16 @@ def _is_worth(images: Images) -> bool:
 
 
 def decoders() -> list[str]:
-    """The names and versions of the libraries that decode images. Other versions may give other pixels."""
+    """The names and versions of the libraries that decode images; other versions may give other pixels."""
     codecs = [f"{name} {features.version(name)}" for name in ("jpg", "libjpeg_turbo", "zlib", "libtiff", "webp")]
     return [f"pillow {pillow_version}", *codecs]
 
 
 def _about(stored: StoredSplit, record: Preprocess, shape: tuple[int, int, int], margin: bool) -> dict[str, Any]:
-    """All that the pixels in a file depend on. Other decoders or other fields of the record make another file."""
-    # Fields with their defaults are left out, so that the files of older versions keep their names.
+    """All values that the cached pixels depend on; the hash of them is the file's name."""
+    # A field that is missing here would let a run read the pixels of another preprocessing. Mean and std are not here:
+    # they apply to the pixels later.
+    # Fields that older versions lacked are left out at their defaults, so that older files keep their names.
     fit: dict[str, Any] = {} if record.fit == "crop" else {"fit": record.fit, "border": BORDER}
     limit: dict[str, Any] = {} if stored.most is None else {"most": stored.most}
     return {

@@ -1,4 +1,4 @@
-"""The card of a data set: what it holds, where it comes from, how it is recognized again. No torch here."""
+"""The card of a data set: its content, its origin and its fingerprint. No torch here."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,16 +7,16 @@ from convsmith.base.config import plain, read
 from convsmith.base.errors import UsageError
 from convsmith.base.record import Record
 
-_MOST = 2**53  # the largest whole number that every reader of JSON keeps
+_MOST = 2**53  # every whole number up to this one is exact in every reader of JSON
 
 
 @dataclass(frozen=True)
 class Card(Record, called="data card"):
-    """Facts of a source as stored, before any split of ours.
+    """Facts of a source as it is stored, before Convsmith divides it.
 
-    `size` is (height, width) in pixels, None where images differ; `counts` and `class_counts` are per stored split;
-    `fingerprint` is a SHA-256 that is the same on every machine and wherever the files lie; `multilabel` says that an
-    image may have several of the classes, or none; `layout` is what was recognized, where that was not plain.
+    `size` is (height, width) in pixels, None if images differ; `counts` and `class_counts` are for each stored split;
+    `fingerprint` is a SHA-256 that depends on neither the machine nor the folder; `multilabel` says that an image may
+    have several classes, or none; `layout` describes the recognized folders if they are not plain class folders.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Card(Record, called="data card"):
     layout: str = ""
 
     def check(self) -> None:
-        """A size has two sides, images are counted from 0, and there are 1 to 4 channels."""
+        """Raise UsageError if the size, the counts or the channels are out of range."""
         if self.size is not None and (len(self.size) != 2 or not all(0 < n < _MOST for n in self.size)):
             raise UsageError(f"data card: size: expected height and width of at least 1, received {self.size!r:.80}")
         numbers = [*self.counts.values(), *(n for counts in self.class_counts.values() for n in counts)]
@@ -49,7 +49,7 @@ class Card(Record, called="data card"):
 
     @staticmethod
     def from_json(data: Any) -> "Card":
-        """The card that `to_json` wrote; missing, unknown or misshapen fields are named."""
+        """The card that `to_json` wrote. Raises UsageError, which names a missing, unknown or invalid field."""
         if isinstance(data, dict) and "license" not in data and "licence" in data:  # as older runs spell it
             data = {"license" if key == "licence" else key: value for key, value in data.items()}
         return read(Card, data, "data card")

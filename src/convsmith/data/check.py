@@ -1,4 +1,4 @@
-"""Opening every file of a data set and saying what is wrong or odd about it. No torch here."""
+"""Checks of every file of a data set, and a report of what is wrong or odd. No torch here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ from convsmith.data.sources.source import Source
 from convsmith.data.split import Skipped, split_source
 from convsmith.data.usable import check_usable
 
-# The preprocessing before images are compared: in color, upright, of their own size.
+# The preprocessing before images are compared: in color, upright, at their own size.
 _RECORD = Preprocess(mode="RGB", size=(1, 1), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found in how many images; `ok` is false where training would stop, or where its numbers would deceive.
+    """The findings in a number of images. `ok` is false if training would stop, or its numbers would mislead.
 
-    `card` is that of the source, None where it could not be opened; `skippable` says that the rest would train;
-    `two_labels` counts the images of which a copy has another label.
+    `card` is the source's, None if the source could not be opened; `skippable` says that the rest would train;
+    `two_labels` counts the images that have a copy with another label.
     """
 
     files: int
@@ -45,12 +45,12 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found that spoils training or its numbers."""
+        """Whether no finding stops training or makes its numbers misleading."""
         return not of_kinds(self.findings, SPOILS)
 
     @property
     def verdict(self) -> str:
-        """A sentence on what the findings mean for training."""
+        """A sentence that says whether the data is fit for training."""
         stops, skipped = of_kinds(self.findings, STOPS), of_kinds(self.findings, SKIPPED)
         if not stops:
             doubts = [] if self.ok else ["images lie in two splits, which flatters the numbers"]
@@ -83,10 +83,10 @@ def check_path(
     classes: tuple[str, ...] = (),
     max_megapixels: int | None = None,
 ) -> CheckReport:
-    """Decode every image of a source with `workers` threads; `progress` is told files done and files in all.
+    """Decode every image of a source with `workers` threads; `progress` gets the files done and the files in all.
 
-    With `classes` only those are. Whatever training would refuse is a finding of the kind `refused`, in the same words,
-    since the same code is asked.
+    With `classes`, only images of these classes. Whatever training would refuse is a finding of the kind `refused`
+    with the same message, since both call the same code.
     """
     options = DataOptions(source=str(path_or_name), classes=classes, max_megapixels=max_megapixels)
     try:
@@ -123,14 +123,14 @@ def check_path(
 
 
 def _others(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings that training stops at, and that it cannot leave out."""
+    """The findings that stop training and that `--on-bad skip` cannot leave out."""
     return [finding for finding in of_kinds(findings, STOPS) if finding.kind not in SKIPPED]
 
 
 def _refusals(source: Source, options: DataOptions, skipped: Sequence[Skipped] | None = None) -> list[Finding]:
-    """The reason why training would refuse the source before it reads an image, unless a finding states it already.
+    """A finding if training would refuse the source before it reads an image, unless another finding states it.
 
-    With `skipped`, the reason why training would refuse it even with `--on-bad skip`.
+    With `skipped`, a finding if training would refuse it even with `--on-bad skip`.
     """
     if skipped is None and of_kinds(source.findings, STOPS):
         return []
@@ -146,7 +146,7 @@ def _refusals(source: Source, options: DataOptions, skipped: Sequence[Skipped] |
 
 @dataclass(frozen=True)
 class _Seen:
-    """The place and the label of an image when it was first seen."""
+    """The name, the split and the label of an image."""
 
     name: str
     split: str
@@ -160,7 +160,7 @@ def _label(card: Card, label: np.ndarray) -> str:
 
 
 def _inspect(examples: Examples, begin: int) -> list[tuple[str, list[Finding], bytes | None]]:
-    """For each example of a chunk: its name, what was found, and a hash of its decoded pixels."""
+    """For each example of a chunk: its name, its findings, and a hash of its decoded pixels."""
     results: list[tuple[str, list[Finding], bytes | None]] = []
     for i in range(begin, min(begin + CHUNK, len(examples))):
         name = examples.name(i)

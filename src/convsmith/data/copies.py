@@ -1,4 +1,4 @@
-"""Which images are copies of one another: files of the same bytes, arrays of the same pixels. No torch here."""
+"""Copies among images: files with the same bytes, arrays with the same pixels. No torch here."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from convsmith.data.sources.source import Source
 from convsmith.data.sources.split_names import SPLITS
 from convsmith.report.text import many
 
-# Files of equal size are compared first by this many bytes at both ends, where most different files differ.
+# Files of equal size are first compared by this many bytes at both ends, where most different files differ.
 _ENDS = 1024
 LOUD = 0.1  # a larger share of images with two labels is a warning
 
@@ -35,11 +35,11 @@ class Copies:
         return allowed[np.sort(places)]
 
     def with_copies(self, heads: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-        """The indices among `allowed` whose image is that of one of `heads`, ascending."""
+        """The indices among `allowed` whose image is a copy of one of `heads`, ascending."""
         return allowed[np.isin(self.first[allowed], self.first[heads])]
 
     def merged(self, names: list[str]) -> list[str]:
-        """The group of each example, where groups that share an image are merged under the first one's name."""
+        """The group of each example; groups that share an image are merged under the name of the first."""
         owner: dict[str, str] = {}
 
         def top(name: str) -> str:
@@ -55,18 +55,18 @@ class Copies:
         return [top(name) for name in names] if owner else names
 
     def groups(self) -> list[np.ndarray]:
-        """For each image that occurs more than once the indices of its copies, ascending."""
+        """The indices of the copies of each image that occurs more than once, ascending."""
         again = np.flatnonzero(self.first != np.arange(len(self.first)))
-        found: dict[int, list[int]] = {}
+        copies: dict[int, list[int]] = {}
         for i in again.tolist():
-            found.setdefault(int(self.first[i]), [int(self.first[i])]).append(i)
-        return [np.asarray(numbers, dtype=np.int64) for numbers in found.values()]
+            copies.setdefault(int(self.first[i]), [int(self.first[i])]).append(i)
+        return [np.asarray(numbers, dtype=np.int64) for numbers in copies.values()]
 
 
 def find_copies(examples: Examples) -> Copies:
     """The copies among the examples. Sizes are compared first, then both ends, then all bytes; no image is decoded.
 
-    A file that cannot be read is not a copy.
+    A file that cannot be read counts as no copy.
     """
     first = np.arange(len(examples))
     contents = _contents(examples.images)
@@ -121,7 +121,7 @@ def copy_notes(source: Source, copies: Copies) -> tuple[str, ...]:
 
 
 def two_labels_line(count: int, total: int) -> str:
-    """What is said of a set where `count` of `total` images are copies with another label."""
+    """The sentence for a data set in which `count` of `total` images have a copy with another label."""
     share = f"{count:,} of {many(total, 'image')} ({count / total:.0%})"
     return f"{share} {'carries' if count == 1 else 'carry'} two labels, so that no network can learn them"
 
@@ -133,17 +133,17 @@ def contradictions(labels: np.ndarray, copies: Copies) -> list[np.ndarray]:
 
 def _by(numbers: Sequence[int] | range, key: Callable[[int], object]) -> list[list[int]]:
     """Groups of two or more numbers with an equal key. A number whose key is None is in no group."""
-    found: dict[object, list[int]] = {}
+    groups: dict[object, list[int]] = {}
     for i in numbers:
         value = key(i)
         if value is not None:
-            found.setdefault(value, []).append(i)
-    return [alike for alike in found.values() if len(alike) > 1]
+            groups.setdefault(value, []).append(i)
+    return [alike for alike in groups.values() if len(alike) > 1]
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """The bytes of a file; each method gives None if the file cannot be read."""
+    """The bytes of a file; each method returns None if the file cannot be read."""
 
     path: str
 

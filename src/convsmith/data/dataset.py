@@ -1,4 +1,4 @@
-"""The one call that recipes use: from options to examples, split and ready to be loaded. No torch here."""
+"""`open_data`: from the data options to splits of examples that loaders can read. No torch here."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ from convsmith.report.text import many
 
 @contextmanager
 def offering_skip(options: DataOptions) -> Iterator[None]:
-    """Add to the error about an image that cannot be decoded how to leave it out."""
+    """Add to the error for an image that cannot be decoded how to leave such images out."""
     try:
         yield
     except BadFile as error:
@@ -37,7 +37,7 @@ def offering_skip(options: DataOptions) -> Iterator[None]:
 class Dataset:
     """A data set as a run uses it: the card of what is stored, the preprocessing, three splits and their record.
 
-    `warnings` are about the training images, where they were measured now.
+    `warnings` are about the training images, if mean and std were measured in this call.
     """
 
     card: Card
@@ -50,7 +50,7 @@ class Dataset:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Notes on what the source and the options leave out of the data, or change in it."""
+        """Notes on what the source and the options leave out of the data or change."""
         classes, images = self.split.get("classes"), self.split.get("images")
         notes = [f"only the classes {', '.join(classes)}"] if classes else []
         if images:
@@ -63,8 +63,8 @@ def open_data(
 ) -> Dataset:
     """Open, divide and measure what `options` names; a resumed run gives its own `split` and `preprocess` records.
 
-    With `on_bad=skip` every file is decoded once, before the split is made, and those that fail are left out and
-    recorded. Raises UsageError where a given split was made of other counts than the source has.
+    With `on_bad=skip` every file is decoded once before the split is made; files that fail are left out and recorded.
+    Raises UsageError if a given split was made of other counts than the source has.
     """
     source = open_usable(options)
     if split is not None:
@@ -76,14 +76,14 @@ def open_data(
         preprocess = _neutral(source.card, options)
         measured = measure(division.train, preprocess, options.workers, options.cache)
         preprocess, warnings = replace(preprocess, mean=measured.mean, std=measured.std), measured.warnings
-    # The known sets need no notes on their sizes and modes.
+    # The known data sets need no notes on their sizes and modes.
     notes = division.notes if options.source in SETS else (*source.card.notes, *division.notes)
     notes = (*notes, *warnings)
     return Dataset(source.card, preprocess, division.train, division.val, division.test, division.record, notes)
 
 
 def open_usable(options: DataOptions) -> Source:
-    """The source with the chosen classes, checked for training; BadFile if training cannot use it."""
+    """The source with the chosen classes, checked for training. Raises BadFile if training cannot use it."""
     source = open_source(options)
     if options.classes:
         source = of_classes(source, options.classes)
@@ -92,7 +92,7 @@ def open_usable(options: DataOptions) -> Source:
 
 
 def skipped_files(source: Source, options: DataOptions) -> list[Skipped]:
-    """The files that cannot be decoded, which `on_bad=skip` leaves out; none without it."""
+    """The files that cannot be decoded and that `on_bad=skip` leaves out; empty without `on_bad=skip`."""
     if options.on_bad != "skip":
         return []
     record = _neutral(source.card, options)
@@ -104,6 +104,6 @@ def skipped_files(source: Source, options: DataOptions) -> list[Skipped]:
 
 
 def _neutral(card: Card, options: DataOptions) -> Preprocess:
-    """The record of the set's size and colors, before mean and deviation are known."""
+    """The preprocessing record with neutral mean and std, for use before these are measured."""
     channels = options.channels or card.channels
     return preprocess_for(card, options, ((0.5,) * channels, (0.5,) * channels))

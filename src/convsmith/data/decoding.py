@@ -1,4 +1,4 @@
-"""Decoding many examples at once, by threads (Pillow decodes outside Python's lock). No torch here."""
+"""Decoding of many examples by threads, since Pillow decodes outside Python's lock. No torch here."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from convsmith.data.kept import Kept
 from convsmith.data.preprocess import UNFIT, Preprocess, center, final_size, read_picture, to_size
 from convsmith.report.text import many
 
-# How many images the mean and deviation of a training split are measured on: more where none is resampled.
+# The number of images for the mean and deviation of a training split: more if images are not resampled.
 SAMPLE, SAMPLE_RESIZED = 10_000, 2_000
 _STD_FLOOR = 1e-3
 NOTHING = "nothing can be learned from them; look at the files"
@@ -27,9 +27,9 @@ Result = TypeVar("Result")
 
 
 def decode_one(examples: Examples, i: int, record: Preprocess, margin: bool = False) -> np.ndarray:
-    """Example `i` as uint8 (H, W, C) of the final size; BadFile names its file."""
+    """Example `i` as uint8 (H, W, C) of the final size. Raises BadFile, which names its file."""
     name = examples.name(i)
-    image = examples.read(i, record.least)  # which blames the file itself; an error of our code is not the file's
+    image = examples.read(i, record.least)  # raises BadFile itself; another error is not the file's fault
     with blamed(name, UNFIT):
         return to_size(read_picture(image, record, name), record, margin)
 
@@ -42,7 +42,7 @@ def decode_stack(
     margin: bool = False,
     cache: Kept | None = None,
 ) -> np.ndarray:
-    """The examples at `indices` as uint8 (n, C, H, W), in that order; what `cache` lacks is decoded and put there."""
+    """The examples at `indices`, in that order, as uint8 (n, C, H, W); images that `cache` lacks are decoded."""
     height, width = final_size(record, margin)
     images = examples.images
     if isinstance(images, ArrayImages) and images.pixels.shape[1:] == (height, width, record.channels):
@@ -59,7 +59,7 @@ def decode_stack(
 
 
 def _fill(out: np.ndarray, examples: Examples, i: int, record: Preprocess, margin: bool, cache: Kept | None) -> None:
-    """Put example `i` into `out`, uint8 (C, H, W), from the cache if it is there."""
+    """Put example `i` into `out`, uint8 (C, H, W): from the cache if it has the image, else by decoding it."""
     if cache is None:
         out[:] = decode_one(examples, i, record, margin).transpose(2, 0, 1)
         return
@@ -72,12 +72,12 @@ def _fill(out: np.ndarray, examples: Examples, i: int, record: Preprocess, margi
 
 
 def find_bad(examples: Examples, record: Preprocess, workers: int, use: Use = "off") -> list[tuple[int, str, str]]:
-    """Every example that cannot be decoded: its index, its name and what is wrong with it."""
+    """Every example that cannot be decoded: its index, its name and the problem."""
     cache, _ = open_cache(examples, record, False, use)
     size = final_size(record, False)
 
-    def look(begin: int) -> list[tuple[int, str, str]]:
-        found: list[tuple[int, str, str]] = []
+    def bad_of_chunk(begin: int) -> list[tuple[int, str, str]]:
+        failures: list[tuple[int, str, str]] = []
         for i in range(begin, min(begin + CHUNK, len(examples))):
             try:
                 if cache is None:
@@ -85,15 +85,15 @@ def find_bad(examples: Examples, record: Preprocess, workers: int, use: Use = "o
                 else:
                     _fill(np.empty((record.channels, *size), np.uint8), examples, i, record, False, cache)
             except BadFile as error:
-                found.append((i, error.path, str(error).removeprefix(f"{error.path}: ")))
-        return found
+                failures.append((i, error.path, str(error).removeprefix(f"{error.path}: ")))
+        return failures
 
-    return [bad for found in each_chunk(look, range(0, len(examples), CHUNK), workers) for bad in found]
+    return [bad for failures in each_chunk(bad_of_chunk, range(0, len(examples), CHUNK), workers) for bad in failures]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Mean and standard deviation of each channel, on a scale of 0 to 1, and what is odd about them."""
+    """Mean and standard deviation of each channel, on a scale of 0 to 1, and warnings."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -103,9 +103,9 @@ class Measured:
 def measure(examples: Examples, record: Preprocess, workers: int, use: Use = "off") -> Measured:
     """Mean and deviation of each channel over pixels, in float64.
 
-    Measured on a spread of images: 10,000, or 2,000 where they are resampled; of bordered images without the borders.
-    The mean and std of `record` play no part. A channel whose deviation is less than 1e-3 has one value, as good as:
-    its deviation is given as 1, since divided by its own it would be noise, and any other image out of all bounds.
+    They are measured on a spread of 10,000 images, or of 2,000 if images are resampled, without the borders of `pad`.
+    The mean and std of `record` are not used. A channel whose deviation is less than 1e-3 is as good as constant. Its
+    deviation is stated as 1: division by its own would amplify noise, and make other images arbitrarily large.
     """
     if record.fit == "pad":
         record, use = replace(record, fit="squash"), "off"
@@ -125,12 +125,12 @@ def measure(examples: Examples, record: Preprocess, workers: int, use: Use = "of
     deviation = np.sqrt(np.maximum(share @ values**2 - mean**2, 0))
     flat = deviation < _STD_FLOOR
     std = np.where(flat, 1.0, deviation)
-    told = _odd(len(chosen), alike, flat, mean)
-    return Measured(tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) for s in std), told)
+    warnings = _odd(len(chosen), alike, flat, mean)
+    return Measured(tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) for s in std), warnings)
 
 
 def _odd(count: int, alike: bool, flat: np.ndarray, mean: np.ndarray) -> tuple[str, ...]:
-    """Notes on images that do not differ, so that nothing can be learned from them."""
+    """Warnings about images or channels with constant values, from which nothing can be learned."""
     if flat.all():
         value = ", ".join(f"{255 * m:.0f}" for m in mean)
         looked = many(count, "training image")
@@ -144,7 +144,7 @@ def _odd(count: int, alike: bool, flat: np.ndarray, mean: np.ndarray) -> tuple[s
 
 
 def each_chunk(work: Callable[[int], Result], begins: range, workers: int) -> Iterator[Result]:
-    """The results of `work` for each of `begins`, in order; the first error stops the rest."""
+    """The results of `work` for each of `begins`, in order. The first error stops the rest."""
     if workers <= 1 or len(begins) <= 1:
         yield from map(work, begins)
         return
@@ -152,13 +152,13 @@ def each_chunk(work: Callable[[int], Result], begins: range, workers: int) -> It
         try:
             yield from pool.map(work, begins)
         except BaseException:
-            # What is still queued would only delay the error.
+            # Queued work would only delay the error.
             pool.shutdown(cancel_futures=True)
             raise
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """The results of `work` in order, the next ones computed by threads while one is used; none ahead of 0 workers."""
+    """The results of `work` in order; threads compute the next ones while one is used. 0 workers compute none ahead."""
     if workers < 1:
         yield from map(work, items)
         return

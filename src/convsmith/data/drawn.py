@@ -1,4 +1,4 @@
-"""Targets that are drawn on the picture and move with it: masks and boxes. No torch here."""
+"""Masks and boxes: targets with places in the picture, which move with it. No torch here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,18 +12,18 @@ from convsmith.data.image_sets import Images, join_images
 from convsmith.data.preprocess import Preprocess
 from convsmith.data.targets import At, Facts, Kind, Targets, alike
 
-# The id of pixels that belong to no class: those that are not labeled, and those that come from outside of a picture.
+# The id of pixels without a class: unlabeled pixels, and pixels from outside of the picture.
 VOID = 255
-# A box of which less than this share of the area is left is dropped: what is seen of the object is then too little.
+# A box is dropped if less than this share of its area is left: too little of the object is then visible.
 LEAST_SHARE = 0.1
-# The class of a box that is not there.
+# The class of an absent box.
 NO_BOX = -1
 _MODES = ("L", "P", "1")
 
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """A class for each pixel: pictures of ids (gray or palette), 255 for void, each of the size of its upright image.
+    """A class for each pixel: pictures of ids (gray or palette), 255 for void, each as large as its upright image.
 
     A batch holds uint8 (N, H, W).
     """
@@ -84,8 +84,8 @@ class Boxes:
     """Boxes of objects: `corners` float32 (N, boxes, 4), `classes` int64 (N, boxes), -1 where there is no box.
 
     Corners are left, top, right and bottom in pixels of the upright stored picture, whose height and width are `sizes`,
-    int64 (N, 2). A batch holds float32 (N, boxes, 5), the class first, then the corners in pixels of the batch's
-    pictures; of a box that is not there, or of which less than a tenth of the area is left, -1 and four zeros.
+    int64 (N, 2). A batch holds float32 (N, boxes, 5): the class, then the corners in pixels of the batch's pictures. An
+    absent box, or one with less than a tenth of its area left, is -1 and four zeros.
     """
 
     kind: ClassVar[Kind] = "box"
@@ -159,31 +159,31 @@ class Boxes:
 
 
 def mask_to_size(mask: np.ndarray, record: Preprocess, margin: bool = False) -> np.ndarray:
-    """A mask, uint8 (H, W), as `preprocess.to_size` places its picture: each pixel takes the id in its middle.
+    """The mask, uint8 (H, W), scaled and cropped as `preprocess.to_size` does with its picture.
 
-    Borders are void.
+    Each pixel takes the id at its center. Borders are void.
     """
     place = placed((mask.shape[0], mask.shape[1]), record, margin)
     rows, columns = (_sources(*sides) for sides in zip(mask.shape, place.scaled, place.goal, strict=True))
-    found = mask[np.maximum(rows, 0)][:, np.maximum(columns, 0)]
-    found[rows < 0] = VOID
-    found[:, columns < 0] = VOID
-    return found
+    ids = mask[np.maximum(rows, 0)][:, np.maximum(columns, 0)]
+    ids[rows < 0] = VOID
+    ids[:, columns < 0] = VOID
+    return ids
 
 
 def _sources(stored: int, scaled: int, goal: int) -> np.ndarray:
-    """The pixel of `stored` that each of `goal` takes, int64, -1 where it lies outside."""
+    """For each of `goal` pixels the index of its source among `stored` pixels, int64; -1 outside."""
     at = np.arange(goal) + _begin(scaled, goal)
     return np.where((at >= 0) & (at < scaled), (2 * at + 1) * stored // (2 * scaled), -1)
 
 
 def _begin(scaled: int, goal: int) -> int:
-    """Where the goal begins in the scaled picture; negative where it is larger. Halves are rounded to the even."""
+    """The first pixel of the goal in the scaled picture; negative if the goal is larger. Halves round to even."""
     return round((scaled - goal) / 2)
 
 
 def _place(corners: np.ndarray, size: np.ndarray, record: Preprocess, margin: bool) -> np.ndarray:
-    """Corners (boxes, 4) of a picture of `size` (height, width) in the batch; zeros where too little is left."""
+    """Corners (boxes, 4) in a picture of `size` (height, width) as the batch has them; zeros if too little is left."""
     high, wide = (int(side) for side in size)
     place = placed((high, wide), record, margin)
     scale = np.asarray([place.scaled[1] / wide, place.scaled[0] / high] * 2)

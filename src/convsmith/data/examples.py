@@ -1,4 +1,4 @@
-"""Examples: images, and what is to be learned of each. No torch here."""
+"""Examples: images with their targets. No torch here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from convsmith.data.targets import ClassLabels, Targets, label_array
 # eq=False as for sets of images.
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """An ordered set of images, and as many targets."""
+    """An ordered set of images with a target for each."""
 
     images: Images
     targets: Targets
@@ -26,11 +26,11 @@ class Examples:
         return len(self.images)
 
     def name(self, i: int) -> str:
-        """How errors and reports call example `i` (`Images.name`)."""
+        """The name of example `i` for errors and reports (`Images.name`)."""
         return self.images.name(i)
 
     def place(self, i: int) -> str:
-        """Where example `i` lies within its set (`Images.place`)."""
+        """The place of example `i` within its data set (`Images.place`)."""
         return self.images.place(i)
 
     def read(self, i: int, least: int | None = None) -> Image.Image | np.ndarray:
@@ -44,7 +44,7 @@ class Examples:
 
     @property
     def labels(self) -> np.ndarray:
-        """The classes, int64 (N,), or where an image may have several, 0 or 1 for each of them, uint8 (N, classes).
+        """The classes, int64 (N,); or 0 or 1 for each class, uint8 (N, classes), if an image may have several.
 
         Raises UsageError for other targets.
         """
@@ -58,7 +58,7 @@ def join(parts: Sequence[Examples]) -> Examples:
 
 
 def images_of_classes(labels: np.ndarray, classes: int) -> tuple[int, ...]:
-    """How many images each class has; of several labels an image counts for each of its own."""
+    """The number of images of each class; an image with several labels counts for each of its classes."""
     counts = np.bincount(labels, minlength=classes) if labels.ndim == 1 else labels.sum(axis=0, dtype=np.int64)
     return tuple(int(count) for count in counts)
 
@@ -70,9 +70,9 @@ def from_arrays(images: np.ndarray, labels: np.ndarray, origin: str) -> Examples
 
 
 def spread(count: int, limit: int) -> np.ndarray:
-    """At most `limit` of `count` indices, ascending: one from each of `limit` equal stretches.
+    """At most `limit` of `count` indices, ascending: one from each of `limit` equal intervals.
 
-    The place inside the stretch varies (by the golden ratio). With a fixed step a sample of MNIST has a mean 6% off,
+    The place inside the interval varies by the golden ratio. With a fixed step the mean of a sample of MNIST is 6% off,
     since its even and its odd images come from different writers.
     """
     if count <= limit:

@@ -17,7 +17,7 @@ Kind = Literal[
     "left_out",
     "odd",
 ]
-# Training stops at these; `--on-bad skip` leaves out these; `data check` ends with status 1 for these.
+# The kinds that stop training, that `--on-bad skip` leaves out, and that give `data check` exit status 1.
 STOPS = ("refused", "broken", "not_an_image", "missing", "table")
 SKIPPED = ("broken", "not_an_image", "missing")
 SPOILS = (*STOPS, "leak")
@@ -25,7 +25,7 @@ SPOILS = (*STOPS, "leak")
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a file, a folder or a row that a user should know."""
+    """A problem or an oddity of a file, a folder or a row."""
 
     file: str
     kind: Kind

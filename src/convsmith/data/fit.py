@@ -1,4 +1,4 @@
-"""The geometry by which an image of any size gets the size of the network's input: scale, crop, pad.
+"""The geometry that brings an image of any size to the size of the network's input: scale, crop, pad.
 
 Sizes are (height, width) everywhere. No torch here.
 """
@@ -28,13 +28,13 @@ class Placement:
 
     @property
     def share(self) -> float:
-        """The share of the scaled image's area that lies in the goal."""
+        """The share of the scaled image's area that lies inside the goal."""
         height, width = (min(1, goal / have) for have, goal in zip(self.scaled, self.goal, strict=True))
         return height * width
 
 
 def read_size(value: int | str, what: str = "size") -> Size:
-    """Height and width as a user writes them: `224`, or `32x128` (height x width). Raises UsageError."""
+    """The height and width that a user writes as `224`, or `32x128` (height x width). Raises UsageError."""
     words = [word.strip() for word in str(value).lower().replace("×", "x").split("x")]
     if not 1 <= len(words) <= 2 or not all(word.isascii() and word.isdecimal() for word in words):
         raise UsageError(
@@ -49,12 +49,12 @@ def read_size(value: int | str, what: str = "size") -> Size:
 
 
 def size_word(size: Size) -> int | str:
-    """A size as `read_size` reads it: 224 for a square, else `32x128`."""
+    """A size in the form that `read_size` reads: 224 for a square, else `32x128`."""
     return size[0] if size[0] == size[1] else f"{size[0]}x{size[1]}"
 
 
 def size_text(size: tuple[float, float]) -> str:
-    """`32x128`, height x width."""
+    """A size as text, height x width: `32x128`."""
     return "x".join(str(int(side)) if side == int(side) else f"{side:.1f}" for side in size)
 
 
@@ -65,7 +65,7 @@ def shaped(size: Size, short: int) -> Size:
 
 
 def frame(record: "Preprocess") -> Size | None:
-    """The frame that a crop is cut from: larger than `size` if the record has a margin; None if `resize` is None."""
+    """The size of the frame that crops are cut from, larger than `size` if there is a margin; None without `resize`."""
     return (record.resize, record.resize) if isinstance(record.resize, int) else record.resize
 
 
@@ -92,7 +92,7 @@ def placed(size: Size, record: "Preprocess", margin: bool = False) -> Placement:
 
 
 def enlargement(size: Size, record: "Preprocess") -> float:
-    """The larger of the two factors by which the sides of an image of `size` are scaled; below 1 it is shrunk."""
+    """The larger of the two factors that scale the sides of an image of `size`; below 1 the image is shrunk."""
     scaled = placed(size, record).scaled
     return max(scaled[0] / size[0], scaled[1] / size[1])
 

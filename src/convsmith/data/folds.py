@@ -1,4 +1,4 @@
-"""Folds for cross-validation: every image of train and val validates once. No torch here."""
+"""Folds for cross-validation: each image of train and val is in the validation set once. No torch here."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,9 +10,9 @@ from convsmith.report.text import many
 
 
 def deal(labels: np.ndarray, count: int, allowed: np.ndarray, order: Callable[[int], bytes]) -> list[np.ndarray]:
-    """The `allowed` indices in `count` folds, each ascending: sizes, and those of each class, differ by at most one.
+    """The `allowed` indices in `count` folds, each ascending. Sizes, and counts of each class, differ by at most one.
 
-    Within a class images are dealt by `order`, and each class goes on where the last one ended.
+    The images of a class are dealt out in `order`; each class begins at the fold after the last one's end.
     """
     folds: list[list[int]] = [[] for _ in range(count)]
     place = 0
@@ -24,7 +24,7 @@ def deal(labels: np.ndarray, count: int, allowed: np.ndarray, order: Callable[[i
 
 
 def check_classes(labels: np.ndarray, classes: Sequence[str], count: int, where: str) -> None:
-    """UsageError where a class has fewer images than there are folds."""
+    """Raise UsageError if a class has fewer images than there are folds."""
     tally = {name: n for name, n in zip(classes, images_of_classes(labels, len(classes)), strict=True) if n}
     name = min(tally, key=lambda name: tally[name])
     if tally[name] < count:
@@ -32,15 +32,15 @@ def check_classes(labels: np.ndarray, classes: Sequence[str], count: int, where:
 
 
 def check_groups(groups: Sequence[str], count: int, where: str) -> None:
-    """UsageError where there are fewer groups than folds."""
-    found = len(set(groups))
-    if found < count:
+    """Raise UsageError if there are fewer groups than folds."""
+    distinct = len(set(groups))
+    if distinct < count:
         raise UsageError(
-            too_few(count, f"there {'is' if found == 1 else 'are'} {many(found, 'group')} in {where}", found)
+            too_few(count, f"there {'is' if distinct == 1 else 'are'} {many(distinct, 'group')} in {where}", distinct)
         )
 
 
 def too_few(count: int, what: str, largest: int) -> str:
-    """What is said where `count` folds cannot be had."""
+    """The message if `count` folds are not possible."""
     mend = f"the largest number of folds is {largest}" if largest >= 2 else "no number of folds is possible"
     return f"{count} folds: {what}, and every fold needs one of its own; {mend}"

@@ -1,4 +1,4 @@
-"""Which group each example belongs to: told by a regex on its path in the set or by a CSV file. No torch here."""
+"""The group of each example, by a regular expression on its path or by a CSV file. No torch here."""
 
 import csv
 import re
@@ -20,27 +20,27 @@ def _by_regex(examples: Examples, text: str) -> list[str]:
         pattern = re.compile(text)
     except re.error as error:
         raise UsageError(f"group: {text!r} is not a regular expression ({error}), nor a .csv file") from None
-    found: list[str] = []
+    groups: list[str] = []
     for i in range(len(examples)):
         match = pattern.search(examples.place(i))
         if match is None:
             raise UsageError(f"group: {text!r} does not match {examples.place(i)}; expected a match for every file")
-        found.append((match[1] if pattern.groups else match[0]) or "")
-    return found
+        groups.append((match[1] if pattern.groups else match[0]) or "")
+    return groups
 
 
 def _by_table(examples: Examples, path: Path) -> list[str]:
     table = _read(path)
-    found: list[str] = []
+    groups: list[str] = []
     for i in range(len(examples)):
         parts = PurePath(examples.place(i)).parts
-        # Files may be listed by their whole path or by any end of it; the longest end that is listed counts.
+        # The table may name a file by its path or by any end of the path; the longest end that it names counts.
         ends = ("/".join(parts[k:]).replace("//", "/") for k in range(len(parts)))
         listed = next((end for end in ends if end in table), None)
         if listed is None:
             raise BadFile(path, f"has no row for {examples.name(i)}; expected one for every file")
-        found.append(table[listed])
-    return found
+        groups.append(table[listed])
+    return groups
 
 
 def _read(path: Path) -> dict[str, str]:

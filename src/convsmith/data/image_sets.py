@@ -1,4 +1,4 @@
-"""Sets of images: what they are called, where they lie, how each is read, where its pixels may be kept. No torch."""
+"""Ordered sets of images: the name, the place, the content and the cache slot of each image. No torch here."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +16,9 @@ from convsmith.data.images import open_header, open_image
 
 @dataclass(frozen=True)
 class StoredSplit:
-    """What images are some of: the name and fingerprint of their source, the split there, and how many it has.
+    """A stored split: the name and fingerprint of its source, its own name, and the number of its images.
 
-    Images of up to `most` pixels are decoded whatever they take (`open_image`).
+    Images of up to `most` pixels are decoded without limits of memory and time (`open_image`).
     """
 
     source: str
@@ -29,7 +29,7 @@ class StoredSplit:
 
 
 class Slot(NamedTuple):
-    """The slot of an image in the files that keep what is computed of it: the stored split, and its number there."""
+    """The slot of an image in the cache: its stored split, and its number there."""
 
     stored: StoredSplit
     number: int
@@ -41,17 +41,17 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def name(self, i: int) -> str:
-        """How errors and reports call image `i`: its path, or the set and its number there."""
+        """The name of image `i` for errors and reports: its path, or the name of the set and a number."""
         ...
 
     def place(self, i: int) -> str:
-        """Where image `i` lies within its set, with slashes: the same wherever the set itself lies."""
+        """The path of image `i` within its set, with slashes; it does not depend on where the set lies."""
         ...
 
     def read(self, i: int, least: int | None = None) -> Image.Image | np.ndarray:
-        """Image `i`: decoded by Pillow, or uint8 of shape (H, W, C). Raises BadFile.
+        """Image `i`, decoded by Pillow or as uint8 (H, W, C). Raises BadFile.
 
-        A JPEG may come smaller, with its shorter side no less than `least` (`open_image`).
+        A JPEG may be decoded smaller, with a shorter side of at least `least` (`open_image`).
         """
         ...
 
@@ -60,22 +60,22 @@ class Images(Protocol):
         ...
 
     def stores(self) -> Mapping[StoredSplit, int]:
-        """The stored splits whose decoded pixels are worth keeping, each with how many of these images it has."""
+        """The stored splits whose decoded pixels are worth caching, with the number of these images in each."""
         ...
 
     def slot(self, i: int) -> Slot | None:
-        """Where what is computed of image `i` may be kept; None if its set is not kept."""
+        """The cache slot of image `i`; None if its set is not cached."""
         ...
 
     def stamp(self, i: int) -> tuple[int, int]:
-        """Size and time of change of what image `i` is read from, by which a later change is noticed."""
+        """The size and mtime of the file of image `i`, by which a later change is noticed."""
         ...
 
 
-# eq=False keeps identity as equality: comparing arrays element by element has no use here, and caches need a hash.
+# eq=False compares by identity: an equality of arrays has no single truth value, and caches need a hash.
 @dataclass(frozen=True, eq=False)
 class ArrayImages:
-    """Images of one array, uint8 (N, H, W, C); `numbers` picks those that belong to the set. They are not kept."""
+    """Images of one array, uint8 (N, H, W, C); `numbers` picks the images of the set. They are not cached."""
 
     pixels: np.ndarray
     origin: str
@@ -112,7 +112,7 @@ class ArrayImages:
 
 @dataclass(frozen=True, eq=False)
 class FileImages:
-    """Images that are one file each, their paths relative to `root`; `numbers` are their places in `stored`."""
+    """Images with a file each, at paths relative to `root`; `numbers` are their numbers in the stored split."""
 
     root: Path
     files: tuple[str, ...]
@@ -141,7 +141,7 @@ class FileImages:
         return Slot(self.stored, i if self.numbers is None else int(self.numbers[i]))
 
     def stamp(self, i: int) -> tuple[int, int]:
-        """Size and time of change of the file; zeros where it is gone."""
+        """The size and mtime of the file; zeros if it is gone."""
         try:
             status = os.stat(self.root / self.files[i])
         except OSError:
@@ -149,7 +149,7 @@ class FileImages:
         return status.st_size, status.st_mtime_ns
 
     def header(self, i: int) -> Image.Image:
-        """The image with its pixels not yet decoded."""
+        """The image with only its header read."""
         with _listed(self.name(i)):
             return open_header(self.root / self.files[i], self.name(i))
 
@@ -161,7 +161,7 @@ class FileImages:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Many encoded images end to end: image `i` is `data[offsets[i]:offsets[i + 1]]` (uint8; offsets int64)."""
+    """Encoded images end to end: image `i` is `data[offsets[i]:offsets[i + 1]]` (uint8; offsets int64)."""
 
     data: np.ndarray = field(repr=False)
     offsets: np.ndarray = field(repr=False)
@@ -208,7 +208,7 @@ class EncodedImages:
         return int(np.diff(self.encoded.offsets[self.numbers[i] : self.numbers[i] + 2])[0]), 0
 
     def header(self, i: int) -> Image.Image:
-        """The image with its pixels not yet decoded."""
+        """The image with only its header read."""
         return open_header(self.content(i), self.name(i))
 
     def subset(self, at: Sequence[int] | np.ndarray) -> "EncodedImages":
@@ -243,11 +243,11 @@ class JoinedImages:
         return part.read(at, least)
 
     def stores(self) -> Mapping[StoredSplit, int]:
-        found: dict[StoredSplit, int] = {}
+        totals: dict[StoredSplit, int] = {}
         for part, owned in zip(self.parts, np.bincount(self.owners, minlength=len(self.parts)), strict=True):
             for stored, count in part.stores().items():
-                found[stored] = found.get(stored, 0) + min(count, int(owned))
-        return {stored: count for stored, count in found.items() if count}
+                totals[stored] = totals.get(stored, 0) + min(count, int(owned))
+        return {stored: count for stored, count in totals.items() if count}
 
     def slot(self, i: int) -> Slot | None:
         part, at = self.owner(i)
@@ -270,14 +270,14 @@ def join_images(parts: Sequence[Images]) -> JoinedImages:
 
 
 def store(images: Images, stored: StoredSplit) -> Images:
-    """The images of a whole stored split, of which each subset then knows what it is a part of."""
+    """The images of a whole stored split, marked as such, so that each subset knows its stored split."""
     if not isinstance(images, FileImages | EncodedImages):
         return images
     return replace(images, numbers=np.arange(len(images)), stored=stored)
 
 
 def allow(images: Images, most: int | None) -> Images:
-    """The images, of which those of up to `most` pixels are decoded without limits of memory and time."""
+    """The images; each of up to `most` pixels is decoded without limits of memory and time."""
     if not isinstance(images, FileImages | EncodedImages) or images.stored is None:
         return images
     return replace(images, stored=replace(images.stored, most=most))
@@ -289,7 +289,7 @@ def _most(stored: StoredSplit | None) -> int | None:
 
 @contextmanager
 def _listed(name: str) -> Iterator[None]:
-    """Turn MissingPath into BadFile: a file that is gone since it was listed, or a link to nothing, is a bad file."""
+    """Turn MissingPath into BadFile, for a file that was listed and is gone, or is a link to nothing."""
     try:
         yield
     except MissingPath:

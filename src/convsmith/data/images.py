@@ -20,7 +20,7 @@ from convsmith.report.text import many
 # `Image.preinit` registers the other formats; these are registered when their plugins are imported.
 _PLUGINS = (TiffImagePlugin, WebPImagePlugin, AvifImagePlugin)
 
-# What a damaged file makes Pillow's parsers and decoders raise; MemoryError comes from absurd sizes in a header.
+# The errors of Pillow's parsers and decoders for damaged files; absurd sizes in a header raise MemoryError.
 FAILURES = (
     OSError,
     ValueError,
@@ -44,7 +44,7 @@ _SETTINGS = threading.Lock()
 # Reading the EXIF orientation takes longer than decoding a small image; below this size it changes no decision.
 _SMALL_PIXELS = 8_000_000
 
-# The words for what is not a regular file, by the type in its status.
+# The nouns for other types of files, by the type in their status.
 _OTHER_FILES = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe (FIFO)",
@@ -55,19 +55,19 @@ _OTHER_FILES = {
 
 
 class NotAnImage(BadFile):
-    """A file whose content is none of the image formats that are read."""
+    """A file whose content is in none of the image formats that are read."""
 
 
 def open_image(content: Path | bytes, name: str, least: int | None = None, most: int | None = None) -> Image.Image:
-    """The image in a file or in bytes, its first frame fully decoded; `name` is what errors call it.
+    """The image in a file or in bytes, its first frame fully decoded; errors call it `name`.
 
-    With `least` a JPEG is decoded at 1/2, 1/4 or 1/8 of its size where its shorter side then still has so many pixels:
-    the decoder leaves out work, and the pixels are close to those of a full decoding that is scaled, not equal.
-    What would take more than 512 MB or 5 s is refused by its header, a JPEG decoded smaller if that is enough; an image
-    of up to `most` pixels is decoded whatever it takes.
+    With `least` a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if its shorter side keeps at least that many pixels.
+    That saves time; the pixels are close, but not equal, to those of a full decoding that is scaled. An image that
+    would take more than 512 MB or 5 s, judged by its header, is refused; a JPEG is decoded smaller if that is enough.
+    An image of up to `most` pixels is decoded without these limits.
     """
     if isinstance(content, Path):
-        # Of files with several frames Pillow would keep the handle open; bytes have none.
+        # Bytes, since Pillow would keep the handle of a file with several frames open.
         content = _content(content, name, most)
     image = open_header(content, name)
     with blamed(name, "the image is cut short or damaged", "; replace or remove it"):
@@ -82,7 +82,7 @@ def open_image(content: Path | bytes, name: str, least: int | None = None, most:
 
 
 def _shrunk(image: Image.Image, content: bytes, name: str, most: int | None) -> int:
-    """The divisor of the sides with which decoding is within the limits: 1, or 2, 4, 8 for a JPEG; else BadFile."""
+    """The divisor of the sides that keeps decoding within the limits: 1, or 2, 4, 8 for a JPEG. Raises BadFile."""
     pixels = pixels_of(image)
     turned = pixels > _SMALL_PIXELS and image.format != "PNG" and orientation(image) != 1
     scans = scans_of(image, content)
@@ -97,7 +97,7 @@ def _shrunk(image: Image.Image, content: bytes, name: str, most: int | None) -> 
 
 
 def open_header(content: Path | bytes, name: str) -> Image.Image:
-    """The image with only its header read: format, size and mode are known, pixels are not."""
+    """The image with only its header read: format, size and mode are known, pixels are not. Raises BadFile."""
     if (check_regular(content, name) if isinstance(content, Path) else len(content)) == 0:
         raise BadFile(name, "the file is empty (0 bytes); expected an image")
     Image.preinit()
@@ -111,7 +111,7 @@ def open_header(content: Path | bytes, name: str) -> Image.Image:
 
 
 def check_regular(path: Path, name: str) -> int:
-    """The size of a regular file in bytes; a folder, pipe, socket or device is BadFile: reading one may never end."""
+    """The size of a regular file in bytes. Raises BadFile for other types of files, since reading one may never end."""
     try:
         status = path.stat()
     except (FileNotFoundError, ValueError):  # ValueError: a NUL in the name
@@ -126,7 +126,7 @@ def check_regular(path: Path, name: str) -> int:
 
 @contextmanager
 def blamed(name: str, problem: str, mend: str = "") -> Iterator[None]:
-    """Turn whatever decoding and scaling raise into BadFile with this name, so that one file never stops a folder."""
+    """Turn any error of decoding or scaling into BadFile with this name, so that one file never stops a folder."""
     try:
         yield
     except ConvsmithError:
@@ -148,18 +148,18 @@ def quiet() -> Iterator[None]:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation: 1 is upright, 5 to 8 swap width and height. An entry that cannot be read counts as 1."""
+    """The EXIF orientation: 1 is upright, 5 to 8 swap width and height. It is 1 if the entry cannot be read."""
     try:
         with quiet():
-            found = image.getexif().get(0x0112, 1)
+            entry = image.getexif().get(0x0112, 1)
     except FAILURES:
         return 1
-    return found if found in range(1, 9) else 1
+    return entry if entry in range(1, 9) else 1
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """The height and width that the image has once it is turned upright."""
-    # In a PNG the EXIF entry may follow the pixels, so reading it would decode them all.
+    """The height and width of the image after it is turned upright."""
+    # In a PNG the EXIF entry may follow the pixels, so reading it would decode all of them.
     turned = image.format != "PNG" and orientation(image) >= 5
     return (image.width, image.height) if turned else (image.height, image.width)
 

@@ -1,4 +1,4 @@
-"""What a network's input is: a picture, a recording, a text. Records with one tag each. No torch here."""
+"""The records of a network's inputs: a picture, a recording, a text, each with a tag. No torch here."""
 
 from typing import Any, Protocol
 
@@ -12,24 +12,24 @@ from convsmith.data.texts import TextInput
 
 ImageInput = Preprocess
 Input = ImageInput | SoundInput | TextInput
-# The tag of each record; one without a tag is a picture's, as versions before wrote it.
+# The tag of each record. A record without a tag is a picture's: older versions wrote none.
 _TAGS: dict[str, type[Input]] = {"image_input": ImageInput, **{kind_of(k): k for k in (SoundInput, TextInput)}}
 
 
 class InputRecord(Protocol):
-    """What every record of an input can do."""
+    """The methods of every record of an input."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one input, as the network gets it."""
+        """The shape of one input of the network."""
         ...
 
     def read(self, raw: Any, name: str | None = None) -> np.ndarray:
-        """The array of a raw input, as batches hold it; `name` is what errors call it."""
+        """The array of a raw input for a batch; errors call the input `name`."""
         ...
 
     def normalize(self, batch: Any) -> Any:
-        """A batch of arrays, as a tensor, with the values that the network gets."""
+        """The normalized values of a batch of arrays, for the network."""
         ...
 
     def to_json(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class InputRecord(Protocol):
 
 
 def input_from_json(data: Any) -> Input:
-    """The record that `to_json` wrote, told by its tag."""
+    """The record that `to_json` wrote; its tag says which. Raises UsageError."""
     if not isinstance(data, dict):
         raise UsageError(f"input: expected a record, received {data!r:.80}")
     tag = data.get("kind", "image_input")

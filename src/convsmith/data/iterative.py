@@ -1,4 +1,4 @@
-"""Dividing images that have several labels so that every part has its share of every class. No torch here."""
+"""A division of images with several labels that gives each part its share of each class. No torch here."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,9 +13,9 @@ def iterative(
 ) -> list[np.ndarray]:
     """Indices of each part, ascending, of images with labels 0 or 1 (N, classes); `order` are the indices to divide.
 
-    Iterative stratification (Sechidis et al. 2011, figure 1): the images of the rarest class that is left go, one by
-    one, to the part that lacks most of that class, then to the one that lacks most images. What a part is due of a
-    class comes from `apportion`, and ties go to the first part, so that nothing is drawn.
+    Iterative stratification (Sechidis et al. 2011, figure 1): the images of the rarest remaining class go, one by one,
+    to the part that lacks most of that class, and among equals to the part that lacks most images. `apportion` gives
+    the number of images of a class for each part. Ties go to the first part, so nothing is random.
     """
     parts = [part for part, share in enumerate(shares) if share > 0]
     has = labels[np.asarray(order, dtype=np.int64)].astype(bool)

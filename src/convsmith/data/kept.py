@@ -1,4 +1,4 @@
-"""What is kept on the disk of images: the file of slots of each stored split that they come from. No torch here."""
+"""The cache of a set of images on the disk: a file of slots for each of their stored splits. No torch here."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from convsmith.data.slots import Slots, open_slots
 class Kept:
     """The files of slots for images that come from one stored split or several; all slots have one shape.
 
-    It may be given to other processes, as `Slots` may.
+    It may be passed to other processes, as `Slots` may.
     """
 
     def __init__(self, files: Mapping[StoredSplit, Slots]):
@@ -22,22 +22,22 @@ class Kept:
 
     @property
     def read_only(self) -> Slots | None:
-        """The first file that cannot be written, if there is one."""
+        """The first file that cannot be written; None if all can."""
         return next((slots for slots in self.files.values() if not slots.writable), None)
 
     def read(self, images: Images, i: int, out: np.ndarray) -> bool:
-        """Fill `out` with what is kept of image `i` (`Slots.read`); False if that is nothing."""
+        """Fill `out` with the content of image `i` (`Slots.read`); False if there is no valid content."""
         slot = images.slot(i)
         return slot is not None and self.files[slot.stored].read(slot.number, images.stamp(i), out)
 
     def write(self, images: Images, i: int, content: np.ndarray) -> None:
-        """Keep the content of image `i` (`Slots.write`)."""
+        """Write the content of image `i` into its slot (`Slots.write`)."""
         slot = images.slot(i)
         if slot is not None:
             self.files[slot.stored].write(slot.number, images.stamp(i), content)
 
     def missing(self, images: Images) -> int:
-        """How many of the images have an empty slot, or none."""
+        """The number of images whose slot is empty, or that have no slot."""
         numbers: dict[StoredSplit, list[int]] = {stored: [] for stored in self.files}
         for slot in filter(None, map(images.slot, range(len(images)))):
             numbers[slot.stored].append(slot.number)
@@ -45,14 +45,14 @@ class Kept:
         return none + sum(slots.missing(numbers[stored]) for stored, slots in self.files.items())
 
     def damage(self) -> str:
-        """What was damaged since the last call, as a line for the user; empty if nothing was."""
+        """A line for the user on damage found since the last call; empty if there was none."""
         return "; ".join(line for slots in self.files.values() if (line := slots.damage()))
 
 
 def open_kept(images: Images, about: Callable[[StoredSplit], dict[str, Any]], suffix: str) -> tuple[Kept | None, str]:
     """The files for the images, each described by `about` (`open_slots`); or None and the reason, for the user.
 
-    The reason is empty if the images' sets are not kept at all.
+    The reason is empty if these sets of images are never cached.
     """
     files: dict[StoredSplit, Slots] = {}
     for stored, count in images.stores().items():

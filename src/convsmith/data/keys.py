@@ -1,6 +1,6 @@
 """Randomness without state: keys are hashes of (seed, epoch, position, draw), equal on every device and machine.
 
-The hash is splitmix64 (Steele, Lea, Flood 2014): 64-bit arithmetic that wraps around, here on int64 tensors.
+The hash is splitmix64 (Steele, Lea, Flood 2014), whose 64-bit arithmetic wraps around; the tensors are int64.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _ORDER, _PLACES = -1, -2
 
 
 def keys(seed: int, epoch: int, positions: Tensor, draw: int) -> Tensor:
-    """One int64 key for each of `positions` (int64); `draw` tells the random choices about a sample apart."""
+    """An int64 key for each of `positions` (int64); each random choice for a sample has its own `draw`."""
     state = 0
     for number in (seed, epoch, draw):
         state = _mix_int((state ^ (number & _MASK)) + _GOLDEN & _MASK)
@@ -33,7 +33,7 @@ def forks(keys: Tensor, count: int) -> Tensor:
 
 
 def words(keys: Tensor, count: int) -> Tensor:
-    """int16 (N, count), even over all of its 65,536 values: four from each hash, where a sample needs thousands."""
+    """int16 (N, count), uniform over all 65,536 values, four from each hash: for samples that need thousands."""
     return forks(keys, -(-count // 4)).view(torch.int16)[:, :count]
 
 
@@ -48,12 +48,12 @@ def between(keys: Tensor, low: float, high: float) -> Tensor:
 
 
 def normal(keys: Tensor) -> Tensor:
-    """float64, one for each key, normally distributed with deviation 1; at most 5.4 in size."""
+    """float64, one for each key, from the standard normal distribution; absolute values are at most 5.4."""
     return torch.special.ndtri(uniform(keys).double() + 2.0**-25)
 
 
 def noise(keys: Tensor, count: int) -> Tensor:
-    """float32 (N, count): standard normal numbers, the same for a key whatever the other keys are."""
+    """Standard normal numbers, float32 (N, count); a key's row does not depend on the other keys."""
     return normal(forks(keys, count)).float()
 
 
@@ -72,20 +72,20 @@ def epoch_order(count: int, seed: int, epoch: int, device: torch.device | str = 
 def sampled_order(labels: Tensor, counts: Sequence[int], seed: int, epoch: int) -> Tensor:
     """An epoch in which class j is seen `counts[j]` times: indices of the examples in random order, int64.
 
-    `labels` are int64 (N,). The images of a class take turns: in an epoch none is seen twice more often than another,
-    and which of them are left out, or seen once more, is drawn anew in each.
+    `labels` are int64 (N,). The images of a class take turns: within an epoch their counts differ by at most one, and
+    the images that are left out, or seen once more, are drawn anew in each epoch.
     """
     order = epoch_order(len(labels), seed, epoch, labels.device)
     grouped = order[torch.argsort(labels[order], stable=True)]
     tallies = torch.bincount(labels, minlength=len(counts)).tolist()
-    found = torch.cat(
+    indices = torch.cat(
         [
             members[torch.arange(count, device=labels.device) % max(1, len(members))]
             for members, count in zip(grouped.split(tallies), counts, strict=True)
         ]
     )
-    places = torch.arange(len(found), dtype=torch.int64, device=labels.device)
-    return found[torch.argsort(keys(seed, epoch, places, _PLACES))]
+    places = torch.arange(len(indices), dtype=torch.int64, device=labels.device)
+    return indices[torch.argsort(keys(seed, epoch, places, _PLACES))]
 
 
 def _mix(x: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ def _mix_int(x: int) -> int:
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    # >> on int64 copies the sign into the upper bits; the mask takes it out again.
+    # >> on int64 copies the sign into the upper bits; the mask clears them.
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 

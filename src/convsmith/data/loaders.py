@@ -1,4 +1,4 @@
-"""Loaders: batches whose order is a function of (seed, epoch), from memory or streamed; no generator to save."""
+"""Loaders: batches from memory or streamed. Their order is a function of (seed, epoch), without saved state."""
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ _decoded: "weakref.WeakKeyDictionary[Images, dict[Any, Tensor]]" = weakref.WeakK
 
 
 class Batch(NamedTuple):
-    """What the network gets, what it is to learn (`Targets.stack`), and which samples they are; all on one device.
+    """Inputs, targets (`Targets.stack`) and the identity of the samples; all on one device.
 
     Inputs are pictures, uint8 (N, C, H, W), or several tensors by name. Positions, int64 (N), are the samples' places
     in the epoch's order; `samples`, int64 (N), are their indices in the split, the same every epoch.
@@ -44,18 +44,18 @@ class Batch(NamedTuple):
 
     @property
     def images(self) -> Tensor:
-        """The inputs where there is one alone. Raises UsageError where there are several."""
+        """The inputs if there is only one. Raises UsageError if there are several."""
         if isinstance(self.inputs, dict):
             raise UsageError(f"expected one input, received {len(self.inputs)}: {', '.join(self.inputs)}")
         return self.inputs
 
     def chunk(self, parts: int) -> list["Batch"]:
-        """The batch in `parts` of one size, the last one smaller; fewer where samples are few."""
+        """The batch in `parts` of one size, the last one smaller; fewer parts if samples are few."""
         size = -(-len(self.positions) // parts)
         return [self.slice(begin, begin + size) for begin in range(0, len(self.positions), size)]
 
     def slice(self, begin: int, end: int) -> "Batch":
-        """The samples from number `begin` to before `end`."""
+        """The samples from number `begin` to below `end`."""
         return self._each(lambda tensor: tensor[begin:end])
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -71,7 +71,7 @@ class Batch(NamedTuple):
 class Loader(Protocol):
     """Batches of one split: `examples` in an epoch, in `steps` batches of `batch`, over all processes.
 
-    `kind` is that of the targets.
+    `kind` is the kind of the targets.
     """
 
     kind: Kind
@@ -80,26 +80,26 @@ class Loader(Protocol):
     batch: int
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from number `start` on, or this process's part of them; no others are read."""
+        """The batches of an epoch from number `start` on, or this process's part of them. No other images are read."""
         ...
 
     def pack(self) -> Mapping[str, Tensor]:
-        """What the next batches depend on besides (seed, epoch, start), as it is after the last batch that was given.
+        """The loader's state after its last batch, for a checkpoint: all that (seed, epoch, start) do not determine.
 
-        A checkpoint keeps it. The names are the same for the life of a run; none: the loader has no state, as one that
-        gives the images of a split. A replay memory has one, and so has a generator.
+        The names do not change during a run. A loader of the images of a split has no state and returns no tensors; a
+        replay memory or a generator has some.
         """
         return {}
 
     def unpack(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `pack` gave; the tensors are the loader's to keep."""
+        """Restore the state that `pack` returned; the loader may keep the tensors."""
 
 
 def class_counts(examples: Examples, sampling: str) -> list[int] | None:
-    """How often an epoch has each class, as many as there are examples in all; None for every example once.
+    """The number of images of each class in an epoch, which has as many as there are examples; None: each example once.
 
-    In proportion to images ** 0 (balanced) or images ** 0.5 (square_root; Mahajan et al. 2018; Kang et al. 2020,
-    equation 1).
+    They are in proportion to images ** 0 (balanced) or images ** 0.5 (square_root; Mahajan et al. 2018; Kang et al.
+    2020, equation 1).
     """
     if sampling == "natural":
         return None
@@ -111,7 +111,7 @@ def class_counts(examples: Examples, sampling: str) -> list[int] | None:
 
 
 def steps_in_epoch(count: int, batch: int) -> int:
-    """How many training batches `count` examples make: whole ones, or one of all where there are fewer."""
+    """The number of training batches of `count` examples: full batches only, or one batch if there are too few."""
     return count // min(batch, count)
 
 
@@ -125,11 +125,11 @@ def training_loader(
     device: torch.device | str = "cpu",
     part: Part = WHOLE,
 ) -> Loader:
-    """Shuffled batches of one size: the last, partial one is dropped, and `batch` is at most the number of examples.
+    """Shuffled batches of one size: a last, partial batch is dropped, and `batch` is at most the number of examples.
 
-    How often a class is seen is by `options.sampling`; an epoch stays as long as it is. Images keep the margin that
-    random crops need where the record has one (`resize` above `size`). Of several processes
-    each gets its slice of every batch.
+    `options.sampling` says how often each class is seen; the length of an epoch does not change. Images keep the margin
+    for random crops if the record has one (`resize` above `size`). Each of several processes gets its slice of every
+    batch.
     """
     _check(examples, batch)
     if min(batch, len(examples)) < part.size:
@@ -139,12 +139,12 @@ def training_loader(
             f"received {min(batch, len(examples))}; mend with --batch {part.size} or fewer processes"
         )
 
-    seen = class_counts(examples, options.sampling)
+    counts = class_counts(examples, options.sampling)
 
     def order(epoch: int, device: torch.device) -> Tensor:
-        if seen is None:
+        if counts is None:
             return epoch_order(len(examples), seed, epoch, device)
-        return sampled_order(torch.from_numpy(examples.labels).to(device), seen, seed, epoch)
+        return sampled_order(torch.from_numpy(examples.labels).to(device), counts, seed, epoch)
 
     steps = steps_in_epoch(len(examples), batch)
     batch = min(batch, len(examples))
@@ -161,9 +161,9 @@ def evaluation_loader(
     device: torch.device | str = "cpu",
     part: Part = WHOLE,
 ) -> Loader:
-    """Every example once, in order, at its final size; the last batch is smaller where it must be.
+    """Every example once, in order, at its final size; the last batch may be smaller.
 
-    Of several processes each gets whole batches in turn.
+    Several processes take whole batches in turn.
     """
     _check(examples, batch)
 
@@ -178,7 +178,7 @@ def evaluation_loader(
 def decode_all(
     examples: Examples, preprocess: Preprocess, workers: int, margin: bool = False, cache: Kept | None = None
 ) -> Tensor:
-    """Every example decoded, uint8 (N, C, H, W); the same tensor again for the same examples, size and mode."""
+    """Every example decoded, uint8 (N, C, H, W). The same examples, size and mode give the same tensor."""
     decoded = _decoded.setdefault(examples.images, {})
     height, width = final_size(preprocess, margin)
     p = preprocess
@@ -191,7 +191,7 @@ def decode_all(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What both loaders need to know."""
+    """The settings that all loaders share."""
 
     source: Examples
     preprocess: Preprocess
@@ -206,13 +206,13 @@ class _Plan:
 
     @property
     def examples(self) -> int:
-        """How many examples an epoch has: with dropped last batches fewer than the split."""
+        """The number of examples in an epoch: fewer than in the split if the last batch is dropped."""
         return min(self.steps * self.batch, len(self.source))
 
     def ranges(self, start: int) -> list[tuple[int, int]]:
-        """Where this process's batches from number `start` on begin and end in the epoch's order."""
+        """The first and the end, in the epoch's order, of each of this process's batches from number `start` on."""
         whole = [(s * self.batch, min((s + 1) * self.batch, self.examples)) for s in range(start, self.steps)]
-        if not self.margin:  # only training images keep one
+        if not self.margin:  # only training images keep a margin
             return whole[self.part.rank :: self.part.size]
         return [self.part.slice(begin, end) for begin, end in whole]
 
@@ -244,7 +244,7 @@ class _Resident(_Planned):
 
 
 class _Streaming(_Planned):
-    """Images are decoded by worker processes while training runs, or read by threads where the cache has them."""
+    """Worker processes decode the images while training runs; threads read them if the cache has them."""
 
     def __init__(self, plan: _Plan, workers: int):
         super().__init__(plan, workers)
@@ -256,7 +256,7 @@ class _Streaming(_Planned):
         plan = self._plan
         order, ranges = plan.order(epoch, torch.device("cpu")), plan.ranges(start)
         batches = [order[begin:end].tolist() for begin, end in ranges]
-        # What is kept stays so, or is decoded again where a slot turns out not to hold.
+        # A full cache stays full; a slot that is invalid after all is decoded again.
         self._kept = self._kept or _is_kept(plan)
         images_of = self._read(batches) if self._kept else self._decode(batches)
         for (begin, end), images in zip(ranges, images_of, strict=True):
@@ -282,9 +282,9 @@ class _Streaming(_Planned):
 
 
 class _Filling(_Planned):
-    """Streams, so that training begins at once, until the cache has what is needed; from then on all is in memory.
+    """Streams until the cache is full, so that training begins at once; from then on all images are in memory.
 
-    Of several processes each goes on to stream: one that read everything at once would keep the others waiting.
+    Each of several processes keeps streaming: one that reads everything at once would make the others wait.
     """
 
     def __init__(self, plan: _Plan, workers: int):
@@ -298,7 +298,7 @@ class _Filling(_Planned):
 
 
 def _is_kept(plan: _Plan) -> bool:
-    """Whether the cache holds what the plan needs, but for less than a batch, as epochs of whole batches leave it."""
+    """Whether the cache lacks less than a batch of the images: an epoch of full batches may leave so many unread."""
     return plan.cache is not None and plan.cache.missing(plan.source.images) < plan.batch
 
 

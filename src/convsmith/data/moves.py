@@ -1,4 +1,4 @@
-"""What each augmentation does to labels that are drawn on the picture: masks and boxes. No torch here."""
+"""The effect of each augmentation on masks and boxes. No torch here."""
 
 from typing import Literal
 
@@ -30,9 +30,9 @@ from convsmith.data.augmentations import (
     VerticalFlip,
 )
 
-# moves: labels move with the pixels. stays: labels stay as they are, as pixels keep their places; what cutout and
-# erasing cover is still there, to be told from what is around it. pastes: a rectangle of another image brings its own
-# mask along. blends: a pixel shows several places at once, so that no mask fits.
+# moves: masks and boxes move with the pixels. stays: they do not change, since pixels keep their places; an object that
+# cutout or erasing covers is still to be predicted from its surroundings. pastes: a rectangle of another image brings
+# its own mask. blends: a pixel shows several places at once, so no mask fits.
 Moves = Literal["moves", "stays", "pastes", "blends"]
 
 MOVES: dict[type, Moves] = {

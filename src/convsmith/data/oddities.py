@@ -1,4 +1,4 @@
-"""What is odd about an image that can be read, in words. No torch here."""
+"""Oddities of an image that can be read, in words. No torch here."""
 
 import hashlib
 
@@ -23,7 +23,7 @@ _ODD_MODES = {
 
 
 def oddities(name: str, image: Image.Image) -> list[str]:
-    """A phrase for each thing that is odd about a decoded image; `name` is the name of its file."""
+    """A phrase for each oddity of a decoded image; `name` is the name of its file."""
     width, height = image.size
     extension = extension_of(name)
     stated, found = _FORMAT_OF.get(extension), kind_of(image)
@@ -42,7 +42,7 @@ def oddities(name: str, image: Image.Image) -> list[str]:
 
 
 def pixels_digest(image: Image.Image | np.ndarray) -> bytes:
-    """SHA-256 of the height, width and values of an image; of a large one strip by strip, without a copy of it."""
+    """SHA-256 of the height, width and values of an image; a large image is read strip by strip, without a copy."""
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image)
     digest = hashlib.sha256(f"{image.mode} {image.height} {image.width}".encode())
@@ -52,7 +52,7 @@ def pixels_digest(image: Image.Image | np.ndarray) -> bytes:
 
 
 def _frames(image: Image.Image) -> int:
-    """How many frames an image has; 1 if the frames after the first are damaged."""
+    """The number of frames of an image; 1 if the frames after the first are damaged."""
     try:
         with quiet():
             return int(getattr(image, "n_frames", 1))

@@ -1,4 +1,4 @@
-"""What a user chooses about data: a flat, typed record. No torch here."""
+"""The user's options for data: a flat, typed record. No torch here."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -19,13 +19,13 @@ def check_source(text: str) -> None:
 
 
 def check_classes(classes: tuple[str, ...]) -> None:
-    """Raise UsageError for a choice of classes that are not told apart."""
+    """Raise UsageError for fewer than two classes, or for a class that is named twice."""
     if len(classes) == 1 or len(set(classes)) < len(classes):
         raise UsageError(f"data.classes: expected at least 2, each named once, received {', '.join(classes)}")
 
 
 def fold_of(text: str) -> tuple[int, int]:
-    """Number (from 1) and count of the folds that `2/5` states."""
+    """The number (from 1) of the fold and the count of folds in a text such as `2/5`. Raises UsageError."""
     number, _, count = text.partition("/")
     numbers = number.isdecimal() and count.isdecimal() and len(text) <= 20
     if not numbers or not 1 <= int(number) <= int(count) or int(count) < 2:
@@ -34,7 +34,7 @@ def fold_of(text: str) -> tuple[int, int]:
 
 
 def split_shares(text: str) -> tuple[float, float, float]:
-    """The three shares that `80/10/10` states, as fractions that add up to one; only test may be 0."""
+    """The three shares in a text such as `80/10/10`, as fractions that add up to 1; only test may be 0."""
     try:
         shares = [float(part) for part in text.split("/")]
     except ValueError:
@@ -49,7 +49,7 @@ def split_shares(text: str) -> tuple[float, float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions(Record, called="data"):
-    """Which images, at which size, divided how, and how they are fed."""
+    """The source of the images, their size, their splits and their loader."""
 
     source: str = option(
         "digits",
@@ -99,11 +99,11 @@ class DataOptions(Record, called="data"):
     )
 
     def check(self) -> None:
-        """64x64 and 64 become one size, so that equal options are equal."""
+        """Write 64x64 as 64, so that equal options compare equal."""
         if self.shape is not None:
             object.__setattr__(self, "size", size_word(self.shape))
 
     @property
     def shape(self) -> Size | None:
-        """The size that the user sets, as (height, width)."""
+        """The size that the user set, as (height, width); None if not set."""
         return None if self.size is None else read_size(self.size)

@@ -20,7 +20,7 @@ from convsmith.data.images import blamed, open_image, orientation, quiet
 from convsmith.data.options import DataOptions
 from convsmith.report.text import many
 
-# What 'draft' leaves for the scaling that follows: twice the side that is wanted, as Pillow's thumbnail does.
+# With 'draft' an image is decoded at twice the final side at least, as in Pillow's `thumbnail`, and then scaled.
 _DRAFT = 2
 # The share of the picture that the final crop keeps, 224 of 256, as in the evaluation of AlexNet and its successors.
 _MARGIN = 256 / 224
@@ -31,7 +31,7 @@ BORDER = 128
 _WHOLE_PIXELS, _WHOLE_TIMES = 2**24, 4
 _STRIP_PIXELS = 2**20
 UNFIT = "cannot be decoded and scaled"
-# What a record from a file may ask for.
+# The limits for a record from a file.
 MOST_MEAN, LEAST_STD = 1000.0, 1e-6
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -62,7 +62,7 @@ class Preprocess(Record, called="preprocessing"):
     std: tuple[float, ...] = option(REQUIRED, "deviation of each channel", above=0)
 
     def check(self) -> None:
-        """Sizes contain each other, and each channel has its mean and deviation."""
+        """Raise UsageError if sizes do not contain each other, or a channel lacks its mean or deviation."""
         if self.version != 1:
             raise UsageError(f"preprocessing: this convsmith knows version 1 of the record, received {self.version}")
         if len(self.size) != 2:
@@ -81,7 +81,7 @@ class Preprocess(Record, called="preprocessing"):
 
     @property
     def channels(self) -> int:
-        """1 for gray, 3 for color."""
+        """The number of channels: 1 for gray, 3 for color."""
         return 1 if self.mode == "L" else 3
 
     @property
@@ -142,7 +142,7 @@ def _check_frame(record: Preprocess) -> None:
 def preprocess_for(
     card: Card, options: DataOptions, mean_std: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> Preprocess:
-    """The record that fits a data set: its own size where all images share one, else 224 cut from 256.
+    """The record for a data set: with the size that all its images share, else with 224 cut from 256.
 
     With `options.size` images of one size are scaled to it, and of images that differ it is the crop. Without the crop
     (`options.fit` pad or squash) there is no margin either: nothing is cut off.
@@ -266,7 +266,7 @@ def _bordered(image: np.ndarray, size: Size) -> np.ndarray:
 
 
 def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
-    """uint8 (H, W, C)."""
+    """The pixels as uint8 (H, W, C)."""
     pixels = np.asarray(image)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 

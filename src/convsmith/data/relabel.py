@@ -1,4 +1,4 @@
-"""Labels of one set as those of another whose classes have other numbers. No torch here."""
+"""Labels of one data set in the class numbers of another. No torch here."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from convsmith.base.errors import UsageError
 
 
 def relabeled(labels: np.ndarray, classes: Sequence[str], goal: Sequence[str], several: bool) -> np.ndarray:
-    """Labels by the numbers of `classes` (all of which are in `goal`) as labels by the numbers of `goal`.
+    """Labels in the numbers of `classes`, all of them in `goal`, converted to the numbers of `goal`.
 
     With `several` they are 0 or 1 for each class of `goal` (N, classes), also where every image here has one label.
     """
@@ -17,9 +17,9 @@ def relabeled(labels: np.ndarray, classes: Sequence[str], goal: Sequence[str], s
         return numbers[labels]
     if not several:
         raise UsageError("its images have several labels each, and the run knows one for each image")
-    found = np.zeros((len(labels), len(goal)), dtype=np.uint8)
+    marks = np.zeros((len(labels), len(goal)), dtype=np.uint8)
     if labels.ndim == 1:
-        found[np.arange(len(labels)), numbers[labels]] = 1
+        marks[np.arange(len(labels)), numbers[labels]] = 1
     else:
-        found[:, numbers] = labels
-    return found
+        marks[:, numbers] = labels
+    return marks

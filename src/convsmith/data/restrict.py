@@ -39,16 +39,16 @@ def of_classes(source: Source, classes: Sequence[str]) -> Source:
 
 
 def of_seen_classes(source: Source) -> Source:
-    """The source without the classes of which no split has an image, with a note and a finding for them."""
+    """The source without the classes that have no image in any split, with a note and a finding for them."""
     card = source.card
     tallies = list(card.class_counts.values())
     unseen = [name for i, name in enumerate(card.classes) if not any(tally[i] for tally in tallies)]
     if not unseen:
         return source
     part = of_classes(source, [name for name in card.classes if name not in unseen])
-    found = [Finding(source.path or card.name, "empty_class", f"{name}: {NO_IMAGE}") for name in unseen]
+    findings = [Finding(source.path or card.name, "empty_class", f"{name}: {NO_IMAGE}") for name in unseen]
     noted = replace(part.card, notes=(*card.notes, *no_image_of(unseen)))
-    return replace(part, card=noted, findings=(*source.findings, *found))
+    return replace(part, card=noted, findings=(*source.findings, *findings))
 
 
 def without(source: Source, skipped: Mapping[str, Collection[int]]) -> Source:
@@ -73,7 +73,7 @@ def no_image_of(names: Sequence[str]) -> list[str]:
 
 
 def fewer(labels: np.ndarray, count: int, allowed: np.ndarray, order: Callable[[int], bytes]) -> np.ndarray:
-    """`count` of the `allowed` indices, ascending, as many of each class as its share of them.
+    """`count` of the `allowed` indices, ascending, with each class in proportion to its images there.
 
     Within a class the first by `order` are taken, so that a smaller choice is part of a larger one's class.
     """

@@ -24,7 +24,7 @@ import numpy as np
 from convsmith.base.files import cache_folder, open_regular
 from convsmith.report.text import size as size_text
 
-# So many bytes of the disk always stay free.
+# The bytes of the disk that always stay free.
 RESERVE_BYTES = 2_000_000_000
 
 _MAGIC = b"convsmith decoded images 1\n"
@@ -35,13 +35,13 @@ FEATURE_BYTES = 4  # float32
 # A slot begins with a mark, the CRC-32 of the rest and the content, and the size and mtime of the image's file.
 _ENTRY = struct.Struct("<4sIqq")
 _MARK, _EMPTY = b"full", b"\0\0\0\0"
-# The number of slots that are written between two checks of the free disk.
+# The number of writes between two checks of the free space: each check is a system call.
 _LOOK_EVERY = 64
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the header of a file of the cache states. `bytes` is the space that the file takes on the disk.
+    """The facts in the header of a cache file. `bytes` is the space that the file takes on the disk.
 
     `content` is `pixels` or `features`. The size of features is (1, features of an image).
     """
@@ -61,14 +61,14 @@ class Entry:
 
 
 class Slots:
-    """The slots of a file. `about` says what they hold, their number (`count`) and the shape of one, uint8 (`shape`).
+    """The slots of a file. `about` describes their content, their number (`count`) and their shape, uint8 (`shape`).
 
-    It may be given to other processes: a pickled one opens the path again, a forked one shares the descriptor.
+    It may be passed to other processes: unpickling opens the path again, forking shares the descriptor.
     """
 
     def __init__(self, path: Path, about: dict[str, Any], removed: bool = False):
         self.path, self.about = path, about
-        # Whether a damaged file lay at the path, and how many damaged slots were met since `damage` was asked.
+        # Whether a damaged file lay at the path, and the number of damaged slots since the last call of `damage`.
         self._removed, self._damaged = removed, 0
         self.count: int = about["count"]
         self.shape: tuple[int, int, int] = tuple(about["shape"])
@@ -88,8 +88,10 @@ class Slots:
     def read(self, number: int, stamp: tuple[int, int], out: np.ndarray) -> bool:
         """Fill `out`, a contiguous uint8 array of `shape`, with slot `number`; False if the slot is empty or invalid.
 
-        `stamp` is the size and the mtime that the image's file has now. A slot with another stamp is invalid.
+        `stamp` is the present size and mtime of the image's file. A slot with another stamp is invalid.
         """
+        # One call reads header and content at an offset. So threads and forked processes share the descriptor without a
+        # lock, which the position of a plain read would need.
         head = bytearray(_ENTRY.size)
         try:
             got = os.preadv(self._file, [head, out.data], self._place(number))
@@ -99,14 +101,14 @@ class Slots:
         if got != self._stride or mark != _MARK:
             self._damaged += got != self._stride or mark != _EMPTY
             return False
-        # A process checks a slot once: later its bytes come from the page cache, or from a disk with its own checks.
+        # A process verifies a slot once: later reads come from the page cache, or from a disk with its own checks.
         if not self._checked[number]:
             self._checked[number] = checksum == _checksum((size, changed), out)
             self._damaged += not self._checked[number]
         return bool(self._checked[number]) and (size, changed) == stamp
 
     def write(self, number: int, stamp: tuple[int, int], content: np.ndarray) -> None:
-        """Keep the content of image `number`, a contiguous uint8 array. A full disk keeps nothing, without an error."""
+        """Write the content of image `number`, a contiguous uint8 array. A full disk is no error."""
         if self._full:
             return
         head = _ENTRY.pack(_MARK, _checksum(stamp, content), *stamp)
@@ -115,13 +117,14 @@ class Slots:
                 disk = os.fstatvfs(self._file)
                 self._full = disk.f_bavail * disk.f_frsize < RESERVE_BYTES
             if not self._full:
+                # A crash may leave a part of the slot. Then the checksum does not fit, and the slot is filled again.
                 os.pwritev(self._file, [head, content.data], self._place(number))
         except OSError:
             self._full = True
         self._written += 1
 
     def damage(self) -> str:
-        """What was damaged in the file since the last call, as a line for the user; empty if nothing was."""
+        """A line for the user on damage found in the file since the last call; empty if there was none."""
         number, removed, self._damaged, self._removed = self._damaged, self._removed, 0, False
         if removed:
             return f"{self.path} was damaged and is made again"
@@ -130,21 +133,22 @@ class Slots:
         )
 
     def missing(self, numbers: Sequence[int] | np.ndarray) -> int:
-        """How many of the images `numbers` have an empty slot. Invalid slots are not counted: reading finds them."""
+        """The number of the images `numbers` whose slot is empty. Invalid slots do not count: reading finds them."""
         return sum(os.pread(self._file, 4, self._place(int(number))) != _MARK for number in numbers)
 
     def _place(self, number: int) -> int:
         return _HEADER + number * self._stride
 
 
+# A process opens each file once: its loaders share the checked slots, and `_make_room` knows which files are in use.
 _open: "weakref.WeakValueDictionary[Path, Slots]" = weakref.WeakValueDictionary()
 
 
 def open_slots(about: dict[str, Any], suffix: str, expected: int) -> tuple[Slots | None, str]:
-    """The slots that `about` describes, whose file is made if it is missing; or None and the reason, for the user.
+    """The slots that `about` describes, in a file that is made if it is missing; or None and the reason for the user.
 
-    `about` has `source`, `count` and `shape` besides all that the content depends on. `expected` is the number of slots
-    that will be filled.
+    `about` has `source`, `count` and `shape`, and all values that the content depends on. `expected` is the number of
+    slots that will be filled.
     """
     path = decoded_folder() / f"{_key(about)}{suffix}"
     if path in _open and path.exists():
@@ -157,11 +161,11 @@ def open_slots(about: dict[str, Any], suffix: str, expected: int) -> tuple[Slots
         removed = os.path.lexists(path) and not _is_whole(path, about)
         if not path.exists():
             _create(path, about)
-        os.utime(path)
+        os.utime(path)  # the time of the last use, by which `_make_room` chooses the file to remove
         slots = Slots(path, about, removed)
     except OSError as error:
         slots = None
-        with suppress(OSError):  # the slots that are filled can be read even so
+        with suppress(OSError):  # slots that are filled already can still be read
             slots = Slots(path, about) if _is_whole(path, about) else None
         if slots is None:
             return None, (
@@ -173,14 +177,14 @@ def open_slots(about: dict[str, Any], suffix: str, expected: int) -> tuple[Slots
 
 
 def decoded_folder() -> Path:
-    """The folder of the files."""
+    """The folder of the cache files."""
     return cache_folder() / "decoded"
 
 
 def list_stored() -> list[Entry]:
     """Every file of the cache, the last used first. A damaged file has the source `damaged`.
 
-    What is not a regular file, such as a folder or a named pipe, is left out.
+    Anything but a regular file, such as a folder or a named pipe, is left out.
     """
     entries: list[Entry] = []
     for path in (p for suffix in (PIXELS, FEATURES) for p in decoded_folder().glob(f"*{suffix}")):
@@ -196,7 +200,7 @@ def list_stored() -> list[Entry]:
 
 
 def clear_stored() -> int:
-    """Remove every file; gives the number of bytes that this frees. A run that has a file open keeps it."""
+    """Remove every cache file and return the number of bytes freed. A run that has a file open keeps it."""
     freed = sum(entry.bytes for entry in list_stored())
     for path in decoded_folder().glob("*"):
         if not path.is_dir():
@@ -205,11 +209,12 @@ def clear_stored() -> int:
 
 
 def stride(shape: tuple[int, int, int]) -> int:
-    """The number of bytes of a slot."""
+    """The size of a slot in bytes, header included."""
     return _ENTRY.size + shape[0] * shape[1] * shape[2]
 
 
 def _checksum(stamp: tuple[int, int], content: np.ndarray) -> int:
+    # The stamp is included, so that a header of one write with the content of another is invalid.
     return zlib.crc32(content.data, zlib.crc32(struct.pack("<qq", *stamp)))
 
 
@@ -224,7 +229,7 @@ def _length(about: dict[str, Any]) -> int:
 
 
 def _is_whole(path: Path, about: dict[str, Any]) -> bool:
-    """Whether the file is there with the right header and length; anything else there but a folder is removed."""
+    """Whether the file exists with the right header and length. Anything else there, except a folder, is removed."""
     if not os.path.lexists(path):
         return False
     if path.is_file():
@@ -244,6 +249,7 @@ def _create(path: Path, about: dict[str, Any]) -> None:
     try:
         os.write(descriptor, header.ljust(_HEADER))
         os.ftruncate(descriptor, _length(about))
+        # A link, not a rename: a rename would replace a file that another process has made meanwhile and fills.
         with suppress(FileExistsError):
             os.link(temporary, path)
     finally:
@@ -263,7 +269,7 @@ def _read_header(path: Path) -> dict[str, Any]:
 
 
 def _make_room(path: Path, needed: int) -> str:
-    """Remove the least recently used files until `needed` bytes fit; gives the reason if they cannot fit, else nothing.
+    """Remove the least recently used files until `needed` bytes fit; return the reason if they cannot fit, else "".
 
     The cache may take half of the space that would be free without it, and leaves RESERVE_BYTES free. Files that this
     process has open stay.
@@ -272,8 +278,10 @@ def _make_room(path: Path, needed: int) -> str:
     others = [entry for entry in entries if entry.path not in _open]
     taken = sum(entry.bytes for entry in others)
     in_use = sum(entry.bytes for entry in entries) - taken
+    # Blocks, not the length: the files are sparse, and empty slots take no space.
     own = path.stat().st_blocks * 512 if path.exists() else 0
     free = shutil.disk_usage(path.parent).free
+    # The space that would be free without the cache: a limit from it does not shrink as the cache fills.
     whole = free + taken + in_use + own
     allowed = min(whole // 2, whole - RESERVE_BYTES) - in_use
     needed = max(needed, own)

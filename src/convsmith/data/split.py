@@ -1,4 +1,4 @@
-"""Dividing a source into train, val and test: by shares, stratified by class or by whole groups. No torch here."""
+"""The division of a source into train, val and test by shares, stratified by class or by groups. No torch here."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ _PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that cannot be decoded and is left out: its stored split, its index there, its name, what is wrong."""
+    """A file that cannot be decoded and is left out: its stored split, its index there, its name, the problem."""
 
     split: str
     index: int
@@ -34,14 +34,14 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Division:
-    """The three splits that are used, and the JSON record from which `division_from_record` rebuilds them.
+    """The three splits of a run, and the JSON record from which `division_from_record` rebuilds them.
 
-    `notes` say what copies of images do to them.
+    `notes` are for the user, on images that occur more than once.
 
-    The record holds `rule`, `seed`, `group`, `shares`, `classes` and `images` where only some are used, `counts` of the
-    stored splits, `skipped` files, and `parts`: for each split the stored split it is `from` and its `indices` there
-    (`"all"`: every one that is not skipped). `from` is "train+val" for indices into both, one after the other; `fold`
-    says which fold of them val is, if it is one.
+    The record holds `rule`, `seed`, `group`, `shares`, the chosen `classes` and `images` (null for all), `counts` of
+    the stored splits, `skipped` files, and `parts`: for each split its stored split (`from`) and its `indices` there
+    (`"all"`: all that are not skipped). `from` is "train+val" for indices into train followed by val. `fold` is the
+    fold of these that val is, such as `2/5`, or null.
     """
 
     train: Examples
@@ -52,11 +52,11 @@ class Division:
 
 
 def split_source(source: Source, options: DataOptions, skipped: Sequence[Skipped] = ()) -> Division:
-    """Divide what the source does not divide itself; a function of the labels (or groups), the shares and the seed.
+    """The division of a source: a function of its labels (or groups), the shares and the seed.
 
-    Only train: all three are drawn from it. No val: its share is drawn from train, and a missing test stays missing. A
-    stored split is never touched otherwise. With `fold` train and val of all that are divided anew, test is as without.
-    Copies of an image are one image here: none falls on both sides.
+    If only train is stored, all three splits are drawn from it. If only val is missing, its share is drawn from train.
+    Otherwise stored splits are kept. With `fold`, train and val are divided anew together, and test is the same as
+    without. Copies of an image stay in one split. Raises UsageError if a split would be empty.
     """
     shares = split_shares(options.split)
     stored = source.splits
@@ -94,7 +94,7 @@ def split_source(source: Source, options: DataOptions, skipped: Sequence[Skipped
 
 
 def division_from_record(source: Source, record: dict[str, Any]) -> Division:
-    """The division that a record states; an error where the source no longer has the counts of the record."""
+    """The division that a record states. Raises UsageError if the source no longer has the counts of the record."""
     try:
         counts, parts, skipped = dict(record["counts"]), dict(record["parts"]), list(record["skipped"])
     except (KeyError, TypeError, ValueError):
@@ -113,10 +113,10 @@ def division_from_record(source: Source, record: dict[str, Any]) -> Division:
 
 
 def stratified(labels: np.ndarray, shares: Sequence[float], seed: int, allowed: np.ndarray) -> list[np.ndarray]:
-    """Indices of each part, ascending; per class each part is within one of its share.
+    """The indices of each part, ascending; the count of each class in a part is within one of its share.
 
-    `allowed` are the indices to draw from. A class of three or more has at least one in every part with a share.
-    Where an image may have several labels (N, classes), the parts are near their shares of each class.
+    `allowed` are the indices to draw from. A class of three or more images has at least one in each part with a share.
+    If images may have several labels (N, classes), the counts are near the shares.
     """
     if labels.ndim == 2:
         return iterative(labels, sorted(allowed.tolist(), key=lambda i: _order(seed, i)), shares, apportion)
@@ -132,12 +132,14 @@ def stratified(labels: np.ndarray, shares: Sequence[float], seed: int, allowed: 
 
 
 def apportion(count: int, shares: Sequence[float]) -> list[int]:
-    """`count` things divided by shares that add up to one: largest remainders, and none empty that could have one."""
+    """The counts of `count` items by shares that add up to 1: largest remainders, and no part empty if avoidable."""
+    # 100 * 0.29 is 28.999999999999996 in floats: without 1e-9 it would count as 28 and a remainder of nearly 1.
     counts = [int(count * share + 1e-9) for share in shares]
     by_remainder = sorted(range(len(shares)), key=lambda k: (counts[k] - count * shares[k], k))
     for k in by_remainder[: count - sum(counts)]:
         counts[k] += 1
     wanted = [k for k, share in enumerate(shares) if share > 0]
+    # A small class would be absent from a small split. Each empty part takes one item from the largest part.
     if count >= len(wanted):
         for k in wanted:
             if counts[k] == 0:
@@ -147,7 +149,7 @@ def apportion(count: int, shares: Sequence[float]) -> list[int]:
 
 
 def grouped(groups: list[str], shares: Sequence[float], seed: int, allowed: np.ndarray) -> list[np.ndarray]:
-    """Indices of each part, ascending, with every group whole: the largest group first, to the part that lacks most."""
+    """The indices of each part, ascending, with whole groups: the largest group first, to the part that lacks most."""
     members: dict[str, list[int]] = {}
     for i in allowed.tolist():
         members.setdefault(groups[i], []).append(i)
@@ -162,7 +164,7 @@ def grouped(groups: list[str], shares: Sequence[float], seed: int, allowed: np.n
     order = sorted(members, key=lambda name: (-len(members[name]), _order(seed, name)))
     for place, name in enumerate(order):
         empty = [k for k in wanted if not parts[k]]
-        # The last groups are kept for splits that would otherwise stay empty.
+        # The last groups are reserved for splits that would otherwise stay empty.
         open_to = empty if len(order) - place == len(empty) else wanted
         best = max(open_to, key=lambda k: shares[k] * len(allowed) - len(parts[k]))
         parts[best] += members[name]
@@ -178,6 +180,7 @@ def _draw(
     if options.group:
         names = copies.merged(group_names(examples, options.group))
         return grouped(names, shares, options.split_seed, allowed)
+    # One copy of each image is drawn, and the others follow it: so no image lies in two splits.
     heads = copies.heads(allowed)
     strata = _strata(examples)
     parts = stratified(strata, shares, options.split_seed, heads)
@@ -208,7 +211,7 @@ def _without_test(shares: Sequence[float]) -> str:
 def _fewer(
     source: Source, options: DataOptions, part: dict[str, Any], skipped: Sequence[Skipped]
 ) -> tuple[dict[str, int], dict[str, Any]]:
-    """How many training images of how many are used, and the part that they are."""
+    """The number of chosen training images and of all, and the part of the chosen ones."""
     allowed, seed = _indices(source, part, skipped), options.split_seed
     strata = _strata(_pool(source, part["from"]))
     picked = fewer(strata, options.images or len(allowed), allowed, lambda i: _order(seed, i))
@@ -218,7 +221,7 @@ def _fewer(
 def _folded(
     source: Source, options: DataOptions, parts: dict[str, Any], skipped: Sequence[Skipped], copies: Copies
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """What is done in words, and the parts train and val: all folds of both but one, and that one."""
+    """The rule in words, and the parts train and val: val is the chosen fold of both, train all other folds."""
     number, count = fold_of(options.fold or "")
     if parts["val"]["from"] == "val":
         pool = TRAIN_VAL
@@ -255,7 +258,7 @@ def _pool(source: Source, name: str) -> Examples:
 
 
 def _indices(source: Source, part: dict[str, Any], skipped: Sequence[Skipped]) -> np.ndarray:
-    """The indices of a part, those of all that are not skipped where it is all of a split."""
+    """The indices of a part; for "all" the indices that are not skipped."""
     if part["indices"] != "all":
         return np.asarray(part["indices"], dtype=np.int64)
     bad, begin = set[int](), 0
@@ -285,13 +288,14 @@ def _part(source: Source, part: Any, skipped: Iterable[dict[str, Any]], name: st
 
 
 def _strata(examples: Examples) -> np.ndarray:
-    """What the parts have in proportion: of targets without classes one class for all."""
-    found = examples.targets.strata()
-    return np.zeros(len(examples), np.int64) if found is None else found
+    """The labels that parts keep in proportion; zeros, one class for all, if the targets have no classes."""
+    strata = examples.targets.strata()
+    return np.zeros(len(examples), np.int64) if strata is None else strata
 
 
 def _order(seed: int, key: int | str) -> bytes:
-    # A hash, not a generator: the place of an image depends on nothing but the seed and its own index or group.
+    # A hash, not a generator: the place of an image depends only on the seed and its own index or group. So images that
+    # are left out, or added at the end, do not reorder the others.
     return hashlib.blake2b(f"{seed}/{key}".encode(errors="surrogateescape"), digest_size=8).digest()
 
 

@@ -15,10 +15,10 @@ _IMBALANCE = 10
 
 
 def stats(source: Source, workers: int = 2, options: DataOptions | None = None, start: str = "") -> dict[str, Any]:
-    """The numbers of a source as JSON data; sizes and modes are of at most 2,000 spread training images.
+    """The statistics of a source as JSON data; sizes and modes come from at most 2,000 training images.
 
-    `options` are those that training would use: what is said of size, crop and color follows from the record that
-    they make. `start` says which weights training would start from, if any.
+    `options` are the options for training: the sentences on size, crop and color follow from the preprocessing record
+    that they give. `start` says which weights training would start from, if any.
     """
     card = source.card
     train = source.splits["train"]

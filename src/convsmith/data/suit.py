@@ -52,7 +52,7 @@ def suit_augments(
 ) -> tuple[Augment, ...]:
     """The augmentations as a run on these training images uses them: lighting gets its basis, unless a user gave one.
 
-    `soft_targets` says whether the task takes shares of classes. Raises UsageError for what cannot be done.
+    `soft_targets` says whether the task takes shares of classes. Raises UsageError if a step does not fit.
     """
     check_augments(augments, preprocess, soft_targets=soft_targets, kind=train.targets.kind)
     if not any(map(_is_to_measure, augments)):
@@ -72,9 +72,9 @@ def colors_of(
 def check_augments(
     augments: tuple[Augment, ...], preprocess: Preprocess, *, soft_targets: bool = True, kind: Kind = "class"
 ) -> None:
-    """UsageError where a step cannot work on images as `preprocess` gives them, in the order of the steps.
+    """Raise UsageError for the first step that cannot work on images preprocessed by `preprocess`.
 
-    `kind` is that of the targets: some steps have no meaning for masks, boxes and texts.
+    `kind` is the kind of the targets: some steps have no meaning for masks, boxes and texts.
     """
     size = final_size(preprocess, margin=True)
     mixing = ""
@@ -147,7 +147,7 @@ def _check_kind(step: Augment, name: str, kind: Kind) -> None:
 
 
 def _check_size(step: Augment, name: str, size: Size, goal: Size) -> None:
-    """What a step says about images of `size` (height, width), of which `goal` is wanted."""
+    """Raise UsageError if a step does not fit images of `size` (height, width) with the final size `goal`."""
     images = f"images of {size[0]}x{size[1]} pixels"
     if isinstance(step, Crop):
         if step.mode == "reflect" and step.padding >= min(size):

@@ -1,4 +1,4 @@
-"""What is to be learned of images: classes, texts, the picture itself, or nothing. No torch here."""
+"""The targets of images: classes, texts, the picture itself, or none. No torch here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ At = Sequence[int] | np.ndarray
 
 @dataclass(frozen=True)
 class Facts:
-    """What a head and `data stats` need to know of targets.
+    """The facts on targets for a head and for `data stats`.
 
     `classes` are the names of the classes, or their numbers as texts; `counts` says how many images (of masks: pixels;
     of boxes: boxes) each class has. `vocabulary` and `length` are of texts: the number of tokens that there are, and
@@ -44,18 +44,18 @@ class Targets(Protocol):
         ...
 
     def stack(self, at: At, record: Preprocess | None = None, margin: bool = False) -> np.ndarray:
-        """What a batch holds of the targets at `at`, one after another along the first axis.
+        """The targets at `at` for a batch, stacked along the first axis.
 
-        Those that move are placed as `record` and `margin` place the picture (`preprocess.to_size`).
+        Masks and boxes are placed as `record` and `margin` place the picture (`preprocess.to_size`).
         """
         ...
 
     def strata(self) -> np.ndarray | None:
-        """What a split keeps in proportion: classes (N,), or 0 or 1 for each class (N, classes); None: nothing."""
+        """The labels for stratified splits: classes (N,), or 0 or 1 for each class (N, classes); None if none."""
         ...
 
     def facts(self) -> Facts:
-        """What a head and `data stats` need to know."""
+        """The facts for a head and for `data stats`."""
         ...
 
     def followed_by(self, others: Sequence["Targets"]) -> Self:
@@ -171,7 +171,7 @@ class TextTargets:
 
 @dataclass(frozen=True, eq=False)
 class NoTargets:
-    """Nothing is to be learned of `count` images but what they show. A batch holds empty rows, uint8 (N, 0)."""
+    """No targets for `count` images. A batch holds empty rows, uint8 (N, 0)."""
 
     kind: ClassVar[Kind] = "none"
     moves: ClassVar[bool] = False
@@ -215,11 +215,11 @@ def label_array(targets: Targets) -> np.ndarray:
 
 
 def alike(targets: OfOneKind, others: Sequence[Targets]) -> list[OfOneKind]:
-    """The others, if they are of the same kind. Raises UsageError."""
-    found = [other for other in others if isinstance(other, type(targets)) and other.kind == targets.kind]
-    if wrong := [other.kind for other in others if other not in found]:
+    """The others, typed as the same kind. Raises UsageError if one is of another kind."""
+    same = [other for other in others if isinstance(other, type(targets)) and other.kind == targets.kind]
+    if wrong := [other.kind for other in others if other not in same]:
         raise UsageError(f"targets of kind {targets.kind!r} cannot be joined with those of kind {wrong[0]!r}")
-    return found
+    return same
 
 
 def _named(names: tuple[str, ...], count: int) -> tuple[str, ...]:

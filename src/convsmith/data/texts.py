@@ -31,7 +31,7 @@ class TextInput(Tagged):
     length: int = option(32, "tokens of a text", least=1, most=65_536)
 
     def check(self) -> None:
-        """The vocabulary has its two first words, and none twice."""
+        """Raise UsageError if the vocabulary lacks its first two words, or has a word twice."""
         if self.vocabulary[:2] != (PADDING, UNKNOWN):
             raise UsageError(
                 f"text_input: expected a vocabulary that begins with {PADDING!r} and {UNKNOWN!r}, received "
@@ -45,7 +45,7 @@ class TextInput(Tagged):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The tokens of a text, alone."""
+        """The shape of the tokens, (length,)."""
         return (self.length,)
 
     def read(self, raw: str, name: str | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Whether training can use a source; `data check`, `data stats` and `train` all ask this. No torch here."""
+"""Checks whether training can use a source, for `data check`, `data stats` and `train`. No torch here."""
 
 import re
 

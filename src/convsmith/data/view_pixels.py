@@ -1,4 +1,4 @@
-"""What the views of a uint8 batch are: pure functions of the images, each view with its share of the answer."""
+"""The views of a uint8 batch, as pure functions of the images, each with its share of the answer."""
 
 from collections.abc import Iterator, Sequence
 
@@ -44,14 +44,14 @@ def _placed(images: Tensor, views: Sequence[View], size: Size, fill: Tensor) -> 
     """The views by their places in the image."""
     crops, shift = pick(views, TenCrop), pick(views, Translate)
     if pick(views, Dense):
-        found = [(1.0, images)]
+        parts = [(1.0, images)]
     elif crops:
-        found = [(0.1, crop) for crop in ten_crop(padded(images, Crop(crops.padding), fill), size)]
+        parts = [(0.1, crop) for crop in ten_crop(padded(images, Crop(crops.padding), fill), size)]
     elif shift:
-        found = list(zip((0.5, 0.25, 0.25), shifted(center(images, size), shift.pixels, fill), strict=True))
+        parts = list(zip((0.5, 0.25, 0.25), shifted(center(images, size), shift.pixels, fill), strict=True))
     else:
-        found = [(1.0, center(images, size))]
-    for share, view in found:
+        parts = [(1.0, center(images, size))]
+    for share, view in parts:
         if pick(views, Mirror):
             yield share / 2, view
             yield share / 2, view.flip(-1)

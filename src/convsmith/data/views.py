@@ -101,13 +101,13 @@ Kind = TypeVar("Kind")
 
 def read_views(views: str | Sequence[Any]) -> tuple[View, ...]:
     """Views from their text form `multi_scale(224, 256),mirror`, or as records; checked to go together."""
-    found = cast("tuple[View, ...]", read_value(tuple[View, ...], views, "views"))
-    check_views(found)
-    return found
+    records = cast("tuple[View, ...]", read_value(tuple[View, ...], views, "views"))
+    check_views(records)
+    return records
 
 
 def check_views(views: Sequence[View]) -> None:
-    """UsageError where views cannot be combined."""
+    """Raise UsageError if the views cannot be combined."""
     names = [kind_of(type(view)) for view in views]
     twice = next((name for n, name in enumerate(names) if name in names[:n]), None)
     if twice:
@@ -160,7 +160,7 @@ def scaled_records(views: Sequence[View], preprocess: "Preprocess") -> "tuple[Pr
 
 
 def pick(views: Sequence[View], kind: type[Kind]) -> Kind | None:
-    """The view of a kind, if it is among them."""
+    """The view of this kind; None if there is none."""
     return next((view for view in views if isinstance(view, kind)), None)
 
 

@@ -1,7 +1,7 @@
 """The worker processes of the streaming loader. If one dies or hangs, the error names the process and its image.
 
-Images lie in memory that all processes share; only an answer for each batch goes through a pipe. So a worker that stops
-in the middle of a batch leaves no half-sent message, and the size of /dev/shm does not matter.
+Images lie in memory that all processes share; only one answer for each batch goes through a pipe. So a worker that
+stops in the middle of a batch leaves no partial message, and the size of /dev/shm does not matter.
 """
 
 import mmap
@@ -31,11 +31,12 @@ from convsmith.data.examples import Examples
 from convsmith.data.kept import Kept
 from convsmith.data.preprocess import Preprocess, final_size
 
-# Seconds between two looks at the workers while no batch comes.
+# Seconds between two checks of the workers while no batch arrives.
 LOOK_SECONDS = 1.0
 # The number of batches that each worker decodes ahead.
 AHEAD = 2
-# The columns of `_Decoding.notes`: the index of the image that a worker decodes (-1: none), and its count so far.
+# The columns of `_Decoding.notes`: the index of the image that a worker is decoding (-1: none), and the number of
+# images that it has decoded.
 IMAGE, COUNT = range(2)
 
 
@@ -52,7 +53,8 @@ class _Decoding(Dataset[Any]):
     ):  # fmt: skip
         self.examples, self._record, self._margin, self._cache = examples, preprocess, margin, cache
         shape = (largest, preprocess.channels, *final_size(preprocess, margin))
-        # One slot more than batches can be decoded ahead: the trainer uses that one.
+        # torch's loader hands out the next batch before it returns one. So while the trainer copies batch n, workers
+        # may write up to batch n + AHEAD * workers, and batch n needs a slot of its own.
         count = AHEAD * workers + 1
         # Anonymous memory: forked workers inherit it, and the limit of /dev/shm does not apply to it.
         images, notes = mmap.mmap(-1, count * max(1, int(np.prod(shape)))), mmap.mmap(-1, workers * 2 * 8)
@@ -64,10 +66,11 @@ class _Decoding(Dataset[Any]):
         (number, indices), info = task, get_worker_info()
         note = self.notes[info.id if info else 0]
         try:
+            # Image by image, with a note of each: the trainer can name the image at which a worker dies or hangs.
             for place, index in enumerate(indices):
                 note[IMAGE] = index
-                found = decode_stack(self.examples, [index], self._record, 1, self._margin, self._cache)
-                self.slots[number % len(self.slots), place] = found[0]
+                stack = decode_stack(self.examples, [index], self._record, 1, self._margin, self._cache)
+                self.slots[number % len(self.slots), place] = stack[0]
                 note[COUNT] += 1
         except BadFile as error:
             return error
@@ -101,6 +104,7 @@ def decode_in_workers(
                 "a smaller --workers, or with more open files and memory for a process (ulimit -n, ulimit -v)"
             ) from None
         finally:
+            # Also after an error: workers that were started before it must end too.
             new = [process for process in active_children() if process not in before]
             # In the order of their start, which is the number in their names: `Process-12`.
             processes += sorted(new, key=lambda process: int(re.sub(r"\D", "", process.name)))
@@ -113,7 +117,7 @@ def decode_in_workers(
             images = torch.from_numpy(decoding.slots[number % len(decoding.slots), : len(batch)])
             yield images.pin_memory() if pinned else images.clone()
     finally:
-        # By SIGKILL: a stopped process (SIGSTOP) neither ends by itself nor by SIGTERM.
+        # SIGKILL, since neither a closed pipe nor SIGTERM ends a stopped process (SIGSTOP).
         for process in processes:
             process.kill()
         for process in processes:
@@ -131,7 +135,7 @@ def _loader(decoding: _Decoding, batches: Sequence[list[int]], workers: int) -> 
         multiprocessing_context="fork",
         collate_fn=_as_it_is,
         worker_init_fn=partial(_begin_worker, os.getpid()),
-        # Without a generator of its own, the loader would draw from the global one and so change its state.
+        # Without its own generator the loader would draw from the global one, and so change its state.
         generator=torch.Generator(),
     )
 
@@ -144,16 +148,17 @@ def _await(
     answers: Iterator[Any], decoding: _Decoding, processes: Sequence[BaseProcess], number: int, timeout: float
 ) -> BadFile | str | None:
     """The error of batch `number`, or None, as soon as a worker has decoded it."""
-    awaited = number % len(decoding.notes)  # the loader deals batches out in turn
+    awaited = number % len(decoding.notes)  # torch's loader gives the batches to the workers in turn
     seen, since = int(decoding.notes[awaited, COUNT]), time.monotonic()
     while True:
         try:
             return next(answers)
         except (RuntimeError, OSError, EOFError) as error:
-            # No answer came for LOOK_SECONDS, or a worker is gone: torch's loader has no error classes for the two.
+            # No answer for LOOK_SECONDS, or a worker has ended: torch's loader raises the same errors for both.
             for worker, process in enumerate(processes):
                 if process.exitcode is not None:
                     raise LoaderFailed(f"{_named(worker, process)} {_ended(process)}{_at(decoding, worker)}") from error
+            # The time-out is for one image, not for the batch: each decoded image starts it again.
             now = int(decoding.notes[awaited, COUNT])
             if now != seen:
                 seen, since = now, time.monotonic()
@@ -171,7 +176,7 @@ def _ended(process: BaseProcess) -> str:
 
 
 def _hangs(decoding: _Decoding, processes: Sequence[BaseProcess], awaited: int, timeout: float) -> str:
-    """The message for a worker that hangs. It names a stopped worker if there is one, since others wait for that."""
+    """The message for a worker that hangs. It names a stopped worker, if there is one, as the cause."""
     stopped = [worker for worker, process in enumerate(processes) if _is_stopped(process.pid)]
     worker = stopped[0] if stopped else awaited
     why = "is stopped (SIGSTOP) and" if stopped else "hangs: it"
@@ -186,7 +191,7 @@ def _named(worker: int, process: BaseProcess) -> str:
 
 
 def _at(decoding: _Decoding, worker: int) -> str:
-    """The file that a worker was decoding; empty if it was decoding none."""
+    """The name of the image that a worker was decoding, for the end of a message; empty if there was none."""
     index = int(decoding.notes[worker, IMAGE])
     return f" at {decoding.examples.name(index)}" if index >= 0 else ""
 
@@ -199,7 +204,7 @@ def _is_stopped(pid: int | None) -> bool:
 
 
 def _forget(error: OSError) -> None:
-    """Delete the half-made loader that the error's frames hold; its `__del__` would print an error of its own."""
+    """Delete the incomplete loader that the error's frames hold, without the error that its `__del__` would print."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
     try:
         traceback.clear_frames(error.__traceback__)
@@ -209,7 +214,7 @@ def _forget(error: OSError) -> None:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Keep the handler of SIGCHLD. torch's loader sets one that raises in the middle of whatever is running."""
+    """Restore the handler of SIGCHLD afterwards. torch's loader sets one that raises at any point of the program."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -221,7 +226,7 @@ def _signals_kept() -> Iterator[None]:
 
 
 def _begin_worker(parent: int, worker: int) -> None:
-    """Ignore signals, which are the parent's, and end when the parent ends.
+    """Ignore signals that are meant for the parent, and end when the parent ends.
 
     Batch systems send SIGTERM to the whole process group, terminals send SIGINT and SIGHUP. If they ended a worker, the
     run would fail while its checkpoint is saved.

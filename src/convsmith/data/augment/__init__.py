@@ -56,14 +56,14 @@ from convsmith.data.preprocess import Preprocess
 
 __all__ = ["augment", "places", "normalize", "mix", "mixed_targets", "Mixture", "center", "crop", "flip"]
 
-# What `places` says of a pixel that comes from outside of the image.
+# The value in `places` of a pixel that comes from outside of the image.
 OUTSIDE = -1
 
 
 Apply = Callable[[Tensor, Tensor, Any, Frame], Tensor]
 
-# What each record does to images, uint8 (N, C, H, W), with keys, int64 (N). Those that move pixels (`data.moves`) also
-# move planes of any numbers.
+# The function of each record: of images, uint8 (N, C, H, W), and keys, int64 (N). Functions that move pixels
+# (`data.moves`) take planes of any numbers too.
 STEPS: dict[type, Apply] = {
     Flip: flip,
     VerticalFlip: vertical_flip,
@@ -98,7 +98,7 @@ def augment(
     preprocess: Preprocess,
     samples: Tensor | None = None,
 ) -> Tensor:
-    """The batch uint8 (N, C, H, W) after every augmentation in turn, of the record's final size.
+    """The batch uint8 (N, C, H, W) after every augmentation in order; its size is the record's final size.
 
     `positions` (int64, N) are the samples' places in the epoch; each augmentation draws by its own index. `samples`
     (int64, N) are their indices in the split, which an alternating flip needs. Images that are still larger than the
@@ -119,28 +119,28 @@ def places(
     preprocess: Preprocess,
     samples: Tensor | None = None,
 ) -> Tensor:
-    """Where `augment` takes each pixel from, of images of `size` (height, width): int32 (N, height, width).
+    """The place that `augment` takes each pixel from, for images of `size` (height, width): int32 (N, height, width).
 
-    A place is row times width plus column in the image before, -1 outside of it. Where `augment` interpolates, it is
-    the nearest pixel. Raises UsageError for a step that blends several placements of an image.
+    A place is row times width plus column in the original image, and -1 outside of it. If `augment` interpolates, it is
+    the nearest pixel. Raises UsageError for a step that blends several places of an image.
     """
     device = positions.device
     numbers = torch.arange(size[0] * size[1], dtype=torch.int32, device=device).view(1, 1, *size)
-    found = numbers.expand(len(positions), 1, *size)
+    moved = numbers.expand(len(positions), 1, *size)
     outside = torch.full((1,), OUTSIDE, dtype=torch.int32, device=device)
     frame = Frame(preprocess.size, outside, epoch, "nearest", labels=True)
     for step, keys in _drawn(augments, seed, epoch, positions, samples):
         if MOVES[type(step)] == "blends":
             raise UsageError(blends(step))
         if MOVES[type(step)] == "moves":
-            found = STEPS[type(step)](found, keys, step, frame)
-    return center(found, preprocess.size)[:, 0]
+            moved = STEPS[type(step)](moved, keys, step, frame)
+    return center(moved, preprocess.size)[:, 0]
 
 
 def _drawn(
     augments: tuple[Augment, ...], seed: int, epoch: int, positions: Tensor, samples: Tensor | None
 ) -> Iterator[tuple[Augment, Tensor]]:
-    """Each step but mixing, with its keys."""
+    """Each step except mixing, with its keys."""
     for draw, step in enumerate(augments):
         if isinstance(step, MIXING):
             continue

@@ -1,7 +1,7 @@
 """Brightness, contrast, saturation, hue and lighting, each sample by its own amount.
 
-They do what torchvision's and Pillow's do, but round where those cut off what follows the point, and take Pillow's
-gray: up to two levels apart, no darker on average, and what is gray stays so under any saturation.
+The functions compute what torchvision's and Pillow's compute, with Pillow's gray, but round values that those truncate.
+So values differ by at most two levels, are no darker on average, and gray images stay gray under any saturation.
 """
 
 import torch
@@ -13,7 +13,7 @@ from convsmith.data.augment.constants import constant
 from convsmith.data.augment.frame import Frame
 from convsmith.data.augmentations import ColorJitter, Lighting
 
-# Red, green and blue in a gray value, of 65,536: ITU-R 601-2 as Pillow has it. The sums are exact in float32.
+# The weights of red, green and blue in a gray value, in 65,536ths: ITU-R 601-2 as in Pillow. Sums are exact in float32.
 _GRAY = (19595, 38470, 7471)
 
 
@@ -30,7 +30,7 @@ def color_jitter(images: Tensor, keys: Tensor, step: ColorJitter, frame: Frame) 
 
 
 def lighting(images: Tensor, keys: Tensor, step: Lighting, frame: Frame) -> Tensor:
-    """Add to each image of uint8 (N, 3, H, W) one color, drawn along the principal components of the pixels."""
+    """Add one color to each image of uint8 (N, 3, H, W), drawn along the principal components of the pixels."""
     if not step.deviations:
         raise UsageError("lighting: the basis has not been computed; `suit_augments` takes it from training images")
     deviations = constant(step.deviations, torch.float64, images.device)
@@ -41,24 +41,24 @@ def lighting(images: Tensor, keys: Tensor, step: Lighting, frame: Frame) -> Tens
 
 
 def brightness(images: Tensor, factors: Tensor) -> Tensor:
-    """Multiply by `factors` (float32, N)."""
+    """The images multiplied by `factors` (float32, N)."""
     return _levels(images * factors.view(-1, 1, 1, 1))
 
 
 def contrast(images: Tensor, factors: Tensor) -> Tensor:
-    """Away from (above 1) or towards the mean gray of each image."""
+    """The images blended away from (`factors` above 1) or towards the mean gray of each."""
     # A sum of whole numbers is exact in float64, whatever its order.
     mean = gray(images).mean((1, 2, 3), dtype=torch.float64, keepdim=True)
     return blend(images, mean.float(), factors)
 
 
 def saturation(images: Tensor, factors: Tensor) -> Tensor:
-    """Away from (above 1) or towards gray; gray images stay as they are."""
+    """The images blended away from (`factors` above 1) or towards gray; gray images do not change."""
     return images if images.shape[1] == 1 else blend(images, gray(images), factors)
 
 
 def hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Turn the colors of uint8 (N, 3, H, W) by `turns` (float32, N) of the color circle; V and S stay."""
+    """The images, uint8 (N, 3, H, W), with hues turned by `turns` (float32, N) of the color circle; V and S stay."""
     highest, lowest = images.amax(1, keepdim=True).float(), images.amin(1, keepdim=True).float()
     chroma = highest - lowest
     red, green, blue = (images[:, i : i + 1].float() for i in range(3))
@@ -75,7 +75,7 @@ def hue(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def gray(images: Tensor) -> Tensor:
-    """float32 (N, 1, H, W) of whole levels."""
+    """The gray values of images in whole levels, float32 (N, 1, H, W)."""
     if images.shape[1] == 1:
         return images.float()
     red, green, blue = (images[:, i : i + 1].float() * weight for i, weight in enumerate(_GRAY))
@@ -83,7 +83,7 @@ def gray(images: Tensor) -> Tensor:
 
 
 def blend(images: Tensor, others: Tensor, factors: Tensor) -> Tensor:
-    """`factors` (float32, N) times the images plus the rest times the `others`; factors above 1 lead away from them."""
+    """`factors` (float32, N) times the images plus (1 - `factors`) times the `others`, rounded and clipped."""
     shares = factors.view(-1, 1, 1, 1)
     return _levels((images * shares).add_(others * (1 - shares)))
 

@@ -1,4 +1,4 @@
-"""Numbers that every batch needs on its device: brought there once, as a GPU is waited for when they are."""
+"""Numbers that every batch needs on its device, copied there once, since each copy waits for the GPU."""
 
 from functools import lru_cache
 
@@ -8,5 +8,5 @@ from torch import Tensor
 
 @lru_cache(maxsize=64)
 def constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The values as a tensor that nobody may change."""
+    """The values as a cached tensor, which no caller may change."""
     return torch.tensor(values, dtype=dtype, device=device)

@@ -1,4 +1,4 @@
-"""Parts of the image are covered. Labels stay: what is covered is still there, to be told from what is around it."""
+"""Cutout and random erasing: they cover a part of the image. Labels, masks and boxes do not change."""
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ def erase(images: Tensor, keys: Tensor, step: Erase, frame: Frame) -> Tensor:
 
 
 def rectangles(top: Tensor, left: Tensor, bottom: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
-    """bool (N, 1, H, W): true from `top` to before `bottom` and from `left` to before `right`, each int64 (N)."""
+    """Rectangles, bool (N, 1, H, W): from `top` to below `bottom` and from `left` to below `right`, each int64 (N)."""
     y = torch.arange(size[0], device=top.device)
     x = torch.arange(size[1], device=top.device)
     rows = (y >= top[:, None]) & (y < bottom[:, None])

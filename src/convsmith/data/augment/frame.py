@@ -1,4 +1,4 @@
-"""What the operations of an augmentation share."""
+"""The settings that all operations of an augmentation share."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +10,10 @@ Sampling = Literal["bilinear", "nearest"]
 
 @dataclass(frozen=True)
 class Frame:
-    """What the steps share: the final size (height, width), what comes into sight (C, of the images' dtype), the epoch.
+    """The settings that all steps share: the final size (height, width), the fill (C, of the images' dtype), the epoch.
 
-    `sampling` says how a warp reads a place between the pixels. With `labels` the images are planes of numbers, such as
-    ids of classes: no number is mixed with another, and a step that only changes colors does nothing.
+    The fill is the color of pixels from outside of the image. `sampling` says how a warp interpolates. With `labels`
+    the images are planes of numbers, such as class ids: these are never blended, and color steps do nothing.
     """
 
     size: tuple[int, int]

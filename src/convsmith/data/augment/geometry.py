@@ -1,4 +1,4 @@
-"""Flips, shifts and windows: pixels move, and only scaling makes new values."""
+"""Flips, shifts, crops and scaled crops. They move pixels; only scaling makes new values."""
 
 import torch
 from torch import Tensor
@@ -10,17 +10,17 @@ from convsmith.data.augment.resample import filtered, nearest, nearest_pixels, s
 from convsmith.data.augmentations import AlternatingFlip, Crop, Flip, ResizedCrop, ScaleCrop, Translate, VerticalFlip
 from convsmith.report.text import many
 
-# How often a window of a random shape is drawn until one fits.
+# The most draws of a window of a random shape until one fits.
 _TRIES = 10
 
 
 def flip(images: Tensor, keys: Tensor, step: Flip, frame: Frame) -> Tensor:
-    """Mirror left and right those images whose key says so."""
+    """Mirror left and right with the step's probability, which each image's key decides."""
     return _where(counter.uniform(keys) < step.probability, images.flip(-1), images)
 
 
 def vertical_flip(images: Tensor, keys: Tensor, step: VerticalFlip, frame: Frame) -> Tensor:
-    """Mirror top and bottom those images whose key says so."""
+    """Mirror top and bottom with the step's probability, which each image's key decides."""
     return _where(counter.uniform(keys) < step.probability, images.flip(-2), images)
 
 
@@ -33,10 +33,10 @@ def alternating_flip(images: Tensor, keys: Tensor, step: AlternatingFlip, frame:
 
 
 def crop(images: Tensor, keys: Tensor, step: Crop, frame: Frame) -> Tensor:
-    """Pad (N, C, H, W) on every side, then cut a window of the final size whose corner the key tells.
+    """Pad (N, C, H, W) on every side, then cut a window of the final size at a corner that the key draws.
 
-    The padding of mode zero is the frame's fill: the rounded mean, which normalization maps to (nearly) zero, as papers
-    pad after it.
+    Mode `mean` pads with the frame's fill, the rounded mean, which normalization maps to nearly zero: papers pad with
+    zeros after normalization.
     """
     canvas, size = padded(images, step, frame.fill), frame.size
     rows, columns = canvas.shape[2] - size[0] + 1, canvas.shape[3] - size[1] + 1
@@ -48,7 +48,7 @@ def crop(images: Tensor, keys: Tensor, step: Crop, frame: Frame) -> Tensor:
 
 
 def translate(images: Tensor, keys: Tensor, step: Translate, frame: Frame) -> Tensor:
-    """Shift (N, C, H, W) along each axis; the frame's fill comes into sight."""
+    """Shift (N, C, H, W) along each axis; pixels from outside get the frame's fill."""
     if step.pixels == 0:
         return images
     return _random_windows(padded(images, Crop(step.pixels), frame.fill), keys, (images.shape[2], images.shape[3]))
@@ -57,7 +57,7 @@ def translate(images: Tensor, keys: Tensor, step: Translate, frame: Frame) -> Te
 def scale_crop(images: Tensor, keys: Tensor, step: ScaleCrop, frame: Frame) -> Tensor:
     """Scale the shorter side to a random length of the step's range, then cut the final size at random.
 
-    Done in one go: the window that the final size covers in the unscaled image is scaled, its sides whole pixels.
+    Only the window that the final size covers in the unscaled image is scaled; its sides are whole pixels.
     """
     short = min(images.shape[2:])
     lengths = counter.integers(counter.fork(keys, 0), step.low, step.high + 1)
@@ -71,7 +71,7 @@ def scale_crop(images: Tensor, keys: Tensor, step: ScaleCrop, frame: Frame) -> T
 def resized_crop(images: Tensor, keys: Tensor, step: ResizedCrop, frame: Frame) -> Tensor:
     """Cut a window of a random area and aspect ratio and scale it to the final size.
 
-    Where none that was drawn fits, it is the largest of an allowed aspect (as torchvision's RandomResizedCrop).
+    If no drawn window fits, it is the largest one of an allowed aspect ratio, as in torchvision's RandomResizedCrop.
     """
     rows, columns = images.shape[2:]
     height, width = random_shapes(counter.fork(keys, 0), (rows, columns), step.low, step.high, step.aspect)
@@ -82,7 +82,7 @@ def resized_crop(images: Tensor, keys: Tensor, step: ResizedCrop, frame: Frame) 
 
 
 def center(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """The middle of (N, C, H, W), of `size`, as `preprocess.center` cuts it; the batch itself if it has that size."""
+    """The center of (N, C, H, W) of `size`, as `preprocess.center` cuts it; the batch itself if it has that size."""
     if tuple(images.shape[2:]) == tuple(size):
         return images
     top, left = (round((have - want) / 2) for have, want in zip(images.shape[2:], size, strict=True))
@@ -90,18 +90,18 @@ def center(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def random_shapes(keys: Tensor, size: tuple[int, int], low: float, high: float, aspect: float) -> tuple[Tensor, Tensor]:
-    """Heights and widths (int64, N) of windows that fit into `size`: area even in [low, high), log aspect even.
+    """Heights and widths (int64, N) of windows in `size`: area uniform in [low, high), logarithm of the aspect uniform.
 
-    The first of ten draws that fits and is not empty; 0 by 0 where none does.
+    A window is the first of ten draws that fits and is not empty; 0 by 0 if none does.
     """
     total = size[0] * size[1]
     area = total * counter.between(counter.forks(counter.fork(keys, 0), _TRIES), low, high)
-    # In float64, so that devices whose exp and log differ in the last bit find the same whole pixels.
+    # In float64, so that devices whose exp and log differ in the last bit give the same whole pixels.
     ratio = aspect ** counter.between(counter.forks(counter.fork(keys, 1), _TRIES), -1, 1)
     heights, widths = (area / ratio).sqrt().round().long(), (area * ratio).sqrt().round().long()
     fits = (heights >= 1) & (heights <= size[0]) & (widths >= 1) & (widths <= size[1])
     first = fits.int().argmax(1, keepdim=True)
-    height, width = (torch.where(fits, found, 0).gather(1, first).squeeze(1) for found in (heights, widths))
+    height, width = (torch.where(fits, sides, 0).gather(1, first).squeeze(1) for sides in (heights, widths))
     return height, width
 
 
@@ -111,7 +111,7 @@ def resized(
 ) -> Tensor:  # fmt: skip
     """The windows at `corners` (top, left) of `sides` (height, width), each int64 (N), scaled to `size`.
 
-    Planes of `labels` are not interpolated: each pixel takes the number in its middle.
+    With `labels` nothing is interpolated: each pixel takes the number at its center.
     """
     if labels:
         rows, columns = (nearest_pixels(*part) for part in zip(corners, sides, size, strict=True))
@@ -132,12 +132,12 @@ def _scaled_windows(images: Tensor, keys: Tensor, height: Tensor, width: Tensor,
 
 
 def corner(keys: Tensor, room: Tensor) -> Tensor:
-    """int64 (N), each even in [0, room]."""
+    """Random corners, int64 (N), each uniform in [0, room]."""
     return (counter.uniform(keys).double() * (room + 1)).long()
 
 
 def padded(images: Tensor, step: Crop, fill: Tensor) -> Tensor:
-    """(N, C, H, W) with the step's padding around it."""
+    """The images (N, C, H, W) with the step's padding around them."""
     count, channels, height, width = images.shape
     pad = step.padding
     if pad == 0:
@@ -153,7 +153,7 @@ def padded(images: Tensor, step: Crop, fill: Tensor) -> Tensor:
 
 
 def _mirror(canvas: Tensor, axis: int, pad: int) -> None:
-    """Fill both borders along `axis` with the pixels beside them, the edge itself not repeated."""
+    """Fill both borders along `axis` with the mirrored pixels beside them; the edge pixel is not repeated."""
     end = canvas.shape[axis] - pad
     canvas.narrow(axis, 0, pad).copy_(canvas.narrow(axis, pad + 1, pad).flip(axis))
     canvas.narrow(axis, end, pad).copy_(canvas.narrow(axis, end - 1 - pad, pad).flip(axis))
@@ -169,8 +169,8 @@ def _windows(canvas: Tensor, top: Tensor, left: Tensor, size: tuple[int, int]) -
     count, channels, height, width = canvas.shape
     canvas = canvas.contiguous()
     plane = height * width
-    # A view of the window at every corner, as one long row: picking windows then copies whole rows of pixels and
-    # needs one index per image, which took half the time of the best indexing by pixels.
+    # A view of the window at every corner, as one long row. Indexing it copies whole rows of pixels and needs one
+    # index for each image, which took half the time of the best indexing by pixels.
     corners = canvas.numel() - (channels - 1) * plane - (size[0] - 1) * width - size[1] + 1
     windows = canvas.as_strided((corners, channels, *size), (1, plane, width, 1))
     begins = torch.arange(count, device=canvas.device) * (channels * plane)

@@ -1,6 +1,6 @@
 """Mixing of pairs of images and of their labels: the one augmentation that depends on the batch.
 
-Which image is the partner depends on what else is in the batch; whether and by how much a sample is mixed does not.
+The partner of an image depends on the batch; whether an image is mixed, and by how much, does not.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from convsmith.data.augmentations import MIXING, Augment, Cutmix, Mixup
 
 @dataclass(frozen=True)
 class Mixture:
-    """What was mixed: sample i is `shares[i]` (float32, N) itself, and the rest is sample `partners[i]` (int64, N).
+    """One mixing: `shares[i]` (float32, N) of sample i is itself, the rest is sample `partners[i]` (int64, N).
 
-    Of CutMix `pasted` are the pixels that are the partner's, bool (N, 1, H, W).
+    `pasted` marks the pixels that CutMix takes from the partner, bool (N, 1, H, W); None after mixup.
     """
 
     partners: Tensor
@@ -29,7 +29,7 @@ class Mixture:
 def mix(
     images: Tensor, augments: tuple[Augment, ...], seed: int, epoch: int, positions: Tensor
 ) -> tuple[Tensor, tuple[Mixture, ...]]:
-    """The batch uint8 (N, C, H, W) after the mixing ones of `augments`, and what they did, for `mixed_targets`."""
+    """The batch uint8 (N, C, H, W) after the mixing steps of `augments`, and a mixture of each for `mixed_targets`."""
     mixtures: list[Mixture] = []
     for draw, step in enumerate(augments):
         if isinstance(step, MIXING):
@@ -39,7 +39,7 @@ def mix(
 
 
 def mix_once(images: Tensor, keys: Tensor, step: Mixup | Cutmix) -> tuple[Tensor, Mixture]:
-    """One mixing: the images, and who was mixed with whom by how much."""
+    """The images after one mixing step, and its mixture."""
     partners = draw_partners(counter.fork(keys, 0))
     shares = symmetric_beta(counter.fork(keys, 1), step.alpha)
     chosen = counter.uniform(counter.fork(keys, 2)) < step.probability
@@ -54,9 +54,9 @@ def mix_once(images: Tensor, keys: Tensor, step: Mixup | Cutmix) -> tuple[Tensor
 
 
 def mixed_targets(targets: Tensor, mixtures: tuple[Mixture, ...], classes: int) -> Tensor:
-    """Labels int64 (N) as they are if nothing was mixed, else float32 (N, classes): the share of each class.
+    """The shares of the classes, float32 (N, classes); the labels themselves, int64 (N), if nothing was mixed.
 
-    Several labels an image (N, classes) are always float32: each class is mixed by itself.
+    Several labels an image (N, classes) always give float32; each class is mixed by itself.
     """
     if targets.ndim == 1 and not mixtures:
         return targets
@@ -68,17 +68,17 @@ def mixed_targets(targets: Tensor, mixtures: tuple[Mixture, ...], classes: int) 
 
 
 def draw_partners(keys: Tensor) -> Tensor:
-    """int64 (N): each sample's partner, the next one in a random ring through the batch; itself where it is alone."""
+    """Each sample's partner, int64 (N): the next one in a random ring through the batch; itself in a batch of one."""
     ring = keys.argsort()
     return torch.empty_like(ring).scatter_(0, ring, ring.roll(-1))
 
 
 def symmetric_beta(keys: Tensor, alpha: float) -> Tensor:
-    """float64 (N) from Beta(alpha, alpha), for alpha 0 always 1.
+    """Draws from Beta(alpha, alpha), float64 (N); always 1 for alpha 0.
 
-    With u and v even in (0, 1), cos(2 pi v) sqrt(1 - u^(1/alpha)) / sqrt(cos^2(2 pi v) + u^(1/alpha) sin^2(2 pi v)) is
-    2 Beta - 1: Bailey's (1994) polar method for Student's t with 2 alpha degrees of freedom, of which the symmetric
-    beta distribution is a function.
+    For u and v uniform in (0, 1),
+    cos(2 pi v) sqrt(1 - u^(1/alpha)) / sqrt(cos^2(2 pi v) + u^(1/alpha) sin^2(2 pi v)) is 2 Beta - 1. This is Bailey's
+    (1994) polar method for Student's t with 2 alpha degrees of freedom, which the symmetric beta distribution follows.
     """
     if alpha == 0:
         return torch.ones_like(keys, dtype=torch.float64)
@@ -90,16 +90,16 @@ def symmetric_beta(keys: Tensor, alpha: float) -> Tensor:
 
 
 def mixup(images: Tensor, partners: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """`shares` (N) of each image plus the rest of its partner, rounded to whole levels; and the shares."""
+    """`shares` (N) times each image plus the rest times its partner, rounded to whole levels; and the shares."""
     own = shares.float().view(-1, 1, 1, 1)
     mixed = (images * own).add_(images.index_select(0, partners) * (1 - own)).round_().clamp_(0, 255).to(torch.uint8)
     return mixed, shares
 
 
 def cut_rectangles(size: tuple[int, int], shares: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """The pixels that CutMix pastes, bool (N, 1, H, W): a rectangle of 1 - `shares` (N) of the area, cut off.
+    """The pixels that CutMix pastes, bool (N, 1, H, W): a rectangle of 1 - `shares` (N) of the area, cut at the border.
 
-    The second value is the share of an image's own pixels that are left.
+    The second value is the share of each image's own pixels that are left, after that cut.
     """
     height, width = size
     root = (1 - shares).clamp(min=0).sqrt()

@@ -1,4 +1,4 @@
-"""Noise in the pixels, and blur."""
+"""Gaussian noise, flipped pixels, and blur."""
 
 import math
 from functools import cache
@@ -21,7 +21,7 @@ def noise(images: Tensor, keys: Tensor, step: Noise, frame: Frame) -> Tensor:
 def noisy(images: Tensor, keys: Tensor, deviation: float) -> Tensor:
     """Add Gaussian noise of `deviation` (1 is white) to every value of uint8 (N, C, H, W).
 
-    The values are the quantiles of 65,536 equal shares: no further than 4.3 deviations.
+    The noise is drawn from 65,536 quantiles of the normal distribution, which reach 4.3 deviations.
     """
     size = images[0].numel()
     drawn = _quantiles(images.device)[counter.words(keys, size).int() + 32768]
@@ -30,26 +30,26 @@ def noisy(images: Tensor, keys: Tensor, deviation: float) -> Tensor:
 
 
 def pixel_flip(images: Tensor, keys: Tensor, step: PixelFlip, frame: Frame) -> Tensor:
-    """Turn pixels of uint8 (N, C, H, W), all channels at once, into their negative."""
+    """Turn random pixels of uint8 (N, C, H, W), all channels at once, into their negative."""
     count, _, height, width = images.shape
     chosen = counter.words(keys, height * width).int() + 32768 < round(step.share * 65536)
     return torch.where(chosen.view(count, 1, height, width), ~images, images)
 
 
 def blur(images: Tensor, keys: Tensor, step: Blur, frame: Frame) -> Tensor:
-    """Smooth uint8 (N, C, H, W) by Gaussians of random width, mirrored at the borders."""
+    """Blur uint8 (N, C, H, W) with Gaussians of random width; the borders are mirrored."""
     sigmas = counter.between(counter.fork(keys, 0), step.low, step.high)
     chosen = counter.uniform(counter.fork(keys, 1)) < step.probability
     return blurred(images, torch.where(chosen, sigmas, 0.0), math.ceil(REACH * step.high))
 
 
 def blurred(images: Tensor, sigmas: Tensor, radius: int) -> Tensor:
-    """uint8 (N, C, H, W) smoothed by Gaussians of `sigmas` pixels (N) that reach `radius` pixels."""
+    """The images, uint8 (N, C, H, W), blurred with Gaussians of `sigmas` pixels (N), cut at `radius` pixels."""
     rows, columns = (gaussian(sigmas, side, min(radius, side - 1)) for side in images.shape[2:])
     return filtered(images, rows, columns)
 
 
 @cache
 def _quantiles(device: torch.device) -> Tensor:
-    """float32 (65536): the normal distribution's quantiles in the middle of as many equal shares."""
+    """The quantiles of the normal distribution at the centers of 65,536 equal shares, float32 (65536)."""
     return torch.special.ndtri((torch.arange(65536, dtype=torch.float64) + 0.5) / 65536).float().to(device)

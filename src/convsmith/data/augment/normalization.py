@@ -1,4 +1,4 @@
-"""What the preprocessing record says about a batch: normalization, and the color that counts as nothing."""
+"""The normalization of a batch by the preprocessing record, and the fill color that it maps to nearly zero."""
 
 from functools import cache
 
@@ -21,13 +21,13 @@ def normalize(
 
 
 def mean_color(preprocess: Preprocess, device: torch.device) -> Tensor:
-    """uint8 (C): the rounded mean, which normalization maps to (nearly) zero."""
+    """The rounded mean, uint8 (C), which normalization maps to nearly zero."""
     return _constants(preprocess, device)[2]
 
 
 @cache
 def _constants(preprocess: Preprocess, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, deviation and fill on the device; kept, since copying them for every batch would make it wait."""
+    """Mean, deviation and fill on the device; cached, since copying them for every batch would wait for the device."""
     mean = torch.tensor(preprocess.mean, device=device).view(1, -1, 1, 1)
     std = torch.tensor(preprocess.std, device=device).view(1, -1, 1, 1)
     fill = torch.tensor([round(value * 255) for value in preprocess.mean], dtype=torch.uint8, device=device)

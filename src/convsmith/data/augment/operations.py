@@ -1,7 +1,7 @@
 """The operations of the augmentation policies, each sample with its own magnitude, and their ranges as data.
 
-They do what torchvision's do (shears are about the top left corner, factors are 1 + magnitude), up to two levels apart
-where values are rounded.
+They compute what torchvision's compute (shears are about the top left corner, factors are 1 + magnitude); rounded
+values differ by at most two levels.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Span:
-    """What the lowest and the highest magnitude mean: `signed`, of either sign; `unit`, as a share of what."""
+    """The values of the lowest and the highest magnitude: of either sign if `signed`, as shares of the side `unit`."""
 
     first: float = 0.0
     last: float = 0.0
@@ -35,7 +35,7 @@ Space = dict[str, Span]
 def _space(
     shear: float, shift: Span, rotate: float, factor: float, posterize: tuple[int, int], **others: Span
 ) -> Space:
-    """A space of operations, `identity` always the last."""
+    """A space of operations; `identity` is always the last."""
     factors = Span(0, factor, True)
     return {
         "shear_x": Span(0, shear, True),
@@ -67,9 +67,9 @@ AUGMIX = _space(0.3, Span(0, 1 / 3, True, "side"), 30, 0.9, (4, 0))
 
 
 def magnitudes(space: Space, bins: int, size: Size, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What each magnitude of each operation is for images of `size` (height, width): float64 (operations, bins).
+    """The value of each magnitude of each operation for images of `size` (height, width): float64 (operations, bins).
 
-    The second tensor, bool (operations), says which are of either sign.
+    The second tensor, bool (operations), says which values are of either sign.
     """
     return _magnitudes(tuple(space.items()), bins, size, device)
 
@@ -90,11 +90,11 @@ def _magnitudes(
 def apply(images: Tensor, names: tuple[str, ...], numbers: Tensor, amounts: Tensor, frame: Frame) -> Tensor:
     """Each sample of (N, C, H, W) after the operation `names[numbers[i]]` with magnitude `amounts[i]`.
 
-    Samples of one operation are worked on together.
+    Samples with the same operation are computed together.
     """
     order = numbers.argsort(stable=True)
     counts = torch.bincount(numbers, minlength=len(names)).tolist()
-    # index_select copies whole images, where indexing goes pixel by pixel.
+    # index_select copies whole images; indexing copies pixel by pixel.
     images, amounts = images.index_select(0, order), amounts[order]
     done = [
         OPERATIONS[name].apply(part, amount, frame) if OPERATIONS[name].moves or not frame.labels else part
@@ -111,7 +111,7 @@ def _turn(images: Tensor, amounts: Tensor, frame: Frame) -> Tensor:
 def _shear(along: int, images: Tensor, amounts: Tensor, frame: Frame) -> Tensor:
     forward = torch.eye(2, dtype=torch.float64, device=images.device).repeat(len(images), 1, 1)
     forward[:, along, 1 - along] = -amounts
-    # About the corner: the center moves, by as much as half the other side is slanted.
+    # A shear about the corner moves the center by the slant of half the other side.
     shift = torch.zeros(len(images), 2, dtype=torch.float64, device=images.device)
     shift[:, along] = -amounts * images.shape[2 + along] / 2
     return mapped(images, inverse(forward, shift), frame.fill, frame.sampling)
@@ -125,7 +125,7 @@ def _shift(along: int, images: Tensor, amounts: Tensor, frame: Frame) -> Tensor:
 
 
 def sharpness(images: Tensor, factors: Tensor) -> Tensor:
-    """Away from (above 1) or towards a smoothed image; the border stays as it is."""
+    """The images blended away from (`factors` above 1) or towards a smoothed image; the border does not change."""
     if min(images.shape[2:]) <= 2:
         return images
     # Pillow's SMOOTH: each pixel five times, its eight neighbors once. Sums of whole numbers are exact in float32.
@@ -139,13 +139,13 @@ def sharpness(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
-    """Keep the `bits` (N) upper bits."""
+    """The images with only their upper `bits` (N) bits."""
     masks = 256 - 2 ** (8 - bits.round().long())
     return images & masks.to(torch.uint8).view(-1, 1, 1, 1)
 
 
 def solarize(images: Tensor, thresholds: Tensor) -> Tensor:
-    """The negative of every value from the threshold (N) on."""
+    """The images with every value from the threshold (N) on inverted."""
     return torch.where(images >= thresholds.view(-1, 1, 1, 1), ~images, images)
 
 
@@ -156,7 +156,7 @@ def _torchvision(name: str, images: Tensor) -> Tensor:
 
 
 class Operation(NamedTuple):
-    """What is done to (N, C, H, W) with magnitudes (float64, N), and whether pixels move, and labels with them."""
+    """The function of (N, C, H, W) and magnitudes (float64, N), and whether it moves pixels and so labels."""
 
     apply: Callable[[Tensor, Tensor, Frame], Tensor]
     moves: bool = False

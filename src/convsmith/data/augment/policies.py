@@ -1,14 +1,14 @@
 """The policies of AutoAugment (Cubuk et al. 2019, appendix, tables 7 to 9) as data.
 
-A row is a pair of operations, done one after another. Each has a probability and a magnitude from 0 to 9, - where it
-has none. `saturation` is the paper's Color.
+A row is a pair of operations, applied one after the other. Each has a probability and a magnitude from 0 to 9, or - for
+none. `saturation` is the paper's Color.
 """
 
 from typing import NamedTuple
 
 
 class Chance(NamedTuple):
-    """An operation with its probability and its magnitude, 0 where it has none."""
+    """An operation with its probability and its magnitude, which is 0 if it has none."""
 
     operation: str
     probability: float

@@ -1,6 +1,6 @@
-"""AutoAugment, RandAugment, TrivialAugment and AugMix: which operations a sample gets, how strong, and when.
+"""AutoAugment, RandAugment, TrivialAugment and AugMix: the choice of operations and magnitudes for each sample.
 
-In numbers as torchvision has them; what comes into sight has the mean color, as in the paper's own code.
+The numbers are torchvision's. Pixels from outside of the image get the mean color, as in the paper's own code.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ _AUTO_BINS, _BINS, _MIX_BINS, _DEPTH = 10, 31, 10, 3
 
 
 def autoaugment(images: Tensor, keys: Tensor, step: Autoaugment, frame: Frame) -> Tensor:
-    """One pair of operations of the step's policy for each of (N, C, H, W)."""
+    """Apply one pair of operations of the step's policy to each of (N, C, H, W)."""
     numbers, probabilities, bins = _policy(step.policy, images.device)
     row = counter.integers(counter.fork(keys, 0), 0, len(numbers))
     for place in range(2):
@@ -31,7 +31,7 @@ def autoaugment(images: Tensor, keys: Tensor, step: Autoaugment, frame: Frame) -
 
 
 def randaugment(images: Tensor, keys: Tensor, step: Randaugment, frame: Frame) -> Tensor:
-    """The step's number of operations, all of its magnitude, for each of (N, C, H, W)."""
+    """Apply the step's number of random operations, all of its magnitude, to each of (N, C, H, W)."""
     for place in range(step.operations):
         own = counter.fork(keys, place)
         number = counter.integers(counter.fork(own, 1), 0, len(RANDAUGMENT))
@@ -42,16 +42,16 @@ def randaugment(images: Tensor, keys: Tensor, step: Randaugment, frame: Frame) -
 
 
 def trivialaugment(images: Tensor, keys: Tensor, step: Trivialaugment, frame: Frame) -> Tensor:
-    """One operation of a random magnitude for each of (N, C, H, W)."""
+    """Apply one random operation of a random magnitude to each of (N, C, H, W)."""
     number = counter.integers(counter.fork(keys, 1), 0, len(TRIVIALAUGMENT))
     bins = counter.integers(counter.fork(keys, 2), 0, _BINS)
     return _apply(images, keys, TRIVIALAUGMENT, number, bins, _BINS, _nearest(frame))
 
 
 def augmix(images: Tensor, keys: Tensor, step: Augmix, frame: Frame) -> Tensor:
-    """A blend of each of uint8 (N, C, H, W) with the step's number of chains; all shares are drawn evenly.
+    """Blend each of uint8 (N, C, H, W) with the step's number of chains of operations.
 
-    The image's own share is from Beta(1, 1), the chains' from Dirichlet(1, ..., 1), as in the paper.
+    The image's own share is drawn from Beta(1, 1), the chains' shares from Dirichlet(1, ..., 1), as in the paper.
     """
     own = counter.uniform(counter.fork(keys, 0)).double()
     weights = -torch.log(counter.uniform(counter.forks(counter.fork(keys, 1), step.width)).double() + 2.0**-25)
@@ -60,14 +60,14 @@ def augmix(images: Tensor, keys: Tensor, step: Augmix, frame: Frame) -> Tensor:
     ends = _chains(images.repeat_interleave(step.width, 0), chains.flatten(), step.severity, frame)
     ends = ends.view(len(images), step.width, *images.shape[1:])
     mixed = images * own.float().view(-1, 1, 1, 1)
-    # One after another: the order of a sum must not depend on the batch.
+    # Chain by chain: the order of a sum must not depend on the batch.
     for chain in range(step.width):
         mixed += ends[:, chain] * weights[:, chain].float().view(-1, 1, 1, 1)
     return mixed.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _nearest(frame: Frame) -> Frame:
-    """These policies look up the nearest pixel, as their papers' code does."""
+    """The frame with nearest-pixel sampling, which the code of these papers uses."""
     return replace(frame, sampling="nearest")
 
 
@@ -86,7 +86,7 @@ def _chains(images: Tensor, keys: Tensor, severity: int, frame: Frame) -> Tensor
 def _apply(
     images: Tensor, keys: Tensor, space: Space, numbers: Tensor, bins: Tensor, of: int, frame: Frame
 ) -> Tensor:  # fmt: skip
-    """Operation `numbers[i]` of the space for each image, with the magnitude of bin `bins[i]` among `of`."""
+    """Each image after operation `numbers[i]` of the space, with the magnitude of bin `bins[i]` of `of` bins."""
     table, signed = magnitudes(space, of, (images.shape[2], images.shape[3]), images.device)
     minus = signed[numbers] & (counter.uniform(counter.fork(keys, 0)) < 0.5)
     amounts = table[numbers, bins]

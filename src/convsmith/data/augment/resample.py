@@ -1,7 +1,7 @@
 """Linear filters along rows and columns, a pair for each sample: scaling of windows, and blur.
 
-A filter is a matrix. Weights are whole multiples of 2**-16 and pixels are whole: the sums are exact in float32 in
-whatever order they are taken, so that a sample's result does not depend on the batch around it or on the device.
+A filter is a matrix. Weights are multiples of 2**-16 and pixels are whole numbers, so sums are exact in float32 in any
+order. So a sample's result does not depend on its batch or on the device.
 """
 
 from functools import cache
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def filtered(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) times `rows` (N or 1, h, H) and `columns` (N or 1, w, W), rounded after each: (N, C, h, w)."""
+    """uint8 (N, C, H, W) times `rows` (N or 1, h, H), then `columns` (N or 1, w, W), each rounded: (N, C, h, w)."""
     count, channels, height, width = images.shape
     rows, columns = _exact(rows).expand(count, -1, -1), _exact(columns).expand(count, -1, -1)
     across = torch.bmm(images.reshape(count, channels * height, width).float(), columns.transpose(1, 2))
@@ -21,22 +21,22 @@ def filtered(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def nearest(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(N, C, H, W) of any numbers at `rows` (int64, N, h) and `columns` (int64, N, w) of each: (N, C, h, w)."""
+    """The pixels of (N, C, H, W), any dtype, at `rows` (int64, N, h) and `columns` (int64, N, w): (N, C, h, w)."""
     count, channels, _, width = images.shape
     lines = images.gather(2, rows[:, None, :, None].expand(count, channels, -1, width))
     return lines.gather(3, columns[:, None, None].expand(count, channels, rows.shape[1], -1))
 
 
 def nearest_pixels(begins: Tensor, lengths: Tensor, out: int) -> Tensor:
-    """int64 (N, out): the pixel in the middle of each of `out` parts of the `lengths` pixels from `begins` on."""
+    """The pixel at the center of each of `out` equal parts of the `lengths` pixels from `begins` on: int64 (N, out)."""
     odd = 2 * torch.arange(out, device=begins.device) + 1
     return begins[:, None] + odd * lengths[:, None] // (2 * out)
 
 
 def scaling(begins: Tensor, lengths: Tensor, size: int, out: int) -> Tensor:
-    """Matrices float64 (N, out, size) that scale the part `lengths` long (int64) from `begins` on to `out` pixels.
+    """Matrices float64 (N, out, size) that scale the `lengths` pixels (int64) from `begins` on to `out` pixels.
 
-    Linear interpolation, over as many pixels as one of the result covers: "bilinear with antialiasing".
+    They interpolate linearly over the pixels that one pixel of the result covers: "bilinear with antialiasing".
     """
     device = begins.device
     scale = (lengths.double() / out)[:, None, None]
@@ -49,9 +49,9 @@ def scaling(begins: Tensor, lengths: Tensor, size: int, out: int) -> Tensor:
 
 
 def gaussian(sigmas: Tensor, size: int, radius: int) -> Tensor:
-    """Matrices float64 (N, size, size) that smooth by Gaussians of deviations `sigmas` (pixels), mirrored at the ends.
+    """Matrices float64 (N, size, size) that blur with Gaussians of deviations `sigmas` (pixels), mirrored at the ends.
 
-    A Gaussian reaches `radius` pixels, less than `size`; one of deviation 0 changes nothing.
+    A Gaussian is cut at `radius` pixels, less than `size`; a deviation of 0 changes nothing.
     """
     distances = torch.arange(-radius, radius + 1, device=sigmas.device)
     bell = torch.exp(-((distances / sigmas.double().clamp(min=1e-3)[:, None]) ** 2) / 2)
@@ -61,7 +61,7 @@ def gaussian(sigmas: Tensor, size: int, radius: int) -> Tensor:
 
 @cache
 def _mirrored(size: int, radius: int, device: torch.device) -> Tensor:
-    """float64 (2 radius + 1, size * size): for each distance the matrix that moves pixels by it."""
+    """For each distance, the matrix that moves pixels by it: float64 (2 radius + 1, size * size)."""
     at = torch.arange(size)[None] + torch.arange(-radius, radius + 1)[:, None]
     at = (size - 1) - ((size - 1) - at.abs()).abs()
     return torch.nn.functional.one_hot(at, size).flatten(1).double().to(device)

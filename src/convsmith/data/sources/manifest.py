@@ -17,18 +17,18 @@ def write_manifest(folder: Path) -> None:
 
 
 def changed(folder: Path) -> str | None:
-    """What is no longer as the folder's list says; "" if there is no folder, None if all files are as they were."""
+    """The difference between the folder and its list; "" if there is no folder, None if no file has changed."""
     if not os.path.lexists(folder):
         return ""
     try:
-        told = json.loads(read_regular(folder / _NAME))
-        if not isinstance(told, dict):
+        listed = json.loads(read_regular(folder / _NAME))
+        if not isinstance(listed, dict):
             raise ValueError
     except (OSError, ValueError, RecursionError):
         return "the list of its files was lost"
-    found = _listed(folder)
-    lost = [name for name in told if name not in found]
-    other = [name for name, status in found.items() if told.get(name) != status]
+    present = _listed(folder)
+    lost = [name for name in listed if name not in present]
+    other = [name for name, status in present.items() if listed.get(name) != status]
     if not lost and not other:
         return None
     parts = [

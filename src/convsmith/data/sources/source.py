@@ -34,7 +34,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Origin:
-    """Whose data it is."""
+    """The origin of a data set: its name, layout, license and source."""
 
     name: str
     kind: str
@@ -118,7 +118,7 @@ def _headers(splits: Mapping[str, Examples]) -> tuple[set[tuple[int, int]], dict
                 with images.header(int(i)) as image:
                     size, mode, stored = upright_size(image), image.mode, (image.height, image.width)
             except BadFile:
-                # Unreadable files are told of when they are needed, or left out by on_bad=skip.
+                # Unreadable files are reported when they are decoded, or left out by on_bad=skip.
                 unread += 1
                 continue
             sizes.add(size)
@@ -129,9 +129,9 @@ def _headers(splits: Mapping[str, Examples]) -> tuple[set[tuple[int, int]], dict
 
 def _mode_notes(modes: dict[str, int], read: int) -> list[str]:
     """What is converted; what is lost or added by it is said of the training images, by `shapes.losses`."""
-    told = [
+    conversions = [
         (modes.get("P", 0), "palette images are converted to color"),
         (modes.get("CMYK", 0), "CMYK images are converted to RGB"),
         (modes.get("turned", 0), "images are turned by their EXIF orientation"),
     ]
-    return [f"{what} ({count} of {read} headers that were read)" for count, what in told if count]
+    return [f"{what} ({count} of {read} headers that were read)" for count, what in conversions if count]
