@@ -13,7 +13,7 @@ from convsmith.recipes.recipe import Recipe
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
 from convsmith.runs.status import effective_state
-from convsmith.training.distributed import Alone
+from convsmith.training.distributed import World
 from convsmith.training.track import Untracked
 from convsmith.work import run as running
 
@@ -193,7 +193,7 @@ def test_each_takes_its_time_until_all_meet(monkeypatch, tmp_path):
     """What only the first process does comes before the meeting, what waits no longer than for a step after it."""
     calls: list[str] = []
 
-    class Noting(Alone):
+    class Noting(World):
         def meet(self):
             calls.append("meet")
 

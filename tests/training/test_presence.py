@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 import torch.distributed as dist
+from convsmith.training.presence import Failure, join
 
 from convsmith.base.errors import ProcessFailed, Told
 from convsmith.base.processes import Part
 from convsmith.training import presence as presences
-from convsmith.training.presence import Failure, join
 
 PATIENCE = 60.0
 

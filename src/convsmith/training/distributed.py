@@ -1,178 +1,162 @@
 """Training in several processes: each takes a slice of every batch, and all take the same step.
 
-`Alone` is one process, for which nothing is to exchange; `Group` is one of several (DistributedDataParallel: Li et al.
+`World` is one process, for which nothing is to exchange; `Group` is one of several (DistributedDataParallel: Li et al.
 2020). What a run computes is the same for both up to the order of sums; what is normal or normed over a batch is not:
 batch norms see the slice of their process, and the first one's statistics are kept.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeVar
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import Store
 from torch.nn.parallel import DistributedDataParallel
 
 from convsmith.base.errors import ConvsmithError, ProcessFailed, Told
 from convsmith.base.processes import WHOLE, Part, restarts
 from convsmith.nets.modules.build import BuiltNetwork
+from convsmith.runs.status import process_lives, process_start
 from convsmith.tasks.task import Losses
-from convsmith.training.interrupt import Request, stop_requests
-from convsmith.training.presence import DEFERENCE, Presence
 
 T = TypeVar("T")
 Answers = Iterator[tuple[Tensor, ...]]
 
+# How long processes wait for one that opens data. One that dies is noticed at once: its connections close.
+LONGEST = timedelta(days=1)
+# How long a process that is not the first leaves it to the first to say what both have seen.
+DEFERENCE = 2.0
 
-class World(Protocol):
-    """What a run needs of the processes that work on it. All of them call the same methods in the same order."""
 
-    part: Part
+class World:
+    """The processes that work on a run, of which there is one here. All of them call the same methods in order."""
+
+    part = WHOLE
 
     @property
     def restarted(self) -> bool:
         """Whether the job had processes before these, which may have begun a run."""
-        ...
+        return restarts() > 0
 
     def meet(self) -> None:
-        """Wait until all have come here, each as long as it lives: an exchange waits `engine.timeout` and no longer."""
-        ...
+        """Wait until all have come here, as long as it takes: other exchanges wait `engine.timeout` and no longer."""
 
     def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
         """What `work` gives, which only the first process does; the others get the JSON data that `tell` makes of it.
 
-        They wait as long as the first one lives.
+        They wait as long as it takes.
         """
-        ...
+        return work()
 
     def agree(self, wish: bool) -> bool:
         """Whether any process wishes it."""
-        ...
+        return wish
 
     def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
         """A step's losses over all processes, and whether any process was asked to stop.
 
         With several processes the second is told only if `look` is true, because the exchange waits for the device.
         """
-        ...
+        return losses, asked
 
     def whole(self, tensor: Tensor, count: int) -> Tensor:
         """A batch of `count` rows, of which each process has its slice."""
-        ...
+        return tensor
 
     def own(self, tensor: Tensor) -> Tensor:
         """The slice of this process of a whole batch."""
-        ...
+        begin, end = self.part.slice(0, len(tensor))
+        return tensor[begin:end]
 
     def in_order(self, answers: Answers, steps: int) -> Answers:
         """The answers to `steps` batches in their order, for the first process; the others get none.
 
         Each computes those that its loader gives it.
         """
-        ...
-
-    def parallel(self, model: nn.Module) -> nn.Module:
-        """The module whose backward pass gives every process the mean gradient; weights are those of the first."""
-        ...
-
-    def gradients(self, module: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
-        """Around a part of a step: gradients are exchanged with the last one."""
-        ...
-
-    def same_statistics(self, model: nn.Module, mean: bool = False) -> None:
-        """Give buffers (statistics of norms) the values that the first process has, or the mean over all."""
-        ...
-
-    def watch(self) -> contextlib.AbstractContextManager[Any]:
-        """Around work with the others: that one of them is gone becomes an error for the user."""
-        ...
-
-    def requests(self) -> contextlib.AbstractContextManager[Request | None]:
-        """Around a run: torchrun signals all processes when one fails, and none may die of it before it has ended."""
-        ...
-
-
-class Alone:
-    """One process."""
-
-    part = WHOLE
-
-    @property
-    def restarted(self) -> bool:
-        return restarts() > 0
-
-    def meet(self) -> None: ...
-
-    def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
-        return work()
-
-    def agree(self, wish: bool) -> bool:
-        return wish
-
-    def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
-        return losses, asked
-
-    def whole(self, tensor: Tensor, count: int) -> Tensor:
-        return tensor
-
-    def own(self, tensor: Tensor) -> Tensor:
-        return tensor
-
-    def in_order(self, answers: Answers, steps: int) -> Answers:
         return answers
 
     def parallel(self, model: nn.Module) -> nn.Module:
+        """The module whose backward pass gives every process the mean gradient; weights are those of the first."""
         return model
 
-    def gradients(self, module: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
-        return contextlib.nullcontext()
-
-    def same_statistics(self, model: nn.Module, mean: bool = False) -> None: ...
+    def same_statistics(self, model: nn.Module, mean: bool = False) -> None:
+        """Give buffers (statistics of norms) the values that the first process has, or the mean over all."""
 
     def watch(self) -> contextlib.AbstractContextManager[Any]:
+        """Around work with the others: that one of them is gone becomes an error for the user."""
         return contextlib.nullcontext()
 
-    def requests(self) -> contextlib.AbstractContextManager[Request | None]:
-        return contextlib.nullcontext()
+
+ALONE = World()
 
 
-ALONE = Alone()
+class Group(World):
+    """One of several processes. `store` is that of these processes alone; `start` counts the starts of the job from 1.
 
+    A group of torch has one time-out. In `steps`, where all do the same work, it is `patience` seconds; in the default
+    group they wait for one that opens data.
+    """
 
-class Group:
-    """One of several processes, joined by torch's process group."""
+    def __init__(self, store: Store, part: Part, patience: float, start: int = 1):
+        self.part, self.store, self.patience = part, store, patience
+        self.uses = self.turns = 0
+        # Without torchrun the parent may end for good reasons.
+        self.parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+        dist.init_process_group("gloo", store=store, rank=part.rank, world_size=part.size, timeout=LONGEST)
+        self.steps: Any = None
+        pid = os.getpid()
+        self.members: list[Any] = [None] * part.size
+        dist.all_gather_object(self.members, (socket.gethostname(), pid, process_start(pid), restarts()))
+        # Each torchrun counts only the restarts that were its own doing.
+        self.started_before = start > 1 or any(count > 0 for *_, count in self.members)
 
-    def __init__(self, presence: Presence, device: torch.device):
-        self.part, self.presence, self.device = presence.part, presence, device
+    def open(self, device: torch.device) -> None:
+        """Begin to exchange what lies on `device`."""
+        self.device = device
+        # All have a device before any waits for another in a library that has no error for it.
+        self.meet()
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        self.steps = dist.new_group(timeout=timedelta(seconds=self.patience), backend=backend)
 
     @property
     def restarted(self) -> bool:
-        return self.presence.restarted
+        return self.started_before
 
     def meet(self) -> None:
-        self.presence.meet()
+        dist.barrier()
 
     def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
-        key = self.presence.turn("lead")
-        if not self.part.leads:
-            return self.presence.read(key, author=0)
-        done = work()
-        self.presence.put(key, tell(done))
-        return done
+        # By the store: a broadcast of gloo would end in the first process only when the last one has come to it.
+        self.turns += 1
+        key = self.key(f"lead/{self.turns}")
+        if self.part.leads:
+            done = work()
+            self.store.set(key, json.dumps(tell(done)))
+            return done
+        while not comes(self.store, [key], 0.1):
+            if (failure := self.failure()) is not None:
+                raise failure
+        return json.loads(self.store.get(key))
 
     def agree(self, wish: bool) -> bool:
-        wishes = torch.tensor(float(wish))
-        dist.all_reduce(wishes)
+        wishes = torch.tensor(float(wish or self._orphan()))
+        dist.all_reduce(wishes, group=self.steps)
         return wishes.item() > 0
 
     def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
         # Filled in by the device itself: a number that is copied there waits for it.
-        wish = torch.full_like(losses.total, asked, dtype=torch.float64)
+        wish = torch.full_like(losses.total, asked or self._orphan(), dtype=torch.float64)
         right = torch.zeros_like(wish) if losses.right is None else losses.right.double()
         means = [value.double() / self.part.size for value in (losses.total, *losses.parts.values())]
         numbers = torch.stack([wish, right, *means])
-        dist.all_reduce(numbers)
+        dist.all_reduce(numbers, group=self.steps)
         _, hits, total, *parts = numbers
         named = dict(zip(losses.parts, parts, strict=True))
         found = Losses(total, None if losses.right is None else hits, named)
@@ -180,21 +164,20 @@ class Group:
 
     def whole(self, tensor: Tensor, count: int) -> Tensor:
         counts = [Part(rank, self.part.size).slice(0, count) for rank in range(self.part.size)]
+        # An exchange needs tensors of one shape, and slices differ by one row: the shorter ones get a row of zeros.
         largest = -(-count // self.part.size)
         padded = torch.cat([tensor, tensor.new_zeros((largest - len(tensor), *tensor.shape[1:]))])
         slices = [torch.empty_like(padded) for _ in counts]
-        dist.all_gather(slices, padded)
+        dist.all_gather(slices, padded, group=self.steps)
         return torch.cat([slice[: end - begin] for slice, (begin, end) in zip(slices, counts, strict=True)])
 
-    def own(self, tensor: Tensor) -> Tensor:
-        begin, end = self.part.slice(0, len(tensor))
-        return tensor[begin:end]
-
     def in_order(self, answers: Answers, steps: int) -> Answers:
+        # Sums are taken by the first process alone, in the order of one process: their bits do not depend on how many
+        # there are.
         for _ in range(-(-steps // self.part.size)):
             mine = next(answers, None)
             found: list[Any] = [None] * self.part.size if self.part.leads else []
-            dist.gather_object(mine and tuple(tensor.cpu() for tensor in mine), found or None)
+            dist.gather_object(mine and tuple(tensor.cpu() for tensor in mine), found or None, group=self.steps)
             for answer in found:
                 if answer is not None:
                     yield tuple(tensor.to(self.device) for tensor in answer)
@@ -203,26 +186,23 @@ class Group:
         # Looking for unused parameters has another good: gradients are then summed in the same order in the first step
         # after a resume as in all others, which the bits of three processes or more depend on.
         devices = [torch.cuda.current_device()] if self.device.type == "cuda" else None
-        wrapped = DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
+        wrapped = DistributedDataParallel(
+            model, device_ids=devices, find_unused_parameters=True, process_group=self.steps
+        )
         if isinstance(model, BuiltNetwork):
             # The buffers of a tree are statistics that no training step both reads and changes: it is enough that they
             # were sent just now, and are before each evaluation. What other modules do with theirs is not known.
             wrapped.broadcast_buffers = False
         return wrapped
 
-    def gradients(self, module: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
-        if last or not isinstance(module, DistributedDataParallel):
-            return contextlib.nullcontext()
-        return module.no_sync()
-
     def same_statistics(self, model: nn.Module, mean: bool = False) -> None:
         for buffer in model.buffers():
             value = buffer.contiguous()
             if mean and buffer.is_floating_point():
-                dist.all_reduce(value)
+                dist.all_reduce(value, group=self.steps)
                 value = value / self.part.size
             else:
-                dist.broadcast(value, src=0)
+                dist.broadcast(value, src=0, group=self.steps)
             buffer.copy_(value)
 
     @contextlib.contextmanager
@@ -234,19 +214,45 @@ class Group:
                 raise
             raise self._lost(error) from error
 
-    def requests(self) -> contextlib.AbstractContextManager[Request | None]:
-        return stop_requests(silent=True)
+    def fail(self, error: Told) -> bool:
+        """Say in the store why the job ends; False where another process said so before."""
+        mine = f"{error.exit_code} {error}"
+        return self.store.compare_set(self.key("failure"), "", mine) == mine.encode()
+
+    def failure(self, wait: float = 0.0) -> Told | None:
+        """Why the job ends, None where no process has said so within `wait` seconds."""
+        if not comes(self.store, [self.key("failure")], wait):
+            return None
+        code, _, message = self.store.get(self.key("failure")).decode().partition(" ")
+        return Told(message, int(code))
+
+    def key(self, name: str) -> str:
+        """A name in the store for the present use of the processes: an error of one before does not count."""
+        return f"{name}/{self.uses}"
 
     def _lost(self, error: RuntimeError) -> ProcessFailed:
-        """What to say where another process does not answer."""
+        """What to say where another process does not answer. An error that it left in the store goes before."""
         with contextlib.suppress(dist.DistError):
-            failure = self.presence.failure(wait=0.2 if self.part.leads else DEFERENCE)
-            if failure is not None:
-                return Told(failure.message, failure.exit_code)
-            dead = self.presence.dead()
+            if (failure := self.failure(0.2 if self.part.leads else DEFERENCE)) is not None:
+                return failure
+            here = enumerate(self.members)
+            near = [(rank, pid, start) for rank, (host, pid, start, _) in here if host == socket.gethostname()]
+            dead = [rank for rank, pid, start in near if process_lives(pid, start) is False]
             who = f"process {dead[0]} of {self.part.size} is gone" if dead else "another process does not answer"
-            return ProcessFailed(f"{who} (engine.timeout is {self.presence.patience:g} s): {_first_line(error)}")
+            return ProcessFailed(f"{who} (engine.timeout is {self.patience:g} s): {_first_line(error)}")
         return ProcessFailed(f"the process that holds the others together is gone: {_first_line(error)}")
+
+    def _orphan(self) -> bool:
+        """Whether the torchrun that started this process was killed: nobody would end it otherwise."""
+        return self.parent is not None and os.getppid() != self.parent
+
+
+def comes(store: Store, names: Sequence[str], seconds: float) -> bool:
+    """Whether all names come into the store in time. `Store.wait` would warn on the screen where they do not."""
+    deadline = time.monotonic() + seconds
+    while not (found := store.check(list(names))) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
 
 
 def is_of_connection(error: Exception) -> bool:
