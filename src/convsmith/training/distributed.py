@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import Store
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.nn.parallel import DistributedDataParallel
 
 from convsmith.base.errors import ConvsmithError, ProcessFailed, Told
@@ -29,8 +29,8 @@ from convsmith.tasks.task import Losses
 T = TypeVar("T")
 Answers = Iterator[tuple[Tensor, ...]]
 
-# How long processes wait for one that opens data. One that dies is noticed at once: its connections close.
-LONGEST = timedelta(days=1)
+# How often a process gives a sign of life.
+BEAT_SECONDS = 1.0
 # How long a process that is not the first leaves it to the first to say what both have seen.
 DEFERENCE = 2.0
 
@@ -46,12 +46,12 @@ class World:
         return restarts() > 0
 
     def meet(self) -> None:
-        """Wait until all have come here, as long as it takes: other exchanges wait `engine.timeout` and no longer."""
+        """Wait until all have come here, each as long as it lives: an exchange waits `engine.timeout` and no longer."""
 
     def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
         """What `work` gives, which only the first process does; the others get the JSON data that `tell` makes of it.
 
-        They wait as long as it takes.
+        They wait as long as the first one lives.
         """
         return work()
 
@@ -100,63 +100,64 @@ ALONE = World()
 class Group(World):
     """One of several processes. `store` is that of these processes alone; `start` counts the starts of the job from 1.
 
-    A group of torch has one time-out. In `steps`, where all do the same work, it is `patience` seconds; in the default
-    group they wait for one that opens data.
+    Where all do the same work, they exchange by torch's process group, which waits `patience` seconds. Where one may
+    take its time, the others look into the store, as long as it gives signs of life.
     """
 
     def __init__(self, store: Store, part: Part, patience: float, start: int = 1):
-        self.part, self.store, self.patience = part, store, patience
+        self.part, self.store, self.patience, self.start = part, store, patience, start
+        self.device: Any = None
+        self.members: list[Any] = []
         self.uses = self.turns = 0
-        # Without torchrun the parent may end for good reasons.
-        self.parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
-        dist.init_process_group("gloo", store=store, rank=part.rank, world_size=part.size, timeout=LONGEST)
-        self.steps: Any = None
-        pid = os.getpid()
-        self.members: list[Any] = [None] * part.size
-        dist.all_gather_object(self.members, (socket.gethostname(), pid, process_start(pid), restarts()))
-        # Each torchrun counts only the restarts that were its own doing.
-        self.started_before = start > 1 or any(count > 0 for *_, count in self.members)
+
+    def begin(self) -> None:
+        """Begin the next use of the processes: an end that was said of one before does not count for it."""
+        self.uses, self.turns = self.uses + 1, 0
 
     def open(self, device: torch.device) -> None:
         """Begin to exchange what lies on `device`."""
-        self.device = device
         # All have a device before any waits for another in a library that has no error for it.
         self.meet()
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        self.steps = dist.new_group(timeout=timedelta(seconds=self.patience), backend=backend)
+        patience, whole = timedelta(seconds=self.patience), {"rank": self.part.rank, "world_size": self.part.size}
+        dist.init_process_group(backend, timeout=patience, store=PrefixStore("group", self.store), **whole)
+        members: list[Any] = [None] * self.part.size
+        pid = os.getpid()
+        dist.all_gather_object(members, (socket.gethostname(), pid, process_start(pid), restarts()))
+        self.device, self.members = device, members
 
     @property
     def restarted(self) -> bool:
-        return self.started_before
+        # Each torchrun counts only the restarts that were its own doing.
+        return self.start > 1 or any(count > 0 for *_, count in self.members)
 
     def meet(self) -> None:
-        dist.barrier()
+        names = [self.key(f"met/{self.turns}/{rank}") for rank in range(self.part.size)]
+        self.store.set(names[self.part.rank], "")
+        self.lead(lambda: [self._await(name, rank) for rank, name in enumerate(names)])
 
     def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
-        # By the store: a broadcast of gloo would end in the first process only when the last one has come to it.
         self.turns += 1
         key = self.key(f"lead/{self.turns}")
         if self.part.leads:
             done = work()
             self.store.set(key, json.dumps(tell(done)))
             return done
-        while not comes(self.store, [key], 0.1):
-            if (failure := self.failure()) is not None:
-                raise failure
+        self._await(key, author=0)
         return json.loads(self.store.get(key))
 
     def agree(self, wish: bool) -> bool:
-        wishes = torch.tensor(float(wish or self._orphan()))
-        dist.all_reduce(wishes, group=self.steps)
+        wishes = torch.tensor(float(wish))
+        dist.all_reduce(wishes)
         return wishes.item() > 0
 
     def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
         # Filled in by the device itself: a number that is copied there waits for it.
-        wish = torch.full_like(losses.total, asked or self._orphan(), dtype=torch.float64)
+        wish = torch.full_like(losses.total, asked, dtype=torch.float64)
         right = torch.zeros_like(wish) if losses.right is None else losses.right.double()
         means = [value.double() / self.part.size for value in (losses.total, *losses.parts.values())]
         numbers = torch.stack([wish, right, *means])
-        dist.all_reduce(numbers, group=self.steps)
+        dist.all_reduce(numbers)
         _, hits, total, *parts = numbers
         named = dict(zip(losses.parts, parts, strict=True))
         found = Losses(total, None if losses.right is None else hits, named)
@@ -168,7 +169,7 @@ class Group(World):
         largest = -(-count // self.part.size)
         padded = torch.cat([tensor, tensor.new_zeros((largest - len(tensor), *tensor.shape[1:]))])
         slices = [torch.empty_like(padded) for _ in counts]
-        dist.all_gather(slices, padded, group=self.steps)
+        dist.all_gather(slices, padded)
         return torch.cat([slice[: end - begin] for slice, (begin, end) in zip(slices, counts, strict=True)])
 
     def in_order(self, answers: Answers, steps: int) -> Answers:
@@ -177,7 +178,7 @@ class Group(World):
         for _ in range(-(-steps // self.part.size)):
             mine = next(answers, None)
             found: list[Any] = [None] * self.part.size if self.part.leads else []
-            dist.gather_object(mine and tuple(tensor.cpu() for tensor in mine), found or None, group=self.steps)
+            dist.gather_object(mine and tuple(tensor.cpu() for tensor in mine), found or None)
             for answer in found:
                 if answer is not None:
                     yield tuple(tensor.to(self.device) for tensor in answer)
@@ -186,9 +187,7 @@ class Group(World):
         # Looking for unused parameters has another good: gradients are then summed in the same order in the first step
         # after a resume as in all others, which the bits of three processes or more depend on.
         devices = [torch.cuda.current_device()] if self.device.type == "cuda" else None
-        wrapped = DistributedDataParallel(
-            model, device_ids=devices, find_unused_parameters=True, process_group=self.steps
-        )
+        wrapped = DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
         if isinstance(model, BuiltNetwork):
             # The buffers of a tree are statistics that no training step both reads and changes: it is enough that they
             # were sent just now, and are before each evaluation. What other modules do with theirs is not known.
@@ -199,10 +198,10 @@ class Group(World):
         for buffer in model.buffers():
             value = buffer.contiguous()
             if mean and buffer.is_floating_point():
-                dist.all_reduce(value, group=self.steps)
+                dist.all_reduce(value)
                 value = value / self.part.size
             else:
-                dist.broadcast(value, src=0, group=self.steps)
+                dist.broadcast(value, src=0)
             buffer.copy_(value)
 
     @contextlib.contextmanager
@@ -214,17 +213,15 @@ class Group(World):
                 raise
             raise self._lost(error) from error
 
-    def fail(self, error: Told) -> bool:
+    def fail(self, message: str, exit_code: int) -> bool:
         """Say in the store why the job ends; False where another process said so before."""
-        mine = f"{error.exit_code} {error}"
+        mine = json.dumps([message, exit_code])
         return self.store.compare_set(self.key("failure"), "", mine) == mine.encode()
 
     def failure(self, wait: float = 0.0) -> Told | None:
         """Why the job ends, None where no process has said so within `wait` seconds."""
-        if not comes(self.store, [self.key("failure")], wait):
-            return None
-        code, _, message = self.store.get(self.key("failure")).decode().partition(" ")
-        return Told(message, int(code))
+        key = self.key("failure")
+        return Told(*json.loads(self.store.get(key))) if comes(self.store, [key], wait) else None
 
     def key(self, name: str) -> str:
         """A name in the store for the present use of the processes: an error of one before does not count."""
@@ -232,26 +229,53 @@ class Group(World):
 
     def _lost(self, error: RuntimeError) -> ProcessFailed:
         """What to say where another process does not answer. An error that it left in the store goes before."""
+        what, here = str(error).strip().partition("\n")[0][:200] or type(error).__name__, socket.gethostname()
         with contextlib.suppress(dist.DistError):
             if (failure := self.failure(0.2 if self.part.leads else DEFERENCE)) is not None:
                 return failure
-            here = enumerate(self.members)
-            near = [(rank, pid, start) for rank, (host, pid, start, _) in here if host == socket.gethostname()]
+            near = [(rank, pid, start) for rank, (host, pid, start, _) in enumerate(self.members) if host == here]
             dead = [rank for rank, pid, start in near if process_lives(pid, start) is False]
             who = f"process {dead[0]} of {self.part.size} is gone" if dead else "another process does not answer"
-            return ProcessFailed(f"{who} (engine.timeout is {self.patience:g} s): {_first_line(error)}")
-        return ProcessFailed(f"the process that holds the others together is gone: {_first_line(error)}")
+            return ProcessFailed(f"{who} (engine.timeout is {self.patience:g} s): {what}")
+        return ProcessFailed(f"the process that holds the others together is gone: {what}")
 
-    def _orphan(self) -> bool:
-        """Whether the torchrun that started this process was killed: nobody would end it otherwise."""
-        return self.parent is not None and os.getppid() != self.parent
+    def _await(self, key: str, author: int) -> None:
+        """Wait until process `author` has written `key`, as long as it gives signs of life.
+
+        Raises `Told` where the job has failed meanwhile and `ProcessFailed` where there was no sign for `patience`.
+        """
+        seen, since = 0, time.monotonic()
+        while not comes(self.store, [key], 0.2):
+            if (failure := self.failure()) is not None:
+                raise failure
+            if (beats := self.store.add(f"beats/{author}", 0)) != seen:
+                seen, since = beats, time.monotonic()
+            elif time.monotonic() - since > self.patience:
+                who = f"process {author} of {self.part.size}"
+                raise ProcessFailed(f"{who} gave no sign of life for {self.patience:g} s")
+
+
+def beat(store: Store, rank: int) -> None:
+    """Give signs of life until the store is gone, which whoever waits for something in it notices for itself.
+
+    A process whose torchrun was killed ends: it would go on alone for ever.
+    """
+    # Without torchrun the parent may end for good reasons.
+    parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+    with contextlib.suppress(dist.DistError):
+        while True:
+            store.add(f"beats/{rank}", 1)
+            if parent not in (None, os.getppid()):
+                os._exit(1)
+            time.sleep(BEAT_SECONDS)
 
 
 def comes(store: Store, names: Sequence[str], seconds: float) -> bool:
     """Whether all names come into the store in time. `Store.wait` would warn on the screen where they do not."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.001
     while not (found := store.check(list(names))) and time.monotonic() < deadline:
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
     return found
 
 
@@ -259,7 +283,3 @@ def is_of_connection(error: Exception) -> bool:
     """Whether an exchange failed; gloo's errors have no class of their own."""
     words = ("gloo", "nccl", "connection closed", "connection reset", "timed out waiting", "broken pipe", "pair clos")
     return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +15,7 @@ from torch.distributed.rendezvous import rendezvous
 from convsmith.base.errors import ConvsmithError, ProcessFailed, Told, UsageError
 from convsmith.base.processes import Part, local_part, part
 from convsmith.report.text import many
-from convsmith.training.distributed import ALONE, DEFERENCE, Group, World, comes
+from convsmith.training.distributed import ALONE, DEFERENCE, Group, World, beat, comes
 from convsmith.training.interrupt import Interrupted
 from convsmith.training.options import EngineOptions
 from convsmith.training.step import Exploded
@@ -40,13 +41,13 @@ def together(options: EngineOptions) -> Iterator[World]:
         return
     if not _groups:
         _groups.append(_joined(options.timeout))
-        atexit.register(dist.destroy_process_group)
     group = _groups[0]
-    group.uses += 1
+    group.begin()
     try:
         with group.watch():
-            if group.steps is None:
+            if group.device is None:
                 group.open(_device(options.device))
+                atexit.register(dist.destroy_process_group)
             yield group
     except BaseException as error:
         # With processes that are gone the end of the process group would wait for them, half a minute.
@@ -58,20 +59,18 @@ def together(options: EngineOptions) -> Iterator[World]:
 def _left(group: Group, error: BaseException) -> BaseException:
     """The error to leave with: `Told` where another process says it."""
     code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)
-    leads, heard = group.part.leads, Told(str(error), code)
+    leads, words = group.part.leads, str(error)
+    if not leads and not isinstance(error, ProcessFailed):
+        words = f"process {group.part.rank} of {group.part.size}: {error}"
     with contextlib.suppress(dist.DistError):
-        if isinstance(error, Told) or (not leads and (isinstance(error, AGREED) or group.failure(DEFERENCE))):
+        told = isinstance(error, Told) or (not leads and (isinstance(error, AGREED) or group.failure(DEFERENCE)))
+        told = told or not group.fail(words, code)
+        if leads or told:
             _end(group)
-            return heard
-        if not leads and not isinstance(error, ProcessFailed):
-            heard = Told(f"process {group.part.rank} of {group.part.size}: {error}", code)
-        first = group.fail(heard)
-        if leads:
-            _end(group)
-        if leads or not first:
-            return error if first else heard
+        if told:
+            return Told(words, code)
         # The others notice that this process ends, and find in the store why.
-        return ProcessFailed(str(heard), code) if isinstance(error, ConvsmithError) else error
+        return error if leads or not isinstance(error, ConvsmithError) else ProcessFailed(words, code)
     return error  # nobody is left to tell
 
 
@@ -95,7 +94,9 @@ def _joined(patience: float) -> Group:
     try:
         store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=GATHERING)))
         start = gathered(store, part())
-        return Group(PrefixStore(f"start {start}", store), part(), patience, start)
+        own = PrefixStore(f"start {start}", store)
+        threading.Thread(target=beat, args=(own.clone(), part().rank), daemon=True).start()
+        return Group(own, part(), patience, start)
     except dist.DistError as error:
         raise ProcessFailed(f"the process that holds the others together cannot be reached: {error}") from error
 
@@ -107,19 +108,16 @@ def gathered(store: Store, part: Part) -> int:
     among it; and each torchrun counts only the restarts that were its own doing. So the first process takes a number
     that no start had, and the others look for it.
     """
-    deadline, start, is_new = time.monotonic() + GATHERING, 0, False
     if part.leads:
         start = store.add("starts", 1)
-        store.set("start", str(start))
-        others = [f"{start}/{rank}" for rank in range(1, part.size)]
-        if not comes(store, others, GATHERING):
-            rank = next(rank for rank, name in enumerate(others, 1) if not store.check([name]))
-            raise ProcessFailed(f"process {rank} of {part.size} did not come within {GATHERING:g} s")
+        for rank in range(1, part.size):
+            if not comes(store, [f"{start}/{rank}"], GATHERING):
+                raise ProcessFailed(f"process {rank} of {part.size} did not come within {GATHERING:g} s")
         store.set(f"{start}/all", "")
         return start
+    deadline, start, is_new = time.monotonic() + GATHERING, 0, False
     while not (is_new and store.check([f"{start}/all"])):
-        found = int(store.get("start")) if store.check(["start"]) else 0
-        if found != start:
+        if (found := store.add("starts", 0)) != start:
             # A process that was counted under a number already has found that of an earlier start.
             start, is_new = found, store.add(f"{found}/{part.rank}", 1) == 1
         if time.monotonic() > deadline:
