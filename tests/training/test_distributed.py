@@ -140,6 +140,7 @@ def test_dropout_differs_by_process_and_is_that_of_one_in_the_first():
 def group_of_one():
     """A process group that has one process."""
     one = Group(dist.HashStore(), Part(), patience=60)
+    one.begin()
     one.open(torch.device("cpu"))
     yield one
     dist.destroy_process_group()

@@ -69,7 +69,7 @@ def test_a_restart_is_known_where_one_counted_it_or_the_store_had_one(number, co
     """A torchrun that only saw a member come counts no restart; another one does."""
     group = Group(dist.HashStore(), Part(0, 2), LIMIT, number)
     group.members = [("host", 7, None, count) for count in counts]
-    assert group.restarted is wanted
+    assert group.restarted() is wanted
 
 
 def test_one_of_an_earlier_start_is_not_waited_for(store, start):
@@ -100,9 +100,10 @@ def test_a_meeting_waits_longer_than_patience_for_one_that_lives(pair):
 @pytest.mark.parametrize("silent", [0, 1])
 def test_one_that_is_silent_before_a_meeting_is_named_by_the_other(silent, store):
     """As it is where a process is stopped before the first step, or the first one while it writes."""
-    both = [Group(store(), Part(rank, 2), 0.3) for rank in range(2)]
+    other = Group(store(), Part(1 - silent, 2), 0.3)
+    other.begin()
     with pytest.raises(ProcessFailed, match=rf"^process {silent} of 2 gave no sign of life for 0.3 s$"):
-        both[1 - silent].meet()
+        other.meet()
 
 
 def test_why_one_use_ended_is_not_said_of_the_next(pair):

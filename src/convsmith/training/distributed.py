@@ -40,7 +40,6 @@ class World:
 
     part = WHOLE
 
-    @property
     def restarted(self) -> bool:
         """Whether the job had processes before these, which may have begun a run."""
         return restarts() > 0
@@ -108,43 +107,43 @@ class Group(World):
         self.part, self.store, self.patience, self.start = part, store, patience, start
         self.device: Any = None
         self.members: list[Any] = []
-        self.uses = self.turns = 0
+        self.uses = 0
 
     def begin(self) -> None:
         """Begin the next use of the processes: an end that was said of one before does not count for it."""
         self.uses, self.turns = self.uses + 1, 0
+        self.here = PrefixStore(f"use {self.uses}", self.store)
 
     def open(self, device: torch.device) -> None:
         """Begin to exchange what lies on `device`."""
         # All have a device before any waits for another in a library that has no error for it.
         self.meet()
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        patience, whole = timedelta(seconds=self.patience), {"rank": self.part.rank, "world_size": self.part.size}
-        dist.init_process_group(backend, timeout=patience, store=PrefixStore("group", self.store), **whole)
-        members: list[Any] = [None] * self.part.size
-        pid = os.getpid()
+        size, rank, store = self.part.size, self.part.rank, PrefixStore("group", self.store)
+        patience = timedelta(seconds=self.patience)
+        dist.init_process_group(backend, timeout=patience, world_size=size, rank=rank, store=store)
+        pid, members = os.getpid(), list[Any]([None] * size)
         dist.all_gather_object(members, (socket.gethostname(), pid, process_start(pid), restarts()))
         self.device, self.members = device, members
 
-    @property
     def restarted(self) -> bool:
         # Each torchrun counts only the restarts that were its own doing.
         return self.start > 1 or any(count > 0 for *_, count in self.members)
 
     def meet(self) -> None:
-        names = [self.key(f"met/{self.turns}/{rank}") for rank in range(self.part.size)]
-        self.store.set(names[self.part.rank], "")
+        names = [f"met/{self.turns}/{rank}" for rank in range(self.part.size)]
+        self.here.set(names[self.part.rank], "")
         self.lead(lambda: [self._await(name, rank) for rank, name in enumerate(names)])
 
     def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
         self.turns += 1
-        key = self.key(f"lead/{self.turns}")
+        key = f"lead/{self.turns}"
         if self.part.leads:
             done = work()
-            self.store.set(key, json.dumps(tell(done)))
+            self.here.set(key, json.dumps(tell(done)))
             return done
         self._await(key, author=0)
-        return json.loads(self.store.get(key))
+        return json.loads(self.here.get(key))
 
     def agree(self, wish: bool) -> bool:
         wishes = torch.tensor(float(wish))
@@ -216,16 +215,11 @@ class Group(World):
     def fail(self, message: str, exit_code: int) -> bool:
         """Say in the store why the job ends; False where another process said so before."""
         mine = json.dumps([message, exit_code])
-        return self.store.compare_set(self.key("failure"), "", mine) == mine.encode()
+        return self.here.compare_set("failure", "", mine) == mine.encode()
 
     def failure(self, wait: float = 0.0) -> Told | None:
         """Why the job ends, None where no process has said so within `wait` seconds."""
-        key = self.key("failure")
-        return Told(*json.loads(self.store.get(key))) if comes(self.store, [key], wait) else None
-
-    def key(self, name: str) -> str:
-        """A name in the store for the present use of the processes: an error of one before does not count."""
-        return f"{name}/{self.uses}"
+        return Told(*json.loads(self.here.get("failure"))) if comes(self.here, ["failure"], wait) else None
 
     def _lost(self, error: RuntimeError) -> ProcessFailed:
         """What to say where another process does not answer. An error that it left in the store goes before."""
@@ -245,14 +239,15 @@ class Group(World):
         Raises `Told` where the job has failed meanwhile and `ProcessFailed` where there was no sign for `patience`.
         """
         seen, since = 0, time.monotonic()
-        while not comes(self.store, [key], 0.2):
+        while not comes(self.here, [key], 0.2):
             if (failure := self.failure()) is not None:
                 raise failure
             if (beats := self.store.add(f"beats/{author}", 0)) != seen:
                 seen, since = beats, time.monotonic()
             elif time.monotonic() - since > self.patience:
-                who = f"process {author} of {self.part.size}"
-                raise ProcessFailed(f"{who} gave no sign of life for {self.patience:g} s")
+                raise ProcessFailed(
+                    f"process {author} of {self.part.size} gave no sign of life for {self.patience:g} s"
+                )
 
 
 def beat(store: Store, rank: int) -> None:

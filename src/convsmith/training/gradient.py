@@ -65,8 +65,8 @@ def backward(state: State, batch: Batch, job: Job) -> Losses:
     for number, piece in enumerate(pieces, 1):
         share = len(piece.positions) / whole
         # Several processes exchange the gradient once, with its last part.
-        early = number < len(pieces) and isinstance(state.runner, DistributedDataParallel)
-        with state.runner.no_sync() if early else contextlib.nullcontext():
+        runner, early = state.runner, number < len(pieces)
+        with runner.no_sync() if early and isinstance(runner, DistributedDataParallel) else contextlib.nullcontext():
             found = job.task.losses(run, piece)
             total = found.total if share == 1 else found.total * share
             state.scaler.scale(total).backward()

@@ -7,15 +7,14 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 
-import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from convsmith.base.errors import ConvsmithError, ProcessFailed, Told, UsageError
-from convsmith.base.processes import Part, local_part, part
-from convsmith.report.text import many
+from convsmith.base.errors import ConvsmithError, ProcessFailed, Told
+from convsmith.base.processes import Part, part
 from convsmith.training.distributed import ALONE, DEFERENCE, Group, World, beat, comes
+from convsmith.training.engine import own_device
 from convsmith.training.interrupt import Interrupted
 from convsmith.training.options import EngineOptions
 from convsmith.training.step import Exploded
@@ -46,7 +45,7 @@ def together(options: EngineOptions) -> Iterator[World]:
     try:
         with group.watch():
             if group.device is None:
-                group.open(_device(options.device))
+                group.open(own_device(options.device))
                 atexit.register(dist.destroy_process_group)
             yield group
     except BaseException as error:
@@ -79,14 +78,14 @@ def _end(group: Group) -> None:
 
     The first one, with which the store may end, goes last.
     """
-    left = [group.key(f"left/{rank}") for rank in range(1, group.part.size)]
+    here, left = group.here, [f"left/{rank}" for rank in range(1, group.part.size)]
     with contextlib.suppress(dist.DistError):
         if group.part.leads:
-            group.store.set(group.key("ended"), "")
-            comes(group.store, left, DEFERENCE)
+            here.set("ended", "")
+            comes(here, left, DEFERENCE)
         else:
-            comes(group.store, [group.key("ended")], group.patience)
-            group.store.set(left[group.part.rank - 1], "")
+            comes(here, ["ended"], group.patience)
+            here.set(left[group.part.rank - 1], "")
 
 
 def _joined(patience: float) -> Group:
@@ -124,20 +123,3 @@ def gathered(store: Store, part: Part) -> int:
             raise ProcessFailed(f"the first process did not come within {GATHERING:g} s")
         time.sleep(0.01)
     return start
-
-
-def _device(name: str) -> torch.device:
-    """The device of this process: the GPU with its number on this machine, which becomes the current one."""
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    local = local_part()
-    if name not in ("auto", "cuda"):
-        raise UsageError(f"engine.device: each process takes a GPU of its own: expected auto, cpu or cuda, not {name}")
-    if local.size > torch.cuda.device_count():
-        raise UsageError(
-            f"{many(local.size, 'process', 'processes')} on this machine and "
-            f"{many(torch.cuda.device_count(), 'GPU')}; start one for each GPU "
-            "(--nproc, --nproc-per-node), or train on processors with --device cpu"
-        )
-    torch.cuda.set_device(local.rank)
-    return torch.device("cuda", local.rank)

@@ -140,7 +140,7 @@ def train_plan(
             "--rdzv-id NAME, or --standalone on one machine"
         )
     with together(options) as world:
-        if out is not None and world.lead(lambda: world.restarted and made_before(out)):
+        if out is not None and world.lead(lambda: world.restarted() and made_before(out)):
             return _resume(open_run(out), run_recipe(out), world, True, quiet, say, extent)
         begun = world.lead(
             lambda: _begin_run(make(), world, out, say, quiet), lambda begun: str(begun.run.path.resolve())
