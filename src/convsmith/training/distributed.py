@@ -172,8 +172,7 @@ class Group(World):
         return torch.cat([slice[: end - begin] for slice, (begin, end) in zip(slices, counts, strict=True)])
 
     def in_order(self, answers: Answers, steps: int) -> Answers:
-        # Sums are taken by the first process alone, in the order of one process: their bits do not depend on how many
-        # there are.
+        # The first process alone takes sums, in the order of one process: their bits do not depend on the count.
         for _ in range(-(-steps // self.part.size)):
             mine = next(answers, None)
             found: list[Any] = [None] * self.part.size if self.part.leads else []
@@ -245,9 +244,8 @@ class Group(World):
             if (beats := self.store.add(f"beats/{author}", 0)) != seen:
                 seen, since = beats, time.monotonic()
             elif time.monotonic() - since > self.patience:
-                raise ProcessFailed(
-                    f"process {author} of {self.part.size} gave no sign of life for {self.patience:g} s"
-                )
+                who = f"process {author} of {self.part.size}"
+                raise ProcessFailed(f"{who} gave no sign of life for {self.patience:g} s")
 
 
 def beat(store: Store, rank: int) -> None:
