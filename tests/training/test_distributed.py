@@ -1,8 +1,6 @@
 """Several processes take the steps that one takes."""
 
 import json
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -141,9 +139,10 @@ def test_dropout_differs_by_process_and_is_that_of_one_in_the_first():
 @pytest.fixture
 def group_of_one():
     """A process group that has one process."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    presence: Any = SimpleNamespace(part=Part())
-    yield Group(presence, torch.device("cpu"))
+    one = Group(dist.HashStore(), Part(), patience=60)
+    one.begin()
+    one.open(torch.device("cpu"))
+    yield one
     dist.destroy_process_group()
 
 

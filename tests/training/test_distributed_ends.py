@@ -13,7 +13,7 @@ from convsmith.recipes.recipe import Recipe
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import open_run
 from convsmith.runs.status import effective_state
-from convsmith.training.distributed import Alone
+from convsmith.training.distributed import World
 from convsmith.training.track import Untracked
 from convsmith.work import run as running
 
@@ -193,7 +193,7 @@ def test_each_takes_its_time_until_all_meet(monkeypatch, tmp_path):
     """What only the first process does comes before the meeting, what waits no longer than for a step after it."""
     calls: list[str] = []
 
-    class Noting(Alone):
+    class Noting(World):
         def meet(self):
             calls.append("meet")
 
@@ -229,3 +229,24 @@ def test_only_the_command_ends_at_once_where_a_process_is_gone(monkeypatch, capf
     assert cli.main(["train"]) == 3
     assert ends == [(end_at_once, 3)]
     assert capfd.readouterr().err == "convsmith: process 1 of 2 is gone\n"
+
+
+def test_a_process_that_is_stopped_before_the_first_step_is_noticed(
+    group, forks, limit, common, said, pictures, tmp_path
+):
+    """The others wait for it as long as it gives signs of life."""
+    module = tmp_path / "stopping.py"
+    module.write_text(
+        "import os, signal\nfrom torch import nn\n\n\n"
+        "def make(classes, channels):\n"
+        "    if os.environ.get('RANK') == '1':\n"
+        "        os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))\n"
+    )
+    words = ["train", f"{module}:make", "--data", pictures, "--batch", "8", *common, "--out", tmp_path / "run"]
+    first, second = group(*words, "--engine.timeout", 5)
+    try:
+        assert first.wait(limit) == 1, forks.log.read_text()
+    finally:
+        second.kill()
+    assert said() == "process 1 of 2 gave no sign of life for 5 s"

@@ -10,88 +10,110 @@ import torch.distributed as dist
 
 from convsmith.base.errors import ProcessFailed, Told
 from convsmith.base.processes import Part
-from convsmith.training import presence as presences
-from convsmith.training.presence import Failure, join
+from convsmith.training import distributed, together
+from convsmith.training.distributed import Group, beat
+from convsmith.training.together import gathered
 
-PATIENCE = 60.0
+LIMIT = 60.0
 
 
 @pytest.fixture
 def store(monkeypatch):
     """`store()` is another connection to the same store; signs of life come often, and end with it."""
-    monkeypatch.setattr(presences, "BEAT_SECONDS", 0.05)
-    server = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
-    port = server.port
-    yield lambda: dist.TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=60))
+    monkeypatch.setattr(distributed, "BEAT_SECONDS", 0.05)
+    server = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=LIMIT))
+    port, threads = server.port, threading.enumerate()
+    yield lambda: dist.TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=LIMIT))
     del server
-    for thread in threading.enumerate():
-        if thread.name == presences.THREAD:
-            thread.join(60)
-            assert not thread.is_alive()
+    for thread in set(threading.enumerate()) - set(threads):
+        thread.join(LIMIT)
+        assert not thread.is_alive()
 
 
 @pytest.fixture
 def start(store):
-    """`start(restarts of each)` joins as many processes, the last one first."""
+    """`start(size)` gathers as many processes, the last one first; gives the number of the start that each found."""
 
-    def joined(*restarts, patience=PATIENCE):
-        size = len(restarts)
+    def numbers(size):
         with ThreadPoolExecutor(size) as pool:
-            waiting = [
-                pool.submit(join, store(), Part(rank, size), patience, restarts[rank]) for rank in reversed(range(size))
-            ]
-            return [one.result(PATIENCE) for one in reversed(waiting)]
+            waiting = [pool.submit(gathered, store(), Part(rank, size)) for rank in reversed(range(size))]
+            return [one.result(LIMIT) for one in reversed(waiting)]
 
-    return joined
+    return numbers
+
+
+@pytest.fixture
+def pair(store):
+    """`pair(patience)`: two processes of one start, which give signs of life."""
+
+    def made(patience=LIMIT):
+        both = [Group(store(), Part(rank, 2), patience) for rank in range(2)]
+        for rank, group in enumerate(both):
+            threading.Thread(target=beat, args=(store(), rank), daemon=True).start()
+            group.begin()
+        return both
+
+    return made
 
 
 def test_those_of_one_start_find_each_other_in_a_store_that_had_another(start):
+    assert [start(3), start(3), start(2)] == [[1] * 3, [2] * 3, [3] * 2]
+
+
+@pytest.mark.parametrize(
+    ("number", "counts", "wanted"),
+    [(1, (0, 0), False), (1, (0, 1), True), (2, (0, 0), True)],
+    ids=["first", "counted by one", "in the same store"],
+)
+def test_a_restart_is_known_where_one_counted_it_or_the_store_had_one(number, counts, wanted):
     """A torchrun that only saw a member come counts no restart; another one does."""
-    first, second, third = start(0, 0, 0), start(0, 1, 0), start(0, 0, 0)
-    assert [one.restarted for one in (*first, *second, *third)] == [False] * 3 + [True] * 6
-    for number, group in enumerate((first, second, third)):
-        group[0].put("word", number)
-    assert [[one.read("word", 0) for one in group] for group in (first, second, third)] == [[0] * 3, [1] * 3, [2] * 3]
+    group = Group(dist.HashStore(), Part(0, 2), LIMIT, number)
+    group.members = [("host", 7, None, count) for count in counts]
+    assert group.restarted() is wanted
 
 
-def test_a_restart_in_a_new_store_is_known_by_all_where_one_counted_it(start):
-    assert [one.restarted for one in start(0, 1)] == [True, True]
-
-
-def test_one_of_an_earlier_start_that_said_hello_is_not_waited_for(store, start):
-    store().set("hello/1", "gone before it was shown in")
-    assert [one.part.rank for one in start(0, 0)] == [0, 1]
+def test_one_of_an_earlier_start_is_not_waited_for(store, start):
+    """Its first process came, one more did, and it ended before the last had come."""
+    store().add("starts", 1)
+    store().add("1/1", 1)
+    assert start(3) == [2] * 3
 
 
 def test_who_does_not_come_is_named(store, monkeypatch):
-    monkeypatch.setattr(presences, "GATHERING", 0.3)
+    monkeypatch.setattr(together, "GATHERING", 0.3)
     with pytest.raises(ProcessFailed, match=r"^process 1 of 2 did not come within 0.3 s$"):
-        join(store(), Part(0, 2), PATIENCE, 0)
+        gathered(store(), Part(0, 2))
     with pytest.raises(ProcessFailed, match=r"^the first process did not come within 0.3 s$"):
-        join(store(), Part(1, 3), PATIENCE, 0)
+        gathered(store(), Part(1, 3))
 
 
-def test_a_meeting_waits_longer_than_patience_for_one_that_lives_and_not_for_one_that_is_silent(start):
-    first, second = start(0, 0, patience=2)
+def test_a_meeting_waits_longer_than_patience_for_one_that_lives(pair):
+    first, second = pair(patience=2)
     late = threading.Timer(2.5, second.meet)
     late.start()
     began = time.monotonic()
     first.meet()
     assert time.monotonic() - began > 2
     late.join()
-    with pytest.raises(ProcessFailed, match=r"^process 7 of 2 gave no sign of life for 0.3 s$"):
-        first.read("word", author=7, patience=0.3)
 
 
-def test_why_one_use_ended_is_not_said_of_the_next(start):
-    first, second = start(0, 0)
+@pytest.mark.parametrize("silent", [0, 1])
+def test_one_that_is_silent_before_a_meeting_is_named_by_the_other(silent, store):
+    """As it is where a process is stopped before the first step, or the first one while it writes."""
+    other = Group(store(), Part(1 - silent, 2), 0.3)
+    other.begin()
+    with pytest.raises(ProcessFailed, match=rf"^process {silent} of 2 gave no sign of life for 0.3 s$"):
+        other.meet()
+
+
+def test_why_one_use_ended_is_not_said_of_the_next(pair):
+    first, second = pair()
     assert second.fail("out of paper", 4)
     assert not first.fail("something else", 1)
-    assert first.failure() == second.failure() == Failure(1, "out of paper", 4)
-    with pytest.raises(Told, match=r"^out of paper$"):
-        first.meet()
-    first.begin()
-    second.begin()
-    assert first.failure() is None
-    second.put(second.turn("lead"), "well")
-    assert first.read(first.turn("lead"), 1) == "well"
+    for group in (first, second):
+        with pytest.raises(Told, match=r"^out of paper$") as told:
+            group.meet()
+        assert told.value.exit_code == 4
+        group.begin()
+        assert group.failure() is None
+    assert (first.lead(lambda: ["well"]), second.lead(lambda: 1 / 0)) == (["well"], ["well"])

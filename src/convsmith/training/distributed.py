@@ -1,165 +1,149 @@
 """Training in several processes: each takes a slice of every batch, and all take the same step.
 
-`Alone` is one process, for which nothing is to exchange; `Group` is one of several (DistributedDataParallel: Li et al.
+`World` is one process, for which nothing is to exchange; `Group` is one of several (DistributedDataParallel: Li et al.
 2020). What a run computes is the same for both up to the order of sums; what is normal or normed over a batch is not:
 batch norms see the slice of their process, and the first one's statistics are kept.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeVar
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.nn.parallel import DistributedDataParallel
 
 from convsmith.base.errors import ConvsmithError, ProcessFailed, Told
 from convsmith.base.processes import WHOLE, Part, restarts
 from convsmith.nets.modules.build import BuiltNetwork
+from convsmith.runs.status import process_lives, process_start
 from convsmith.tasks.task import Losses
-from convsmith.training.interrupt import Request, stop_requests
-from convsmith.training.presence import DEFERENCE, Presence
 
 T = TypeVar("T")
 Answers = Iterator[tuple[Tensor, ...]]
 
+# How often a process gives a sign of life.
+BEAT_SECONDS = 1.0
+# How long a process that is not the first leaves it to the first to say what both have seen.
+DEFERENCE = 2.0
 
-class World(Protocol):
-    """What a run needs of the processes that work on it. All of them call the same methods in the same order."""
 
-    part: Part
+class World:
+    """The processes that work on a run, of which there is one here. All of them call the same methods in order."""
 
-    @property
+    part = WHOLE
+
     def restarted(self) -> bool:
         """Whether the job had processes before these, which may have begun a run."""
-        ...
+        return restarts() > 0
 
     def meet(self) -> None:
         """Wait until all have come here, each as long as it lives: an exchange waits `engine.timeout` and no longer."""
-        ...
 
     def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
         """What `work` gives, which only the first process does; the others get the JSON data that `tell` makes of it.
 
         They wait as long as the first one lives.
         """
-        ...
+        return work()
 
     def agree(self, wish: bool) -> bool:
         """Whether any process wishes it."""
-        ...
+        return wish
 
     def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
         """A step's losses over all processes, and whether any process was asked to stop.
 
         With several processes the second is told only if `look` is true, because the exchange waits for the device.
         """
-        ...
+        return losses, asked
 
     def whole(self, tensor: Tensor, count: int) -> Tensor:
         """A batch of `count` rows, of which each process has its slice."""
-        ...
+        return tensor
 
     def own(self, tensor: Tensor) -> Tensor:
         """The slice of this process of a whole batch."""
-        ...
+        begin, end = self.part.slice(0, len(tensor))
+        return tensor[begin:end]
 
     def in_order(self, answers: Answers, steps: int) -> Answers:
         """The answers to `steps` batches in their order, for the first process; the others get none.
 
         Each computes those that its loader gives it.
         """
-        ...
-
-    def parallel(self, model: nn.Module) -> nn.Module:
-        """The module whose backward pass gives every process the mean gradient; weights are those of the first."""
-        ...
-
-    def gradients(self, module: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
-        """Around a part of a step: gradients are exchanged with the last one."""
-        ...
-
-    def same_statistics(self, model: nn.Module, mean: bool = False) -> None:
-        """Give buffers (statistics of norms) the values that the first process has, or the mean over all."""
-        ...
-
-    def watch(self) -> contextlib.AbstractContextManager[Any]:
-        """Around work with the others: that one of them is gone becomes an error for the user."""
-        ...
-
-    def requests(self) -> contextlib.AbstractContextManager[Request | None]:
-        """Around a run: torchrun signals all processes when one fails, and none may die of it before it has ended."""
-        ...
-
-
-class Alone:
-    """One process."""
-
-    part = WHOLE
-
-    @property
-    def restarted(self) -> bool:
-        return restarts() > 0
-
-    def meet(self) -> None: ...
-
-    def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
-        return work()
-
-    def agree(self, wish: bool) -> bool:
-        return wish
-
-    def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
-        return losses, asked
-
-    def whole(self, tensor: Tensor, count: int) -> Tensor:
-        return tensor
-
-    def own(self, tensor: Tensor) -> Tensor:
-        return tensor
-
-    def in_order(self, answers: Answers, steps: int) -> Answers:
         return answers
 
     def parallel(self, model: nn.Module) -> nn.Module:
+        """The module whose backward pass gives every process the mean gradient; weights are those of the first."""
         return model
 
-    def gradients(self, module: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
-        return contextlib.nullcontext()
-
-    def same_statistics(self, model: nn.Module, mean: bool = False) -> None: ...
+    def same_statistics(self, model: nn.Module, mean: bool = False) -> None:
+        """Give buffers (statistics of norms) the values that the first process has, or the mean over all."""
 
     def watch(self) -> contextlib.AbstractContextManager[Any]:
+        """Around work with the others: that one of them is gone becomes an error for the user."""
         return contextlib.nullcontext()
 
-    def requests(self) -> contextlib.AbstractContextManager[Request | None]:
-        return contextlib.nullcontext()
+
+ALONE = World()
 
 
-ALONE = Alone()
+class Group(World):
+    """One of several processes. `store` is that of these processes alone; `start` counts the starts of the job from 1.
 
+    Where all do the same work, they exchange by torch's process group, which waits `patience` seconds. Where one may
+    take its time, the others look into the store, as long as it gives signs of life.
+    """
 
-class Group:
-    """One of several processes, joined by torch's process group."""
+    def __init__(self, store: Store, part: Part, patience: float, start: int = 1):
+        self.part, self.store, self.patience, self.start = part, store, patience, start
+        self.device: Any = None
+        self.members: list[Any] = []
+        self.uses = 0
 
-    def __init__(self, presence: Presence, device: torch.device):
-        self.part, self.presence, self.device = presence.part, presence, device
+    def begin(self) -> None:
+        """Begin the next use of the processes: an end that was said of one before does not count for it."""
+        self.uses, self.turns = self.uses + 1, 0
+        self.here = PrefixStore(f"use {self.uses}", self.store)
 
-    @property
+    def open(self, device: torch.device) -> None:
+        """Begin to exchange what lies on `device`."""
+        # All have a device before any waits for another in a library that has no error for it.
+        self.meet()
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        size, rank, store = self.part.size, self.part.rank, PrefixStore("group", self.store)
+        patience = timedelta(seconds=self.patience)
+        dist.init_process_group(backend, timeout=patience, world_size=size, rank=rank, store=store)
+        pid, members = os.getpid(), list[Any]([None] * size)
+        dist.all_gather_object(members, (socket.gethostname(), pid, process_start(pid), restarts()))
+        self.device, self.members = device, members
+
     def restarted(self) -> bool:
-        return self.presence.restarted
+        # Each torchrun counts only the restarts that were its own doing.
+        return self.start > 1 or any(count > 0 for *_, count in self.members)
 
     def meet(self) -> None:
-        self.presence.meet()
+        names = [f"met/{self.turns}/{rank}" for rank in range(self.part.size)]
+        self.here.set(names[self.part.rank], "")
+        self.lead(lambda: [self._await(name, rank) for rank, name in enumerate(names)])
 
     def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
-        key = self.presence.turn("lead")
-        if not self.part.leads:
-            return self.presence.read(key, author=0)
-        done = work()
-        self.presence.put(key, tell(done))
-        return done
+        self.turns += 1
+        key = f"lead/{self.turns}"
+        if self.part.leads:
+            done = work()
+            self.here.set(key, json.dumps(tell(done)))
+            return done
+        self._await(key, author=0)
+        return json.loads(self.here.get(key))
 
     def agree(self, wish: bool) -> bool:
         wishes = torch.tensor(float(wish))
@@ -180,17 +164,15 @@ class Group:
 
     def whole(self, tensor: Tensor, count: int) -> Tensor:
         counts = [Part(rank, self.part.size).slice(0, count) for rank in range(self.part.size)]
+        # An exchange needs tensors of one shape, and slices differ by one row: the shorter ones get a row of zeros.
         largest = -(-count // self.part.size)
         padded = torch.cat([tensor, tensor.new_zeros((largest - len(tensor), *tensor.shape[1:]))])
         slices = [torch.empty_like(padded) for _ in counts]
         dist.all_gather(slices, padded)
         return torch.cat([slice[: end - begin] for slice, (begin, end) in zip(slices, counts, strict=True)])
 
-    def own(self, tensor: Tensor) -> Tensor:
-        begin, end = self.part.slice(0, len(tensor))
-        return tensor[begin:end]
-
     def in_order(self, answers: Answers, steps: int) -> Answers:
+        # The first process alone takes sums, in the order of one process: their bits do not depend on the count.
         for _ in range(-(-steps // self.part.size)):
             mine = next(answers, None)
             found: list[Any] = [None] * self.part.size if self.part.leads else []
@@ -209,11 +191,6 @@ class Group:
             # were sent just now, and are before each evaluation. What other modules do with theirs is not known.
             wrapped.broadcast_buffers = False
         return wrapped
-
-    def gradients(self, module: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
-        if last or not isinstance(module, DistributedDataParallel):
-            return contextlib.nullcontext()
-        return module.no_sync()
 
     def same_statistics(self, model: nn.Module, mean: bool = False) -> None:
         for buffer in model.buffers():
@@ -234,26 +211,68 @@ class Group:
                 raise
             raise self._lost(error) from error
 
-    def requests(self) -> contextlib.AbstractContextManager[Request | None]:
-        return stop_requests(silent=True)
+    def fail(self, message: str, exit_code: int) -> bool:
+        """Say in the store why the job ends; False where another process said so before."""
+        mine = json.dumps([message, exit_code])
+        return self.here.compare_set("failure", "", mine) == mine.encode()
+
+    def failure(self, wait: float = 0.0) -> Told | None:
+        """Why the job ends, None where no process has said so within `wait` seconds."""
+        return Told(*json.loads(self.here.get("failure"))) if comes(self.here, ["failure"], wait) else None
 
     def _lost(self, error: RuntimeError) -> ProcessFailed:
-        """What to say where another process does not answer."""
+        """What to say where another process does not answer. An error that it left in the store goes before."""
+        what, here = str(error).strip().partition("\n")[0][:200] or type(error).__name__, socket.gethostname()
         with contextlib.suppress(dist.DistError):
-            failure = self.presence.failure(wait=0.2 if self.part.leads else DEFERENCE)
-            if failure is not None:
-                return Told(failure.message, failure.exit_code)
-            dead = self.presence.dead()
+            if (failure := self.failure(0.2 if self.part.leads else DEFERENCE)) is not None:
+                return failure
+            near = [(rank, pid, start) for rank, (host, pid, start, _) in enumerate(self.members) if host == here]
+            dead = [rank for rank, pid, start in near if process_lives(pid, start) is False]
             who = f"process {dead[0]} of {self.part.size} is gone" if dead else "another process does not answer"
-            return ProcessFailed(f"{who} (engine.timeout is {self.presence.patience:g} s): {_first_line(error)}")
-        return ProcessFailed(f"the process that holds the others together is gone: {_first_line(error)}")
+            return ProcessFailed(f"{who} (engine.timeout is {self.patience:g} s): {what}")
+        return ProcessFailed(f"the process that holds the others together is gone: {what}")
+
+    def _await(self, key: str, author: int) -> None:
+        """Wait until process `author` has written `key`, as long as it gives signs of life.
+
+        Raises `Told` where the job has failed meanwhile and `ProcessFailed` where there was no sign for `patience`.
+        """
+        seen, since = 0, time.monotonic()
+        while not comes(self.here, [key], 0.2):
+            if (failure := self.failure()) is not None:
+                raise failure
+            if (beats := self.store.add(f"beats/{author}", 0)) != seen:
+                seen, since = beats, time.monotonic()
+            elif time.monotonic() - since > self.patience:
+                who = f"process {author} of {self.part.size}"
+                raise ProcessFailed(f"{who} gave no sign of life for {self.patience:g} s")
+
+
+def beat(store: Store, rank: int) -> None:
+    """Give signs of life until the store is gone, which whoever waits for something in it notices for itself.
+
+    A process whose torchrun was killed ends: it would go on alone for ever.
+    """
+    # Without torchrun the parent may end for good reasons.
+    parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+    with contextlib.suppress(dist.DistError):
+        while True:
+            store.add(f"beats/{rank}", 1)
+            if parent not in (None, os.getppid()):
+                os._exit(1)
+            time.sleep(BEAT_SECONDS)
+
+
+def comes(store: Store, names: Sequence[str], seconds: float) -> bool:
+    """Whether all names come into the store in time. `Store.wait` would warn on the screen where they do not."""
+    deadline, pause = time.monotonic() + seconds, 0.001
+    while not (found := store.check(list(names))) and time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+    return found
 
 
 def is_of_connection(error: Exception) -> bool:
     """Whether an exchange failed; gloo's errors have no class of their own."""
     words = ("gloo", "nccl", "connection closed", "connection reset", "timed out waiting", "broken pipe", "pair clos")
     return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -194,6 +194,23 @@ def cpu_flags() -> frozenset[str]:
     return frozenset()
 
 
+def own_device(name: str) -> torch.device:
+    """The device of one of several processes: the GPU with its number here, which becomes the current one."""
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    local = local_part()
+    if name not in ("auto", "cuda"):
+        raise UsageError(f"engine.device: each process takes a GPU of its own: expected auto, cpu or cuda, not {name}")
+    if local.size > torch.cuda.device_count():
+        raise UsageError(
+            f"{many(local.size, 'process', 'processes')} on this machine and "
+            f"{many(torch.cuda.device_count(), 'GPU')}; start one for each GPU "
+            "(--nproc, --nproc-per-node), or train on processors with --device cpu"
+        )
+    torch.cuda.set_device(local.rank)
+    return torch.device("cuda", local.rank)
+
+
 def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

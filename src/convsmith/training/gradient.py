@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from convsmith.data.loaders import Batch
 from convsmith.data.preprocess import Preprocess
@@ -63,7 +64,9 @@ def backward(state: State, batch: Batch, job: Job) -> Losses:
     losses: list[Losses] = []
     for number, piece in enumerate(pieces, 1):
         share = len(piece.positions) / whole
-        with job.world.gradients(state.runner, last=number == len(pieces)):
+        # Several processes exchange the gradient once, with its last part.
+        runner, early = state.runner, number < len(pieces)
+        with runner.no_sync() if early and isinstance(runner, DistributedDataParallel) else contextlib.nullcontext():
             found = job.task.losses(run, piece)
             total = found.total if share == 1 else found.total * share
             state.scaler.scale(total).backward()

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -41,11 +42,5 @@ def launch(verb: str, words: Sequence[str], count: int) -> int:
 
 def without_count(words: Sequence[str]) -> list[str]:
     """The words but `--nproc N`."""
-    rest: list[str] = []
-    iterator = iter(words)
-    for word in iterator:
-        if word == "--nproc":
-            next(iterator, None)
-        elif not word.startswith("--nproc="):
-            rest.append(word)
-    return rest
+    pairs = pairwise(["", *words])
+    return [word for before, word in pairs if "--nproc" not in (before, word.partition("=")[0])]

@@ -2,30 +2,30 @@
 
 import atexit
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 
-import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from convsmith.base.errors import ConvsmithError, ProcessFailed, Told, UsageError
-from convsmith.base.processes import local_part, part, restarts
-from convsmith.report.text import many
-from convsmith.training.distributed import ALONE, Group, World
+from convsmith.base.errors import ConvsmithError, ProcessFailed, Told
+from convsmith.base.processes import Part, part
+from convsmith.training.distributed import ALONE, DEFERENCE, Group, World, beat, comes
+from convsmith.training.engine import own_device
 from convsmith.training.interrupt import Interrupted
 from convsmith.training.options import EngineOptions
-from convsmith.training.presence import DEFERENCE, GATHERING, Presence, join
 from convsmith.training.step import Exploded
 
 # A run's errors that come up in every process, so that the first one says them. Of any other the process that has it
 # does.
 AGREED = (Exploded, Interrupted)
+# From the first process that is there to the last: torch alone can take minutes to load from a slow disk.
+GATHERING = 600.0
 
 # A job's processes join once, whatever they train one after the other.
-_present: list[Presence] = []
 _groups: list[Group] = []
 
 
@@ -38,104 +38,88 @@ def together(options: EngineOptions) -> Iterator[World]:
     if part().size == 1:
         yield ALONE
         return
-    presence = _joined(options)
-    presence.begin()
-    ended = presence.key("ended")
+    if not _groups:
+        _groups.append(_joined(options.timeout))
+    group = _groups[0]
+    group.begin()
     try:
-        yield _grouped(presence, options)
+        with group.watch():
+            if group.device is None:
+                group.open(own_device(options.device))
+                atexit.register(dist.destroy_process_group)
+            yield group
     except BaseException as error:
-        raise _left(presence, ended, error) from error
-    if presence.part.leads:
-        presence.put(ended, None)
-        _wait_for_others(presence, ended)
-    else:
-        presence.read(ended, author=0)
-        presence.store.add(f"{ended}/left", 1)
+        # With processes that are gone the end of the process group would wait for them, half a minute.
+        atexit.unregister(dist.destroy_process_group)
+        raise _left(group, error) from error
+    _end(group)
 
 
-def _left(presence: Presence, ended: str, error: BaseException) -> BaseException:
+def _left(group: Group, error: BaseException) -> BaseException:
     """The error to leave with: `Told` where another process says it."""
     code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)
-    # With processes that are gone the end of the process group would wait for them, half a minute.
-    atexit.unregister(dist.destroy_process_group)
-    try:
-        if presence.part.leads:
-            first = isinstance(error, Told) or presence.fail(str(error), code)
-            presence.put(ended, None)
-            _wait_for_others(presence, ended)
-            return error if first else Told(str(error), code)
-        if isinstance(error, (Told, *AGREED)):
-            with contextlib.suppress(ConvsmithError):
-                _await_end(presence, ended)
-            presence.store.add(f"{ended}/left", 1)
-            return Told(str(error), code)
-        if presence.failure(wait=DEFERENCE) is not None or not presence.fail(_worded(presence, error), code):
-            presence.store.add(f"{ended}/left", 1)
-            return Told(str(error), code)
-    except dist.DistError:
-        return error  # nobody is left to tell
-    return ProcessFailed(_worded(presence, error), code) if isinstance(error, ConvsmithError) else error
-
-
-def _worded(presence: Presence, error: BaseException) -> str:
-    own = f"process {presence.part.rank} of {presence.part.size}: {error}"
-    return str(error) if isinstance(error, ProcessFailed) else own
-
-
-def _await_end(presence: Presence, ended: str) -> None:
-    """Until the first process has left its run in order: torchrun ends all once one has ended with an error."""
-    deadline = time.monotonic() + presence.patience
-    while not presence.store.check([ended]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-
-
-def _wait_for_others(presence: Presence, ended: str) -> None:
-    """The store may end with this process: a moment for the others to have read it."""
-    deadline = time.monotonic() + DEFERENCE
+    leads, words = group.part.leads, str(error)
+    if not leads and not isinstance(error, ProcessFailed):
+        words = f"process {group.part.rank} of {group.part.size}: {error}"
     with contextlib.suppress(dist.DistError):
-        while presence.store.add(f"{ended}/left", 0) < presence.part.size - 1 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        told = isinstance(error, Told) or (not leads and (isinstance(error, AGREED) or group.failure(DEFERENCE)))
+        told = told or not group.fail(words, code)
+        if leads or told:
+            _end(group)
+        if told:
+            return Told(words, code)
+        # The others notice that this process ends, and find in the store why.
+        return error if leads or not isinstance(error, ConvsmithError) else ProcessFailed(words, code)
+    return error  # nobody is left to tell
 
 
-def _joined(options: EngineOptions) -> Presence:
-    """The presence of this process, with all others there."""
-    if not _present:
-        try:
-            store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=GATHERING)))
-        except dist.DistError as error:
-            raise ProcessFailed(f"the process that holds the others together cannot be reached: {error}") from error
-        _present.append(join(PrefixStore("convsmith", store), part(), options.timeout, restarts()))
-    return _present[0]
+def _end(group: Group) -> None:
+    """Let the first process end its run in order: torchrun ends all once one has ended with an error.
+
+    The first one, with which the store may end, goes last.
+    """
+    here, left = group.here, [f"left/{rank}" for rank in range(1, group.part.size)]
+    with contextlib.suppress(dist.DistError):
+        if group.part.leads:
+            here.set("ended", "")
+            comes(here, left, DEFERENCE)
+        else:
+            comes(here, ["ended"], group.patience)
+            here.set(left[group.part.rank - 1], "")
 
 
-def _grouped(presence: Presence, options: EngineOptions) -> Group:
-    """The process group; that a device is missing is known to all before any waits for another in torch."""
-    if not _groups:
-        group = Group(presence, _device(options.device))
-        presence.meet()
-        with group.watch():
-            dist.init_process_group(
-                "cpu:gloo,cuda:nccl" if group.device.type == "cuda" else "gloo",
-                store=PrefixStore("group", presence.store), rank=presence.part.rank, world_size=presence.part.size,
-                timeout=timedelta(seconds=options.timeout),
-            )  # fmt: skip
-        atexit.register(dist.destroy_process_group)
-        _groups.append(group)
-    return _groups[0]
+def _joined(patience: float) -> Group:
+    """This process among those that were started with it."""
+    try:
+        store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=GATHERING)))
+        start = gathered(store, part())
+        own = PrefixStore(f"start {start}", store)
+        threading.Thread(target=beat, args=(own.clone(), part().rank), daemon=True).start()
+        return Group(own, part(), patience, start)
+    except dist.DistError as error:
+        raise ProcessFailed(f"the process that holds the others together cannot be reached: {error}") from error
 
 
-def _device(name: str) -> torch.device:
-    """The device of this process: the GPU with its number on this machine, which becomes the current one."""
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    local = local_part()
-    if name not in ("auto", "cuda"):
-        raise UsageError(f"engine.device: each process takes a GPU of its own: expected auto, cpu or cuda, not {name}")
-    if local.size > torch.cuda.device_count():
-        raise UsageError(
-            f"{many(local.size, 'process', 'processes')} on this machine and "
-            f"{many(torch.cuda.device_count(), 'GPU')}; start one for each GPU "
-            "(--nproc, --nproc-per-node), or train on processors with --device cpu"
-        )
-    torch.cuda.set_device(local.rank)
-    return torch.device("cuda", local.rank)
+def gathered(store: Store, part: Part) -> int:
+    """The number of this start of the job, from 1, once all of its processes are there.
+
+    torchrun's store outlives its processes and still has what those before wrote, the addresses of torch's groups
+    among it; and each torchrun counts only the restarts that were its own doing. So the first process takes a number
+    that no start had, and the others look for it.
+    """
+    if part.leads:
+        start = store.add("starts", 1)
+        for rank in range(1, part.size):
+            if not comes(store, [f"{start}/{rank}"], GATHERING):
+                raise ProcessFailed(f"process {rank} of {part.size} did not come within {GATHERING:g} s")
+        store.set(f"{start}/all", "")
+        return start
+    deadline, start, is_new = time.monotonic() + GATHERING, 0, False
+    while not (is_new and store.check([f"{start}/all"])):
+        if (found := store.add("starts", 0)) != start:
+            # A process that was counted under a number already has found that of an earlier start.
+            start, is_new = found, store.add(f"{found}/{part.rank}", 1) == 1
+        if time.monotonic() > deadline:
+            raise ProcessFailed(f"the first process did not come within {GATHERING:g} s")
+        time.sleep(0.01)
+    return start

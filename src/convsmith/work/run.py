@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from convsmith.runs.records import reading, result_of
 from convsmith.training.distributed import World
 from convsmith.training.engine import machine_changes, resolve_here, suited, using
 from convsmith.training.fit import fit, save_state
-from convsmith.training.interrupt import Interrupted
+from convsmith.training.interrupt import Interrupted, stop_requests
 from convsmith.training.job import Job, State, new_state, unpack
 from convsmith.training.logistic import Logistic
 from convsmith.training.lookahead import slow_weights
@@ -140,7 +140,7 @@ def train_plan(
             "--rdzv-id NAME, or --standalone on one machine"
         )
     with together(options) as world:
-        if out is not None and world.lead(lambda: world.restarted and made_before(out)):
+        if out is not None and world.lead(lambda: world.restarted() and made_before(out)):
             return _resume(open_run(out), run_recipe(out), world, True, quiet, say, extent)
         begun = world.lead(
             lambda: _begin_run(make(), world, out, say, quiet), lambda begun: str(begun.run.path.resolve())
@@ -287,7 +287,9 @@ def _run_to_end(begun: _Begun, quiet: bool, say: Say, restore: bool, extent: Ext
     if plan.recipe.data.on_bad == "skip" and plan.dataset.split.get("skipped"):
         skipped = plan.dataset.split["skipped"]
         say(f"files that cannot be read are left out: {len(skipped):,}, first {skipped[0]['file']} (all in split.json)")
-    with using(plan.engine), _held(run, job) as beat, world.requests() as request, world.watch():
+    # torchrun signals all processes when one fails, and none may die of it before it has ended its run.
+    requests = stop_requests(silent=True) if world.part.size > 1 else nullcontext()
+    with using(plan.engine), _held(run, job) as beat, requests as request, world.watch():
         extended = world.lead(lambda: settle(run, plan.recipe, say))
         if restore:
             _restore(run, job, state, say)
