@@ -1,4 +1,4 @@
-"""Writes `docs/performance.md`, what the benchmarks measured: `python docs/performance_page.py`."""
+"""Writes `docs/performance.md`, the results of the benchmarks: `python docs/performance_page.py`."""
 
 import json
 import textwrap
@@ -14,17 +14,17 @@ HEAD = """# Performance
 
 <!-- written by docs/performance_page.py -->
 
-What the scripts in `benchmarks/` measured, the newest row of each machine; every number stands in `benchmarks/results/`
-and can be measured again with the command beside it, where it was kept. Ours and the other side take turns, unless a
-table says otherwise, so that whatever else the machine does meets both; a ratio is the median of the rounds' ratios,
-with the lowest and the highest. `load` is that of the machine, where it was written down and others computed too; `"`
-means as above.
+The results of the scripts in `benchmarks/`, the newest row of each machine. Every number is in `benchmarks/results/`
+and can be measured again with the command beside it, if it was recorded. Convsmith and the other side take turns, unless
+a table says otherwise, so that other work of the machine slows both. A ratio is the median of the rounds' ratios, with
+the lowest and the highest. `load` is the load of the machine, if it was recorded and other programs ran; `"` means as
+above.
 """
 DRAWN = "\n![How time and memory of a training step grow along each axis](images/growth.svg)\n"
-# Versions that a cell names, where the row has them.
+# Versions that a cell names if the row has them.
 LIBRARIES = ("torch", "torchvision", "timm", "keras", "onnxruntime", "openvino", "pillow")
-BUSY = 1.0  # load from which others computed too
-LEAST_PART = 0.01  # of a step's time that is worth a word
+BUSY = 1.0  # a load from here on means that other programs ran too
+LEAST_PART = 0.01  # the least share of a step's time that is listed
 
 Row = dict[str, Any]
 
@@ -41,9 +41,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Section:
-    """A table: its file, what it measures in a sentence, and the lines of a row, none where it is of another table.
+    """A table: its file, what it measures in a sentence, and the lines of a row; none for a row of another table.
 
-    What a line is of has no measured numbers in it: a newer line takes the place of an older one by it.
+    The name of a line holds no measured numbers, since a newer line replaces the older one of the same name.
     """
 
     benchmark: str
@@ -75,7 +75,7 @@ def _table(section: Section, rows: list[Row]) -> str:
     newest: dict[tuple[str, str], tuple[Line, Row]] = {}
     for row in rows:
         for line in section.lines(row):
-            # Put at the end, so that what was measured together stands together.
+            # Moved to the end, so that lines of one measurement stand together.
             newest.pop((_hardware(row), line.what), None)
             newest[_hardware(row), line.what] = line, row
     if not newest:
@@ -96,7 +96,7 @@ def _cells(cells: Iterable[str]) -> str:
 
 
 def _hardware(row: Row) -> str:
-    """What a newer row must share to take an older one's place."""
+    """The hardware of a row; a newer row replaces an older one of the same hardware."""
     return f"{row.get('gpu') or row['cpu']}, {row.get('threads') or row.get('cores') or '?'}"
 
 
@@ -232,7 +232,7 @@ SECTIONS = (
         "train",
         "Training: ResNet-20 against a plain loop",
         "Images of training each second: our loop with its loader, against an eager fp32 loop with a `DataLoader`"
-        " of 2 workers and torchvision's transforms, its images decoded in memory before.",
+        " of 2 workers and torchvision's transforms, its images decoded into memory before the measurement.",
         _training("resnet20"),
     ),
     Section(
@@ -246,7 +246,7 @@ SECTIONS = (
         "train",
         "Training: ResNet-50 against torchvision",
         "Images of 224 pixels each second: our loop with its loader, against torchvision's network in eager fp32,"
-        " channels first, on one batch that lies ready.",
+        " channels first, on one batch in memory.",
         _training("resnet50"),
     ),
     Section(
@@ -273,15 +273,15 @@ SECTIONS = (
     Section(
         "profile",
         "Where the time of a training step goes",
-        "What share the step, and its convolutions by themselves, reach of the GFLOP/s of a matrix product in the same "
-        "number format: no step passes its convolutions. And the kinds of operators by the time they work, as torch's "
-        "profiler has it. One batch, without loader and augmentation.",
+        "The GFLOP/s of the step, and of its convolutions alone, as shares of those of a matrix product in the same "
+        "number format: no step is faster than its convolutions. And the share of time of each kind of operator, by "
+        "torch's profiler. One batch, without loader and augmentation.",
         _profile,
         ("step", "convolutions alone", "time"),
     ),
     Section(
         "budget",
-        "What a time is worth",
+        "Accuracy for equal time",
         "Test accuracy after about the same time of training on the same files: a recipe of ours, compiling "
         "included and seen through its views, against torchvision's ResNet-18 by its reference recipe.",
         _budget,
@@ -329,8 +329,8 @@ SECTIONS = (
         "growth",
         "Growth",
         "The slope of a straight line through the logarithms of a training step's time and memory, beside that of"
-        " what they should follow (MACs of an image, activations of a batch): 1 is in proportion, what is above "
-        "grows faster.",
+        " the expected cause (MACs of an image, activations of a batch): 1 is in proportion, a larger slope grows "
+        "faster.",
         _slopes,
         ("slope", "slope of MACs or activations", "above"),
     ),

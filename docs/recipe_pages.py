@@ -1,4 +1,4 @@
-"""Writes `docs/recipes.md`, what is known of every built-in recipe: `python docs/recipe_pages.py`."""
+"""Writes `docs/recipes.md`, the table of the built-in recipes: `python docs/recipe_pages.py`."""
 
 from itertools import groupby
 from pathlib import Path
@@ -12,14 +12,14 @@ HEAD = """# Recipes
 <!-- written by docs/recipe_pages.py -->
 
 {count} recipes: those of the papers, and some of our own. {run} have a result of ours, on the data that
-it names; the others were never run by us, which `convsmith recipes` and a run's first lines say too. What a paper
-reports is not what we promise.
+it names; the others were never run by us. `convsmith recipes` and the first lines of a run say so too. We do not
+promise the figures of a paper.
 
     convsmith recipes
     convsmith recipes '*cifar100*'
     convsmith recipes show resnet110-cifar10
 
-lists them, those that a pattern matches, and one field by field, with the part of the paper that each value comes from.
+list all recipes, list those that match a pattern, and explain one field by field, with the source of each value.
 A recipe is a start: `convsmith train resnet20-cifar10 --lr 0.05 --epochs 20` changes it, `--data` gives other images.
 
 For ImageNet `--data` names a folder with `train/` and `val/`, in each a folder of images for each class. Large batches
@@ -28,12 +28,12 @@ fit into less memory in parts: `--optimizer.accumulate 16`.
 ## Images that grow
 
 `--resize 'progressive(0.7)'` trains on smaller images first: from 0.7 of their side, growing from the first step to
-60% of the run, in multiples of 32 pixels; from there on they are whole. All of it can be said:
+60% of the run, in multiples of 32 pixels; then at full size. The whole form is
 `progressive(first, last, start, end, multiple)`, `--resize "progressive(0.5, 1.0, '2ep', '10ep', 4)"`. Batches are
 scaled after normalization, by a bilinear filter with antialiasing; a step's size depends on its number alone, so that
-a resumed run sees the same. Evaluation always sees whole images: with `last` below 1 training ends on smaller ones
-than are evaluated, as the procedure A3 and FFCV's recipes do. A network that cannot take a smaller size says so before
-anything is trained, with the smallest that it takes.
+a resumed run sees the same sizes. Evaluation always uses full images: with `last` below 1 training ends on smaller
+images, as in procedure A3 and FFCV's recipes. If a network does not take a smaller size, an error before training
+gives the smallest size that it takes.
 
     convsmith train resnet20_cifar --data digits --size 32 --resize 'progressive(0.5, multiple=8)'
 """

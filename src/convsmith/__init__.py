@@ -54,7 +54,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _version() -> str:
-    # Its library takes longer to load than everything else here.
+    # Imported late: `importlib.metadata` takes longer to load than the rest of this file.
     metadata = import_module("importlib.metadata")
     try:
         return metadata.version("convsmith")

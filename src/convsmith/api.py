@@ -1,4 +1,4 @@
-"""The Python calls: `train`, `finetune`, `load` and what a `Run` can do."""
+"""The Python calls: `train`, `finetune`, `load`, and the methods of `Run`."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """Where the run lies."""
+        """The directory of the run."""
         return self.directory.path
 
     @property
@@ -84,7 +84,7 @@ class Run:
         A list, tuple, generator or stack of these is many images. Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4),
         tensors (C, H, W); both hold whole numbers from 0 to 255 or floating-point numbers from 0 to 1.
         With `views` (`"ten_crop"`) probabilities are the mean over several views of an image. `engine` as in
-        `predict --engine`. Pictures of more than `max_megapixels` million pixels are read where they take no more than
+        `predict --engine`. Pictures of up to `max_megapixels` million pixels are read if reading takes at most
         512 MB and 5 s.
         """
         subject = self.subject()
@@ -97,9 +97,9 @@ class Run:
     ) -> Export | BundleFile | WeightsFile:
         """Write the network for another program, checked against its own outputs on validation images.
 
-        "onnx" holds the network with its preprocessing, "bundle" all that this library needs; "torchvision" and "timm"
-        the weights by their names, which their own network of the same architecture loads: .safetensors, or .pth and
-        .pt by `path`.
+        "onnx" holds the network with its preprocessing, "bundle" everything that Convsmith needs. "torchvision" and
+        "timm" hold the weights under the names of that library, whose network of the same architecture loads them; the
+        ending of `path` chooses .safetensors, .pth or .pt.
         """
         if to not in FORMATS:
             raise unknown("export format", to, FORMATS)
@@ -113,7 +113,7 @@ class Run:
         return export_weights(subject, examples, to, file)
 
     def report(self) -> Path:
-        """The path of the run's report, a page that needs nothing else."""
+        """The path of the run's report, a single HTML file."""
         return self.path / "report.html"
 
     def _repr_html_(self) -> str:
@@ -123,7 +123,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A network with weights of others: predict with it, take its module, read what it is."""
+    """A network with published weights or those of a file: predicts, and gives its module, labels and preprocessing."""
 
     subject: PretrainedSubject
 
@@ -134,12 +134,12 @@ class Pretrained:
 
     @property
     def preprocess(self) -> Preprocess | None:
-        """How an image becomes its input: `convsmith.data.preprocess.load(image, record)`."""
+        """The preprocessing of an image: `convsmith.data.preprocess.load(image, record)` applies it."""
         return self.subject.preprocess
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """The names of the classes, in the order of the outputs; None where the last layer is new."""
+        """The names of the classes, in the order of the outputs; None if the last layer is new."""
         return self.subject.labels
 
     def predict(
@@ -151,19 +151,19 @@ class Pretrained:
             raise UsageError(f"the last layer is new (the weights are for other classes); train it first: {_RETRAIN}")
         if self.preprocess is None:
             raise UsageError("an image has 1 or 3 channels; call the module on tensors of your own")
-        # Labels and preprocessing, which the subject need not have, are there.
+        # The checks above make sure that there are labels and preprocessing.
         return _predicted(cast(Predictor, self.subject), pictures, top, device, views, engine, max_megapixels)
 
 
 def pretrained(
     name: str, classes: int | None = None, channels: int | None = None, weights: str | Path = "DEFAULT"
 ) -> Pretrained:
-    """The network called `name` with published weights, or with those of a file.
+    """The network `name` with published weights, or with those of a file.
 
-    `pretrained("resnet50").predict("photo.jpg")`. `weights` names published ones (`DEFAULT` is the best, torchvision's
-    `IMAGENET1K_V1`, ...), found on this machine or fetched once into the cache, and checked; or a `.safetensors`,
-    `.pt` or `.pth` file by torchvision's, timm's or our names. Other `classes` give a new last layer, other `channels`
-    adapted first filters.
+    `pretrained("resnet50").predict("photo.jpg")`. `weights` names published weights (`DEFAULT`, the best; or
+    torchvision's `IMAGENET1K_V1`, ...), which are read from this machine or fetched once into the cache, and checked;
+    or a `.safetensors`, `.pt` or `.pth` file with the names of torchvision, timm or Convsmith. Other `classes` give a
+    new last layer, other `channels` adapted first filters.
     """
     return Pretrained(load_pretrained(name, classes=classes, channels=channels, weights=weights))
 
@@ -175,7 +175,7 @@ def train(
     """Train by a recipe, a network, data or a run, as `convsmith train` does: `train("digits", epochs=3)`.
 
     `options` are the command's short options (`data`, `epochs`, `batch`, `lr`, ...) and any field of a recipe, its dots
-    written as double underscores: `optimizer__weight_decay=0`. `within="10min"` makes it fit into that time.
+    written as double underscores: `optimizer__weight_decay=0`. `within="10min"` limits the time of the call.
     `trust_code` as in `load`, for a run's or file's recipe.
     """
     _check_options("train", options)
@@ -217,7 +217,7 @@ def finetune(
     """Learn the images of `data` from trained weights, as `convsmith finetune` does: `finetune(run, data="photos/")`.
 
     `start` is a run, or a network with `weights=` or `pretrained=True`. Without a `mode` ("probe", "partial", "full")
-    the images choose what learns. `options` and `trust_code` are those of `train`.
+    the images decide which layers learn. `options` and `trust_code` are those of `train`.
     """
     _check_options("finetune", options)
     _consent(trust_code, start, options.get("network"), options.get("task"))
@@ -245,18 +245,18 @@ def resume(
 def load(path: str | Path, *, trust_code: bool | str = False) -> Run:
     """The run at `path`.
 
-    Files name no code that is run: a run whose network or task is a user's own file raises `NotTrusted` when that is
-    needed, unless `trust_code` is true, or names the file once more: `trust_code="my_net.py:make"`.
+    Code that a file names is not run: a run whose network or task is the user's own file raises `NotTrusted` when the
+    code is needed, unless `trust_code` is True or names the file: `trust_code="my_net.py:make"`.
     """
     _consent(trust_code, path)
     return Run(open_run(path))
 
 
 def _check_options(call: str, options: Mapping[str, Any]) -> None:
-    """Refuse all names that are no options at once, with what they are here."""
-    said = python_meant(options)
-    if said is not None:
-        raise UnknownName(f"{call}: {said}")
+    """Raise UnknownName for all names that are not options, with their translations."""
+    problem = python_meant(options)
+    if problem is not None:
+        raise UnknownName(f"{call}: {problem}")
 
 
 def _say(quiet: bool) -> Callable[[str], None]:
@@ -279,7 +279,7 @@ def _predicted(
 
 
 def _consent(trust_code: bool | str, subject: str | Path | Recipe | None, *named: object) -> None:
-    """Trusts code that the call names itself or by a `Recipe`; any other code needs `trust_code`."""
+    """Trust the code that the call or its `Recipe` names; any other code needs `trust_code`."""
     own = (subject.network, subject.task) if isinstance(subject, Recipe) else (subject,)
     for text in (*own, *named, trust_code):
         if isinstance(text, str):

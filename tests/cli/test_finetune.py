@@ -83,7 +83,7 @@ def test_mistakes(refused, photo_run, here):
     assert refused(*words, "--mode", "probe", "--unfreeze", 1).startswith("--unfreeze belongs to --mode partial")
     assert "has weights of its own" in refused(*words, "--weights", "w.pth")
     assert refused(*words, "--classifier", "logistic", "--epochs", 3).startswith("a logistic regression has no epochs")
-    assert "solver logistic: has no use for augment" in refused(*words, "--classifier", "logistic", "--augment", "flip")
+    assert "solver logistic: cannot use augment" in refused(*words, "--classifier", "logistic", "--augment", "flip")
     message = refused("finetune", "resnet18", "--data", folder)
     assert message.startswith("resnet18 is a network without weights: add --pretrained (published ones) or --weights")
     assert message.endswith(f"convsmith train resnet18 --data {folder}")

@@ -144,8 +144,8 @@ def test_the_deepest_network_is_shown_by_its_repeats(command):
         (["resnet18", "--input", "3,0,1"], "show: argument --input: expected channels and 1 to 3 sizes"),
         (["resnet18", "--input", "3,9,9", "--size", "9"], "--input gives channels and size already; leave out --size"),
         (["vgg16", "--input", "3,8,8"], "stage4.pool"),
-        (["torchvision:resnet18", "--svg", "a.svg"], f"{NO_TREE}, so --svg cannot be had"),
-        (["torchvision:resnet18", "--units"], f"{NO_TREE}, so --units cannot be had"),
+        (["torchvision:resnet18", "--svg", "a.svg"], f"{NO_TREE}, so --svg is not available"),
+        (["torchvision:resnet18", "--units"], f"{NO_TREE}, so --units is not available"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -111,7 +111,7 @@ def test_fields_that_only_fit_together_are_set_in_any_order():
 
 
 def test_two_starts_are_one_too_many():
-    with pytest.raises(UsageError, match="weights and pretrained both say where to start from; give one"):
+    with pytest.raises(UsageError, match="weights and pretrained both choose the weights to start from; give one"):
         set_fields(Recipe(), [("weights", "a"), ("pretrained", True)])
     assert set_fields(Recipe(), [("pretrained", True)]).weights == "DEFAULT"
     assert set_fields(Recipe(weights="a"), [("pretrained", False)]).weights == "a"

@@ -123,9 +123,9 @@ def test_the_gallery_of_an_own_photograph(command, here):
     [
         (["vgg17-totals"], "unknown entry 'vgg17-totals'; nearest: vgg16-totals"),
         (["nothing*"], "unknown entry 'nothing*'"),
-        (["vgg-layout", "--input", GRID], "--input goes with one of these: convolution-example, "),
-        (["--stride", "2"], "--stride goes with one of these: "),
-        (["vgg-layout", "--plot", "a.svg"], "--plot and --image go with one of these: convolution-example, "),
+        (["vgg-layout", "--input", GRID], "--input is an option of: convolution-example, "),
+        (["--stride", "2"], "--stride is an option of: "),
+        (["vgg-layout", "--plot", "a.svg"], "--plot and --image are options of: convolution-example, "),
         (["search-log", "--image", "a.png"], "--image: search-log shows no photograph; kernel-gallery does"),
         (["padding-example", "--plot", "a.png"], "expected a name that ends in .svg, received 'a.png'"),
         (["padding-example", "--plot", "no/a.svg"], "no/a.svg: there is no folder no"),

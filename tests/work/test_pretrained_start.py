@@ -474,7 +474,7 @@ def test_a_network_of_torchvisions_own_starts_from_them_too(served, peer):
 
 def test_what_cannot_be_started_from(served, refused, command, here, tmp_path):
     words = ["train", NAME, "--quick", "--size", "64", "--data.channels", "3"]
-    assert "weights and pretrained both say where to start from" in refused(
+    assert "weights and pretrained both choose the weights to start from" in refused(
         *words, "--pretrained", "--weights", "a.pth"
     )
     assert refused(*words, "--weights", "a.pth").startswith(f"{'a.pth'}: no such file")

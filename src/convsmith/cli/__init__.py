@@ -1,7 +1,7 @@
 """The command: `convsmith VERB [SUBJECT] [--options]`. This file finds the verb; each verb is a file beside it.
 
-Nothing here, and nothing that a verb's file imports at its top, imports torch: help, tables and wrong options answer at
-once.
+Neither this file nor the top-level imports of a verb's file import torch, so that help, tables and errors of options
+take no time.
 """
 
 import atexit
@@ -18,13 +18,13 @@ from typing import NoReturn
 from convsmith.base.errors import ConvsmithError, NoChange, ProcessFailed, Told, UnknownName, UsageError, unknown
 from convsmith.base.processes import end_at_once, part
 from convsmith.base.table import Table
-from convsmith.cli import output  # the package's own names are those of verbs: `show` is one
+from convsmith.cli import output  # not `import show`: the names of this package are verbs
 from convsmith.cli.trust import TRUSTING, consent
 from convsmith.report.text import clean
 from convsmith.runs.seals import DamagedRecord, accepting
 from convsmith.training.interrupt import stop_at_once
 
-# Verb to its line of help; the file of a verb has its name.
+# Each verb with its line of help. The file of a verb has its name.
 VERBS: Table[str] = Table(
     "verb",
     {
@@ -45,7 +45,7 @@ VERBS: Table[str] = Table(
         "doctor": "this machine and installation",
     },
 )
-# Verbs that are no part of the library: the package that brings each.
+# Verbs outside the library, with the package that brings each.
 BROUGHT = {"reproduce": "convsmith_textbook"}
 LONGEST = 4000  # characters of a message
 SYNONYMS = {
@@ -63,26 +63,26 @@ SYNONYMS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; gives its exit status: 0 done, 1 a check failed or a file is bad, 2 wrong usage, 130 stopped."""
+    """Run the command; returns its exit status: 0 done, 1 a check failed or a bad file, 2 wrong usage, 130 stopped."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # torch's threads spin while they wait, and on a busy machine that starves the thread they wait for. A shorter
-    # spin frees the core sooner.
+    # torch's threads spin while they wait. On a busy machine they starve the thread that they wait for, so they spin
+    # for a shorter time.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         with output.printing():
             return _run(words)
     except ConvsmithError as error:
-        if not isinstance(error, Told) and (_speaks() or isinstance(error, ProcessFailed)):
+        if not isinstance(error, Told) and (_prints_errors() or isinstance(error, ProcessFailed)):
             _complain(error)
         if isinstance(error, ProcessFailed):
-            # What torch would still end in order waits half a minute for processes that are gone.
+            # torch would wait half a minute at exit for processes that have ended.
             atexit.register(end_at_once, error.exit_code)
         return error.exit_code
     except KeyboardInterrupt as stop:
         _complain(_line(stop) or "stopped")
         return 130
     except BrokenPipeError:
-        return 0  # the reader of our output (such as `head`) has gone
+        return 0  # the reader of the output, such as `head`, has ended
     except OSError as error:
         # An OSError that no other function has explained: a full disk, a read-only folder.
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
@@ -105,12 +105,12 @@ def _run(words: list[str]) -> int:
         output.show(__version__)
         return 0
     if part().size > 1:
-        # DistributedDataParallel warns in each process about a choice that is made on purpose.
+        # DistributedDataParallel warns in each process about a setting that is deliberate.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if not part().leads:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - of several processes the first one speaks
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - only the first of several processes prints
     while len(words) > 1 and words[0] in ("yolo", "classify") and words[1] in {*VERBS, *SYNONYMS}:
-        words = words[1:]  # as Ultralytics has it: `yolo classify train ...`
+        words = words[1:]  # the form of Ultralytics: `yolo classify train ...`
     verb = SYNONYMS.get(words[0], words[0])
     if verb not in VERBS:
         _unknown_verb(words)
@@ -118,21 +118,21 @@ def _run(words: list[str]) -> int:
         output.say(f"({words[0]} is convsmith {verb})")
     if words[0] == "resume" and "--resume" not in words:
         words.insert(1, "--resume")
-    # Of several processes torchrun ends the others by SIGTERM, also one that waits in a call outside Python.
+    # With several processes torchrun's SIGTERM must end also a process that waits in a call outside Python.
     with warnings.catch_warnings(), accepting(()), stop_at_once() if part().size == 1 else nullcontext():
         warnings.showwarning = partial(_show_warning, set[str]())
         warnings.simplefilter("always", NoChange)
         warnings.simplefilter("always", DamagedRecord)
         if verb not in TRUSTING:
             return _verb(verb)(words[1:])
-        with consent(verb, words[1:]) as said:
-            for line in said if part().leads else ():
+        with consent(verb, words[1:]) as lines:
+            for line in lines if part().leads else ():
                 output.say(line)
             return _verb(verb)(words[1:])
 
 
 def _verb(verb: str) -> Callable[[Sequence[str]], int]:
-    """What runs a verb: `run` of the file of its name, or of the package that brings the verb by an entry point."""
+    """The function that runs a verb: `run` of its file, or the entry point of the package that brings the verb."""
     if verb not in BROUGHT:
         return import_module(f"convsmith.cli.{verb}").run
     brought = entry_points(group="convsmith.verbs", name=verb)
@@ -152,8 +152,8 @@ def _unknown_verb(words: list[str]) -> NoReturn:
     raise unknown("verb", words[0], [*VERBS, *SYNONYMS])
 
 
-def _speaks() -> bool:
-    """Whether this process says what all of them find; one that cannot tell which it is says so itself."""
+def _prints_errors() -> bool:
+    """Whether this process prints errors: the first process, or one that cannot read its rank."""
     try:
         return part().leads
     except ConvsmithError:
@@ -161,9 +161,9 @@ def _speaks() -> bool:
 
 
 def _line(message: object) -> str:
-    """A message on one line: those of other people's code may have several, names of files anything at all."""
+    """A message on one line without control characters, which messages of libraries and names of files may contain."""
     text = " ".join(line.strip() for line in str(message).splitlines())
-    if len(text) > LONGEST:  # what a hostile file holds may be longer than any screen; the mend is at the end
+    if len(text) > LONGEST:  # a hostile file may hold a long text; the mend is at the end
         text = f"{text[: LONGEST - 300]} ... ({len(text) - LONGEST:,} characters left out) ... {text[-300:]}"
     return clean(text)
 
@@ -172,11 +172,11 @@ def _complain(message: object) -> None:
     output.say(f"convsmith: {_line(message)}")
 
 
-def _show_warning(said: set[str], message: Warning | str, *place: object) -> None:
-    """Print each warning once and without its place in the source, which means nothing to the user of a command."""
-    if not _speaks() or str(message) in said:
+def _show_warning(printed: set[str], message: Warning | str, *place: object) -> None:
+    """Print each warning once, without its place in the source."""
+    if not _prints_errors() or str(message) in printed:
         return
-    said.add(str(message))
+    printed.add(str(message))
     output.say(f"warning: {_line(message)}")
 
 

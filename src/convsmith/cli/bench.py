@@ -18,7 +18,7 @@ from convsmith.report.text import duration, many, size, table
 from convsmith.runs.directory import is_run
 from convsmith.training.options import EngineOptions
 
-# Images on which the engines of a network without weights are compared, and turns of each.
+# The number of images on which engines are compared for a network without weights, and of turns of each engine.
 SEEDED, ROUNDS = 16, 7
 
 
@@ -50,7 +50,7 @@ def _parser() -> Parser:
 
 
 def _check(values: argparse.Namespace) -> None:
-    """Refuse what cannot be before the seconds that torch takes to load."""
+    """Raise UsageError for impossible options, before torch is loaded."""
     for name in ("batch", "rounds"):
         number = getattr(values, name)
         if number is not None and number < 1:
@@ -110,7 +110,7 @@ def _run_and_images(path: str) -> tuple[Any, Any]:
 
 
 def _network_and_images(values: argparse.Namespace) -> tuple[Any, Any]:
-    """A network with weights from a seed, and images from one."""
+    """A network and images, both random with a fixed seed."""
     so = "its engines are compared with trained weights; train it (--quick will do) and give the run"
     network = tree_of(open_network(values.subject), so)
     if values.size is not None:
@@ -124,7 +124,7 @@ def _network_and_images(values: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def _table(rows: Sequence[Any]) -> str:
-    """A row for each engine; those that cannot be used say why."""
+    """A row for each engine, with the reason if it cannot be used."""
     cells = []
     for row in rows:
         if row.images_per_second is None:

@@ -19,7 +19,7 @@ from convsmith.report.text import count, short, size, table
 
 
 def run(words: Sequence[str]) -> int:
-    """Networks side by side, the first being what the others are measured against."""
+    """Print networks side by side; the others are measured against the first."""
     values = _parser().read(words)
     check_folders([values.bars, values.bubbles, values.winners, values.plot])
     if is_comparison_of_runs(values):
@@ -56,7 +56,7 @@ def _parser() -> Parser:
 
 
 def _names(words: Sequence[str]) -> list[str]:
-    """The networks that the words name; a pattern stands for all that it matches."""
+    """The names of networks in the words; a pattern gives all names that match."""
     names: list[str] = []
     for word in words:
         if set(word) & set("*?["):
@@ -71,7 +71,7 @@ def _names(words: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Row:
-    """A network with its cost, and its published accuracy where there is one for it as it stands."""
+    """A network with its cost and its published accuracy, None if there is none."""
 
     network: Model
     numbers: Cost
@@ -87,7 +87,7 @@ def _row(network: Model, name: str, values: argparse.Namespace) -> _Row:
 
 
 def _published(network: Model) -> Accuracy | None:
-    """The published accuracy of a network of the zoo; an edited one, or another input, was not what scored so."""
+    """The published accuracy of a network of the zoo; None if it is edited or has another input."""
     known = ACCURACIES.get(network.name)
     if known is None or network.tree is None or network.tree.input.spatial != (known.size,) * 2:
         return None
@@ -129,7 +129,7 @@ def _as_json(row: _Row) -> dict[str, object]:
     return {**as_json(row.network, row.numbers), "published": published}
 
 
-# Pictures are imported where one is drawn: a table needs none of them.
+# The modules of the pictures are imported when one is drawn; a table needs none.
 def _bars(rows: Sequence[_Row]) -> str:
     from convsmith.report.comparison import Total, totals_svg
 

@@ -33,7 +33,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def is_comparison_of_runs(values: argparse.Namespace) -> bool:
-    """Whether all that is named are runs; options of the other kind of comparison are refused."""
+    """Whether all names are runs. UsageError for options of the other kind of comparison."""
     names = values.networks
     runs = len(names) > 0 and all(is_run(name) for name in names)
     given = [name for name in (_OF_NETWORKS if runs else _OF_RUNS) if getattr(values, name)]
@@ -49,7 +49,7 @@ def _missing(option: str) -> str:
 
 
 def compare_runs(values: argparse.Namespace) -> int:
-    """Runs side by side: numbers, paired tests against the first, what differs in recipes and trees."""
+    """Print runs side by side: numbers, paired tests against the first, differences of recipes and trees."""
     paths = list(dict.fromkeys(values.networks))
     if len(paths) < 2:
         raise UsageError("compare: expected two runs or more; for a single one there is: convsmith eval")
@@ -75,7 +75,7 @@ def compare_runs(values: argparse.Namespace) -> int:
 
 
 def _short_names(paths: Sequence[str]) -> list[str]:
-    """The folders' own names, where these are not the same."""
+    """The names of the folders; whole paths if two names are equal."""
     names = [Path(path).resolve().name for path in paths]
     return list(map(clean, names if len(set(names)) == len(names) else paths))
 
@@ -95,7 +95,7 @@ def _numbers(names: Sequence[str], compared: Any) -> str:
 
 
 def _repeated(names: Sequence[str], compared: Any) -> str:
-    """Mean and standard deviation of runs that differ in nothing but the seed."""
+    """Mean and standard deviation of runs that differ only in the seed."""
     numbers = {number.name: number for number in compared.evaluated[0].result.numbers}
     parts: list[str] = []
     for group in compared.repeats:
@@ -163,7 +163,7 @@ def _networks(names: Sequence[str], networks: Sequence[Model]) -> str:
 
 
 def _network_facts(network: Model) -> dict[str, Any]:
-    """What a run's network is and costs; a module of others has no price without building it."""
+    """The name and cost of a run's network; no cost for a module that is not a tree."""
     tree = network.tree
     if tree is None:
         return {"network": network.name, "edits": [], "params": None, "macs": None}

@@ -1,4 +1,4 @@
-"""Where the networks of runs differ, layer by layer: what `convsmith compare RUN RUN` says of it."""
+"""The differences of the networks of runs, layer by layer, for `convsmith compare RUN RUN`."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -7,13 +7,13 @@ from convsmith.nets.model import Model, no_tree
 from convsmith.nets.views.difference import Pair, TreeDifference, difference
 from convsmith.report.text import clean
 
-# How much is listed: paths in a line, of those that one tree lacks and of those with one change, and lines of changes.
+# Limits of the list: missing paths in a line, paths with the same change in a line, lines of changes.
 _LACKING, _ALIKE, _LINES = 8, 3, 12
 _WORDS = {"op": "operator", "children": "order", "stages": "order of stages", "heads": "order of heads"}
 
 
 def trees_text(names: Sequence[str], networks: Sequence[Model]) -> str:
-    """Where the other networks differ from the first; nothing of those that do not."""
+    """The differences of the other networks from the first; empty if there are none."""
     first, *others = networks
     parts: list[str] = []
     for name, network in zip(names[1:], others, strict=True):
@@ -26,7 +26,7 @@ def trees_text(names: Sequence[str], networks: Sequence[Model]) -> str:
 
 
 def trees_as_json(paths: Sequence[str], networks: Sequence[Model]) -> list[dict[str, Any]]:
-    """All differences of each other network from the first; None where one of the two is a module of others."""
+    """All differences of each other network from the first; None if one of the two is not a tree."""
     first, *others = networks
     return [
         {"run": path, **vars(difference(first.tree, network.tree))}
@@ -36,15 +36,15 @@ def trees_as_json(paths: Sequence[str], networks: Sequence[Model]) -> list[dict[
     ]
 
 
-def _difference(first: str, second: str, found: TreeDifference) -> str:
-    if not found:
+def _difference(first: str, second: str, trees: TreeDifference) -> str:
+    if not trees:
         return ""
     lines = [f"the tree of {second} against that of {first}"]
-    for name, paths in ((first, found.only_first), (second, found.only_second)):
+    for name, paths in ((first, trees.only_first), (second, trees.only_second)):
         if paths:
             lines.append(f"only in {name}: {_listed([_subtree(*item) for item in paths.items()], _LACKING)}")
     alike: dict[str, list[str]] = {}
-    for path, fields in found.changed.items():
+    for path, fields in trees.changed.items():
         alike.setdefault(_change(fields), []).append(path or "network")
     lines += [f"{_listed(paths, _ALIKE)}: {change}" for change, paths in list(alike.items())[:_LINES]]
     if len(alike) > _LINES:
@@ -58,8 +58,8 @@ def _subtree(path: str, layers: int) -> str:
 
 def _change(fields: dict[str, Pair]) -> str:
     """`channels 16, 32; stride 1, 2`"""
-    told = [f"{_WORDS.get(name, name)} {_value(one)}, {_value(other)}" for name, (one, other) in fields.items()]
-    return "; ".join(told)
+    changes = [f"{_WORDS.get(name, name)} {_value(one)}, {_value(other)}" for name, (one, other) in fields.items()]
+    return "; ".join(changes)
 
 
 def _value(value: Any) -> str:
@@ -70,6 +70,6 @@ def _value(value: Any) -> str:
 
 
 def _listed(items: Sequence[str], limit: int) -> str:
-    """The first items, and how many there are besides."""
+    """The first `limit` items, and the number of the rest."""
     more = len(items) - limit
     return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")

@@ -22,12 +22,12 @@ from convsmith.report.text import clean, count, many, size, table
 from convsmith.work.first_start import expected_start
 
 SHOWN = 40
-# The numbers that the head, the table of classes and the advice of `stats` say already.
+# Numbers that the head, the table of classes and the advice of `stats` show already.
 _IN_ADVICE = ("name", "kind", "splits", "classes", "lighting", "warnings", "advice", "imbalance", "flip")
 
 
 def run(words: Sequence[str]) -> int:
-    """Check every file of a data set, print its statistics, or list and clear the decoded images that are kept."""
+    """Check every file of a data set, print its statistics, or list or clear the cache of decoded images."""
     parser = Parser(
         "data",
         "check: open every file; list what is broken, odd, or in two splits. stats: counts, sizes, advice. "
@@ -67,12 +67,12 @@ def _check(values) -> int:
     for finding in report.findings:
         kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
     for kind in kinds:
-        found = [f for f in report.findings if f.kind == kind]
-        show(f"{kind.replace('_', ' ')}: {len(found)}")
-        for finding in found[:SHOWN]:
+        of_kind = [f for f in report.findings if f.kind == kind]
+        show(f"{kind.replace('_', ' ')}: {len(of_kind)}")
+        for finding in of_kind[:SHOWN]:
             show(f"  {finding.file}: {finding.detail}")
-        if len(found) > SHOWN:
-            show(f"  ... and {len(found) - SHOWN} more (all with --json)")
+        if len(of_kind) > SHOWN:
+            show(f"  ... and {len(of_kind) - SHOWN} more (all with --json)")
     show(f"{many(report.files, 'file')}, {many(len(report.findings), 'finding')}: {report.verdict}")
     return 0 if report.ok else 1
 
@@ -81,7 +81,7 @@ def _stats(values) -> int:
     own = {"classes": values.classes, "max_megapixels": values.max_megapixels}
     options = DataOptions(source=values.source, on_bad=values.on_bad or "error", **own)
     source = open_usable(options)
-    told = describe(source.card)
+    description = describe(source.card)
     skipped = skipped_files(source, options)
     notes = split_source(source, options, skipped).notes
     if skipped:
@@ -95,7 +95,7 @@ def _stats(values) -> int:
     if values.json:
         print_json(numbers)
         return status
-    for line in (told, *source.card.notes, *notes):
+    for line in (description, *source.card.notes, *notes):
         show(line)
     show()
     splits = list(numbers["splits"])
@@ -133,8 +133,8 @@ def _cache(values) -> int:
         return 0
     entries, archives = list_stored(), list_unpacked()
     if values.json:
-        found = {"folder": str(folder), "entries": [entry.to_json() for entry in entries]}
-        print_json(found | {"unpacked": [{"name": name, "bytes": amount} for name, amount in archives]})
+        listing = {"folder": str(folder), "entries": [entry.to_json() for entry in entries]}
+        print_json(listing | {"unpacked": [{"name": name, "bytes": amount} for name, amount in archives]})
         return 0
     days = [time.strftime("%Y-%m-%d", time.localtime(entry.used)) for entry in entries]
     rows = [
@@ -148,8 +148,8 @@ def _cache(values) -> int:
     )
     if archives:
         total = size(sum(amount for _, amount in archives))
-        held = many(len(archives), "unpacked archive")
-        show(f"{held}, {total} in {unpacked_folder()} (data cache clear frees them)")
+        kept = many(len(archives), "unpacked archive")
+        show(f"{kept}, {total} in {unpacked_folder()} (data cache clear frees them)")
     return 0
 
 
@@ -166,7 +166,7 @@ def _text(value: object) -> str:
 
 
 def _progress() -> Callable[[int, int], None] | None:
-    """A counter on stderr, on a terminal only: elsewhere the work is over before a line helps."""
+    """A counter on stderr; None if stderr is not a terminal."""
     if not sys.stderr.isatty():
         return None
 

@@ -52,8 +52,8 @@ def _machine() -> tuple[dict[str, str], list[str]]:
         if report[library] == "absent":
             problems.append(f"{library} is not installed; mend with: pip install -e . in the checkout")
     for extra, libraries in EXTRAS.items():
-        found = [f"{name} {_version(name)}" for name in libraries if _version(name)]
-        report[f"extra {extra}"] = ", ".join(found) or f"not installed: pip install -e '.[{extra}]' in the checkout"
+        versions = [f"{name} {_version(name)}" for name in libraries if _version(name)]
+        report[f"extra {extra}"] = ", ".join(versions) or f"not installed: pip install -e '.[{extra}]' in the checkout"
     try:
         import torch
 

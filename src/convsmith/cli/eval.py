@@ -68,7 +68,7 @@ def _parser() -> Parser:
 
 
 def _check(values: argparse.Namespace) -> None:
-    """Refuse what does not go together before the seconds that torch takes to load."""
+    """Raise UsageError for options that exclude each other, before torch is loaded."""
     check_folders([values.plot])
     for path in values.runs:
         open_run(path)
@@ -111,7 +111,7 @@ def _evaluate(evaluating: Any, path: str, values: argparse.Namespace) -> Any:
 
 
 def _where(evaluated: Sequence[Any]) -> str:
-    """What the rows of a table were evaluated on: one line where it is the same for all."""
+    """The lines on the images that the rows of a table were evaluated on: one line if they are the same for all."""
     places = list(dict.fromkeys((e.split, len(e.examples)) for e in evaluated))
     seen = list(dict.fromkeys(_views(e) for e in evaluated if e.views))
     through = "".join(f"\nviews {text}" for text in seen)
@@ -122,7 +122,7 @@ def _where(evaluated: Sequence[Any]) -> str:
 
 
 def _views(evaluated: Any) -> str:
-    """The views with their price."""
+    """The line on the views and their cost."""
     cost = price(evaluated.views, evaluated.subject.preprocess)
     return (
         f"{views_text(evaluated.views)}: {count(cost.views)} of each image, {cost.pixels:g} times the pixels; "
@@ -142,7 +142,7 @@ def _print_one(name: str, evaluated: Any) -> None:
 
 
 def _as_json(evaluated: Sequence[Any], rows: Sequence[tuple[str, Any]], values: argparse.Namespace) -> Any:
-    """One object for one run, else a list of them; with an ensemble its `members` and itself."""
+    """An object for one run, a list for several; with `--ensemble` its numbers and its `members`."""
     members = [
         result.to_json(detailed=True)
         | {"split": e.split, "step": e.subject.step, "temperature": e.subject.temperature}
@@ -163,14 +163,14 @@ def _views_json(evaluated: Any) -> dict[str, Any]:
 
 
 def _reliability(name: str, result: Result) -> Reliability:
-    """The result's reliability diagram, under the name of its run."""
-    found = next((plot for plot in result.plots if type(plot) is Reliability), None)
-    if found is None:
+    """The result's reliability diagram with the name of its run."""
+    diagram = next((plot for plot in result.plots if type(plot) is Reliability), None)
+    if diagram is None:
         raise UsageError(
             f"{name}: a reliability diagram is for one label for each image; the numbers of this run are "
             f"{', '.join(number.title for number in result.numbers)}"
         )
-    return replace(found, name=Path(name).name)
+    return replace(diagram, name=Path(name).name)
 
 
 def _calibrate(values: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from convsmith.report.text import many, size
 
 
 def run(words: Sequence[str]) -> int:
-    """Write a run's network for another program, compared with its own outputs on real images."""
+    """Write a run's network for another program, and compare the outputs on real images."""
     parser = Parser(
         "export", "Write a run's network for another program, checked on its validation images. 1: it differs."
     )

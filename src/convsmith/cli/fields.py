@@ -18,7 +18,7 @@ def recipe_words(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]
     """Split off the options that name a field of a recipe: `--optimizer.lr 0.1`, `--label_smoothing=0.1`."""
     fields = {path for path, *_ in recipe_options(Recipe())} - set(SHORTHAND)
     rest: list[str] = []
-    found: list[tuple[str, str]] = []
+    settings: list[tuple[str, str]] = []
     iterator = iter(words)
     for word in iterator:
         name, equals, value = word.removeprefix("--").partition("=")
@@ -30,8 +30,8 @@ def recipe_words(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]
             value = next(iterator, None)
             if value is None or (value.startswith("--") and not re.match(r"-?\d", value)):
                 raise UsageError(f"--{name} needs a value")
-        found.append((path, value))
-    return rest, found
+        settings.append((path, value))
+    return rest, settings
 
 
 def given(values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> list[tuple[str, Any]]:
@@ -46,7 +46,7 @@ def edited(recipe: Recipe, values: argparse.Namespace, fields: Sequence[tuple[st
 
 
 def all_fields() -> str:
-    """Every field of a recipe as an option, and what their records take, for `--help-all`."""
+    """Every field of a recipe as an option, and the fields of its records, for `--help-all`."""
     lines = ["every field of a recipe is an option (type and range; default):", ""]
     lines += [_line(f"--{path}", *row) for path, *row in recipe_options(Recipe())]
     lines += ["", "the records in them, written as crop(4) or crop(padding=4):"]
@@ -61,6 +61,6 @@ def all_fields() -> str:
 
 
 def _line(name: str, kind: str, value: Any, help: str) -> str:
-    shown = plain(value)
-    default = ",".join(map(str, shown)) if isinstance(shown, list) else "none" if shown is None else shown
+    default = plain(value)
+    default = ",".join(map(str, default)) if isinstance(default, list) else "none" if default is None else default
     return f"  {name} ({kind}; {default})".ljust(58) + f" {help}"

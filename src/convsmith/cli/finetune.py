@@ -15,7 +15,7 @@ EXAMPLES = """examples:
   convsmith finetune RUN --data photos/ --classifier logistic
   convsmith finetune RUN --data photos/ --unfreeze 2 --lr 0.01
 """
-# FROM is the network, and what is left out has its dotted option as every field.
+# FROM gives the network. Fields without a short option have their dotted option.
 _SHORT = [name for name in SHORTHAND if name not in ("network", "deterministic")]
 
 

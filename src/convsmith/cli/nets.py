@@ -11,7 +11,7 @@ from convsmith.report.text import count, short, table
 
 
 def run(words: Sequence[str]) -> int:
-    """List the networks, all or those whose name matches."""
+    """List the networks, or those whose name matches."""
     parser = Parser("nets", "List the networks: parameters and multiply-accumulates (MACs) for their own input.")
     parser.add_argument("pattern", nargs="?", default="*", help="shell pattern in quotes, such as 'resnet*'")
     parser.add_argument("--edits", action="store_true", help="list the edits that vary a network instead")
@@ -37,7 +37,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _list_edits(pattern: str, as_json: bool) -> int:
-    """The edits whose name matches, with their arguments and what they do."""
+    """Print the edits whose name matches, with their arguments and effects."""
     names = EDITS.matching(pattern) or EDITS.matching(f"*{pattern}*")
     if not names:
         raise unknown("edit", pattern, EDITS)

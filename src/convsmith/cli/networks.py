@@ -1,4 +1,4 @@
-"""What `show` and `compare` share: naming a network with its input and edits, and pricing it."""
+"""Shared by `show` and `compare`: opens a network with its input and edits, and counts its cost."""
 
 import argparse
 from dataclasses import replace
@@ -17,7 +17,7 @@ from convsmith.runs.trained import is_trained, trained_network, trained_shape
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
-    """Options that shape a network."""
+    """Add the options that change a network."""
     add_short(parser, "edit", "stem")
     for name, help in (("classes", "outputs"), ("channels", "input channels")):
         parser.add_argument(f"--{name}", type=_count, metavar="N", help=help)
@@ -28,14 +28,14 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    """A whole number above 0; argparse makes one line of the error."""
+    """A whole number above 0; argparse prints the error on one line."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, received {text!r}")
     return int(text)
 
 
 def size_option(text: str) -> tuple[int, int]:
-    """Height and width of `32x128` or `224`; argparse makes one line of the error."""
+    """Height and width of `32x128` or `224`; argparse prints the error on one line."""
     try:
         return read_size(text)
     except UsageError as error:
@@ -51,14 +51,14 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 def opened(name: str, values: argparse.Namespace) -> Model:
-    """The network that `name` and the options ask for; a run stands for its network."""
+    """The network `name` with the options applied; a run gives its network."""
     if values.input and (values.size or values.channels):
         raise UsageError("--input gives channels and size already; leave out --size and --channels")
     numbers = {k: v for k in ("classes", "channels") if (v := getattr(values, k)) is not None}
     network = trained_network(name) if is_trained(name) else open_network(name, **numbers)
     tree = network.tree
     if tree is not None:
-        # A run's network, a tree from a file, and a function that takes no such number.
+        # A run's network, a tree from a file, or a function without such a parameter.
         have = {"classes": tree.classes, "channels": tree.input.channels}
         for key, count in numbers.items():
             tree = tree if have[key] == count else EDITS[key](tree, count)
@@ -80,7 +80,7 @@ def opened(name: str, values: argparse.Namespace) -> Model:
 
 
 def _sizes(size: tuple[int, int], tree: Network) -> tuple[int, ...]:
-    """The size for a network of as many axes as the tree has: a square's side is taken for each."""
+    """The size for the axes of the tree's input; the side of a square is used for every axis."""
     axes = len(tree.input.spatial)
     if axes != 2 and size[0] != size[1]:
         raise UsageError(
@@ -90,7 +90,7 @@ def _sizes(size: tuple[int, int], tree: Network) -> tuple[int, ...]:
 
 
 def priced(name: str, network: Model, values: argparse.Namespace) -> Cost:
-    """What the network costs; a module of others is built and run once, on images like its run's."""
+    """The cost of the network. A module that is not a tree is built and run once, on images of its run's size."""
     if network.tree is not None:
         return cost(network.tree)
     channels, *seen = trained_shape(name) if is_trained(name) else (3, 224, 224)
@@ -99,14 +99,14 @@ def priced(name: str, network: Model, values: argparse.Namespace) -> Cost:
 
 
 def field_size(sizes: tuple[int, ...]) -> int | list[int] | None:
-    """A receptive field as one number where all axes agree; None where it is not known."""
+    """A receptive field as one number if all axes agree; None if it is not known."""
     if not sizes:
         return None
     return sizes[0] if len(set(sizes)) == 1 else list(sizes)
 
 
 def field_words(sizes: tuple[int, ...]) -> str:
-    """A receptive field for a table: `435`, `7x1`, `-` where it is not known."""
+    """A receptive field for a table: `435`, `7x1`, `-` if it is not known."""
     return "x".join(map(str, sizes if len(set(sizes)) > 1 else sizes[:1])) or "-"
 
 

@@ -63,7 +63,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """Within it both streams take every character, and errors of writing are handled.
+    """A context in which both streams accept every character and errors of writing are handled.
 
     A console gets escapes for characters that its encoding lacks. If a reader such as `head` has closed the pipe, the
     rest is dropped silently; a full disk is an error.
@@ -88,7 +88,7 @@ def printing() -> Iterator[None]:
         flush_output()
     finally:
         for stream, errors in before:
-            with suppress(OSError, ValueError):  # what could not be flushed before, and a stream that was closed
+            with suppress(OSError, ValueError):  # a stream that was closed or cannot be flushed
                 stream.reconfigure(errors=errors)
         for name in closed:
             getattr(sys, name).close()
@@ -101,7 +101,7 @@ def flush_output() -> None:
 
 
 class _Lines:
-    """A file for `csv` that writes to the standard output of the moment."""
+    """A file for `csv` that writes to the current standard output."""
 
     def write(self, text: str) -> None:
         _write(text)
@@ -125,7 +125,7 @@ def _guarded(act: Callable[[], object]) -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """Redirect the stream to the null device, with what it still holds: Python would report an error at exit."""
+    """Redirect the stream and its buffer to the null device; else Python reports an error at exit."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -1,4 +1,4 @@
-"""Pictures that a verb writes: which files they may go to."""
+"""The files of the pictures that a verb writes."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from convsmith.cli.arguments import say
 
 
 def picture_file(text: str) -> Path:
-    """The path of a picture to be written; only SVG can be."""
+    """The path of a picture to write, which must end in .svg."""
     path = Path(text)
     if path.suffix.lower() != ".svg":
         what = f"files of the kind {path.suffix!r} cannot be written" if path.suffix else "the file has no ending"
@@ -20,7 +20,7 @@ def picture_file(text: str) -> Path:
 
 
 def check_folders(paths: list[Path | None]) -> None:
-    """Refuse files whose folder is not there, before anything is computed."""
+    """Raise MissingPath for files whose folder does not exist, before anything is computed."""
     for path in paths:
         if path is not None and not os.path.isdir(path.parent):
             raise MissingPath(f"{path}: there is no folder {path.parent} to write it into; make it first")
@@ -29,7 +29,7 @@ def check_folders(paths: list[Path | None]) -> None:
 
 
 def write_picture(path: Path | None, draw: Callable[[], str]) -> None:
-    """Write a picture where one is wanted, and say where it is."""
+    """Write a picture to `path` and say so; nothing if `path` is None."""
     if path is not None:
         write_files({path: draw().encode()})
         say(f"drawn into {path}")

@@ -14,7 +14,7 @@ from convsmith.training.options import EngineOptions
 
 
 def run(words: Sequence[str]) -> int:
-    """Say what a run sees in images."""
+    """Print the most probable classes of images."""
     parser = Parser("predict", "The most probable classes of images. Exit status 1 if one could not be read.")
     parser.add_argument("run", help="a run's directory, or a bundle")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders (searched through) or patterns")
@@ -63,7 +63,7 @@ def run(words: Sequence[str]) -> int:
             say=speak, most=most,
         )  # fmt: skip
         predictions = predicting.predict(subject, files, engine, values.top, views, values.threshold, runner, most)
-        # What came through a pipe has the name that it was asked for by.
+        # An image from a pipe is called `-`.
         predictions = (
             replace(p, file="-") if isinstance(file, bytes) else p for p, file in zip(predictions, files, strict=True)
         )
@@ -78,7 +78,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _files(name, predicting, speak):
-    """The images that a word stands for; `-` is the image on standard input."""
+    """The images that a word names; `-` is the image on standard input."""
     if name != "-":
         return predicting.expand([name], speak)
     if sys.stdin is None or sys.stdin.isatty():
@@ -90,20 +90,20 @@ def _files(name, predicting, speak):
 
 def _print_csv(predictions):
     print_csv([("file", "rank", "label", "probability", "error")])
-    found = []
+    printed = []
     for p in predictions:
-        said = p.top if p.labels is None else p.labels
-        rows = [(rank, g.label, f"{g.probability:.6f}", "") for rank, g in enumerate(said, 1)]
+        guesses = p.top if p.labels is None else p.labels
+        rows = [(rank, g.label, f"{g.probability:.6f}", "") for rank, g in enumerate(guesses, 1)]
         print_csv((p.file, *row) for row in rows or [("", "", "", p.error or "")])
-        found.append(p)
-    return found
+        printed.append(p)
+    return printed
 
 
 def _print_line(p):
     if p.error:
         say(f"convsmith: {p.error}")
     else:
-        said, nearest = p.top if p.labels is None else p.labels, p.top[0]
+        guesses, nearest = p.top if p.labels is None else p.labels, p.top[0]
         none = f"none of the classes (nearest: {nearest.label} {percent(nearest.probability)})"
-        show(f"{p.file}: {', '.join(f'{g.label} {percent(g.probability)}' for g in said) or none}", flush=True)
+        show(f"{p.file}: {', '.join(f'{g.label} {percent(g.probability)}' for g in guesses) or none}", flush=True)
     return p

@@ -44,7 +44,7 @@ def _matching(pattern: str) -> list[str]:
 
 
 def _listing(entries: Sequence[BuiltIn]) -> str:
-    """One table, its rows under the names of their groups."""
+    """The table of recipes, with the name of each group above its rows."""
     rows = [
         ("  " + entry().name, entry().network, str(entry().length), RUN if entry.was_run else "", entry.title)
         for entry in entries
@@ -101,7 +101,7 @@ def _explain(entry: BuiltIn, as_json: bool) -> int:
 
 
 def _text(value: Any) -> str:
-    """A value as an option takes it; of a record what differs from its defaults."""
+    """A value in the form of its option; for a record, the fields that differ from the defaults."""
     if isinstance(value, tuple):
         return ",".join(map(_text, value)) or "none"
     if is_dataclass(value) and not isinstance(value, Duration):

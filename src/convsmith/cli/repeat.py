@@ -1,4 +1,4 @@
-"""`convsmith train ... --repeat N` and `--kfold K`: the runs of several seeds or folds and what they have in common."""
+"""`convsmith train ... --repeat N` and `--kfold K`: runs with several seeds or on folds, and their spread."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from convsmith.work.limit import Limit
 
 
 def check_repeat(values: argparse.Namespace) -> None:
-    """Refuse what cannot be repeated."""
+    """Raise UsageError for numbers or options that cannot be repeated."""
     for name in ("repeat", "kfold"):
         number = getattr(values, name)
         if number is not None and number < 2:
@@ -33,7 +33,7 @@ def train_repeatedly(
 ) -> int:
     """Train with several seeds, or on folds, and print each run and their spread; or say what that takes.
 
-    With a `tuning` it is chosen once what learns, and with a `limit` how long each run takes, for all runs.
+    With a `tuning` the choice of what learns, and with a `limit` the length, is made once for all runs.
     """
     from convsmith.series.folder import default_folder
     from convsmith.series.kfold import cross_validate
@@ -56,7 +56,7 @@ def train_repeatedly(
 
 
 def spread_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The table of runs with what they have in common: the score on the splits that were evaluated, header first."""
+    """The table of runs, header first: the score on each evaluated split, then mean, deviation and interval."""
     from convsmith.series.results import SPLITS, columns, run_rows
 
     shown = [column for column in columns(summary["runs"]) if column.split != "train"]
@@ -85,7 +85,7 @@ def _out_of_fold(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _decided(recipe: Recipe, tuning: FineTuning | None, limit: Limit | None, say: Callable[[str], None]) -> Recipe:
-    """The recipe with the values that its data and the speed of this machine decide."""
+    """The recipe with the values that depend on its data and the speed of this machine."""
     from convsmith.work.transfer import prepare_finetuning
     from convsmith.work.within import planned
 

@@ -14,7 +14,7 @@ from convsmith.report.text import many, short, table
 
 
 def run(words: Sequence[str]) -> int:
-    """A network measured against six design guidelines, with what an edit would save."""
+    """Measure a network against six design guidelines, with the savings of edits."""
     guidelines = "\n".join(f"  {number}  {name}" for number, name in GUIDELINES.items())
     parser = Parser("review", f"A network measured against design guidelines:\n\n{guidelines}")
     parser.add_argument("network", help="name, run, file.py:function or tree.json")
@@ -35,12 +35,12 @@ def run(words: Sequence[str]) -> int:
 
 
 def _summary(findings: Sequence[Finding]) -> str:
-    """How many findings there are, by guideline."""
+    """The number of findings, in total and by guideline."""
     if not findings:
         return "no findings"
     counts = {number: sum(f.guideline == number for f in findings) for number in GUIDELINES}
-    told = ", ".join(f"{GUIDELINES[number]} {count}" for number, count in counts.items() if count)
-    return f"{many(len(findings), 'finding')} ({told})"
+    parts = ", ".join(f"{GUIDELINES[number]} {count}" for number, count in counts.items() if count)
+    return f"{many(len(findings), 'finding')} ({parts})"
 
 
 def _table(findings: Sequence[Finding], numbers: Cost) -> str:
@@ -60,7 +60,7 @@ def _table(findings: Sequence[Finding], numbers: Cost) -> str:
 
 
 def _saved(saved: int | None, total: int) -> str:
-    """`36.7M (60%)`; nothing where no edit of one layer would do it."""
+    """`36.7M (60%)`; `-` if no edit of one layer mends the finding."""
     if saved is None:
         return "-"
     return f"{short(saved)} ({saved / total:.0%})" if saved and total else "0"

@@ -22,11 +22,11 @@ def run(words: Sequence[str]) -> int:
     folder = Path(values.folder)
     if not folder.exists() and values.folder != "runs":
         raise MissingPath(f"{folder}: no such folder")
-    found = list_runs(folder)
+    runs = list_runs(folder)
     if values.json:
-        print_json([_row(r) for r in found])
+        print_json([_row(r) for r in runs])
         return 0
-    if not found:
+    if not runs:
         show(f"no runs in {folder}/; make one with: convsmith train")
         return 0
     rows = [
@@ -38,10 +38,10 @@ def run(words: Sequence[str]) -> int:
             duration(r.seconds),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(r.created)),
         )
-        for r in found
+        for r in runs
     ]
     show_text(table(("run", "state", "score", "epoch", "time", "began"), rows, align="<<>>><"))
-    for r in found:
+    for r in runs:
         if r.reason:
             show(f"unreadable: {r.reason}")
     return 0

@@ -1,4 +1,4 @@
-"""What several runs in a folder have become, or will take, at the terminal."""
+"""Prints the results or the expected cost of several runs in a folder."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ def print_series(
     folder: Path, summary: Mapping[str, Any], as_json: bool, rows: Sequence[Sequence[str]], lines: Iterable[str] = (),
     then: str = "",
 ) -> int:  # fmt: skip
-    """Print the table `rows` (header first), lines, where the files are and what is next; or the summary as JSON."""
+    """Print the table `rows` (header first), `lines`, the files and the next command; or the summary as JSON."""
     if as_json:
         print_json({"folder": str(folder), **summary})
         return 0
@@ -34,7 +34,7 @@ def print_series(
 
 
 def print_expected(expected: Sequence["Expected"], as_json: bool) -> int:
-    """Print what the runs of each recipe will take."""
+    """Print the expected cost of the runs of each recipe."""
     runs, total = sum(e.left for e in expected), sum(e.seconds for e in expected)
     if as_json:
         rows = [

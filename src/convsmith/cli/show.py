@@ -20,13 +20,13 @@ from convsmith.report.text import count, short, size, table
 
 
 def run(words: Sequence[str]) -> int:
-    """A network's stages, units or layers with what they cost."""
+    """Print a network's stages, units or layers with their cost."""
     values = _parser().read(words)
     check_folders([values.plot, values.draw, values.svg, Path(values.tree) if values.tree else None])
     network = opened(values.network, values)
     for option in ("units", "draw", "svg", "tree"):
         if getattr(values, option):
-            tree_of(network, f"--{option} cannot be had")
+            tree_of(network, f"--{option} is not available")
     numbers = priced(values.network, network, values)
     _write_files(network, numbers, values)
     if values.json:
@@ -146,15 +146,15 @@ def _totals(numbers: Cost) -> str:
 
 
 def _differences(network: Model) -> list[dict[str, Any]]:
-    """The siblings of a network of the zoo with what they cost more; an edited one has none to be compared with."""
+    """The siblings of a network of the zoo and the differences of their cost; none for an edited network."""
     name = network.name
     if name not in NETWORKS or network != zoo_network(name):
         return []
     own = cost(zoo_network(name))
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for other in siblings(name):
         numbers = cost(zoo_network(other))
-        found.append(
+        rows.append(
             {
                 "network": other,
                 "more_params": numbers.params - own.params,
@@ -162,7 +162,7 @@ def _differences(network: Model) -> list[dict[str, Any]]:
                 "note": NETWORKS[other].note,
             }
         )
-    return found
+    return rows
 
 
 def _siblings(network: Model) -> list[str]:

@@ -77,7 +77,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace, limit: Limit | None) -> int:
-    """Fine-tune a network with weights, or with `--dry-run` say what that would take."""
+    """Fine-tune a network with weights, or with `--dry-run` print the expected cost."""
     from convsmith.work import transfer
 
     how = _how(values)
@@ -89,7 +89,7 @@ def finetuned(recipe: Recipe, tuning: FineTuning, values: argparse.Namespace, li
 
 
 def add_within(parser: Parser) -> None:
-    """The option that sets a limit of time."""
+    """Add `--within`, the limit of time."""
     help = "image size and length are chosen so that the command ends in about this time: 90s, 10min, 2h"
     parser.add_argument("--within", metavar="TIME", help=help)
 
@@ -133,7 +133,7 @@ def _parser() -> Parser:
 
 
 def check_processes(values: argparse.Namespace) -> None:
-    """Refuse a number of processes that cannot be, or what works in one process only."""
+    """Raise UsageError for an impossible number of processes, or an option that works in one process only."""
     several = values.nproc if values.nproc is not None else part().size
     if several < 1:
         raise UsageError(f"train: --nproc must be at least 1, received {values.nproc}")
@@ -154,7 +154,7 @@ def _resume(values: argparse.Namespace, fields: Sequence[tuple[str, str]], words
         raise UsageError(
             f"--resume goes on as the run began, so {given[0]} cannot be given; only --epochs may be larger, "
             "and --data says where the data is now. "
-            f"For another course: convsmith train {values.resume} --OPTIONS"
+            f"With other options: convsmith train {values.resume} --OPTIONS"
         )
     length = None if values.epochs is None else epochs(values.epochs)
     if values.nproc is not None and values.nproc > 1:
@@ -174,14 +174,14 @@ def _which_run() -> str:
     from convsmith.recipes.meant import newest_run
 
     newest = newest_run(finished=False)
-    said = "no run in runs/ is unfinished; convsmith runs lists them"
+    hint = "no run in runs/ is unfinished; convsmith runs lists them"
     if newest is not None:
-        said = f"the newest that is not finished: convsmith train --resume {shlex.quote(newest)}"
-    return f"train: --resume needs a run; {said}"
+        hint = f"the newest that is not finished: convsmith train --resume {shlex.quote(newest)}"
+    return f"train: --resume needs a run; {hint}"
 
 
 def dry_run(plan: Any, values: argparse.Namespace) -> int:
-    """Say what a run of the plan would take."""
+    """Print the expected cost of a run of the plan."""
     card, recipe = plan.dataset.card, plan.recipe
     from convsmith.work.estimate import estimate
     from convsmith.work.prepare import announced
@@ -199,7 +199,7 @@ def dry_run(plan: Any, values: argparse.Namespace) -> int:
 
 
 def finish(outcome: Any, as_json: bool, **more: Any) -> int:
-    """Print what a finished run has become; `more` goes into the JSON."""
+    """Print the result of a finished run; `more` is added to the JSON."""
     result, run = outcome.result, outcome.run
     if as_json:
         print_json({"run": str(run.path), **more, **result})
@@ -224,7 +224,7 @@ def finish(outcome: Any, as_json: bool, **more: Any) -> int:
 
 
 def _learned(run: Any, result: Any) -> str:
-    """What was learned, in words: the last layer by regression, or a number of epochs."""
+    """The line on what was learned: the last layer by regression, or a number of epochs."""
     if run.record("recipe")["recipe"]["solver"] == "logistic":
         return "learned the last layer by logistic regression"
     what = "stopped early after" if result["ended"] == "stopped early" else "trained"
@@ -238,7 +238,7 @@ def _print_scores(result: dict[str, Any]) -> None:
 
 
 def _images(run: Any) -> str:
-    """What the images were like, for a reader who wonders what was learned."""
+    """The line on the images of the run: their size and channels."""
     card, preprocess = run.record("data")["card"], run.record("preprocess")
     seen = "x".join(map(str, preprocess["size"]))
     stored = "x".join(map(str, card["size"])) if card["size"] else ""
@@ -247,15 +247,15 @@ def _images(run: Any) -> str:
 
 
 def check_out(out: str | None) -> None:
-    """Refuse a taken directory before the seconds that torch takes to load."""
+    """Raise UsageError for a directory that is taken, before torch is loaded."""
     if restarts() or part().size > 1:
-        return  # it may be of this very command, which the processes find out together
+        return  # it may be the run of this command, which the processes check together
     if out and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
         raise UsageError(f"{out}: holds something already; choose another --out, or continue a run with --resume {out}")
 
 
 def speaker(values: argparse.Namespace) -> Callable[[str], None]:
-    """What says the notes of this command: each once, none with `--quiet`."""
+    """The function that prints the notes of this command: each once, none with `--quiet`."""
     if not hasattr(values, "speak"):
         values.speak = silent if values.quiet else once(say)
     return values.speak

@@ -16,16 +16,16 @@ HELP = "run the user's code that a run or recipe names; with a file: this one, f
 
 @contextmanager
 def consent(verb: str, words: Sequence[str]) -> Generator[tuple[str, ...]]:
-    """Within it the code that the command's words name may be run; gives a line for each file that a record names.
+    """A context in which the code that the command's words name may run. Gives a line for each file of a record.
 
     A refusal names all code that the command's subjects would run, so that the user consents to nothing unseen.
     """
-    rest, given = without_trust(words)
+    rest, files = without_trust(words)
     subjects = [value for word in rest for value in (word, word.partition("=")[2]) if value]
     with user_code.command([verb, *words]):
-        for text in (*(subjects if verb in NAMING else ()), *(given or ())):
+        for text in (*(subjects if verb in NAMING else ()), *(files or ())):
             user_code.give(text)
-        codes = [code for subject in subjects for code in trust(subject)] if given == [] else []
+        codes = [code for subject in subjects for code in trust(subject)] if files == [] else []
         try:
             yield tuple(f"runs {code.source} (SHA-256 {code.fingerprint}), as {TRUST} says" for code in codes)
         except NotTrusted as error:
@@ -39,15 +39,15 @@ def consent(verb: str, words: Sequence[str]) -> Generator[tuple[str, ...]]:
 def without_trust(words: Sequence[str]) -> tuple[list[str], list[str] | None]:
     """The other words, and the files that `--trust-code` names: empty for the bare option, None if it is absent."""
     rest: list[str] = []
-    given: list[str] | None = None
+    files: list[str] | None = None
     before = ""
     for word in words:
         name, equals, value = word.partition("=")
         if name == TRUST:
-            given = [*(given or ()), *([value] if equals else [])]
+            files = [*(files or ()), *([value] if equals else [])]
         elif before == TRUST and user_code.split_source(word) is not None:
-            given = [*(given or ()), word]
+            files = [*(files or ()), word]
         else:
             rest.append(word)
         before = word
-    return rest, given
+    return rest, files

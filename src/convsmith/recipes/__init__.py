@@ -1,1 +1,1 @@
-"""What to run: a typed recipe, the built-in recipes, and what turns a recipe into a run."""
+"""Recipes: the typed record, the built-in recipes, and the functions that choose and change a recipe."""

@@ -1,4 +1,4 @@
-"""From what a user names to a recipe: a recipe, a network, a data set, a recipe's file or a run."""
+"""Chooses the recipe for a subject: the name of a recipe, network or data set, a recipe's file or a run."""
 
 import re
 from dataclasses import replace
@@ -25,7 +25,7 @@ from convsmith.training.options import EngineOptions, Optimizer, Schedule
 
 SMALL_SIDE, MANY_IMAGES = 64, 10_000
 OWN_IMAGES = "photos"  # the recipe for a user's own images
-# The recipe that a known data set takes when only a network, or nothing, is named.
+# The recipe for a known data set if the command names only a network, or nothing.
 FOR_DATA = {
     "digits": "digits",
     "mnist": "lenet5-mnist",
@@ -41,7 +41,7 @@ def choose(subject: str | None, source: str | None) -> Recipe:
         return for_data(source) if source else RECIPES["digits"]()
     if subject in RECIPES:
         recipe = _with_source(RECIPES[subject](), source)
-        # A recipe of a known set stays as it is for others too.
+        # A recipe for a known data set is not changed for other data.
         return unmirrored(recipe) if subject == OWN_IMAGES else recipe
     if is_run(subject):
         return _with_source(run_recipe(subject), source)
@@ -49,7 +49,7 @@ def choose(subject: str | None, source: str | None) -> Recipe:
         return for_network(subject, source or "digits")
     if is_bundle(subject):
         raise UsageError(
-            f"{subject} is a bundle, whose way to learn is not in it; to learn other images from its weights: "
+            f"{subject} is a bundle, which holds no recipe; to learn other images from its weights: "
             f"convsmith finetune {subject} --data {source or 'PATH'}"
         )
     path = Path(subject)
@@ -65,26 +65,26 @@ def choose(subject: str | None, source: str | None) -> Recipe:
 
 
 def for_data(source: str) -> Recipe:
-    """The default recipe for a data set: by its name, else by what its images are like."""
+    """The default recipe for a data set: by its name, else by its images."""
     if source in FOR_DATA:
         return _with_source(RECIPES[FOR_DATA[source]](), source)
     return unmirrored(_with_source(_by_images(Path(source)), source))
 
 
 def chosen_data(source: str) -> DataOptions:
-    """The data options of the default recipe for a data set; `data stats` describes sizes and colors by them."""
+    """The data options of the default recipe for a data set; `data stats` uses them too."""
     return for_data(source).data
 
 
 def unmirrored(recipe: Recipe) -> Recipe:
-    """The recipe without flips where a mirror changes the classes, as far as the name of the data tells."""
+    """The recipe without flips if the data, by its name, has classes that a mirror changes (digits)."""
     if may_flip(data_name(recipe.data.source)):
         return recipe
     return replace(recipe, augment=tuple(step for step in recipe.augment if not isinstance(step, MIRRORS)))
 
 
 def data_name(source: str) -> str:
-    """What the data that `source` names are called: a known name, else that of the file or folder."""
+    """The name of the data `source`: a known name, else the name of the file or folder."""
     path = Path(source)
     if source in KNOWN or not path.exists():
         return source
@@ -92,10 +92,10 @@ def data_name(source: str) -> str:
 
 
 def for_network(name: str, source: str) -> Recipe:
-    """The default recipe for the data with another network: what was tuned for its own network does not carry over.
+    """The default recipe for the data with another network, without values that were tuned for its own network.
 
-    The rate is one that networks with normalization take; those without need a tenth of it. A network that gives an
-    image takes its task, and the optimization of that task's built-in recipe.
+    The learning rate suits networks with normalization; networks without it get a tenth. A network that gives an image
+    gets its task and the optimization of that task's built-in recipe.
     """
     recipe = for_data(source)
     if name == recipe.network:
@@ -121,7 +121,7 @@ def _joined_name(network: str, source: str) -> str:
 
 
 def _rebuilding(name: str, tree: Network, task: str, of_data: Recipe) -> Recipe:
-    """The built-in recipe of the task, with another network or other data, at the size that the network is made for."""
+    """The built-in recipe of the task with another network or other data, at the network's own image size."""
     named = [entry() for entry in RECIPES.values() if entry().task == task]
     recipe = next((recipe for recipe in named if recipe.network == name), named[0])
     source = of_data.data.source
@@ -144,21 +144,21 @@ def is_tree_without_normalization(name: str) -> bool:
 
 
 def run_recipe(path: str | Path) -> Recipe:
-    """The recipe that a run was made with."""
+    """The recipe of a run."""
     run = open_run(path)
     with reading(run.path / "recipe.json"):
         return recipe_from_json(recipe_of(run)["recipe"])
 
 
 def _by_images(path: Path) -> Recipe:
-    """Recipes for large sets take large steps, on which a small set explodes: few images take the gentle ones."""
+    """The recipe by the number of images: small data sets diverge at the learning rates for large ones."""
     photos = RECIPES[OWN_IMAGES]()
     if not path.exists():
-        return photos  # opening the data says what is wrong with the name
+        return photos  # opening the data raises the error later
     try:
         card = open_path(path).card
     except BadFile:
-        return photos  # opening it again, with all options, says what is wrong, or that nothing is
+        return photos  # opening it again, with all options, raises the error if there is one
     if card.size is None or max(card.size) > SMALL_SIDE:
         return photos
     many = sum(card.counts.values()) >= MANY_IMAGES
@@ -174,7 +174,7 @@ def _with_source(recipe: Recipe, source: str | None) -> Recipe:
 
 
 def _from_json_file(path: Path, source: str | None) -> Recipe:
-    """A recipe, or a network as `show --tree` writes it."""
+    """The recipe in a JSON file, or the recipe for the network that `show --tree` wrote there."""
     data = read_json(path)
     if isinstance(data, dict) and "stages" in data:
         return for_network(str(path), source or "digits")

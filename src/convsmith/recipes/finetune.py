@@ -1,4 +1,4 @@
-"""Fine-tuning: from trained weights and other images to a recipe. Plain data; torch is for torchvision's registry."""
+"""Fine-tuning: the recipe for trained weights and other images. Imports torch only for torchvision's registry."""
 
 import math
 import re
@@ -34,8 +34,8 @@ from convsmith.training.options import EngineOptions, Optimizer, Rule, Schedule
 
 Mode = Literal["probe", "partial", "full"]
 
-# A tenth of the rate for the last half of the stages, a hundredth for those before: a layer's features are the more
-# general the earlier it stands (Yosinski et al. 2014).
+# The last half of the stages gets a tenth of the rate, the first half a hundredth: the features of earlier layers are
+# more general (Yosinski et al. 2014).
 TOP, MIDDLE = 0.1, 0.01
 EPOCHS, LEAST_STEPS, BATCH, RATE = 10, 300, 32, 0.02
 NORMS = ("batch_norm", "group_norm", "layer_norm")
@@ -47,11 +47,11 @@ STEPS_UNDER = ("optimizer.", "schedule.", "early_stopping.", "loss.")
 
 @dataclass(frozen=True)
 class FineTuning(Record, called=""):
-    """What of a network learns. An option that belongs to a mode chooses it; None leaves the choice to the data.
+    """The parts of a network that learn. An option of one mode chooses that mode; with mode None the data choose.
 
-    probe: a new last layer alone, on the features of the stage `at`; partial: the last `unfreeze` stages too; full: all
-    of it. `decay` is the ratio of the rates of neighboring stages, in place of a tenth and a hundredth. `by_steps`
-    says that options of taking steps were given, for which a regression has no use.
+    probe: only a new last layer, on the features of the stage `at`; partial: also the last `unfreeze` stages; full: all
+    layers. `decay` is the ratio of the rates of neighboring stages, in place of a tenth and a hundredth. `by_steps`:
+    options for training by steps were given, which a regression does not use.
     """
 
     mode: Mode | None = option(None, "what learns: probe, partial or full")
@@ -62,7 +62,7 @@ class FineTuning(Record, called=""):
     by_steps: bool = option(False, "whether options of taking steps were given")
 
     def check(self) -> None:
-        """Options of a mode stand with that mode, and choose it."""
+        """Raise UsageError for options of another mode; without a mode the options choose it."""
         belonging = {"unfreeze": ("partial",), "classifier": ("probe",), "decay": ("partial", "full")}
         given = [name for name in belonging if getattr(self, name) is not None]
         modes = (self.mode,) if self.mode else ("probe", "partial", "full")
@@ -79,7 +79,7 @@ class FineTuning(Record, called=""):
 def finetuning_recipe(subject: str, source: str | None, tuning: FineTuning, weights: str | None = None) -> Recipe:
     """The recipe that starts from `subject`, a run, a bundle or (with `weights`) a network, for the images of `source`.
 
-    What of it learns is not in it yet: `with_tuning` adds that, once the network is known.
+    `with_tuning` adds later which layers learn, when the network is known.
     """
     if source is None:
         raise UsageError("finetune: say which images to learn: --data PATH")
@@ -110,9 +110,9 @@ def by_regression(recipe: Recipe) -> Recipe:
 
 
 def tuning_of(subject: str | None, recipe: Recipe, given: Sequence[tuple[str, Any]] = ()) -> FineTuning | None:
-    """How the recipe for a user's own images learns from weights: as in fine-tuning, where the images can choose.
+    """The tuning of the recipe for the user's own images if it starts from weights: the images choose what learns.
 
-    None for other recipes, without weights, and where rules, a task or a run that is repeated say what learns.
+    None for other recipes, without weights, and if rules, a task or a repeated run decide what learns.
     """
     if recipe.name != OWN_IMAGES or recipe.weights is None or (subject is not None and is_run(subject)):
         return None
@@ -130,12 +130,12 @@ def set_paths(given: Sequence[tuple[str, Any]]) -> set[str]:
 
 
 def asks_steps(given: Sequence[tuple[str, Any]]) -> bool:
-    """Whether an option is about training by steps; a user who sets one does not want a regression instead."""
+    """Whether an option is about training by steps, which rules out a regression."""
     return any(path in STEPS or path.startswith(STEPS_UNDER) for path in set_paths(given))
 
 
 def check_tuning(recipe: Recipe, tuning: FineTuning) -> None:
-    """Refuse early what the network has not: a stage to cut at, so many stages to unfreeze."""
+    """Raise UsageError if the network lacks the stage to cut at or has too few stages to unfreeze."""
     if recipe.solver == "logistic" and recipe.length != ONE_STEP:
         raise UsageError("a logistic regression has no epochs: leave out --epochs and --length")
     network = trained_network(recipe.network) if is_trained(recipe.network) else None
@@ -148,12 +148,12 @@ def check_tuning(recipe: Recipe, tuning: FineTuning) -> None:
 
 
 def with_tuning(recipe: Recipe, network: Network, tuning: FineTuning) -> Recipe:
-    """The recipe with the rules, and where asked for the cut, that the mode means for the network as it is so far."""
+    """The recipe with the rules of the mode for the network, and with the cut at the stage `at` if there is one."""
     if tuning.at is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NoChange)
             shorter = edit(network, f"cut={tuning.at}")
-        # Behind the last stage there may be nothing else already.
+        # A cut behind the last stage changes nothing if the head is a linear layer already.
         if (shorter.stages, shorter.heads) != (network.stages, network.heads):
             recipe, network = replace(recipe, edits=(*recipe.edits, shorter.edits[-1])), shorter
     rules = _probe_rules(last_layer(network), network) if tuning.mode == "probe" else _stage_rules(network, tuning)
@@ -161,12 +161,12 @@ def with_tuning(recipe: Recipe, network: Network, tuning: FineTuning) -> Recipe:
 
 
 def with_rules(recipe: Recipe, rules: tuple[Rule, ...]) -> Recipe:
-    """The recipe with more rules; the user's own come first, and the first that fits a name holds."""
+    """The recipe with more rules after the user's own; for each parameter the first rule that matches holds."""
     return replace(recipe, optimizer=replace(recipe.optimizer, rules=recipe.optimizer.rules + rules))
 
 
 def last_layer(network: Network) -> str:
-    """The path in the built module of the layer that gives the outputs."""
+    """The path of the output layer in the built module."""
     head = dict(network.heads)[MAIN]
     paths = [path for path, node in walk(head, MAIN) if isinstance(node, Linear | Conv | Rbf)]
     if not paths:
@@ -175,13 +175,13 @@ def last_layer(network: Network) -> str:
 
 
 def stages_with_weights(network: Network) -> tuple[str, ...]:
-    """The stages that have something to learn."""
+    """The stages with parameters."""
     weighted = {layer.name.partition(".")[0] for layer in cost(network).layers if layer.params}
     return tuple(name for name, _ in network.stages if name in weighted)
 
 
 def all_but(layer: str) -> str:
-    """The pattern of every parameter outside a layer."""
+    """A regular expression for every parameter outside a layer."""
     return rf"^(?!{re.escape(layer)}\.)"
 
 
@@ -201,7 +201,7 @@ def _probe_rules(layer: str, network: Network) -> tuple[Rule, ...]:
 
 
 def _stage_rules(network: Network, tuning: FineTuning) -> tuple[Rule, ...]:
-    """Frozen stages, then the rates of the others from the last one down; heads keep the recipe's rate."""
+    """The rules that freeze stages, then the rates of the others, the last one first; heads keep the recipe's rate."""
     stages = stages_with_weights(network)
     count = len(stages) if tuning.mode == "full" else tuning.unfreeze or 1
     if count > len(stages):
@@ -227,7 +227,7 @@ def _rule(stages: list[str] | tuple[str, ...], lr: float | None = None, freeze: 
 
 
 def _from_run(subject: str, source: str) -> Recipe:
-    """The run's own way to see images, on its tree as it stands, which has the edits in it."""
+    """The recipe with the run's data options and its tree, which contains the edits."""
     run, recipe = open_run(subject), run_recipe(subject)
     network = network_of(run)
     preprocess = preprocess_of(run)
@@ -248,7 +248,7 @@ def _from_run(subject: str, source: str) -> Recipe:
 
 
 def _from_bundle(subject: str, source: str) -> Recipe:
-    """The recipe that suits the images, on the bundle's tree at its size; how it learned is not in it."""
+    """The recipe for the images with the bundle's tree and size. A bundle holds no recipe."""
     bundle = open_bundle(subject)
     recipe, seen = for_data(source), bundle.preprocess
     data = replace(recipe.data, size=size_word(seen.size), fit=seen.fit)
@@ -257,7 +257,7 @@ def _from_bundle(subject: str, source: str) -> Recipe:
 
 
 def _from_network(subject: str, source: str, weights: str) -> Recipe:
-    """The recipe that suits the images, at the size that the network is made for: the weights know no other."""
+    """The recipe for the images at the image size of the weights."""
     recipe = for_network(subject, source)
     network = _opened(subject, recipe.data)
     size: int | str | None = recipe.data.size
@@ -270,13 +270,13 @@ def _from_network(subject: str, source: str, weights: str) -> Recipe:
 
 
 def _rate(network: Model) -> float:
-    """The rate for the head; without normalization a network takes half of it."""
+    """The learning rate for the head; half of it for a network without normalization."""
     numbers = network.price()
     return RATE if numbers is None or any(layer.op in NORMS for layer in numbers.layers) else RATE / 2
 
 
 def _published_size(network: str, weights: str) -> int:
-    """The side of the images that torchvision's weights are for: those that are named, for a file its best ones."""
+    """The side of the images of torchvision's weights; for a file, of the network's best published weights."""
     from convsmith.runs import publishers as published  # imports torchvision for its weights
 
     entry = weights if published.is_entry(weights) else published.BEST
@@ -284,7 +284,7 @@ def _published_size(network: str, weights: str) -> int:
 
 
 def _opened(name: str, data: DataOptions) -> Model:
-    """What `name` names, as far as it is known before the data; a user's function gets numbers that stand in for it."""
+    """The network `name`, opened before the data; a user's function gets placeholder numbers."""
     numbers = (
         {"classes": 10, "channels": data.channels or 3, "size": max(data.shape or (32, 32))} if ".py:" in name else {}
     )
@@ -292,17 +292,17 @@ def _opened(name: str, data: DataOptions) -> Model:
 
 
 def _own_rate(recipe: Recipe) -> float:
-    """The rate that a run was trained at, as far as it holds for smaller batches and for this optimizer."""
+    """The learning rate of a run, converted to the smaller batch and this optimizer."""
     return recipe.optimizer.lr * min(1, BATCH / recipe.batch) if recipe.optimizer.kind == "sgd" else RATE
 
 
 def _gentle(recipe: Recipe, source: str, weights: str, lr: float) -> Recipe:
-    """Short, at the rate `lr` for the head alone: the rest gets a share of it, since good weights are there to be kept.
+    """The recipe made short, with the rate `lr` for the head; rules give the other layers a share of it.
 
-    Of `recipe` stays how it sees images and on what it runs; how it learned was tuned for weights from nothing.
+    The data options and the engine of `recipe` stay. Its optimization was tuned for random weights and is replaced.
     """
     length = _length(source, recipe)
-    every = Duration(max(1, length.amount // EPOCHS), "ep")  # of a small set 300 steps are many epochs
+    every = Duration(max(1, length.amount // EPOCHS), "ep")  # for a small data set 300 steps are many epochs
     tuned = Recipe(
         name=f"finetune-{data_name(source)}",
         network=recipe.network,
@@ -323,15 +323,15 @@ def _gentle(recipe: Recipe, source: str, weights: str, lr: float) -> Recipe:
 
 
 def _length(source: str, recipe: Recipe) -> Duration:
-    """Ten epochs, and of a small set as many as make 300 steps."""
+    """Ten epochs, or more if a small data set needs more for 300 steps."""
     path = Path(source)
     if source in KNOWN or not path.exists():
         return Duration(EPOCHS, "ep")
     try:
         counts = open_path(path).card.counts
-    except BadFile:  # which is said when it is opened with all options
+    except BadFile:  # opening it with all options raises the error later
         return Duration(EPOCHS, "ep")
     shares = split_shares(recipe.data.split)
     images = counts.get("train", 0) * (1 if "val" in counts else 1 - shares[1] - (0 if "test" in counts else shares[2]))
-    steps = max(1, int(images) // BATCH)  # fewer than a batch make one of all
+    steps = max(1, int(images) // BATCH)  # fewer images than a batch make one step
     return Duration(max(EPOCHS, math.ceil(LEAST_STEPS / steps)), "ep")

@@ -39,9 +39,9 @@ _NO = ("false", "no", "off", "0", "none")
 
 @dataclass
 class _Command:
-    """The command while it is put together. `answers` give the translation of each word that is not Convsmith's.
+    """The command under construction. `answers` hold the translation of each word that is not Convsmith's.
 
-    `instead` replaces the whole command. `changed` says that something was translated.
+    `instead` replaces the whole command. `changed` says that a word was translated.
     """
 
     verb: str
@@ -122,7 +122,7 @@ def _add_own(
         made.changed = True
         made.answers[word.partition("=")[0]] = own
     if own == "--resume" and values and values[0].lower() in ("true", "1", "yes"):
-        # A run that goes on takes no other options.
+        # A resumed run takes no other options.
         made.instead, made.changed = f"convsmith train --resume {shlex.quote(newest_run(False) or 'RUN')}", True
         return
     if not known.get(own, True):  # a flag
@@ -179,19 +179,19 @@ def _place(made: _Command, typed: str, key: str, row: Word, values: list[str]) -
 
 def _written(row: Word, values: Sequence[str]) -> str:
     """The translation of a word with the values that were typed, or with its example."""
-    given = list(values) or shlex.split(row.example)
+    typed = list(values) or shlex.split(row.example)
     if row.here == "--data.split SHARES":
-        return f"--data.split {_shares(given[0])}"
+        return f"--data.split {_shares(typed[0])}"
     if row.here.startswith("GPUS "):
-        count = int(given[0]) if given[0].isdecimal() else 1
+        count = int(typed[0]) if typed[0].isdecimal() else 1
         none = f"--device {row.here.removeprefix('GPUS ')}"
         return {0: none, 1: "--device cuda"}.get(count, f"--device cuda --nproc {count}")
     if row.here == "POLICY":
-        name = re.split(r"[-_]m?\d", given[0])[0].lower()
+        name = re.split(r"[-_]m?\d", typed[0])[0].lower()
         return POLICIES.get(name, "randaugment")
     if row.here.startswith("--to "):
-        return row.here.format(format_meant(given[0])) if given else row.here
-    text = row.here.format(*map(shlex.quote, given)) if given else row.here
+        return row.here.format(format_meant(typed[0])) if typed else row.here
+    text = row.here.format(*map(shlex.quote, typed)) if typed else row.here
     # A number may have its unit already: `3ep` must not become `3epep`.
     text = re.sub(r"(\d)(ep|%|st)ep\b", r"\1\2", text)
     return re.sub(r"(\d)(s|sec|min|m|h)h$", r"\1\2", text)
@@ -222,7 +222,7 @@ def _put_in_place(made: _Command) -> None:
 
 
 def _put_format(made: _Command) -> None:
-    """Turn `export RUN onnx` into `export RUN --to onnx`, also for a format that there is not."""
+    """Turn `export RUN onnx` into `export RUN --to onnx`, also for an unknown format."""
     name = made.places[1]
     if _is_odd_format([name]) and name.lower().lstrip(".") not in OTHER_FORMATS:
         return
@@ -238,19 +238,19 @@ def _is_odd_format(values: Sequence[str]) -> bool:
 
 
 def format_meant(name: str) -> str:
-    """The format of `export` that the name of one means; onnx for one that there is not."""
+    """The format of `export` for another name of it; onnx for an unknown name."""
     return FORMATS.get(name.lower().lstrip("."), "onnx")
 
 
 def no_format(name: str) -> str:
-    """The answer to the name of a format that `export` has not."""
+    """The answer to the name of a format that `export` does not write."""
     instead = OTHER_FORMATS.get(name.lower().lstrip("."))
     known = ", ".join(dict.fromkeys(FORMATS.values()))
     return f"there is no format {name}; there are {known}" + (f" ({instead})" if instead else "")
 
 
 def _find_run(made: _Command) -> None:
-    """Set the run of `predict photo.png`: one that a later word names, else the newest."""
+    """Set the run of `predict photo.png`: the run that a later word names, else the newest."""
     later = next((place for place in made.places[1:] if is_trained(place)), None)
     if later is not None:
         made.places.remove(later)
@@ -268,16 +268,16 @@ def run_around(path: str) -> str | None:
 
 
 def newest_run(finished: bool) -> str | None:
-    """The newest run in `runs/` or the working folder that is finished, or unfinished; None if there is none."""
-    found = [run for folder in (Path("runs"), Path()) if folder.is_dir() for run in list_runs(folder)]
-    known = [run for run in found if run.state != "unreadable" and (run.state == "finished") == finished]
+    """The newest finished (or unfinished) run in `runs/` or the working folder; None if there is none."""
+    runs = [run for folder in (Path("runs"), Path()) if folder.is_dir() for run in list_runs(folder)]
+    known = [run for run in runs if run.state != "unreadable" and (run.state == "finished") == finished]
     return str(max(known, key=lambda run: run.created).path) if known else None
 
 
 def misplaced(verb: str, words: Sequence[str], known: Mapping[str, bool]) -> Meant | None:
     """The command with a run put first, if every option is Convsmith's and the first word is not a run; else None."""
-    found = meant(verb, words, known) if verb in USES else None
-    return found if found and not found.answers else None
+    translation = meant(verb, words, known) if verb in USES else None
+    return translation if translation and not translation.answers else None
 
 
 def python_meant(options: Mapping[str, object]) -> str | None:
@@ -312,10 +312,10 @@ def _keyword(name: str, value: object, fields: Sequence[str]) -> str | None:
         return f"{ends[0].replace('.', '__')}={value!r}" if ends else None
     words = shlex.split(_written(row, list(map(str, value)) if isinstance(value, list | tuple) else [str(value)]))
     pairs = zip(words[::2], words[1::2], strict=False)
-    said = {option.lstrip("-").replace("-", "_").replace(".", "__"): text for option, text in pairs}
+    settings = {option.lstrip("-").replace("-", "_").replace(".", "__"): text for option, text in pairs}
     if len(words) == 1:
-        said = {words[0].lstrip("-").replace("-", "_"): "True"}
-    return ", ".join(f"{option}={_literal(text, value)}" for option, text in said.items())
+        settings = {words[0].lstrip("-").replace("-", "_"): "True"}
+    return ", ".join(f"{option}={_literal(text, value)}" for option, text in settings.items())
 
 
 def _literal(text: str, value: object) -> str:
@@ -328,8 +328,8 @@ def verb_meant(word: str, rest: Sequence[str]) -> str | None:
     row = VERBS.get(word.lower().lstrip("-"))
     if row is None:
         return None
-    first = next((one for one in rest if not one.startswith("-")), row.example)
-    return row.here.format(shlex.quote(first) if first in rest else first)
+    subject = next((one for one in rest if not one.startswith("-")), row.example)
+    return row.here.format(shlex.quote(subject) if subject in rest else subject)
 
 
 def field_forms() -> dict[str, str]:
@@ -349,14 +349,14 @@ def peer_words(verb: str, fields: Mapping[str, str]) -> dict[str, str]:
         rows = USES.get(verb, {})
         return {word: _written(row, []) for word, row in rows.items() if row.here.startswith("--")}
     short = {name: row.path for name, row in SHORTHAND.items()}
-    found = {word: f"--augment {_written(row, [])}" for word, row in STEPS.items()}
+    answers = {word: f"--augment {_written(row, [])}" for word, row in STEPS.items()}
     for word, row in (*OPTIONS.items(), *((word, Word("--data.split SHARES", "0.2")) for word in SHARES)):
         option, _, value = row.here.removeprefix("--").partition(" ")
         path = short.get(option, option)
-        # As the option itself is shown, so that it is not listed twice.
+        # The same text as for the option itself, so that it is listed once.
         known = value == "{}" and path in fields and option == path
-        found[word] = f"--{path} {fields[path]}" if known else _written(row, [])
-    return found
+        answers[word] = f"--{path} {fields[path]}" if known else _written(row, [])
+    return answers
 
 
 def last_words(name: str, fields: Mapping[str, str]) -> list[str]:

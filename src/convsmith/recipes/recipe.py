@@ -1,4 +1,4 @@
-"""`Recipe`: everything that a run was asked to do, as one frozen, typed record that goes to JSON and back."""
+"""`Recipe`: all settings of a run, as one frozen, typed record that goes to JSON and back."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,19 +80,19 @@ class Recipe(Record, called=""):
         return self.solver == "steps"
 
     def check(self) -> None:
-        """The loss and the solver have a use for what else is asked for."""
+        """Raise UsageError for settings that the loss or the solver cannot use."""
         if self.loss.kind == "hinge":
             self._check_whole_labels()
         if self.solver == "logistic":
             self._check_logistic()
 
     def _check_logistic(self) -> None:
-        """Features are those of the images as they are, and the loss is the regression's own."""
+        """Raise UsageError for settings that a regression on features of unchanged images cannot use."""
         odd = [] if self.loss.kind in (None, "cross_entropy") else ["loss.kind"]
         odd += [name for name in ("augment", "label_smoothing") if getattr(self, name)]
         if odd:
             raise UsageError(
-                f"solver logistic: has no use for {', '.join(odd)}; leave that out (--augment '', --label_smoothing 0) "
+                f"solver logistic: cannot use {', '.join(odd)}; leave that out (--augment '', --label_smoothing 0) "
                 "or train with --solver steps"
             )
 
@@ -115,7 +115,7 @@ class Recipe(Record, called=""):
 
 
 def recipe_from_json(data: Any, where: str = "recipe") -> Recipe:
-    """The recipe that JSON data holds; unknown keys and wrong types are errors with the nearest name."""
+    """The recipe of JSON data; UsageError for unknown keys (with the nearest name) and wrong types."""
     if not isinstance(data, dict):
         raise UsageError(f"{where}: expected a JSON object, received {type(data).__name__}")
     fields = dict(data)
@@ -136,7 +136,7 @@ def _of_schema_1(fields: dict[str, Any]) -> dict[str, Any]:
 def _step_of_schema_1(step: Any) -> Any:
     if not isinstance(step, dict):
         return step
-    if step.get("kind") == "crop" and step.get("mode") == "zero":  # the padding had the mean color then, too
+    if step.get("kind") == "crop" and step.get("mode") == "zero":  # in schema 1 this mode padded with the mean color
         return step | {"mode": "mean"}
     kind = step.get("kind")
     new = _STEPS_OF_SCHEMA_1.get(kind) if isinstance(kind, str) else None
@@ -165,7 +165,7 @@ def _with_weights_beside(loss: Loss, folder: Path) -> Loss:
 
 
 def _relative(text: str, folder: Path) -> str:
-    """A path stated in a file as seen from here; a known name, and what is not a path there, stays."""
+    """A path in a file, relative to the working folder; known names and texts that are no path there stay."""
     if text in SETS or text in NETWORKS:
         return text
     file, colon, function = text.partition(":")
@@ -174,7 +174,7 @@ def _relative(text: str, folder: Path) -> str:
 
 
 def quickened(recipe: Recipe) -> Recipe:
-    """The recipe shrunk to seconds: a few steps on a few images, one evaluation."""
+    """The recipe with a few steps on a few images and one evaluation, which takes seconds."""
     return replace(
         recipe,
         quick=True,

@@ -1,4 +1,4 @@
-"""The short options: one name for the fields of a recipe that people set most, the same on every verb."""
+"""The short options: names for the most common fields of a recipe, the same on every verb."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +10,12 @@ from convsmith.base.errors import UsageError
 from convsmith.base.table import Table
 
 if TYPE_CHECKING:
-    from convsmith.recipes.recipe import Recipe  # whose options verbs that only look do not need
+    from convsmith.recipes.recipe import Recipe  # imported late: most verbs need no recipe
 
 
 @dataclass(frozen=True)
 class Short:
-    """A short option: the recipe's field that it sets, and how. A flag sets it to `constant` where it has one."""
+    """A short option: the field of the recipe that it sets, and how. A flag sets it to `constant`, if given."""
 
     path: str
     metavar: str
@@ -64,7 +64,7 @@ def epochs(value: Any) -> Duration:
 
 
 def set_short(recipe: "Recipe", name: str, value: Any) -> "Recipe":
-    """The recipe with a short option set; text is read as the type that the field declares."""
+    """The recipe with a short option set; text is converted to the type of the field."""
     short = SHORTHAND[name]
     if short.form == "epochs":
         return replace(recipe, length=epochs(value))
@@ -80,7 +80,7 @@ def set_fields(recipe: "Recipe", values: Sequence[tuple[str, Any]]) -> "Recipe":
     """The recipe with short options, and then any dotted fields, set."""
     given = dict(values)
     if given.get("weights") and given.get("pretrained"):
-        raise UsageError("weights and pretrained both say where to start from; give one")
+        raise UsageError("weights and pretrained both choose the weights to start from; give one")
     for name, value in values:
         if name in SHORTHAND:
             recipe = set_short(recipe, name, value)

@@ -149,14 +149,14 @@ NOT_NEEDED: dict[str, str] = {
     "plots": "the curves are in the report of each run",
     "save": "every run is kept, in --out or in runs/",
     "task": "the task follows from the data",
-    "mode": "the verb says what is done",
+    "mode": "the verb names the action",
     "exist_ok": "a run is never overwritten; choose another --out",
     "rect": "pictures are cut to a square; --data.size sets its side",
     "wandb": "there is --track tensorboard",
-    "log_interval": "progress is shown as it goes",
+    "log_interval": "progress is always shown",
     "normalize": "images are normalized by their own mean and deviation, or as the weights expect",
 }
-# Asked of `train`, answered by another verb; {} is what the training was of.
+# Options of `train` that are another verb here; {} is the subject of the training.
 OTHER_VERB: dict[str, Word] = {
     **_same("convsmith finetune resnet18 --pretrained --data {data} --mode partial --unfreeze 1", "", "freeze",
             "unfreeze", "freeze_layers", "freeze_backbone", "freeze_epochs", "trainable_layers", "transfer",
@@ -165,7 +165,7 @@ OTHER_VERB: dict[str, Word] = {
     **_same("convsmith train recipe.json", "", "config", "cfg", "hyp", "yaml", "c"),
 }
 
-# The same words where a run is used. RUN and IMAGE are said by their place.
+# The same words for the verbs that use a run. RUN and IMAGE are positional arguments.
 USES: dict[str, dict[str, Word]] = {
     "predict": {
         **_same("RUN", "", "model", "run", "weights", "checkpoint", "ckpt", "m", "w", "model_path", "load"),
@@ -225,10 +225,10 @@ USES_NOT_NEEDED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("half", "int8", "fp16", "quantize"), "weights are exported in fp32"),
     },
 }
-# Formats that people ask `export` for, by the names of those that there are.
+# Other names of the formats of `export`.
 FORMATS = {"onnx": "onnx", "safetensors": "bundle", "bundle": "bundle", "torchvision": "torchvision", "timm": "timm",
            "pt": "torchvision", "pth": "torchvision", "pytorch": "torchvision", "torch": "torchvision"}
-# Formats that there are not, with what is done instead.
+# Formats that `export` does not write, with the alternative.
 _CONVERTED = "its own converter makes it from the ONNX file"
 OTHER_FORMATS: dict[str, str] = {
     **dict.fromkeys(("openvino", "ov", "ir"), "OpenVINO reads the ONNX file, and predict --engine openvino runs it"),
@@ -240,7 +240,7 @@ OTHER_FORMATS: dict[str, str] = {
                     "torch's own programs read the weights of torchvision or timm, others the ONNX file"),
 }
 
-# Verbs that there are not: what is typed instead; {} is the first word after it.
+# Verbs of other programs, with the command to type; {} is the first word after the verb.
 VERBS: dict[str, Word] = {
     **_same("convsmith train --data {} --data.split 80/10/10", "photos/", "split", "divide", "partition",
             "train_test_split", "prepare", "preprocess"),

@@ -1,1 +1,1 @@
-"""Several runs in one folder: what is finished stays, what was interrupted goes on, and all are summed up."""
+"""Several runs in one folder: finished runs stay, interrupted runs are resumed, and a summary covers all."""

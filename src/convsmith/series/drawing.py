@@ -1,4 +1,4 @@
-"""The picture of an experiment and what its page tells, from what its runs found. No torch here."""
+"""The picture and the page of an experiment, from the numbers of its runs. No torch here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,7 +16,7 @@ from convsmith.series.results import Trained, course
 
 
 def series_of(name: str, experiment: Experiment, members: tuple[Member, ...], seeds: int) -> Series:
-    """Every member with `seeds` seeds, what their folder is called and what its page tells."""
+    """The series of every member with `seeds` seeds, with the name of its folder and the texts of its page."""
     checks = experiment.checks
     return Series(
         seeded(members, seeds),
@@ -33,8 +33,8 @@ def series_of(name: str, experiment: Experiment, members: tuple[Member, ...], se
 
 
 def write_findings(folder: Path, name: str, measurement: Measurement, found: Findings) -> dict[str, Any]:
-    """The same three files of a measurement; gives the summary."""
-    told = {**_head(name, measurement), **found.data, "checks": found.checks}
+    """Write summary, picture and page of a measurement; returns the summary."""
+    summary = {**_head(name, measurement), **found.data, "checks": found.checks}
     page = ExperimentReport(
         title=f"{name}: {measurement.title}",
         question=measurement.question,
@@ -45,12 +45,12 @@ def write_findings(folder: Path, name: str, measurement: Measurement, found: Fin
         groups=Table(found.header, found.rows),
         notes=tuple(found.checks),
     )
-    write_found(folder, told, page)
-    return told
+    write_found(folder, summary, page)
+    return summary
 
 
 def picture(experiment: Experiment, runs: Sequence[Trained]) -> str:
-    """The experiment's picture as SVG; of runs without an accuracy, as a task of one's own may be, their score."""
+    """The experiment's picture as SVG; dots of the score if the runs of a user's task have no accuracy."""
     errors = experiment.metric == "error"
     if experiment.picture == "dots" or (errors and not _errors(runs)):
         return dots(experiment.title, runs, errors)
@@ -71,41 +71,41 @@ def _head(name: str, experiment: Experiment | Measurement) -> dict[str, str]:
 
 def _panels(experiment: Experiment, runs: Sequence[Trained]) -> list[Panel]:
     panels: dict[str, list[CourseLine]] = {}
-    for group, those in _by(runs, lambda member: member.row).items():
-        train, val = (course(those, partial(_logged, split, experiment.metric)) for split in ("train", "val"))
-        panels.setdefault(those[0].member.panel or experiment.title, []).append(CourseLine(group, train, val))
+    for group, members in _by(runs, lambda member: member.row).items():
+        train, val = (course(members, partial(_logged, split, experiment.metric)) for split in ("train", "val"))
+        panels.setdefault(members[0].member.panel or experiment.title, []).append(CourseLine(group, train, val))
     return [Panel(title, lines) for title, lines in panels.items()]
 
 
 def _lines(experiment: Experiment, runs: Sequence[Trained]) -> list[Line]:
-    """The members' points by panel, a point over all seeds; one without panel belongs to all."""
-    found: dict[str, list[Point]] = {trained.member.panel: [] for trained in runs if trained.member.panel}
+    """The members' points by panel, each over all seeds; a member without a panel is in all of them."""
+    panels: dict[str, list[Point]] = {trained.member.panel: [] for trained in runs if trained.member.panel}
     seeds = _by(runs, lambda member: member.recipe.name)
-    for those in seeds.values():
-        member, values = those[0].member, _errors(those)
+    for same_seeds in seeds.values():
+        member, values = same_seeds[0].member, _errors(same_seeds)
         if member.place is None or not values:
             continue
         if experiment.against:
-            # Seed by seed: those of one seed have the same images.
-            others = _errors(seeds.get(experiment.against, []))
-            values = [other - value for value, other in zip(values, others, strict=False)]
+            # Seed by seed: runs with the same seed have the same images.
+            baseline = _errors(seeds.get(experiment.against, []))
+            values = [other - value for value, other in zip(values, baseline, strict=False)]
         point = Point(member.place, sum(values) / len(values), min(values), max(values))
-        for points in [found[member.panel]] if member.panel else found.values():
+        for points in [panels[member.panel]] if member.panel else panels.values():
             points.append(point)
-    return [Line(name, points) for name, points in found.items()]
+    return [Line(name, points) for name, points in panels.items()]
 
 
 def _by(runs: Sequence[Trained], what: Callable[[Member], str]) -> dict[str, list[Trained]]:
-    found: dict[str, list[Trained]] = {}
+    groups: dict[str, list[Trained]] = {}
     for trained in runs:
-        found.setdefault(what(trained.member), []).append(trained)
-    return found
+        groups.setdefault(what(trained.member), []).append(trained)
+    return groups
 
 
 def _errors(runs: Sequence[Trained]) -> list[float]:
-    """The validation errors of those runs that have one."""
-    found = [trained.numbers.get("val", {}).get("accuracy") for trained in runs]
-    return [1 - share for share in found if share is not None]
+    """The validation errors of the runs that have an accuracy."""
+    accuracies = [trained.numbers.get("val", {}).get("accuracy") for trained in runs]
+    return [1 - share for share in accuracies if share is not None]
 
 
 def _logged(split: str, metric: str, row: Mapping[str, Any]) -> float | None:

@@ -14,11 +14,10 @@ from convsmith.series.member import Member
 class Experiment:
     """A question with its source, and the `members` that are trained to answer it, each with every seed.
 
-    `metric` is what the picture shows: errors, or the training loss. It is drawn as `courses` over the epochs (a panel
-    for each, training thin, validation bold), as `dots` (a row for each group, a dot for each run) or as `lines` over
-    the members' places, which `axis` names; with `against` it is the accuracy above that of the member so called.
-    `suit` makes the members what the data and network that a user chose need, with cuts by name where they have such;
-    `checks` are findings on the runs that are no table: lines of text.
+    `metric`, the error or the training loss, is drawn as `courses` over the epochs (a panel for each member, training
+    thin, validation bold), as `dots` (a row for each group, a dot for each run) or as `lines` over the members' places
+    on `axis`; with `against` the lines show the accuracy minus that of the member of this name. `suit` adapts the
+    members to the user's data and network, with the stages to cut at by name; `checks` gives lines of text on the runs.
     """
 
     title: str
@@ -36,9 +35,9 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A question that is answered by measuring networks as they are drawn, in seconds and without training.
+    """A question that is answered by measuring networks with random weights, in seconds and without training.
 
-    `measure` gives the findings for a number of seeds; `quick` makes do with less of everything.
+    `measure` gives the findings for a number of seeds; with `quick` it measures less of everything.
     """
 
     title: str
@@ -50,7 +49,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a measurement found: a table of texts, the same as data, lines of text, and a picture as SVG."""
+    """The result of a measurement: a table of texts, the same as data, lines of text, and a picture as SVG."""
 
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
@@ -60,12 +59,12 @@ class Findings:
 
 
 def default_folder(name: str, quick: bool) -> Path:
-    """Where an experiment lies if nothing is said: a quick one apart, since its runs say nothing about the question."""
+    """The default folder of an experiment; a quick one has its own, since its runs do not answer the question."""
     return Path("runs") / f"experiment-{name}{'-quick' if quick else ''}"
 
 
 def chosen(experiment: Experiment, change: Callable[[Recipe], Recipe], cuts: Sequence[str] = ()) -> tuple[Member, ...]:
-    """The experiment's members with every recipe changed, and what the data and network then need."""
+    """The experiment's members with every recipe changed, then adapted to the data and network by `suit`."""
     members = experiment.members()
     if experiment.suit is None:
         return changed(members, change)
@@ -74,15 +73,15 @@ def chosen(experiment: Experiment, change: Callable[[Recipe], Recipe], cuts: Seq
 
 
 def changed(members: tuple[Member, ...], change: Callable[[Recipe], Recipe]) -> tuple[Member, ...]:
-    """The members with every recipe changed; UsageError where that makes two of them the same."""
-    found = tuple(replace(member, recipe=change(member.recipe)) for member in members)
+    """The members with every recipe changed; UsageError if two of them become the same."""
+    results = tuple(replace(member, recipe=change(member.recipe)) for member in members)
     seen: dict[tuple[Recipe, str | None], Member] = {}
-    for before, member in zip(members, found, strict=True):
+    for before, member in zip(members, results, strict=True):
         key = (replace(member.recipe, name=""), member.after)
         if key in seen:
             raise UsageError(
                 f"with these options {seen[key].name} and {before.name} are the same run, so that nothing is compared; "
-                "leave out what the members differ in"
+                "leave out the options that set what the members vary"
             )
         seen[key] = member
-    return found
+    return results

@@ -1,4 +1,4 @@
-"""The folder of a series: `series.json` says what is trained there, so that it can go on. No torch here."""
+"""The folder of a series: `series.json` states its members, so that it can be resumed. No torch here."""
 
 import re
 import secrets
@@ -28,21 +28,21 @@ def default_folder(recipe: Recipe, kind: str) -> Path:
 
 
 def folds_name(count: int) -> str:
-    """What the series of so many folds is called."""
+    """The name of the series of `count` folds."""
     return f"{count} folds"
 
 
 def experiment_name(name: str) -> str:
-    """What the series of an experiment is called."""
+    """The name of the series of an experiment."""
     return f"the experiment {name}"
 
 
 @contextmanager
 def claimed(folder: Path, name: str, of: Sequence[Member]) -> Iterator[None]:
-    """Make the folder of the series `name`, or go on in one with the same settings; no other process works there.
+    """Make the folder of the series `name`, or reuse one with the same settings, and lock it for this process.
 
-    Members that it does not state yet are added. Where no run could begin in a folder that was new, nothing of it is
-    left. UsageError where the folder is another's.
+    New members are added to `series.json`. A new folder in which no run could begin is removed. UsageError if the
+    folder belongs to something else.
     """
     check_folder(folder, name, of)
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
@@ -57,13 +57,13 @@ def claimed(folder: Path, name: str, of: Sequence[Member]) -> Iterator[None]:
             if before is None and folder.is_dir() and not any(map(is_run, folder.iterdir())):
                 (folder / STATED).unlink(missing_ok=True)
                 for place in missing:
-                    with suppress(OSError):  # something else may have come to lie there
+                    with suppress(OSError):  # another process may have written there
                         place.rmdir()
             raise
 
 
 def check_folder(folder: Path, name: str, of: Sequence[Member]) -> dict[str, Any] | None:
-    """What the folder states, None of a new one; UsageError where that is another series, or has other settings."""
+    """The contents of `series.json`, None for a new folder; UsageError for another series or other settings."""
     before = stated(folder) if folder.is_dir() else None
     if before is None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -74,9 +74,9 @@ def check_folder(folder: Path, name: str, of: Sequence[Member]) -> dict[str, Any
     for member, now in _members(of).items():
         if differences := _differences(before["members"].get(member, now), now):
             more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-            those = f" of {member}" if member != RECIPE else ""
+            of_member = f" of {member}" if member != RECIPE else ""
             raise UsageError(
-                f"{folder}: its runs{those} have other settings: {'; '.join(differences[:_SHOWN])}{more}. Give "
+                f"{folder}: its runs{of_member} have other settings: {'; '.join(differences[:_SHOWN])}{more}. Give "
                 "those again to go on, or another folder with --out"
             )
     return before
@@ -87,25 +87,25 @@ def stated(folder: Path) -> dict[str, Any] | None:
     path = next((folder / name for name in (STATED, "experiment.json", SUMMARY) if (folder / name).is_file()), None)
     if path is None:
         return None
-    found = read_json(path)
-    found = found if path.name == STATED or not isinstance(found, dict) else _before_series(found)
-    if not isinstance(found, dict) or not isinstance(found.get("members"), dict) or "series" not in found:
+    data = read_json(path)
+    data = data if path.name == STATED or not isinstance(data, dict) else _before_series(data)
+    if not isinstance(data, dict) or not isinstance(data.get("members"), dict) or "series" not in data:
         raise BadFile(path, "expected the fields series and members; mend: choose another folder with --out")
-    return found | {"members": {name: _read(member, path) for name, member in found["members"].items()}}
+    return data | {"members": {name: _read(member, path) for name, member in data["members"].items()}}
 
 
-def _before_series(found: dict[str, Any]) -> Any:
-    """What `series.json` would say, of `experiment.json` or of a summary that stated it by itself."""
-    if RECIPE in found:
-        name = folds_name(found["folds"]) if "folds" in found else SEEDS
-        return {"series": name, "members": {RECIPE: {"recipe": found[RECIPE]}}}
-    return {"series": experiment_name(found.get("experiment", "")), "members": found.get("members", {})}
+def _before_series(data: dict[str, Any]) -> Any:
+    """The contents of `series.json` from `experiment.json` or from the summary of an earlier version."""
+    if RECIPE in data:
+        name = folds_name(data["folds"]) if "folds" in data else SEEDS
+        return {"series": name, "members": {RECIPE: {"recipe": data[RECIPE]}}}
+    return {"series": experiment_name(data.get("experiment", "")), "members": data.get("members", {})}
 
 
 def _read(member: Any, path: Path) -> dict[str, Any]:
     if not isinstance(member, dict) or "recipe" not in member:
         raise BadFile(path, "expected a recipe for each member; mend: choose another folder with --out")
-    # Fields that have come since get their values.
+    # Fields of later versions get their default values.
     recipe = recipe_from_json(member["recipe"], str(path)).to_json()
     return {"recipe": recipe, "after": member.get("after", member.get("start"))}
 

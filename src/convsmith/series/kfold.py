@@ -13,14 +13,14 @@ from convsmith.series.repeat import over_runs
 from convsmith.series.results import Trained
 from convsmith.work.learned import learned_of
 
-# More runs than anybody trains one after the other.
+# A larger number is taken for a mistake.
 MOST = 1000
 
 
 def cross_validate(recipe: Recipe, count: int) -> Series:
     """`recipe` on `count` folds of train and val, each in `fold<N>`.
 
-    Every image of train and val validates one run; test images, if any, stay those that they are without folds.
+    Every image of train and val validates one run; test images, if any, are the same as without folds.
     """
     if not 2 <= count <= MOST:
         raise UsageError(f"kfold: expected 2 to {MOST:,} folds, received {count:,}")
@@ -39,10 +39,10 @@ def cross_validate(recipe: Recipe, count: int) -> Series:
 
 
 def _out_of_fold(runs: Sequence[Trained]) -> dict[str, Any]:
-    """The numbers of all images that validated, each answered by the run that did not train on it."""
+    """The numbers over all validation images, each answered by the run that did not train on it."""
     run = runs[0].run
     if "task" in recipe_of(run):
-        return {}  # a user's own, whose numbers say nothing of how they are pooled
+        return {}  # it is not known how to pool the numbers of a user's task
     task = learned_of(run, runs[0].member.recipe).task
     pooled = task.pooled([result_of(trained.run)["metrics"]["val"] for trained in runs])
     return {} if pooled is None else {"out_of_fold": pooled}

@@ -13,9 +13,9 @@ from convsmith.recipes.recipe import Recipe
 class Member:
     """One run of a series, in the folder `name`.
 
-    Members of one `group` are averaged; none: its name. `after` names the member whose run gives the first weights and
-    is trained before. The summary repeats `about`: the seed, the fold. In the picture `panel` is the panel or the line
-    that the member belongs to, `place` where it stands on the horizontal axis of a picture of lines.
+    Members of one `group` are averaged; an empty group means its name. `after` names the member that is trained before
+    and whose run gives the first weights. `about` goes into the summary: the seed, the fold. `panel` is the member's
+    panel or line in the picture, `place` its position on the horizontal axis of a picture of lines.
     """
 
     name: str
@@ -28,20 +28,20 @@ class Member:
 
     @property
     def row(self) -> str:
-        """Its row of the table of groups."""
+        """The name of its row in the table of groups."""
         return self.group or self.name
 
 
 def groups(members: Sequence[Member]) -> dict[str, list[Member]]:
     """The members of each row of the table, in their order."""
-    found: dict[str, list[Member]] = {}
+    rows: dict[str, list[Member]] = {}
     for member in members:
-        found.setdefault(member.row, []).append(member)
-    return found
+        rows.setdefault(member.row, []).append(member)
+    return rows
 
 
 def seeded(members: Sequence[Member], seeds: int) -> tuple[Member, ...]:
-    """Every member with `seeds` seeds, from its own upwards; all members come with one seed before the next seed."""
+    """Every member with `seeds` seeds, from its own upwards; ordered by seed, then by member."""
     return tuple(
         replace(
             member,
@@ -57,8 +57,8 @@ def seeded(members: Sequence[Member], seeds: int) -> tuple[Member, ...]:
 
 
 def ordered(members: Sequence[Member]) -> list[Member]:
-    """The members in their order, but each behind the one that it is `after`; UsageError where that cannot be."""
-    left, found = list(members), {}
+    """The members in their order, but each behind its `after`; UsageError if no such order exists."""
+    left, placed = list(members), {}
     if not left:
         raise UsageError("series: expected at least one member, received none")
     names = [member.name for member in left]
@@ -66,15 +66,15 @@ def ordered(members: Sequence[Member]) -> list[Member]:
         if name in ("", "..") or Path(name).name != name or names.count(name) > 1:
             raise UsageError(f"series: expected a name of its own for each member's folder, received {name!r}")
     while left:
-        ready = next((member for member in left if member.after is None or member.after in found), None)
+        ready = next((member for member in left if member.after is None or member.after in placed), None)
         if ready is None:
             raise UsageError(
                 f"series: {left[0].name} is after {left[0].after!r}, which "
                 + ("waits for it in a circle" if left[0].after in names else "is not a member")
             )
         left.remove(ready)
-        found[ready.name] = ready
-    return list(found.values())
+        placed[ready.name] = ready
+    return list(placed.values())
 
 
 def _with_seed(name: str, member: Member, more: int) -> str:

@@ -1,4 +1,4 @@
-"""What a series leaves beside its runs: summary, picture and page. No torch here."""
+"""The files of a series beside its runs: summary, picture and page. No torch here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,11 +18,11 @@ from convsmith.series.results import Trained, columns, group_rows, run_rows, sum
 
 @dataclass(frozen=True)
 class Series:
-    """Runs that lie in one folder, and what is asked of them.
+    """The runs of one folder, and the texts of their summary and page.
 
-    `name` says whose folder it is, `of` what was asked for before seeds and folds made members of it (none: the
-    members). The summary begins with `head` and ends with what `more` makes of the runs; its `checks` are lines of the
-    page. `draw` makes the picture (none: dots of the scores); with `errors` accuracies are shown as errors.
+    `name` is the name in `series.json`. `of` are the members before seeds and folds multiplied them; empty: `members`.
+    The summary begins with `head` and ends with the result of `more`; its `checks` are lines of the page. `draw` makes
+    the picture (None: dots of the scores); with `errors` accuracies are shown as errors.
     """
 
     members: tuple[Member, ...]
@@ -38,11 +38,11 @@ class Series:
 
 
 def write_results(folder: Path, series: Series, runs: Sequence[Trained]) -> dict[str, Any]:
-    """Write `summary.json`, `picture.svg` and `report.html`; gives the summary."""
-    found = {**series.head, **summary(series.members, runs), **series.more(runs)}
+    """Write `summary.json`, `picture.svg` and `report.html`; returns the summary."""
+    data = {**series.head, **summary(series.members, runs), **series.more(runs)}
     drawn = dots(series.title, runs, series.errors) if series.draw is None else series.draw(runs)
-    write_found(folder, found, _page(series, found, drawn))
-    return found
+    write_found(folder, data, _page(series, data, drawn))
+    return data
 
 
 def write_found(folder: Path, found: Mapping[str, Any], page: ExperimentReport) -> None:
@@ -52,7 +52,7 @@ def write_found(folder: Path, found: Mapping[str, Any], page: ExperimentReport) 
 
 
 def dots(title: str, runs: Sequence[Trained], errors: bool) -> str:
-    """A row for each group with a dot for each run: the score on the validation and on the test images; "": no score"""
+    """A row for each group, a dot for each run: its score on validation and test images; empty without a score."""
     score = next((column for column in columns([one.numbers for one in runs], errors) if column.split != "train"), None)
     if score is None:
         return ""
@@ -95,7 +95,7 @@ def _page(series: Series, found: Mapping[str, Any], drawn: str) -> ExperimentRep
 
 
 def _settings(members: Sequence[Member]) -> dict[str, dict[str, str]]:
-    """The recipes' fields by their dotted names: first those that are the same in all, then what each differs in."""
+    """The recipes' fields by dotted names: first the fields that are the same in all, then each member's own."""
     flat = {member.name: dict(dotted(replace(member.recipe, name=member.name).to_json())) for member in members}
     fields = dict.fromkeys(name for recipe in flat.values() for name in recipe)
     same = [name for name in fields if len({recipe.get(name) for recipe in flat.values()}) == 1]

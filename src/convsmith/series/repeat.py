@@ -31,19 +31,19 @@ def repeat(recipe: Recipe, count: int) -> Series:
 
 
 def over_runs(runs: Sequence[Trained]) -> dict[str, Any]:
-    """The spread over all runs of each number of the splits that were evaluated."""
-    return {"over_runs": {split: found for split, found in spreads(runs).items() if split != "train"}}
+    """The spread of each number over all runs, for the splits that were evaluated."""
+    return {"over_runs": {split: numbers for split, numbers in spreads(runs).items() if split != "train"}}
 
 
 def begun(out: str | None, asked: Recipe) -> Recipe | None:
     """The recipe of the runs in `out`, if its network, weights, seed and data are those of `asked`; else None.
 
-    A repeated command goes on with this recipe: another measurement of the speed could decide on another one.
+    A repeated command uses this recipe, since a new measurement of the speed could choose another.
     """
     before = stated(Path(out)) if out else None
     if before is None or RECIPE not in before["members"]:
         return None
-    found = recipe_from_json(before["members"][RECIPE]["recipe"], str(out))
-    sources = {Path(recipe.data.source).resolve() for recipe in (found, asked)}
-    same = all(getattr(found, name) == getattr(asked, name) for name in ("network", "weights", "seed"))
-    return found if same and len(sources) == 1 else None
+    stored = recipe_from_json(before["members"][RECIPE]["recipe"], str(out))
+    sources = {Path(recipe.data.source).resolve() for recipe in (stored, asked)}
+    same = all(getattr(stored, name) == getattr(asked, name) for name in ("network", "weights", "seed"))
+    return stored if same and len(sources) == 1 else None

@@ -1,4 +1,4 @@
-"""What the runs of a series found: numbers of each run, over each group, tables and courses. No torch here."""
+"""The numbers of the runs of a series: of each run, over each group, as tables and courses. No torch here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from convsmith.runs.directory import RunDirectory
 from convsmith.runs.records import result_of
 from convsmith.series.member import Member, groups
 
-# The splits of a run's numbers, as they are called in tables. Those of training are of the last epoch while it trained.
+# The names of the splits in tables. The numbers of `train` were measured during the last epoch.
 SPLITS = {"val": "validation", "test": "test", "train": "training"}
 Numbers = dict[str, float | None]
 Rows = list[tuple[str, ...]]
@@ -20,9 +20,9 @@ Rows = list[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its member, where it lies, and its numbers by split, of the weights that it kept.
+    """A finished run: its member, its directory, and the numbers of its kept weights by split.
 
-    Those of `train` are of images as they were augmented, with dropout and the like at work. None: not there.
+    The numbers of `train` are of augmented images with dropout active. None: the number was not measured.
     """
 
     member: Member
@@ -31,7 +31,7 @@ class Trained:
 
 
 class Column(NamedTuple):
-    """A number of a table: its split and name. `rest` shows 1 less the number: an error."""
+    """A number of a table: its split and name. With `rest` the table shows 1 minus the number, an error."""
 
     split: str
     name: str
@@ -48,7 +48,7 @@ class Column(NamedTuple):
         return f"{SPLITS[self.split]} {'error' if self.rest else known(self.name).title}"
 
     def shown(self, value: float) -> float:
-        """The number, or the error."""
+        """The value, or 1 minus it for an error."""
         return 1 - value if self.rest else value
 
     def text(self, value: float | None) -> str:
@@ -56,7 +56,7 @@ class Column(NamedTuple):
         return "-" if value is None else self.width(self.shown(value))
 
     def width(self, value: float | None) -> str:
-        """The same of a deviation."""
+        """A deviation as a cell of the table."""
         return value_text(None if value is None else float(value), known(self.name).unit, digits=True)
 
     def ends(self, interval: Sequence[float] | None) -> str:
@@ -65,20 +65,20 @@ class Column(NamedTuple):
 
 
 def training_numbers(run: RunDirectory) -> Numbers:
-    """What the log says of training in the last epoch."""
+    """The numbers of training in the last epoch, from the log."""
     row = next(reversed(run.metrics()), {})
-    found = {key.removeprefix("train_"): value for key, value in row.items() if key.startswith("train_")}
-    return {key: value for key, value in found.items() if value is None or type(value) in (int, float)}
+    numbers = {key.removeprefix("train_"): value for key, value in row.items() if key.startswith("train_")}
+    return {key: value for key, value in numbers.items() if value is None or type(value) in (int, float)}
 
 
 def summary(members: Sequence[Member], runs: Sequence[Trained]) -> dict[str, Any]:
     """Each run's numbers, and their spread over the runs of each group."""
     over: list[dict[str, Any]] = []
-    for group, those in groups(members).items():
-        names = {member.name for member in those}
-        found = [trained for trained in runs if trained.member.name in names]
-        over.append({"group": group, "n": len(found), **spreads(found)})
-    told = [
+    for group, of_group in groups(members).items():
+        names = {member.name for member in of_group}
+        finished = [trained for trained in runs if trained.member.name in names]
+        over.append({"group": group, "n": len(finished), **spreads(finished)})
+    rows = [
         {
             "run": trained.run.path.name,
             "group": trained.member.row,
@@ -88,26 +88,26 @@ def summary(members: Sequence[Member], runs: Sequence[Trained]) -> dict[str, Any
         }
         for trained in runs
     ]
-    return {"groups": over, "runs": told}
+    return {"groups": over, "runs": rows}
 
 
 def spreads(runs: Sequence[Trained]) -> dict[str, dict[str, Any]]:
-    """Of each split and number: mean, standard deviation (n - 1), extremes and the 95% interval of the mean.
+    """For each split and number: mean, standard deviation (n - 1), extremes and the 95% interval of the mean.
 
-    The interval is Student's t: that of other runs drawn as these were, on the same images.
+    The interval is Student's t. It covers other runs of the same recipe on the same images.
     """
     names: dict[str, dict[str, None]] = {}
     for trained in runs:
         for split, numbers in trained.numbers.items():
             names.setdefault(split, {}).update(dict.fromkeys(numbers))
     return {
-        split: {name: _spread([trained.numbers.get(split, {}).get(name) for trained in runs]) for name in those}
-        for split, those in names.items()
+        split: {name: _spread([trained.numbers.get(split, {}).get(name) for trained in runs]) for name in of_split}
+        for split, of_split in names.items()
     }
 
 
 def columns(runs: Sequence[Mapping[str, Any]], errors: bool = False) -> list[Column]:
-    """What tables show of runs whose numbers by split are given: the score of each split, and the training loss.
+    """The columns of a table of runs, from their numbers by split: the score of each split, and the training loss.
 
     With `errors` an accuracy is shown as an error.
     """
@@ -118,7 +118,7 @@ def columns(runs: Sequence[Mapping[str, Any]], errors: bool = False) -> list[Col
 
 
 def _score(numbers: Numbers) -> str:
-    """The name of the score: the first of `SCORES` that is there, else the first number."""
+    """The name of the score: the first of `SCORES` among the numbers, else the first number."""
     return next((name for name in SCORES if name in numbers), next(iter(numbers)))
 
 
@@ -152,21 +152,21 @@ def run_rows(found: Mapping[str, Any], shown: Sequence[Column]) -> Rows:
 
 
 def course(runs: Sequence[Trained], value: Callable[[dict[str, Any]], float | None]) -> list[tuple[float, float]]:
-    """(epoch, mean over the runs that have it) of a value of the rows of `metrics.jsonl`."""
-    found: dict[int, list[float]] = {}
+    """Pairs (epoch, mean over the runs with this epoch) of a value of the rows of `metrics.jsonl`."""
+    values: dict[int, list[float]] = {}
     for trained in runs:
         for row in trained.run.metrics():
             number = value(row)
             if number is not None:
-                found.setdefault(int(row["epoch"]), []).append(number)
-    return [(float(epoch), fmean(found[epoch])) for epoch in sorted(found)]
+                values.setdefault(int(row["epoch"]), []).append(number)
+    return [(float(epoch), fmean(values[epoch])) for epoch in sorted(values)]
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, Any]:
-    there, interval = [value for value in values if value is not None], mean_interval(values)
+    measured, interval = [value for value in values if value is not None], mean_interval(values)
     return {
-        **asdict(spread(there)),
-        "low": min(there, default=None),
-        "high": max(there, default=None),
+        **asdict(spread(measured)),
+        "low": min(measured, default=None),
+        "high": max(measured, default=None),
         "interval": interval and list(interval),
     }

@@ -1,4 +1,4 @@
-"""Train the members of a series into one folder: what is finished stays, what was interrupted goes on."""
+"""Trains the members of a series into one folder: finished runs stay, interrupted runs are resumed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Concluded:
-    """A folder of runs and what its `summary.json` holds."""
+    """A folder of runs and the contents of its `summary.json`."""
 
     folder: Path
     summary: dict[str, Any]
@@ -34,9 +34,9 @@ class Concluded:
 
 @dataclass(frozen=True)
 class Expected:
-    """What runs of one recipe will take, whatever their seed and fold: the first of them, and the estimate of one.
+    """The expected cost of the runs that differ only in seed and fold: their first member, and the estimate of one run.
 
-    `finished` and `left` count them. `each` is None where none is left, or where the time cannot be measured.
+    `finished` and `left` count the runs. `each` is None if none is left or the time cannot be measured.
     """
 
     member: Member
@@ -46,7 +46,7 @@ class Expected:
 
     @property
     def seconds(self) -> float:
-        """The time of those that are left; an interrupted one counts as a whole."""
+        """The time of the runs that are left; an interrupted run counts as a whole one."""
         return self.left * self.each.seconds if self.each else 0.0
 
 
@@ -112,25 +112,25 @@ def train_member(
 def trained(member: Member, run: RunDirectory) -> Trained:
     """The finished run of a member with its numbers."""
     record = result_of(run)
-    found = {split: compared(numbers) for split in record["metrics"] if (numbers := stored_numbers(record, split))}
-    return Trained(member, run, {**found, "train": training_numbers(run)})
+    splits = {split: compared(numbers) for split in record["metrics"] if (numbers := stored_numbers(record, split))}
+    return Trained(member, run, {**splits, "train": training_numbers(run)})
 
 
 def expectations(members: Sequence[Member], folder: Path) -> list[Expected]:
-    """What the members will take, measured on a few steps of each recipe; of finished ones nothing is measured."""
+    """The expected cost of the members, measured on a few steps of each recipe with unfinished runs."""
     kinds: dict[Recipe, list[Member]] = {}
     for member in members:
         kinds.setdefault(replace(member.recipe, seed=0, data=replace(member.recipe.data, fold=None)), []).append(member)
-    found: list[Expected] = []
-    for those in kinds.values():
-        left = [member for member in those if not is_finished(folder / member.name)]
+    costs: list[Expected] = []
+    for alike in kinds.values():
+        left = [member for member in alike if not is_finished(folder / member.name)]
         each = _estimate(left[0]) if left else None
-        found.append(Expected(those[0], len(those) - len(left), len(left), each))
-    return found
+        costs.append(Expected(alike[0], len(alike) - len(left), len(left), each))
+    return costs
 
 
 def expectation_text(expected: Sequence[Expected]) -> str:
-    """How many runs there are and how long they will take, in a line."""
+    """A line with the number of runs and their expected time."""
     left, finished = sum(e.left for e in expected), sum(e.finished for e in expected)
     if not left:
         return "the run is finished" if finished == 1 else f"all {finished} runs are finished"
@@ -152,21 +152,21 @@ def is_finished(path: Path) -> bool:
 def _estimate(member: Member) -> Estimate | None:
     if not member.recipe.by_steps:
         return None
-    # The run of an earlier member may not be there yet, and its weights cost no time.
+    # The run of an earlier member may not exist yet. Other weights do not change the time.
     recipe = member.recipe if member.after is None else replace(member.recipe, weights=None, renew=None)
     return estimate(prepare(recipe))
 
 
 def _check_same(path: Path, recipe: Recipe) -> None:
-    """A finished run may have been trained on, or may have come from elsewhere."""
-    wanted, found = quickened(recipe) if recipe.quick else recipe, run_recipe(path)
-    for name, there, here in (
-        ("length", found.length, wanted.length),
-        ("seed", found.seed, wanted.seed),
-        ("fold", found.data.fold, wanted.data.fold),
+    """Raise UsageError if a finished run has another length, seed or fold: it was extended, or copied here."""
+    wanted, stored = quickened(recipe) if recipe.quick else recipe, run_recipe(path)
+    for name, old, new in (
+        ("length", stored.length, wanted.length),
+        ("seed", stored.seed, wanted.seed),
+        ("fold", stored.data.fold, wanted.data.fold),
     ):
-        if there != here:
+        if old != new:
             raise UsageError(
-                f"{path}: its {name} is {there}, and that of this series is {here}; move it away to train it anew, or "
+                f"{path}: its {name} is {old}, and that of this series is {new}; move it away to train it anew, or "
                 "choose another folder with --out"
             )

@@ -1,1 +1,1 @@
-"""What is done: prepare, train, evaluate, compare, estimate, tune, transfer."""
+"""Work on a recipe or a run: prepare, train, evaluate, compare, estimate, tune, transfer."""

@@ -1,7 +1,7 @@
-"""The engine by a short trial: layout, number format, threads and compilation are tried on the run's own first steps.
+"""Chooses the engine by a short trial of layout, number format, threads and compilation on the run's first steps.
 
-A choice is taken only where it is clearly faster and the losses stay those of plain fp32. What was found is kept for
-this machine, network and shape, and written into the run: a resume does not decide again.
+A change is taken only if it is clearly faster and its losses stay close to those of plain fp32. The choice is stored
+for this machine, network and shape, and written into the run, so that a resume uses the same engine.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ from convsmith.work.prepare import Plan, make_job, make_model
 Say = Callable[[str], None]
 
 WARM_STEPS, ROUNDS, STEPS = 2, 3, 2
-# How far the mean loss of the trial's steps may be from that of plain fp32, as a share of it.
+# The largest difference between the mean loss of the trial's steps and that of plain fp32, as a share of the latter.
 TOLERANCE = 0.02
 FILE = "engines.json"
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a trial chooses of an engine, and what is remembered of it; the rest says which machine and versions."""
+    """The fields of an engine that a trial chooses and stores; its other fields name the machine and the versions."""
 
     precision: Literal["fp32", "bf16", "fp16"]
     channels_last: bool
@@ -46,9 +46,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Trial:
-    """An engine that was tried: images per second, how far its loss is from fp32's, seconds that it took to start.
+    """The trial of one engine: images per second, relative difference of its loss from fp32, seconds to start.
 
-    `taken` says whether it was better than all before it; `why` not, where it was not. One that fails has no figures.
+    `taken` says whether it was better than all engines before it, `why` the reason if not. The numbers are None if the
+    engine failed.
     """
 
     engine: Engine
@@ -65,7 +66,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tuning:
-    """The engine that was chosen, and the trials; none where it was found earlier."""
+    """The chosen engine and its trials; no trials if an earlier command stored the choice."""
 
     engine: Engine
     trials: tuple[Trial, ...]
@@ -74,9 +75,9 @@ class Tuning:
 def tune(plan: Plan, say: Say = lambda text: None, *, fresh: bool = False) -> Tuning:
     """The fastest engine for the plan's training step; what an earlier trial found, unless `fresh`."""
     key = _key(plan)
-    found = None if fresh else _recalled(key)
-    if found is not None:
-        engine = replace(plan.engine, **vars(found))
+    choice = None if fresh else _stored_choice(key)
+    if choice is not None:
+        engine = replace(plan.engine, **vars(choice))
         say(f"engine from an earlier trial of this network on this machine: {describe(engine)}")
         return Tuning(engine, ())
     tuning = _tune(plan, say)
@@ -85,16 +86,16 @@ def tune(plan: Plan, say: Say = lambda text: None, *, fresh: bool = False) -> Tu
 
 
 def describe(engine: Engine) -> str:
-    """An engine in a few words."""
+    """The engine as text: `bf16, channels last, 4 threads, not compiled`."""
     layout = "channels last" if engine.channels_last else "channels first"
     compiled = "compiled" if engine.compile else "not compiled"
     return f"{engine.precision}, {layout}, {engine.threads} thread{'s' * (engine.threads > 1)}, {compiled}"
 
 
 def _tune(plan: Plan, say: Say) -> Tuning:
-    """One change after the other, each against the best so far."""
-    job, batches = _work(plan)
-    reference = _plainest(plan)
+    """Try one change after the other, each against the best engine so far."""
+    job, batches = _job_and_batches(plan)
+    reference = _plain_engine(plan)
     with memory_explained(job):
         best = _Candidate(plan, reference, job, batches)
     expected = best.losses
@@ -107,7 +108,7 @@ def _tune(plan: Plan, say: Say) -> Tuning:
         try:
             candidate = _Candidate(plan, engine, job, batches)
             faster = _faster(candidate, best)
-        except Exception as error:  # compilers and kernels of others may raise anything
+        except Exception as error:  # compilers and kernels may raise any exception
             trials.append(Trial(engine, None, None, None, False, _failure(error)))
             say(f"trying engines: {describe(engine)}: {trials[-1].why}")
             continue
@@ -121,17 +122,17 @@ def _tune(plan: Plan, say: Say) -> Tuning:
     return Tuning(best.engine, tuple(trials))
 
 
-def _work(plan: Plan) -> tuple[Job, list[Batch]]:
-    """The run's job and its first batches: drawn once, since reading them is the same work for all engines."""
-    # Whether the loss explodes is for the run to say.
+def _job_and_batches(plan: Plan) -> tuple[Job, list[Batch]]:
+    """The run's job and its first batches, which are read once for all engines."""
+    # The trial does not stop for an exploding loss; the run does.
     job = replace(make_job(plan), explosion=0.0)
     count = max(WARM_STEPS, STEPS)
-    # Of a small set an epoch has fewer steps than the trial.
+    # An epoch of a small data set has fewer steps than the trial.
     return job, list(islice(chain.from_iterable(job.training.epoch(epoch) for epoch in range(count)), count))
 
 
-def _plainest(plan: Plan) -> Engine:
-    """The engine without anything that makes it faster but what the user asked for."""
+def _plain_engine(plan: Plan) -> Engine:
+    """The engine without optimizations, except those that the user asked for."""
     options = plan.recipe.engine
     return replace(
         plan.engine,
@@ -142,7 +143,7 @@ def _plainest(plan: Plan) -> Engine:
 
 
 def _changes(plan: Plan) -> Iterator[dict[str, Any]]:
-    """What is tried in turn; what the user set by hand stays."""
+    """The changes to try, in order. Fields that the user set are not changed."""
     options = plan.recipe.engine
     if plan.engine.channels_last:
         yield {"channels_last": True}
@@ -150,17 +151,17 @@ def _changes(plan: Plan) -> Iterator[dict[str, Any]]:
         yield {"precision": "bf16"}
     if options.threads is None and plan.engine.device == "cpu" and cores() > 1:
         yield {"threads": max(1, plan.engine.threads // 2)}
-    # The trial's first steps see one size of those that a growing one has, each of which is compiled.
-    if may_compile(options, plan.engine.device) and plan.recipe.resize is None and not _obstacle(plan):
+    # With `resize` each image size compiles anew, and the trial's steps see only the first size.
+    if may_compile(options, plan.engine.device) and plan.recipe.resize is None and not _has_obstacle(plan):
         yield {"compile": True}
 
 
-def _obstacle(plan: Plan) -> bool:
+def _has_obstacle(plan: Plan) -> bool:
     return obstacle(plan.recipe, plan.network, plan.dataset.preprocess) is not None
 
 
 class _Candidate:
-    """A copy of the run on one engine, which takes the run's first steps again and again."""
+    """A copy of the run on one engine. It repeats the run's first steps."""
 
     def __init__(self, plan: Plan, engine: Engine, job: Job, batches: Sequence[Batch]):
         self.engine, self.batches = engine, batches
@@ -177,7 +178,7 @@ class _Candidate:
             self.start_seconds = time.perf_counter() - start
 
     def time(self) -> float:
-        """Seconds of a step, as the mean of a few; remembered."""
+        """The mean seconds of `STEPS` steps; also appended to `seconds`."""
         with _run(self.engine):
             self.engine.wait()
             start = time.perf_counter()
@@ -196,13 +197,13 @@ class _Candidate:
 
 
 def _faster(candidate: _Candidate, best: _Candidate) -> float:
-    """How many times faster a candidate is, over rounds in which both take turns."""
+    """The candidate's speed divided by the best engine's, over rounds in which both take turns."""
     turns = [(best.time(), candidate.time()) for _ in range(ROUNDS)]
     return ratio(*zip(*turns, strict=True))
 
 
 def _failure(error: Exception) -> str:
-    """Why an engine could not be tried."""
+    """The reason why the trial of an engine failed."""
     if is_out_of_memory(error):
         return "it does not fit into memory beside the best so far"
     reason = " ".join(str(error).split())
@@ -210,7 +211,7 @@ def _failure(error: Exception) -> str:
 
 
 def _objection(candidate: _Candidate, best: _Candidate, faster: float, loss_gap: float) -> str:
-    """Why a candidate is not taken; empty where it is."""
+    """The reason why a candidate is not taken; empty if it is taken."""
     if not loss_gap <= TOLERANCE:
         return f"its loss is {loss_gap:.1%} off that of fp32, more than {TOLERANCE:.0%}"
     if faster < CLEARLY:
@@ -225,20 +226,20 @@ def _objection(candidate: _Candidate, best: _Candidate, faster: float, loss_gap:
 
 @contextlib.contextmanager
 def _run(engine: Engine) -> Iterator[None]:
-    """The engine's settings; torch's generators are put back afterwards."""
+    """Apply the engine's settings, and restore torch's generators afterwards."""
     with using(engine), engine.generator_kept():
         yield
 
 
-def _recalled(key: str) -> Found | None:
+def _stored_choice(key: str) -> Found | None:
     try:
         return read(Found, recall(FILE, key))
     except (ConvsmithError, TypeError):
-        return None  # it can be found again
+        return None  # a damaged record is replaced by a new trial
 
 
 def _key(plan: Plan) -> str:
-    """What the fastest engine depends on."""
+    """The key of everything that the fastest engine depends on."""
     engine = plan.engine
     parts = {
         "machine": [engine.device, engine.cpu, cores(), engine.torch_version, engine.processes],
@@ -249,7 +250,7 @@ def _key(plan: Plan) -> str:
         "optimizer": str(plan.recipe.optimizer),
         "asked": str(plan.recipe.engine),
         "found": [field.name for field in fields(Found)],
-        # Whether compiling pays depends on the length, but hardly.
+        # Whether compiling pays depends weakly on the length, so the key holds its order of magnitude.
         "steps": plan.recipe.length.steps(steps_in_epoch(len(plan.dataset.train), plan.recipe.batch)).bit_length(),
     }
     return key_of(parts)

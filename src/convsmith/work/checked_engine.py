@@ -1,4 +1,4 @@
-"""The engine for a module of others: tried on blank images before a run begins."""
+"""The engine for a module that is not a Convsmith network: tried on blank images before a run begins."""
 
 from dataclasses import replace
 
@@ -13,9 +13,9 @@ from convsmith.training.engine import Engine
 
 
 def checked_engine(recipe: Recipe, dataset: Dataset, network: Model, engine: Engine, notes: list[str]) -> Engine:
-    """The engine that a module of others runs on, tried on blank images to say early what does not fit.
+    """The engine for a module that is not a Convsmith network. UsageError if the module fails on blank images.
 
-    A module that calls `view` on images cannot have them channels last: it then gets the usual layout.
+    A module that calls `view` on images fails with channels last; it then gets channels first.
     """
     module = engine.place(network.make(recipe.seed))
     problem = _trial(module, dataset, engine)
@@ -30,7 +30,7 @@ def checked_engine(recipe: Recipe, dataset: Dataset, network: Model, engine: Eng
 
 
 def _trial(module: nn.Module, dataset: Dataset, engine: Engine) -> str | None:
-    """What is wrong with a module's outputs for two blank images, in evaluation and in training."""
+    """The problem with a module's outputs for two blank images, in evaluation and training; None if there is none."""
     shape = (2, dataset.preprocess.channels, *dataset.preprocess.size)
     sample = torch.zeros(shape, device=engine.device).contiguous(memory_format=engine.memory_format)
     classes = len(dataset.card.classes)
@@ -40,7 +40,7 @@ def _trial(module: nn.Module, dataset: Dataset, engine: Engine) -> str | None:
                 outputs = module.train(mode == "training")(sample)
         except Exception as error:
             return f"failed on images of shape {shape} in {mode}: {type(error).__name__}: {error}"
-        found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        if found != (2, classes):
-            return f"expected outputs of shape (2, {classes}) for 2 images, received {found} in {mode}"
+        shape_or_type = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        if shape_or_type != (2, classes):
+            return f"expected outputs of shape (2, {classes}) for 2 images, received {shape_or_type} in {mode}"
     return None

@@ -1,4 +1,4 @@
-"""Runs compared: their numbers on the same images, and what they did differently."""
+"""Compares runs: their numbers on the same images, and the differences between their recipes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from convsmith.work.evaluate import Evaluated, Split, check_same_images, evaluat
 
 @dataclass(frozen=True)
 class Repeats:
-    """Runs of one recipe apart from the seed: their places in the comparison, and the numbers over them."""
+    """Runs whose recipes differ only in the seed: their indices in the comparison, and the spread of each number."""
 
     members: tuple[int, ...]
     numbers: dict[str, Spread]
@@ -26,9 +26,9 @@ class Repeats:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side. `pairs` hold each run after the first against it; `unpaired` says why there are none.
+    """Runs side by side. `pairs` compare each later run with the first; `unpaired` is the reason if there are none.
 
-    `differences` are the fields of the recipes that are not the same in all, with the value of each run.
+    `differences` are the fields that differ between the recipes, with the value of each run.
     """
 
     evaluated: tuple[Evaluated, ...]
@@ -46,7 +46,7 @@ def compare_runs(
     source: str | None = None,
     engine: EngineOptions | None = None,
 ) -> Comparison:
-    """Evaluate runs as `evaluate_run` does, and compare them; images that are not the same are said in `unpaired`."""
+    """Evaluate runs as `evaluate_run` does, and compare them. If their images differ, `unpaired` says so."""
     if len(paths) < 2:
         raise UsageError("a comparison needs two runs or more")
     evaluated = tuple(evaluate_run(path, split=split, source=source, engine=engine) for path in paths)
@@ -69,9 +69,9 @@ def spreads(rows: Sequence[dict[str, float | None]]) -> dict[str, Spread]:
 
 
 def recipe_differences(recipes: Sequence[Recipe]) -> dict[str, tuple[Any, ...]]:
-    """The fields that differ, by their dotted names in the order of the recipe; a field that one lacks is None there.
+    """The fields that differ, by their dotted names in the order of the recipe; None for a recipe without the field.
 
-    The name says what a run is called and not what it does, so it is left out.
+    `name` is left out, since it does not change what a run does.
     """
     flat = [dict(_fields(plain(replace(recipe, name="")))) for recipe in recipes]
     names = dict.fromkeys(name for fields in flat for name in fields)

@@ -1,4 +1,4 @@
-"""Whether a run's steps may be compiled: what in its recipe or network keeps torch.compile from them."""
+"""Whether torch.compile can compile a run's steps, by its recipe and network."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -10,21 +10,21 @@ from convsmith.recipes.recipe import Recipe
 from convsmith.training.engine import Engine
 from convsmith.training.resizing import sizes
 
-# Sizes beyond torch's limit of graphs run uncompiled: what a step computes would depend on what its process ran before.
+# Sizes beyond torch's limit of graphs run uncompiled, so a step would depend on what its process ran before.
 GRAPHS = 8
 
 
 class Obstacle(NamedTuple):
-    """Why a run cannot be compiled, and what mends that."""
+    """The reason why a run cannot be compiled, and how to mend that."""
 
     why: str
     mend: str
 
 
 def obstacle(recipe: Recipe, network: Model, preprocess: Preprocess) -> Obstacle | None:
-    """What keeps a run from being compiled; None where nothing does."""
+    """The first obstacle to compiling the run; None if there is none."""
     if network.tree is not None and network.tree.recompute:
-        # torch.compile wants to say itself what is computed again, and takes no context of ours around it.
+        # torch.compile plans recomputation itself and refuses the context of our checkpoints.
         return Obstacle("torch.compile does not take stages that are computed again", "leave out --edit recompute")
     count = 0 if recipe.resize is None else len(sizes(recipe.resize, preprocess.size))
     if recipe.resize is not None and count > GRAPHS:
@@ -38,11 +38,11 @@ def obstacle(recipe: Recipe, network: Model, preprocess: Preprocess) -> Obstacle
 def compiled_where_it_can_be(
     engine: Engine, recipe: Recipe, network: Model, preprocess: Preprocess, notes: list[str]
 ) -> Engine:
-    """The engine, which leaves out compiling where that cannot be and says so; UsageError where it was asked for."""
-    found = obstacle(recipe, network, preprocess) if engine.compile else None
-    if found is None:
+    """The engine, without compilation if there is an obstacle. UsageError if the user asked for compilation."""
+    problem = obstacle(recipe, network, preprocess) if engine.compile else None
+    if problem is None:
         return engine
     if recipe.engine.compile == "on":
-        raise UsageError(f"engine.compile: {found.why}; {found.mend}, or --engine.compile off")
-    notes.append(f"the training steps are not compiled: {found.why}")
+        raise UsageError(f"engine.compile: {problem.why}; {problem.mend}, or --engine.compile off")
+    notes.append(f"the training steps are not compiled: {problem.why}")
     return replace(engine, compile=False)

@@ -1,4 +1,4 @@
-"""What a run will take: time, memory and the size of a checkpoint from a few trial steps."""
+"""Estimates the time, the memory and the size of the checkpoints of a run from a few trial steps."""
 
 import resource
 import sys
@@ -31,9 +31,9 @@ LONG_FLOPS = 6e12
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of training steps and evaluations, the most memory used so far, and bytes of checkpoints.
+    """Seconds of training steps and evaluations, peak memory so far, and bytes of checkpoints.
 
-    The memory is that of `device`; `compiled` says that the run's steps will be, which those measured were not.
+    The memory is that of `device`. `compiled`: the run compiles its steps; the measured steps were not compiled.
     """
 
     steps: int
@@ -45,7 +45,7 @@ class Estimate:
     compiled: bool
 
     def text(self) -> str:
-        """The estimate as a line for people."""
+        """The estimate as one line of text."""
         how = "measured on a few, uncompiled" if self.compiled else "measured on a few"
         memory = "memory" if self.device == "cpu" else "GPU memory"
         return (
@@ -55,9 +55,9 @@ class Estimate:
 
 
 def estimate(plan: Plan) -> Estimate:
-    """Take a few steps on a copy of the network that is then thrown away."""
-    # The first images of a run may be smaller than later ones: steps at the full size say what it takes at most.
-    # Whether the loss explodes is for the run to say.
+    """The estimate for a plan, from a few steps on a copy of the network."""
+    # With `resize` a run begins with smaller images. Steps at the full size give an upper bound.
+    # The trial does not stop for an exploding loss; the run does.
     check_batch(plan)
     engine = plan.engine
     if engine.device != "cpu":
@@ -65,7 +65,7 @@ def estimate(plan: Plan) -> Estimate:
     job = replace(make_job(plan), resize=None, explosion=0.0)
     model = engine.place(make_model(plan, []))
     state = new_state(model, plan.recipe.optimizer, engine, plan.learned.task.parts)
-    # Of a small set an epoch has fewer steps than the trial.
+    # An epoch of a small data set has fewer steps than the trial.
     batches = chain.from_iterable(job.training.epoch(epoch) for epoch in range(TRIAL_STEPS))
     seconds: list[float] = []
     with memory_explained(job), using(engine), engine.generator_kept():
@@ -85,7 +85,7 @@ def estimate(plan: Plan) -> Estimate:
 
 
 def _seconds(engine: Engine, work: Callable[[], object]) -> float:
-    """How long some work takes the device."""
+    """The seconds that the device needs for `work`."""
     engine.wait()
     start = time.perf_counter()
     work()
@@ -94,7 +94,7 @@ def _seconds(engine: Engine, work: Callable[[], object]) -> float:
 
 
 def _evaluating(model: nn.Module, job: Job, plan: Plan) -> float:
-    """Seconds of all evaluations, by the first validation images: those while training, and both splits at the end."""
+    """Seconds of all evaluations, during training and at the end, measured on the first validation images."""
     if job.validation is None:
         return 0.0
     batch = next(iter(job.validation.epoch(0)))
@@ -109,10 +109,10 @@ def _evaluating(model: nn.Module, job: Job, plan: Plan) -> float:
 
 
 def evaluated_images(plan: Plan, job: Job, normed: bool) -> float:
-    """How many images of the network's size go through it outside of training steps.
+    """The number of images that go through the network outside of training steps, in units of its own image size.
 
-    Those of the evaluations while training, of both splits at the end, and of these through the recipe's views; where
-    weights are averaged by SWA in a network with batch norms (`normed`), the training images for their statistics.
+    They are the images of evaluations during training and of both splits at the end, also through the recipe's views.
+    With SWA and batch norms (`normed`), the training images are added: they give the averaged network its statistics.
     """
     span, data, recipe = job.span, plan.dataset, plan.recipe
     every = max(job.evaluate_every.steps(span.steps_per_epoch, span.total_steps), span.steps_per_epoch)
@@ -129,21 +129,21 @@ def evaluated_images(plan: Plan, job: Job, normed: bool) -> float:
 
 
 def checkpoint_bytes(state: State, loader: Loader) -> int:
-    """The bytes of a checkpoint once everything in it has begun: the state must have taken a step."""
+    """The bytes of a checkpoint at its largest. The state must have taken a step, which fills the optimizer."""
     model, rest, _ = pack(state, loader)
-    # An average that begins later is then saved besides the weights that training goes on with.
+    # An average that begins later adds a second set of weights to the checkpoint.
     later = state.average is not None and state.kept is state.model
     tensors = [*model.values(), *rest.values(), *(model.values() if later else ())]
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def is_long(plan: Plan) -> bool:
-    """Whether the run's arithmetic is enough to be worth a trial first."""
+    """Whether the run needs more than `LONG_FLOPS`, so that a trial pays."""
     return training_flops(plan.recipe, plan.dataset, plan.network) > LONG_FLOPS
 
 
 def peak_memory(device: str) -> int:
-    """The most memory that this process has held, in bytes; of a GPU, since its peak was last reset."""
+    """The peak memory of this process in bytes; for a GPU, since its peak was last reset."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""Evaluate what a run learned, on its own splits or on other images."""
+"""Evaluates the weights of a run on its own splits or on other images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,10 +45,10 @@ Split = Literal["train", "val", "test"]
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation with what it was made of; `examples` are in the order of its per-image numbers.
+    """An evaluation and its inputs. `examples` are in the order of the per-image numbers.
 
-    `fingerprint` is that of the data that they belong to. With `views` the outputs are the logarithms of the mean of
-    the probabilities, which a temperature had its part in already.
+    `fingerprint` is that of the examples' data. With `views` the outputs are logarithms of mean probabilities, in which
+    the temperature is already applied.
     """
 
     subject: Subject
@@ -61,7 +61,7 @@ class Evaluated:
 
     @property
     def temperature(self) -> float:
-        """What the result's outputs are divided by for probabilities."""
+        """The divisor of the outputs before the softmax."""
         return 1.0 if self.views else self.subject.temperature
 
 
@@ -86,14 +86,14 @@ def evaluate_selected(
 
 
 def check_views_of(plan: Plan, model: nn.Module) -> None:
-    """UsageError where the recipe's views do not fit the data or the network: before training, not at its end."""
+    """Raise UsageError if the recipe's views do not fit the data or the network; called before training."""
     if plan.recipe.views:
         plan.learned.task.require("views", "")
         make_viewer(model, plan.network, plan.recipe.views, plan.dataset.preprocess, plan.engine)
 
 
 def evaluate_selected_views(plan: Plan, model: nn.Module) -> dict[str, Result | None]:
-    """The same numbers through the recipe's views, from the model as `evaluate_selected` left it."""
+    """The validation and test numbers through the recipe's views, for the weights that `evaluate_selected` loaded."""
     data, recipe = plan.dataset, plan.recipe
     viewer = make_viewer(model, plan.network, recipe.views, data.preprocess, plan.engine)
     splits: dict[str, Examples | None] = {"val": data.val, "test": data.test}
@@ -117,16 +117,16 @@ def evaluate_run(
     max_megapixels: int | None = None,
     bins: int | None = None,
 ) -> Evaluated:
-    """A run's numbers on its own `split` (test where it has one, else val), or on all images of another `source`.
+    """A run's numbers on its own `split` (test if it has one, else val), or on all images of another `source`.
 
-    `edits` are made on the trained network first: those that need no training. With `views` (`"ten_crop"`) the answer
-    for an image is the mean of the probabilities of several views of it. `max_megapixels` is of the other source: the
-    run's own images are read as the run read them. `bins` are the stretches of confidence of the calibration error.
+    `edits` change the trained network first; only edits that need no training are allowed. With `views` (`"ten_crop"`)
+    the probabilities of an image are the mean over its views. `max_megapixels` holds for another source; the run's own
+    images are read as in training. `bins` is the number of bins of the calibration error.
     """
     subject, views = open_subject(path, checkpoint, edits), read_views(views)
     options, own = data_options_of(subject.run), subject.card.fingerprint
     fingerprint = own if source is None else open_source(DataOptions(source=source)).card.fingerprint
-    if fingerprint == own:  # its training images must not count as new ones
+    if fingerprint == own:  # training images must not be evaluated as new images
         name, examples = own_split(subject, split, source)
     else:
         options = replace(options, source=str(source), max_megapixels=max_megapixels or options.max_megapixels)
@@ -159,7 +159,7 @@ def _evaluate_subject(
 
 
 def check_same_images(evaluated: Sequence[Evaluated]) -> None:
-    """Raise UsageError where evaluations are not of the same images, in the same order and with the same classes."""
+    """Raise UsageError unless all evaluations have the same images in the same order and the same classes."""
     first, *others = evaluated
     for other in others:
         pair = f"{first.subject.run.path} and {other.subject.run.path}"
@@ -175,7 +175,7 @@ def check_same_images(evaluated: Sequence[Evaluated]) -> None:
 
 
 def ensemble(members: Sequence[Evaluated], bins: int | None = None) -> Result:
-    """The numbers of the mean of the members' probabilities; UsageError where they did not see the same images."""
+    """The numbers of the members' mean probabilities; UsageError if their images differ."""
     if len(members) < 2:
         raise UsageError("an ensemble needs two runs or more")
     check_same_images(members)
@@ -189,9 +189,9 @@ def ensemble(members: Sequence[Evaluated], bins: int | None = None) -> Result:
 
 
 def calibrate_run(path: str | Path, engine: EngineOptions | None = None) -> dict[str, Any]:
-    """Fit a temperature to the validation images of a run and store it there; gives the record.
+    """Fit a temperature to the validation images of a run, store it in the run, and return the record.
 
-    Test images have no part in it. The record says for each split the loss and the calibration error before and after.
+    Test images are not used for the fit. The record has each split's loss and calibration error before and after.
     """
     subject = replace(open_subject(path), temperature=1.0)
     if effective_state(subject.run.status()) == "running":
@@ -242,19 +242,19 @@ def evaluate_examples(
     model: nn.Module, examples: Examples, task: Task, preprocess: Preprocess, options: DataOptions, engine: Engine,
     world: World = ALONE, seed: int = 0,
 ) -> Result:  # fmt: skip
-    """The task's numbers of a module over examples."""
+    """The task's numbers for a module on examples."""
     loader = evaluation_loader(
         examples, preprocess, options, batch=EVALUATION_BATCH, device=engine.device, part=world.part
     )
-    world.meet()  # images that are kept in memory have been decoded, by some faster than by others
+    world.meet()  # wait: with images kept in memory, processes finish decoding at different times
     return evaluate(model, loader, task, preprocess, engine, world, seed)
 
 
 def evaluate_views(viewer: Viewer, examples: Examples, task: Task, options: DataOptions) -> Result:
-    """The task's numbers of the mean probabilities over views; each image counts once."""
+    """The task's numbers for the mean probabilities over views; each image counts once."""
     batch, device = viewer.batch(EVALUATION_BATCH), viewer.engine.device
     loaders = [
-        # What is decoded for views alone is not kept on the disk.
+        # Images decoded only for views are not cached on the disk.
         evaluation_loader(
             examples, record, options if record == viewer.preprocess else replace(options, cache="off"), batch=batch,
             device=device,
@@ -262,16 +262,16 @@ def evaluate_views(viewer: Viewer, examples: Examples, task: Task, options: Data
         for record in viewer.records
     ]  # fmt: skip
     tally = task.tally(device)
-    # The loaders go through the same images side by side, each at its own scale.
+    # There is one loader for each scale. All yield the same images in the same order.
     for number, batches in enumerate(zip(*(loader.epoch(0) for loader in loaders), strict=True)):
         tally.update(viewer.outputs([batch.images for batch in batches], number), batches[0].targets)
     return tally.result()
 
 
 def own_split(subject: Subject, split: Split | None, source: str | None = None) -> tuple[str, Examples]:
-    """A split of the run's own data (test where it has one, else val), checked to be what the run was made with.
+    """A split of the run's own data (test if it has one, else val); an error if the data has changed since training.
 
-    `source` says where that data lies now, if not where it lay.
+    `source` is the present place of the data if it has moved.
     """
     dataset = _own_data(subject, source)
     name = split or ("val" if dataset.test is None else "test")
@@ -289,12 +289,12 @@ def _own_data(subject: Subject, source: str | None) -> Dataset:
 
 
 def _other_images(subject: Subject, options: DataOptions, split: Split | None) -> Examples:
-    """Images of another source, their labels renumbered to the run's classes by name."""
+    """The images of another source. Their labels are renumbered to the run's classes by name."""
     source = open_source(options)
     check_whole(source, skip=options.on_bad == "skip")
     names = tuple(matched(name, subject.labels, source.card.classes) for name in source.card.classes)
     source = replace(source, card=replace(source.card, classes=names))
-    if options.classes:  # those that the run leaves out of its own data, and those that are not there
+    if options.classes:  # classes that the run leaves out are left out here too, if they exist here
         source = of_classes(source, [name for name in options.classes if name in source.card.classes])
     stored = split or next((s for s in ("test", "val") if s in source.splits), "train")
     if stored not in source.splits:

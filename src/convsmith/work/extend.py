@@ -1,4 +1,4 @@
-"""A run that goes on: whether it is finished, its new length, the new place of its data, edited records."""
+"""Continues a run: whether it is finished, its new length, the new place of its data, edited records."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ Say = Callable[[str], None]
 
 
 def extended_recipe(run: RunDirectory, length: Duration | None, source: str | None = None) -> Recipe:
-    """The run's recipe with the new length and the new place of its data; nothing is written before the run is held."""
+    """The run's recipe with the new length and the new place of its data. Nothing is written yet."""
     recipe = run_recipe(run.path)
     if source is not None:
         if source not in KNOWN and not Path(source).exists():
@@ -31,7 +31,7 @@ def extended_recipe(run: RunDirectory, length: Duration | None, source: str | No
 
 
 def settle(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
-    """Write down what the user changes of a run; whether it is longer now."""
+    """Write the user's changes into the run; returns whether the run is longer now."""
     for name in run.keep_accepted():
         say(f"{run.path / name}.json was edited; the run goes on by it as it is now")
         run.log(f"{name}.json was edited, and accepted")
@@ -48,7 +48,7 @@ def settle(run: RunDirectory, recipe: Recipe, say: Say) -> bool:
 
 
 def _longer(recipe: Recipe, before: Recipe) -> str:
-    """The new length, and what the schedule makes of it."""
+    """The line that says the new length and its effect on the schedule."""
     schedule = recipe.schedule.kind
     text = f"extended from {before.length} to {recipe.length}; the {schedule} schedule goes on over the new length"
     if schedule in ("constant", "exponential", "plateau"):
@@ -57,7 +57,7 @@ def _longer(recipe: Recipe, before: Recipe) -> str:
 
 
 def is_finished(run: RunDirectory, plan: Plan) -> bool:
-    """Whether the run has ended at the length of the plan, or was stopped early and is not to be longer."""
+    """Whether the run has reached the length of the plan, or was stopped early and is not extended."""
     if run.status().state != "finished" or not run.has("result"):
         return False
     result, extended = whole_result(run), plan.recipe.length != run_recipe(run.path).length

@@ -1,4 +1,4 @@
-"""The start of a training on a user's own images if the command names nothing else: published weights.
+"""The start of a training on the user's own images if the command names nothing else: published weights.
 
 With published weights the network is fine-tuned as by `finetune`; without them it learns from nothing.
 """
@@ -33,7 +33,7 @@ OTHER_NETWORKS = ("network", "edits", "stem", "solver", "task")
 OTHER_STARTS = ("weights", "init", "whiten", "renew")
 # The limit in seconds if the user gives none.
 PATIENCE = 600.0
-# From nothing: the number of images that training sees in all, and the least and the most epochs that this may give.
+# Without published weights: the number of images that training sees in all, and the least and the most epochs.
 SEEN, LEAST_EPOCHS, MOST_EPOCHS = 40_000, 20, 200
 # Images with fewer pixels a side have too little detail for a network that was trained on photographs.
 LEAST_SIDE = 32
@@ -45,7 +45,7 @@ def first_start(
     """The recipe for a user's own images, its tuning and its limit; None if the command asks for something else.
 
     `given` are the options with their values, short and dotted; the recipe gets them too. Without published weights
-    the recipe learns from nothing, and the tuning is None. `--pretrained` asks for what happens anyway.
+    the recipe learns from nothing, and the tuning is None. `--pretrained` changes nothing here.
     """
     named = source if subject is None else subject
     if named is None or named in KNOWN or not Path(named).exists() or (subject is not None and source is not None):
@@ -74,7 +74,7 @@ def first_start(
 
 
 def from_nothing(recipe: Recipe, card: Card, paths: Collection[str]) -> Recipe:
-    """The recipe with more epochs the fewer images there are, if it is that for photographs and no length is set."""
+    """The recipe with more epochs for fewer images, if it is the recipe for photographs and no length is set."""
     if recipe.name != OWN_IMAGES or "length" in paths:
         return recipe
     epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, SEEN // max(1, card.counts["train"])))
@@ -89,9 +89,9 @@ def _like_photographs(card: Card) -> bool:
 
 
 def expected_start(source: str) -> tuple[DataOptions, str] | None:
-    """How training would see the images of `source` if it is named alone, and which weights it would start from.
+    """The data options of `train --data SOURCE`, and a line that names the weights that it would start from.
 
-    None where it would start from nothing. Nothing is fetched, and no file of weights is read.
+    None if it would start without weights. Nothing is fetched, and no file of weights is read.
     """
     if (
         source in KNOWN
@@ -99,24 +99,24 @@ def expected_start(source: str) -> tuple[DataOptions, str] | None:
         or not _like_photographs(open_source(DataOptions(source=source)).card)
     ):
         return None
-    found = _candidates()
-    if not found:
+    candidates = _candidates()
+    if not candidates:
         return None
-    network, published = found[0]
+    network, published = candidates[0]
     data = finetuning_recipe(network, source, FineTuning(), BEST).data
     return data, f"as the weights to start from expect it ({published.source}), not by the mean and std above"
 
 
 def _candidates() -> list[tuple[str, Published]]:
-    """The networks with weights to start from: first those whose weights lie here, then those that can be fetched."""
-    here = {network: published for network in NETWORKS if (published := at_hand(network))}
-    far = {n: published for n in NETWORKS if n not in here and (published := at_hand(n, may_fetch=True))}
-    return [*here.items(), *far.items()]
+    """The networks with weights to start from: first those whose weights are on this machine, then the others."""
+    local = {network: published for network in NETWORKS if (published := at_hand(network))}
+    far = {n: published for n in NETWORKS if n not in local and (published := at_hand(n, may_fetch=True))}
+    return [*local.items(), *far.items()]
 
 
 def _network_at_hand(say: Say) -> str | None:
     """The first network whose weights lie here, else one whose weights can be fetched, which is done; says which."""
-    from convsmith.runs.published import fetch  # with torch, which only those who train need
+    from convsmith.runs.published import fetch  # imports torch
 
     failed = False
     for network, published in _candidates():

@@ -1,4 +1,4 @@
-"""Errors of a network in training: a norm that would see one value is refused before the run, others are explained."""
+"""Errors of a network in training: a norm that would see one value is refused before the run; others are explained."""
 
 import traceback
 from collections.abc import Generator
@@ -24,13 +24,13 @@ _STEP = ("training/gradient.py", "training/evaluate.py")
 
 
 class StepFailed(ConvsmithError, RuntimeError):
-    """The network, or a task of a user's own, raised an error in a training step."""
+    """The network or the user's own task raised an error in a training step."""
 
 
 def check_batch(plan: Plan, processes: int = 1) -> None:
     """Raise UsageError, with the mend, if a norm would see a single value of a channel in some step.
 
-    The smallest part that a batch is divided into goes through the network on torch's meta device, without numbers.
+    The smallest part of a batch goes through the network on torch's meta device, which computes shapes alone.
     """
     recipe = plan.recipe
     batch = min(recipe.batch, len(plan.dataset.train)) // processes
@@ -45,12 +45,12 @@ def check_batch(plan: Plan, processes: int = 1) -> None:
 
 
 def smallest_part(batch: int, parts: int) -> int:
-    """How many images the smallest part has if a batch goes through the network in so many `parts`."""
+    """The number of images in the smallest of `parts` parts of a batch."""
     return len(torch.arange(batch).chunk(parts)[-1])
 
 
 def _norm_of_one_value(module: nn.Module, shape: tuple[int, ...], plan: Plan) -> str | None:
-    """The norm that refuses one image of this shape; None if no norm does, or if the meta device cannot tell."""
+    """The norm that refuses one image of this shape; None if no norm does, or if the meta device fails."""
     norms = [(name, layer) for name, layer in module.named_modules() if "Norm" in type(layer).__name__]
     entered: list[str] = []
     try:
@@ -62,7 +62,7 @@ def _norm_of_one_value(module: nn.Module, shape: tuple[int, ...], plan: Plan) ->
         if any(text in str(error) for text in _ONE_VALUE):
             return entered[-1] if entered else "a norm"
     except Exception:
-        return None  # a user's own module may need real numbers: an error in its first step is explained then
+        return None  # a user's module may need real numbers; `explained` handles an error in its first step
     return None
 
 
@@ -85,25 +85,25 @@ def explained(job: Job, state: State, run: RunDirectory) -> Generator[None]:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        # That another process is gone is no error of the network: `World.watch` says which.
+        # The end of another process is not an error of the network; `World.watch` reports it.
         gone = job.world.part.size > 1 and is_of_connection(error)
         if gone or not any(frame.filename.endswith(_STEP) for frame in frames):
             raise
         with suppress(ConvsmithError, OSError):
             if job.world.part.leads:
                 run.log("".join(traceback.format_exception(error)))
-        said = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         own = [frame for frame in frames if _is_own(frame.filename)]
         where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
         size = "x".join(map(str, (job.training.batch, job.preprocess.channels, *job.preprocess.size)))
         raise StepFailed(
-            f"step {state.step + 1}: the network refused a batch{where}: {type(error).__name__}: {said}. It received "
+            f"step {state.step + 1}: the network refused a batch{where}: {type(error).__name__}: {reason}. It received "
             f"images of {size} and is to give an output for each of {many(job.classes, 'class', 'classes')}; "
             f"the whole traceback is in {run.path / 'log.txt'}"
         ) from None
 
 
 def _is_own(file: str) -> bool:
-    """Whether a file is a user's own: neither ours nor a library's."""
+    """Whether a file is the user's: neither Convsmith's nor a library's."""
     path = Path(file)
     return path.is_file() and not path.is_relative_to(_OURS) and "site-packages" not in path.parts

@@ -14,7 +14,7 @@ Say = Callable[[str], None]
 
 
 def frozen(plan: Plan, module: nn.Module) -> Frozen:
-    """The plan's network with the weights of `module`, as `features` takes it."""
+    """The plan's network with the weights of `module`, as the argument of `features`."""
     copied = plan.network.make(plan.recipe.seed)
     copied.load_state_dict(module.state_dict())
     last = last_linear(copied) if has_linear_last(copied) else None

@@ -1,4 +1,4 @@
-"""What a run learns: its task, chosen by the recipe and by the labels of the data, and made again from its record."""
+"""The task of a run: chosen by the recipe and the labels of the data, and made again from the run's record."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,23 +28,23 @@ REBUILDING = {"autoencode": Autoencode, "vae": Vae}
 
 @dataclass(frozen=True)
 class Learned:
-    """A task with what it is made of: the classes' weights in training, and a user's own function where it is one's."""
+    """A task with the classes' weights in training, and the user's function that made it, None for a built-in task."""
 
     task: Task
     class_weights: tuple[float, ...] = ()
     maker: Maker | None = None
 
     def to_json(self, classes: Sequence[str]) -> dict[str, Any]:
-        """What a run's record keeps besides the recipe: files may change, and a resumed run must not."""
+        """The run's record of the task: files that the recipe names may change, and a resumed run must not."""
         weights = dict(zip(classes, self.class_weights, strict=True)) if self.class_weights else None
         data = {"class_weights": weights, "task": self.maker and self.maker.to_json()}
         return {name: value for name, value in data.items() if value is not None}
 
 
 def check_learned(recipe: Recipe, card: Card, notes: list[str]) -> None:
-    """Raise UsageError for what images with such labels, or a task of a user's own, cannot have.
+    """Raise UsageError for options that do not fit the labels of the data or the user's own task.
 
-    A loss whose kind is not named stays so in the recipe, which may be used again on other labels.
+    The recipe keeps a loss of kind None, since it may be used again on other labels.
     """
     notes += suited_loss(recipe.loss, card, recipe.task)[1]
     what = "a task of its own" if recipe.task else "several labels for each image" if card.multilabel else ""
@@ -57,7 +57,7 @@ def check_learned(recipe: Recipe, card: Card, notes: list[str]) -> None:
 
 
 def _check_rebuilding(recipe: Recipe) -> list[str]:
-    """Refuse augmentations that mix images, which are then no image to rebuild; notes on what has no use."""
+    """Raise UsageError for augmentations that mix images; returns notes on options that are not used."""
     mixing = [kind_of(type(step)) for step in recipe.augment if isinstance(step, MIXING)]
     if mixing:
         raise UsageError(
@@ -68,7 +68,7 @@ def _check_rebuilding(recipe: Recipe) -> list[str]:
 
 
 def learn(recipe: Recipe, data: Dataset, notes: list[str]) -> Learned:
-    """The task of a new run; one of a user's own is tried on made-up outputs first."""
+    """The task of a new run. The user's own task is tried on made-up outputs first."""
     card = data.card
     counts = images_of_classes(data.train.labels, len(card.classes))
     weights = weights_of(recipe.loss, card.classes, counts)
@@ -76,14 +76,14 @@ def learn(recipe: Recipe, data: Dataset, notes: list[str]) -> Learned:
         return Learned(_task(recipe, card, weights), weights)
     values = {"classes": card.classes, "counts": counts, "label_smoothing": recipe.label_smoothing}
     maker = open_maker(recipe.task, values | {"class_weights": weights})
-    task, said = own_task(maker)
-    notes += said
+    task, messages = own_task(maker)
+    notes += messages
     try_task(task, maker.source, data.train.labels, any(isinstance(step, MIXING) for step in recipe.augment))
     return Learned(task, weights, maker)
 
 
 def learned_of(run: RunDirectory, recipe: Recipe, data: Dataset | None = None) -> Learned:
-    """The task of a run that there is. Without its `data` it is for evaluations, where no image counts by its class."""
+    """The task of an existing run. Without `data` it is for evaluations, which use no weights of classes."""
     record = recipe_of(run)
     path = run.path / "recipe.json"
     with reading(path):
@@ -98,7 +98,7 @@ def _of_record(path: Path, record: dict[str, Any], card: Card, recipe: Recipe, d
     if "class_weights" in record:
         numbers = checked(path, record["class_weights"], dict.fromkeys(card.classes, float), "class_weights")
         weights = tuple(float(numbers[name]) for name in card.classes)
-    elif data is not None:  # runs of before did not write them down
+    elif data is not None:  # runs of earlier versions did not record the weights
         weights = weights_of(recipe.loss, card.classes, images_of_classes(data.train.labels, len(card.classes)))
     return Learned(_task(recipe, card, weights), weights)
 

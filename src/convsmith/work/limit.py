@@ -43,7 +43,7 @@ def read_limit(text: str, sizes: bool = True) -> Limit:
 
 
 def say_overrun(limit: Limit | None, say: Callable[[str], None]) -> None:
-    """Say at the end of a command that it took longer than the user allowed, where it did."""
+    """Say at the end of a command that it took longer than the user allowed, if it did."""
     if limit is not None and limit.given and (took := time.monotonic() - limit.began) > limit.seconds:
         over = f"this took {duration(took)}, longer than the {duration(limit.seconds)} of --within"
-        say(f"{over}: the machine was slower than measured, or less cannot be done")
+        say(f"{over}: the machine was slower than measured, or the least possible work takes longer")

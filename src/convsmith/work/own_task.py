@@ -1,4 +1,4 @@
-"""A task of a user's own, `my_task.py:make`: found, made, and tried before anything is trained."""
+"""The user's own task, `my_task.py:make`: opened, made and tried before training."""
 
 import json
 import math
@@ -16,10 +16,10 @@ from convsmith.base.errors import ConvsmithError, UsageError, WrongType
 from convsmith.base.result import summary as summary_of
 from convsmith.tasks.task import SUMMARY, Own, described, own_result
 
-# What a user's task has, with what each is for; `tasks.task.Own` makes a task of the loop of it.
+# The members of a user's task and their purpose; `tasks.task.Own` wraps them for the training loop.
 PARTS = {
     "labels": "the names of the classes",
-    "guess_loss": "the loss of an answer that knows nothing, 0 where that is not known",
+    "guess_loss": "the loss of a guess without information, 0 if not known",
     "loss": "loss(outputs, targets): the mean training loss of a batch",
     "correct": "correct(outputs, targets): how many of the batch are right",
     "tally": "tally(device): an empty tally with update(outputs, targets) and result()",
@@ -36,14 +36,14 @@ TRIED = 4
 
 @dataclass(frozen=True)
 class Maker:
-    """A user's function that makes a task, the SHA-256 of its file, and the `values` that it is offered."""
+    """The user's function that makes a task, the SHA-256 of its file, and the `values` that it may take."""
 
     source: str
     fingerprint: str
     values: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """What the run's record keeps, so that the same task is made again."""
+        """The run's record, from which the same task is made again."""
         values = {name: list(v) if isinstance(v, tuple) else v for name, v in self.values.items()}
         return {"source": self.source, "fingerprint": self.fingerprint, "values": values}
 
@@ -52,10 +52,10 @@ class Maker:
         """The maker that `to_json` wrote; UsageError for keys and types that it never writes."""
         if not isinstance(data, dict) or set(data) != {"source", "fingerprint", "values"}:
             raise WrongType(f"task: expected source, fingerprint and values, received {data!r:.200}")
-        given = data["values"]
-        if not isinstance(given, dict) or set(given) != set(VALUES):
-            raise WrongType(f"task.values: expected {', '.join(VALUES)}, received {given!r:.200}")
-        values = {name: read_value(kind, given[name], f"task.values.{name}") for name, kind in VALUES.items()}
+        stored = data["values"]
+        if not isinstance(stored, dict) or set(stored) != set(VALUES):
+            raise WrongType(f"task.values: expected {', '.join(VALUES)}, received {stored!r:.200}")
+        values = {name: read_value(kind, stored[name], f"task.values.{name}") for name, kind in VALUES.items()}
         source = read_value(str, data["source"], "task.source")
         return Maker(source, read_value(str, data["fingerprint"], "task.fingerprint"), values)
 
@@ -73,9 +73,9 @@ def open_maker(text: str, values: dict[str, Any]) -> Maker:
 
 
 def make_own(maker: Maker) -> tuple[Own, tuple[str, ...]]:
-    """The task, made with those of the values that the function takes, and the names of the others.
+    """The task, and the names of the values that the user's function does not take.
 
-    Raises UsageError that names what is missing of a task, BadFile for a file that is another than it was.
+    Raises UsageError that names the missing members of a task, BadFile if the file has changed.
     """
     path, function = user_code.located(maker.source, maker.fingerprint, "a task")
     values = maker.values
@@ -93,9 +93,9 @@ def make_own(maker: Maker) -> tuple[Own, tuple[str, ...]]:
 
 
 def try_task(own: Own, source: str, labels: np.ndarray, mixed: bool) -> None:
-    """Put a few made-up outputs through everything a run asks of a task; UsageError says what does not fit.
+    """Call every function of a task with a few made-up outputs; UsageError says what does not fit.
 
-    `labels` are the training images'; with `mixed` targets are shares of the classes (N, classes) in training.
+    `labels` are those of the training images. With `mixed`, targets in training are shares of the classes (N, classes).
     """
     task = own.made
     targets = torch.from_numpy(labels[:TRIED])
@@ -122,7 +122,7 @@ def try_task(own: Own, source: str, labels: np.ndarray, mixed: bool) -> None:
         tally = task.tally("cpu")
         tally.update(outputs, targets)
         made = tally.result()
-        if hasattr(made, "numbers"):  # a result of our own tasks, whose tally a user's task may take
+        if hasattr(made, "numbers"):  # a user's task may use the tally of a built-in task, whose result has numbers
             return summary_of(made), made.to_json(), made
         to_json = getattr(made, "to_json", None)
         return made.summary(), {} if to_json is None else to_json(), made
@@ -155,13 +155,13 @@ def _number(source: str, name: str, value: Any) -> None:
 
 
 def _writable(source: str, what: str, data: Any) -> None:
-    """Refuse now what the first checkpoint or the end of the run could not write."""
+    """Raise UsageError for values that the run could not write as JSON later."""
     for name, value in data.items() if isinstance(data, dict) else [(what, data)]:
         try:
             json.dumps({name: value}, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise UsageError(
                 f"{source}: {name} of an evaluation's {what} cannot be written as JSON; expected a finite Python "
-                "number, None where there is none, a text, or lists and dicts of them, received "
+                "number, None, a text, or lists and dicts of them, received "
                 f"{type(value).__name__} {value!r:.60}"
             ) from error

@@ -1,4 +1,4 @@
-"""A run's report.html: its numbers gathered for the page that `report` renders."""
+"""A run's report.html: collects the numbers of the page that `report` renders."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ WORST = 24
 
 
 def write_report(run: RunDirectory, plan: Plan, evaluations: Mapping[str, Result | None], state: str) -> None:
-    """Write `report.html` into the run: the test split's numbers where it has one, else the validation's."""
+    """Write `report.html` into the run: the test split's numbers if there are any, else the validation split's."""
     split = "test" if evaluations["test"] is not None else "val"
     result = evaluations[split]
     examples = plan.dataset.test if split == "test" else plan.dataset.val
@@ -64,7 +64,7 @@ def _splits(plan: Plan) -> list[tuple[str, Examples]]:
 
 
 def _mistakes(plan: Plan, examples: Examples, result: Result) -> tuple[Mistake, ...] | None:
-    """The wrong answers of largest loss, with their images as the network got them; None if the task says none."""
+    """The wrong answers with the largest loss and the images as the network saw them; None if the task has none."""
     samples = result.samples
     if samples is None or samples.said is None or samples.right is None or samples.loss is None:
         return None

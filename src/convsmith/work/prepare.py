@@ -1,4 +1,4 @@
-"""From a recipe to the objects of a run: data, network, engine. Says what it decided on the way."""
+"""Turns a recipe into the objects of a run: data, network, engine. Notes say what was decided."""
 
 import platform
 import time
@@ -58,16 +58,16 @@ from convsmith.work.start import CARRIED, Start, load_start, normalized_as, open
 from convsmith.work.work import training_flops
 
 EVALUATION_BATCH = 256
-RENEWED = 1_000_003  # added to the seed for parts that are drawn anew
+RENEWED = 1_000_003  # added to the seed for parts that get new random weights
 WHITENING_IMAGES = 5000  # as in Jordan 2024
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A recipe with everything opened and decided; `notes` are for the user to read.
+    """A recipe with its data, network, engine and task. `notes` are lines for the user.
 
-    `whole` is the network that the weights to start from are of, where the plan's was cut out of it or made deeper.
-    `spent` are the seconds that it took to choose what learns. `said` counts the lines that `announced` has said.
+    `whole` is the network of the weights to start from, if the plan's network was cut out of it or made deeper; else
+    None. `spent` is the time to choose what learns, in seconds. `said` counts the lines that `announced` has said.
     """
 
     recipe: Recipe
@@ -83,7 +83,7 @@ class Plan:
 
 
 def announced(plan: Plan, say: Callable[[str], None]) -> Plan:
-    """Say what the data are and the notes, as far as they have not been said; gives the plan that knows it."""
+    """Say the lines on the data and the notes that were not said yet; returns the plan with the new count `said`."""
     card = plan.dataset.card
     lines = (f"data {card.name}: {describe(card)}", *plan.notes)
     for line in lines[plan.said :]:
@@ -162,7 +162,7 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Model:
     if network.input.channels != channels:
         network = edits.channels(network, channels)
     published = recipe.weights is not None and is_entry(recipe.weights)
-    # Published weights belong to the network's own first layers, whatever the size of the images.
+    # Published weights need the network's own first layers, also for small images.
     network = suit_images(network, size, "large" if recipe.stem == "auto" and published else recipe.stem)
     if "small_images" in network.edits and not is_trained(recipe.network):
         notes.append(f"{network.name} gets its stem for small images ({size[0]}x{size[1]}); --stem large keeps its own")
@@ -174,7 +174,7 @@ def fit_network(recipe: Recipe, dataset: Dataset, notes: list[str]) -> Model:
 
 
 def _check_rebuilds(network: Network, task: str) -> None:
-    """UsageError if the network cannot learn a task that gives images."""
+    """Raise UsageError if the network cannot learn a task with images as outputs."""
     missing = lacking(network, task)
     if missing or not rebuilds(network):
         given = f"it gives {network.trace().stages[MAIN].shape} for an input of {network.input}"
@@ -186,7 +186,7 @@ def _check_rebuilds(network: Network, task: str) -> None:
 
 
 def _check_classifies(network: Network) -> None:
-    """UsageError, with the task that would do, if the network gives an image where classes are learned."""
+    """Raise UsageError if the network gives an image but the task has classes; it names a task that fits."""
     if rebuilds(network):
         task = suited_task(network)
         mend = (
@@ -201,7 +201,7 @@ def _for_function(size: tuple[int, int]) -> int | tuple[int, int]:
 
 
 def whole_network(recipe: Recipe, dataset: Dataset) -> Network | None:
-    """The network before the edit that weights to start from go through (`CARRIED`); None where there is none."""
+    """The network before the edits that carry the starting weights along (`CARRIED`); None without such edits."""
     carried = [i for i, text in enumerate(recipe.edits) if parse_call(text).name in CARRIED]
     if not carried:
         return None
@@ -214,7 +214,7 @@ def make_model(plan: Plan, notes: list[str]) -> nn.Module:
     if plan.start is not None:
         notes.append(load_start(module, plan.start, plan.dataset.card.classes, plan.whole))
         if plan.recipe.renew is not None:
-            # Another seed than the run's: the weights to start from may have begun with that.
+            # Another seed than the run's: the weights to start from may come from the same seed.
             notes.append(renew(module, plan.recipe.renew, plan.network.make(plan.recipe.seed + RENEWED)))
     elif plan.recipe.whiten is not None:
         whiten(module, plan.recipe.whiten, _first_images(plan.dataset))
@@ -228,7 +228,7 @@ def _first_images(data: Dataset) -> torch.Tensor:
 
 
 def make_job(plan: Plan, world: World = ALONE) -> Job:
-    """The loop's parts and rules, in this process of several."""
+    """The job of the training loop in this process."""
     recipe, data = plan.recipe, plan.dataset
     if plan.learned.task.whole_batch and (recipe.optimizer.accumulate > 1 or world.part.size > 1):
         raise UsageError(
@@ -263,7 +263,7 @@ def make_job(plan: Plan, world: World = ALONE) -> Job:
 
 
 def auxiliary_heads(network: Model) -> tuple[str, ...]:
-    """The heads that answer the main head's question elsewhere in the network: those with an output of its shape."""
+    """The heads whose outputs have the shape of the main head's outputs."""
     tree = network.tree
     if tree is None or len(tree.heads) == 1:
         return ()
@@ -272,7 +272,7 @@ def auxiliary_heads(network: Model) -> tuple[str, ...]:
 
 
 def records(plan: Plan) -> dict[str, Any]:
-    """What a run directory keeps of a plan."""
+    """The records that a run directory keeps of a plan."""
     return {
         "recipe": {
             "recipe": plan.recipe.to_json(),
@@ -294,13 +294,13 @@ def _start_record(plan: Plan) -> dict[str, Any]:
 
 
 def _code_record(plan: Plan) -> dict[str, Any]:
-    """The SHA-256 of the user's file that made a tree. The network's record holds that of a module."""
+    """The SHA-256 of the user's file that made a tree. For a module it is in the network's record."""
     own = user_code.split_source(plan.recipe.network)
     return {TREE_FILE: user_code.fingerprint(own[0])} if own and plan.network.tree else {}
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine and command, to know later what made a run."""
+    """The versions, the machine and the command of this process."""
     return {
         "command": command(),
         **({} if launch() is None else {"launch": launch()}),
@@ -308,7 +308,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "torch": torch.__version__,
-        # Its own number would take seconds of imports.
+        # `library.__version__` would import the library, which takes seconds.
         "torchvision": version("torchvision"),
         "numpy": np.__version__,
         "pillow": PIL.__version__,
@@ -316,7 +316,7 @@ def environment() -> dict[str, Any]:
 
 
 def stored_plan(path: str | Path, recipe: Recipe, network: Model) -> Plan:
-    """The plan of an existing run, its data opened again and compared with what the run was made with."""
+    """The plan of an existing run. Its data is opened again; UsageError if it has changed."""
     run = open_run(path)
     dataset = reopen_data(run, recipe)
     with reading(run.path / "recipe.json"):
@@ -326,14 +326,14 @@ def stored_plan(path: str | Path, recipe: Recipe, network: Model) -> Plan:
 
 
 def with_start(plan: Plan) -> Plan:
-    """A stored plan with the weights that its recipe starts from, for a run that has none of its own yet."""
+    """A stored plan with the weights to start from, for a run without a checkpoint."""
     recipe = plan.recipe
     start = open_start(recipe.weights, plan.network) if recipe.weights else None
     return replace(plan, start=start, whole=whole_network(recipe, plan.dataset))
 
 
 def reopen_data(run: RunDirectory, recipe: Recipe) -> Dataset:
-    """A run's data as it was divided; another content than then is an error."""
+    """A run's data with its split; an error if the content has changed."""
     path, card = run.path, card_of(run)
     fingerprint = card.fingerprint
     split, preprocess = split_of(run), preprocess_of(run)
@@ -385,7 +385,7 @@ def _resolved_paths(recipe: Recipe) -> Recipe:
 
 
 def _own_size(recipe: Recipe) -> int | None:
-    """The side of the images that the recipe's network is made for; a user's function takes what it is given."""
+    """The side of the images that the recipe's network is made for; None for a user's function, which takes any."""
     if ".py:" in recipe.network or is_trained(recipe.network):
         return None
     tree = open_network(recipe.network).tree

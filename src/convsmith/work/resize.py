@@ -16,7 +16,7 @@ Trial = Callable[[Size], str | None]
 
 
 def check_resize(rule: Progressive, network: Model, preprocess: Preprocess, seed: int) -> str:
-    """The line that says which sizes training sees; UsageError where the network does not take one of them."""
+    """The line that says which sizes training sees; UsageError if the network does not take one of them."""
     full = preprocess.size
     seen = sizes(rule, full)
     if seen == (full,):
@@ -38,7 +38,7 @@ def check_resize(rule: Progressive, network: Model, preprocess: Preprocess, seed
 
 
 def _tree_trial(network: Network, full: Size) -> Trial:
-    """Why a tree made for images of size `full` cannot be used at another with the same weights."""
+    """A function from a size to the reason why a tree for images of size `full` fails there with the same weights."""
 
     def weights(size: Size) -> list[tuple[str, int]]:
         return [(layer.name, layer.params) for layer in cost(network, (network.input.channels, *size)).layers]
@@ -47,24 +47,24 @@ def _tree_trial(network: Network, full: Size) -> Trial:
 
     def problem_at(size: Size) -> str | None:
         try:
-            found = weights(size)
+            layers = weights(size)
         except UsageError as error:
             return str(error)
-        changed = next((a[0] for a, b in zip(found, expected, strict=True) if a != b), None)
+        changed = next((a[0] for a, b in zip(layers, expected, strict=True) if a != b), None)
         return changed and f"{changed} has weights for one size alone"
 
     return problem_at
 
 
 def _module_trial(network: Model, preprocess: Preprocess, seed: int) -> Trial:
-    """The same of a module of others: it is given blank images."""
+    """The same function for a module that is not a tree, which gets blank images."""
     module = network.make(seed)
 
     def problem_at(size: Size) -> str | None:
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 module(torch.zeros(2, preprocess.channels, *size))
-        except Exception as error:  # a user's own code may raise anything
+        except Exception as error:  # a user's code may raise any exception
             return f"{type(error).__name__}: {error}"
         return None
 

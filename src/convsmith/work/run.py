@@ -1,4 +1,4 @@
-"""Train by a recipe, or resume a run: the run directory is the result."""
+"""Trains by a recipe or resumes a run. The result is the run directory."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -58,13 +58,13 @@ from convsmith.work.waiting import waiting_note
 from convsmith.work.within import planned
 
 Say = Callable[[str], None]
-# What each row of the log has: a row without it would stop the report.
+# The fields of each row of the log; the report needs all of them.
 LOGGED = (
     "epoch", "step", "lr", "train_loss", "seconds", "images_per_second", "data_wait",
 )  # fmt: skip
 
 
-# What makes each solver of a plan and its model.
+# The functions that make the solvers, from a plan and its model.
 SOLVERS: Mapping[str, Callable[[Plan, nn.Module, Say, bool], Solver]] = {
     "steps": lambda plan, model, say, quiet: fit,
     "logistic": lambda plan, model, say, quiet: Logistic(last_inputs(plan, model, say, quiet)),
@@ -73,7 +73,7 @@ SOLVERS: Mapping[str, Callable[[Plan, nn.Module, Say, bool], Solver]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: its directory, and the result that `train --json` prints; a paused run has none, {}."""
+    """A run's directory, and the result that `train --json` prints; {} for a paused run."""
 
     run: RunDirectory
     result: dict[str, Any]
@@ -81,7 +81,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Extent:
-    """How far a call trains: `test` says whether the test images are evaluated at the end, `after_epoch` may pause it.
+    """The end of a call: `test` says whether the test images are evaluated, `after_epoch` may pause the run.
 
     `after_epoch` gets the row of the log of each epoch; if it gives True the run is paused, and `resume` goes on.
     """
@@ -98,7 +98,7 @@ def train(
     """Train by `recipe` into a new run directory; `say` gets the lines that tell the user what was decided.
 
     With a `limit` the recipe gets shorter, and its images smaller, as far as the speed of this machine requires.
-    Without `test` the test images are left for later: those of many runs among which validation is to choose.
+    Without `test` the test images are not evaluated, as for many runs among which validation chooses.
     `after_epoch` gets the row of the log of each epoch; if it gives True the run is paused, and `resume` goes on.
     """
     extent = Extent(test, after_epoch)
@@ -149,7 +149,7 @@ def train_plan(
 
 
 def made_before(out: Path) -> bool:
-    """Whether `out` is the run of this very command of the same job."""
+    """Whether `out` is the run of this command in the same torchrun job."""
     if launch() is None or not is_run(out):
         return False
     env = RunDirectory(out).environment()
@@ -157,7 +157,7 @@ def made_before(out: Path) -> bool:
 
 
 def _join_run(path: str, world: World) -> _Begun:
-    """The run that the first process has just begun, from its directory."""
+    """The run that the first process has begun, read from its directory."""
     run = open_run(path)
     recipe = run_recipe(run.path)
     plan = stored_plan(run.path, recipe, network_of(run))
@@ -204,17 +204,17 @@ def _resume(
 ) -> Outcome:
     speak = say if world.part.leads else lambda text: None
     stored = stored_plan(run.path, recipe, network_of(run))
-    # What the first process sees decides: it may write before the others have looked.
-    course = world.lead(lambda: _course(run, stored))
-    if course == "finished":  # on whatever machine
+    # The first process decides for all: it may write to the run before the others read it.
+    state = world.lead(lambda: _run_state(run, stored))
+    if state == "finished":  # also if this is another machine
         speak(f"{run.path} is finished; train on with a larger --epochs")
         return Outcome(run, result_of(run))
     plan = _here(stored, allow_other_machine, run, speak)
-    if course == "new":
+    if state == "new":
         return _go_on(
             _begin(run, plan, first_model(with_start(plan), [], speak, quiet), world), quiet, say, extent=extent
         )
-    # The checkpoint holds the weights: what the run once started from is not needed again.
+    # The checkpoint holds the weights, so the weights that the run started from are not needed.
     begun = _begin(run, plan, plan.network.make(recipe.seed), world)
     return _go_on(begun, quiet, say, restore=True, extent=extent)
 
@@ -235,8 +235,8 @@ def _here(plan: Plan, allow_other_machine: bool, run: RunDirectory, say: Say) ->
     return replace(plan, engine=engine)
 
 
-def _course(run: RunDirectory, plan: Plan) -> str:
-    """How a run goes on: it is finished, new (killed before its first checkpoint), or to be restored."""
+def _run_state(run: RunDirectory, plan: Plan) -> str:
+    """The state of a run: "finished", "new" (killed before its first checkpoint), or "restored" (has a checkpoint)."""
     if is_finished(run, plan):
         return "finished"
     begun = any(generations(run.path / "checkpoints")) or run.has("last")
@@ -259,8 +259,8 @@ def _state_and_job(plan: Plan, module: nn.Module, world: World) -> tuple[State, 
 
 
 @contextmanager
-def _held(run: RunDirectory, job: Job) -> Iterator[Callable[[int, int], None]]:
-    """Hold the run, where this process is the one that does; gives what is to be called after every step."""
+def _heartbeat(run: RunDirectory, job: Job) -> Iterator[Callable[[int, int], None]]:
+    """Lock the run in the first process. Gives the function to call after every step, the heartbeat of the lock."""
     if not job.world.part.leads:
         yield lambda step, epoch: None
         return
@@ -269,7 +269,7 @@ def _held(run: RunDirectory, job: Job) -> Iterator[Callable[[int, int], None]]:
 
 
 def _go_on(begun: _Begun, quiet: bool, say: Say, *, restore: bool = False, extent: Extent = Extent()) -> Outcome:
-    """Restore, fit, evaluate, write result and report, all while holding the run."""
+    """Restore, fit, evaluate, write result and report. A pause ends without a result."""
     try:
         return _run_to_end(begun, quiet, say, restore, extent)
     except Paused:
@@ -289,25 +289,25 @@ def _run_to_end(begun: _Begun, quiet: bool, say: Say, restore: bool, extent: Ext
         say(f"files that cannot be read are left out: {len(skipped):,}, first {skipped[0]['file']} (all in split.json)")
     # torchrun signals all processes when one fails, and none may die of it before it has ended its run.
     requests = stop_requests(silent=True) if world.part.size > 1 else nullcontext()
-    with using(plan.engine), _held(run, job) as beat, requests as request, world.watch():
+    with using(plan.engine), _heartbeat(run, job) as beat, requests as request, world.watch():
         extended = world.lead(lambda: settle(run, plan.recipe, say))
         if restore:
             _restore(run, job, state, say)
             if extended:
-                # A run that was stopped early gets its patience anew.
+                # Early stopping counts its patience from here.
                 state.stopping = replace(state.stopping, best_step=state.step)
             say(f"resumes {run.path} at step {state.step} of {job.span.total_steps}")
         else:
-            # From here on a resume needs nothing but the run: not the weights that it began with.
+            # From here on a resume needs only the run, not the weights that it started from.
             save_state(job, state, run, best=False)
         progress = make_progress(job.span.total_steps, quiet)
         job = replace(job, tracker=open_tracker(plan.recipe.track if leads else None, run, job, plan.recipe, say))
         try:
-            # Up to here each takes its time; from here on they exchange, and none may keep the others waiting.
+            # Up to here processes take different times. From here on they exchange, and a late one would block all.
             world.meet()
             state.wrapped = world.parallel(state.model)
             if not restore and state.slow:
-                state.slow = slow_weights(state.model)  # which only the first process may have had before
+                state.slow = slow_weights(state.model)  # the wrapper has copied the first weights to all processes
             solver = SOLVERS[plan.recipe.solver](plan, state.model, say, quiet)
             with explained(job, state, run):
                 how = solver(job, state, run, Beside(progress, beat, request, extent.after_epoch))
@@ -354,7 +354,7 @@ def _conclude(begun: _Begun, how: str, evaluations: Mapping[str, Result | None],
 
 
 def _write_unfinished(run: RunDirectory, plan: Plan, state: str) -> None:
-    """A report of what there is; a failure here must not hide why the run ended."""
+    """Write the report of an unfinished run; a failure here must not hide why the run ended."""
     with suppress(ConvsmithError, OSError):
         write_report(run, plan, {"val": None, "test": None}, state)
 
@@ -388,7 +388,7 @@ def _restore(run: RunDirectory, job: Job, state: State, say: Say) -> None:
         return saved
 
     world = job.world
-    found = world.lead(newest, lambda saved: saved.step)
-    saved = found if world.part.leads else load_checkpoint(run, found)
+    newest_saved = world.lead(newest, lambda saved: saved.step)
+    saved = newest_saved if world.part.leads else load_checkpoint(run, newest_saved)
     with reading(run.path / "checkpoints"):
         unpack(state, job.training, saved.model, saved.state, saved.meta["state"])

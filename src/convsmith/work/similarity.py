@@ -1,4 +1,4 @@
-"""How well the features of trained weights suit other images: the accuracy of a linear probe behind every stage."""
+"""Measures how well features of trained weights suit other images: a linear probe behind every stage."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from convsmith.nets.model import tree_of
 from convsmith.work.last_layer import Say, frozen
 from convsmith.work.prepare import Plan, make_model
 
-# The numbers of images of a probe: enough to tell stages apart, in a few seconds.
+# The numbers of images of a probe: enough to tell stages apart in a few seconds.
 MOST_TRAIN, MOST_VAL = 2000, 1000
 # On fewer validation images, the best of several stages is best by chance.
 LEAST_VAL = 50
@@ -35,7 +35,7 @@ class Similarity:
 
     @property
     def best(self) -> str:
-        """The name of the stage with the highest accuracy; the later one of equals."""
+        """The name of the stage with the highest accuracy; the later one if two are equal."""
         return max(reversed(self.accuracies), key=lambda name: self.accuracies[name])
 
     @property
@@ -71,7 +71,7 @@ def probe_accuracy(train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, 
 
     Features are scaled to deviation 1. The penalty is chosen by leave-one-out on the training images, in closed form.
     """
-    from sklearn.linear_model import RidgeClassifierCV  # its import takes a second, which other runs save
+    from sklearn.linear_model import RidgeClassifierCV  # imported here: it takes a second
 
     mean, deviation = train[0].mean(axis=0), train[0].std(axis=0)
     deviation[deviation < 1e-12] = 1.0

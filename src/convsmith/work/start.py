@@ -1,4 +1,4 @@
-"""The weights that a run starts from: published ones by their name, a file of others, or another run."""
+"""The weights that a run starts from: published weights by name, a file, or another run."""
 
 import re
 from dataclasses import dataclass, replace
@@ -25,16 +25,16 @@ from convsmith.runs.subject import open_subject
 from convsmith.runs.trained import is_trained
 from convsmith.runs.weight_files import file_and_part, open_weights
 
-# Edits that a network with weights goes through: what came before them is what the weights are of.
+# Edits that trained weights are carried through. The weights belong to the network before these edits.
 CARRIED = ("cut", "identity_layers")
 
 
 @dataclass(frozen=True)
 class Start:
-    """Weights to start from: what they are called, their file with its SHA-256, and their preprocessing if known.
+    """Weights to start from: their name, their file with its SHA-256, and their preprocessing, None if not known.
 
-    `labels` are the classes of a run, whose names are the user's own as those of the data are. `part` is what the file
-    is asked for where it holds several sets of weights.
+    `labels` are the classes of the run that the weights come from; None for other weights. `part` names the set of
+    weights in a file that holds several.
     """
 
     source: str
@@ -45,7 +45,7 @@ class Start:
     part: str | None = None
 
     def to_json(self) -> dict[str, str]:
-        """What the run's record keeps."""
+        """The run's record of the weights."""
         return {"source": self.source, "file": self.file.name, "sha256": self.sha256}
 
 
@@ -58,7 +58,7 @@ def open_start(weights: str, network: Model) -> Start:
         published = find_published(network.source.removeprefix(TORCHVISION), weights)
         file, digest = fetch(published)
         return Start(published.source, file, digest, published.preprocess)
-    open_weights(weights)  # says what is wrong with it before anything else is done
+    open_weights(weights)  # raises the error of a bad file early
     file, part = file_and_part(weights)
     digest = sha256(file)
     known = recognized(network.source.removeprefix(TORCHVISION), digest)
@@ -66,23 +66,23 @@ def open_start(weights: str, network: Model) -> Start:
 
 
 def load_start(module: nn.Module, start: Start, labels: tuple[str, ...], whole: Network | None = None) -> str:
-    """Give the module its first weights, fitted to its classes and channels; says how they were read.
+    """Load the first weights into the module, fitted to its classes and channels; returns a line on how they were read.
 
-    The last layer of a run with other classes than `labels` is not taken over, even where there are as many. `whole` is
-    the network that the weights are of, where the module's was cut out of it or made deeper.
+    The last layer of a run with other classes than `labels` is not loaded, even if the counts are equal. `whole` is
+    the network of the weights, if the module's network was cut out of it or made deeper; else None.
     """
     other = start.labels is not None and start.labels != labels
     target = module if whole is None else build(whole, seed=0)
-    found = open_weights(f"{start.file}:{start.part}" if start.part else start.file)
-    how = load_weights(target, found.tensors, start.source, adapt=True, new_last=other)
-    how = ", ".join([how, *found.notes])
+    opened = open_weights(f"{start.file}:{start.part}" if start.part else start.file)
+    how = load_weights(target, opened.tensors, start.source, adapt=True, new_last=other)
+    how = ", ".join([how, *opened.notes])
     if whole is not None and isinstance(module, BuiltNetwork):
         module.load_state_dict(_carried(whole, module.tree, target.state_dict()), strict=False)
     return f"starts from {start.source} ({how})"
 
 
 def _carried(whole: Network, tree: Network, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of `whole` after the edits that made `tree` of it; a cut's new head has none."""
+    """The weights of `whole` carried through the edits that made `tree`; the new head of a cut has none."""
     texts = tree.edits[len(whole.edits) :]
     if any(parse_call(text).name == "cut" for text in texts):
         return kept_of_cut(tree, state)
@@ -92,7 +92,7 @@ def _carried(whole: Network, tree: Network, state: dict[str, Tensor]) -> dict[st
 
 
 def renew(module: nn.Module, pattern: str, fresh: nn.Module) -> str:
-    """Give the parts of the module whose names `pattern` finds the weights of `fresh`; says how many there are."""
+    """Copy the weights of `fresh` into the parts whose names match `pattern`; returns a line with their number."""
     state = fresh.state_dict()
     try:
         keys = [key for key in state if re.search(pattern, key)]
@@ -106,7 +106,7 @@ def renew(module: nn.Module, pattern: str, fresh: nn.Module) -> str:
 
 
 def normalized_as(dataset: Dataset, start: Start, notes: list[str]) -> Dataset:
-    """The data normalized and scaled as the weights are used to, where that is known."""
+    """The data with the normalization and scaling of the weights, if they are known."""
     own = dataset.preprocess
     known = for_channels(start.preprocess, own.channels) if start.preprocess else None
     if known is None:

@@ -1,4 +1,4 @@
-"""Which task a run has: a user's own where one is named, else what the labels of the data are."""
+"""Chooses the task of a run: the user's own if the recipe names one, else by the labels of the data."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from convsmith.work.own_task import Maker, make_own
 
 
 def suited_loss(options: Loss, card: Card, own: str | None) -> tuple[Loss, tuple[str, ...]]:
-    """The loss with its kind decided, and what to tell about it; UsageError where the data's labels have another."""
+    """The loss with its kind, and notes on the choice; UsageError if the loss does not fit the labels."""
     if own is not None:
         given = [name for name in ("kind", "gamma", "reduction") if getattr(options, name) != getattr(Loss(), name)]
         if given:
@@ -30,7 +30,7 @@ def suited_loss(options: Loss, card: Card, own: str | None) -> tuple[Loss, tuple
 
 
 def weights_of(options: Loss, classes: tuple[str, ...], counts: tuple[int, ...]) -> tuple[float, ...]:
-    """What each class counts, by the numbers of training images or as a file says; empty: all the same."""
+    """The weight of each class, from the numbers of training images or from a file; empty if all are equal."""
     kind = options.class_weights
     if kind is None:
         return ()
@@ -40,7 +40,7 @@ def weights_of(options: Loss, classes: tuple[str, ...], counts: tuple[int, ...])
 
 
 def own_task(maker: Maker) -> tuple[Own, tuple[str, ...]]:
-    """The task of a user's own, and notes on what it does not take."""
+    """The user's own task, and notes on the values that it does not take."""
     task, left = make_own(maker)
     unused = [name for name in ("label_smoothing", "class_weights") if name in left and maker.values[name]]
     return task, tuple(f"{name} is not used: the task {maker.source} does not take it" for name in unused)

@@ -1,4 +1,4 @@
-"""Fine-tuning: choose by the data what learns, prepare, train."""
+"""Fine-tuning: chooses by the data which layers learn, prepares, trains."""
 
 import time
 from dataclasses import asdict, dataclass, replace
@@ -24,18 +24,18 @@ from convsmith.work.run import Outcome, train_plan
 from convsmith.work.similarity import LEAST_VAL, Similarity, measure_similarity
 from convsmith.work.within import shortened, smaller_within
 
-# From this number of training images per class they count as many: about a tenth of ImageNet's 1,300.
+# From this number per class, training images count as many: about a tenth of ImageNet's 1,300.
 MANY = 100
 # The share of the last layer's errors that deeper layers are assumed to mend. They learn only if so large a gain would
 # show on the validation images. A rule of thumb of ours.
 GAIN = 1 / 3
-# Deeper layers learn for so many epochs, or not at all.
+# Deeper layers learn for at least this many epochs, or not at all.
 LEAST_EPOCHS = 2
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A fine-tuning that is ready to run. `similarity` is None if the mode was given."""
+    """A fine-tuning that is ready to run. `similarity` is None if the user gave the mode."""
 
     plan: Plan
     tuning: FineTuning
@@ -43,7 +43,7 @@ class Prepared:
     similarity: Similarity | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What `finetune --json` prints about the choice."""
+        """The choice as `finetune --json` prints it."""
         measured = None if self.similarity is None else asdict(self.similarity) | {"similar": self.similarity.similar}
         chosen = asdict(self.tuning)
         del chosen["by_steps"]
@@ -167,7 +167,7 @@ def can_regress(plan: Plan) -> bool:
 
 
 def where_it_pays(plan: Plan, tuning: FineTuning, why: str, say: Say, quiet: bool) -> tuple[FineTuning, str]:
-    """The tuning, or a probe if the gain of deeper layers would not show on the validation images; and the reason."""
+    """The tuning and the reason; a probe if the gain of deeper layers would not show on the validation images."""
     module = make_model(plan, [])
     inputs = last_inputs(plan, module, say, quiet)
     layer = fit_layer(module, inputs, len(plan.dataset.card.classes))
@@ -181,7 +181,7 @@ def where_it_pays(plan: Plan, tuning: FineTuning, why: str, say: Say, quiet: boo
 
 
 def _by_hand(plan: Plan, tuning: FineTuning) -> str:
-    """The command that fine-tunes with the mode of `tuning`, whatever the images are like."""
+    """The command that fine-tunes with the mode of `tuning` and does not choose by the images."""
     recipe, weights = plan.recipe, plan.recipe.weights or BEST
     start = f"{recipe.network} --weights {quote(weights)}"
     if weights == BEST or is_trained(weights):

@@ -1,4 +1,4 @@
-"""Recipes that fit into a limit of time: the length and the image size, by the measured speed of this machine."""
+"""Fits recipes into a limit of time: chooses length and image size by the measured speed of this machine."""
 
 from dataclasses import replace
 
@@ -29,11 +29,11 @@ def shortened(plan: Plan, limit: Limit) -> Plan:
     """The plan with as many of its epochs as the limit allows. A note says the length, also if it stays."""
     expected, left = estimate(plan).seconds, limit.left()
     if expected <= left:
-        return _noted(plan, f"{_said(plan.recipe.length)}, about {duration(expected)}: {limit}")
+        return _with_note(plan, f"{_text(plan.recipe.length)}, about {duration(expected)}: {limit}")
     recipe = scaled(plan.recipe, left / expected, len(plan.dataset.train))
-    return _noted(
+    return _with_note(
         replace(plan, recipe=recipe),
-        f"{_said(recipe.length)} in place of {_said(plan.recipe.length)}, which would take {duration(expected)}: "
+        f"{_text(recipe.length)} in place of {_text(plan.recipe.length)}, which would take {duration(expected)}: "
         f"{limit}",
     )
 
@@ -52,7 +52,7 @@ def planned(recipe: Recipe, limit: Limit | None) -> Plan:
         smaller = _side(side, needed, left)
         if smaller < side:
             plan = prepare(recipe.edit(data__size=smaller))
-            plan = _noted(plan, f"images of {many(smaller, 'pixel')} a side in place of {side}: {limit}")
+            plan = _with_note(plan, f"images of {many(smaller, 'pixel')} a side in place of {side}: {limit}")
     return shortened(plan, limit)
 
 
@@ -69,7 +69,7 @@ def smaller_within(plan: Plan, limit: Limit) -> Plan:
     smaller = _side(side, each * images, left)
     if smaller == side:
         return plan
-    return _noted(
+    return _with_note(
         prepare(plan.recipe.edit(data__size=smaller)),
         f"images of {many(smaller, 'pixel')} a side in place of {side}, at which {count(images)} take "
         f"{duration(each * images)}: {limit}",
@@ -130,7 +130,7 @@ def _seconds_each(plan: Plan) -> float:
     module = make_model(plan, []).eval()
     with using(plan.engine), torch.no_grad():
         images = normalize(decode_all(some, plan.dataset.preprocess, 1), plan.dataset.preprocess)
-        module(images[:1])  # the first call sets up what later ones use
+        module(images[:1])  # the first call allocates and compiles; it is not timed
         return seconds(lambda: (decode_all(some, plan.dataset.preprocess, 1), module(images))) / len(some)
 
 
@@ -141,10 +141,10 @@ def _at_hand(plan: Plan) -> int:
     return sum(len(part) - missing(network, part, plan.recipe.data) for part in parts)
 
 
-def _said(length: Duration) -> str:
+def _text(length: Duration) -> str:
     unit = "epoch" if length.unit == "ep" else "step"
     return f"{length.amount:g} {unit}{'' if length.amount == 1 else 's'}"
 
 
-def _noted(plan: Plan, note: str) -> Plan:
+def _with_note(plan: Plan, note: str) -> Plan:
     return replace(plan, notes=(*plan.notes, note))

@@ -1,16 +1,16 @@
-"""How much arithmetic a run is."""
+"""The arithmetic of a run."""
 
 from convsmith.data.dataset import Dataset
 from convsmith.data.loaders import steps_in_epoch
 from convsmith.nets.model import Model
 from convsmith.recipes.recipe import Recipe
 
-# Of a multiply-accumulate in training: two operations forward, and twice as many backward.
+# Operations of one multiply-accumulate in training: two forward, four backward.
 OPERATIONS = 6
 
 
 def training_flops(recipe: Recipe, dataset: Dataset, network: Model) -> float:
-    """The floating-point operations of the whole run; 0 for a module of others, whose cost is not known."""
+    """The floating-point operations of the whole run; 0 for a module that is not a tree, whose cost is not known."""
     numbers = network.price()
     if numbers is None:
         return 0.0

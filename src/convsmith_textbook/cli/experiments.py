@@ -1,4 +1,4 @@
-"""`convsmith reproduce EXPERIMENT`: train the members of an experiment and lay their results side by side."""
+"""`convsmith reproduce EXPERIMENT`: trains the members of an experiment and compares their results."""
 
 import argparse
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ TOPIC = "experiments, which train; never part of a pattern or of all"
 
 
 def run(words: Sequence[str]) -> int:
-    """Train an experiment's members, or say what that takes."""
+    """Train an experiment's members, or print the expected cost."""
     rest, fields = recipe_words(words)
     values = _parser().read(rest)
     name = values.experiment[0]
@@ -39,10 +39,10 @@ def run(words: Sequence[str]) -> int:
     if isinstance(experiment, Measurement):
         return measurements.run(name, experiment, values, fields)
     if values.quick:
-        # A quick run takes few images of any data, also of data that has fewer than the experiment's.
+        # A quick run works on any data, also on fewer images than the experiment uses.
         fields = [("data.images", "none"), *fields]
     if values.data and values.data not in SETS and Path(values.data).exists():
-        # The folder remembers which data it is of, also for a command given elsewhere.
+        # An absolute path, so that the command can be repeated from another folder.
         values.data = str(Path(values.data).resolve())
     cuts = [cut.strip() for cut in (values.cuts or "").split(",") if cut.strip()]
     if cuts and experiment.suit is None:
@@ -68,7 +68,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def heads() -> list[dict[str, Any]]:
-    """What the list says of each experiment, for programs."""
+    """The entries of the list of experiments, as JSON data."""
     return [
         {"entry": name, "topic": TOPIC, "title": e.title, "question": e.question, "source": e.source}
         for name, e in EXPERIMENTS.items()
@@ -76,7 +76,7 @@ def heads() -> list[dict[str, Any]]:
 
 
 def _parser() -> Parser:
-    parser = Parser("reproduce", "Train the members of an experiment; table, picture and report of what they found.")
+    parser = Parser("reproduce", "Train the members of an experiment; table, picture and report of the results.")
     parser.epilog = EXAMPLES
     parser.add_argument("experiment", nargs="+", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
     add_short(parser, *SHORTHAND)

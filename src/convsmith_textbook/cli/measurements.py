@@ -1,4 +1,4 @@
-"""`convsmith reproduce MEASUREMENT`: an experiment that measures networks as they are drawn, without training."""
+"""`convsmith reproduce MEASUREMENT`: measures networks with random weights, without training."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ _OF_TRAINING = (*(name for name in SHORTHAND if name != "quick"), "cuts", "allow
 
 def run(name: str, measurement: Measurement, values: argparse.Namespace, fields: Sequence[tuple[str, str]]) -> int:
     """Measure, print the table and write summary, picture and report."""
-    given = [option for option in _OF_TRAINING if getattr(values, option, None) not in (None, False)]
-    given += [path for path, _ in fields]
-    if given:
+    odd = [option for option in _OF_TRAINING if getattr(values, option, None) not in (None, False)]
+    odd += [path for path, _ in fields]
+    if odd:
         raise UsageError(
-            f"reproduce: {name} trains nothing, so --{given[0].replace('_', '-')} cannot be given; "
+            f"reproduce: {name} trains nothing, so --{odd[0].replace('_', '-')} cannot be given; "
             "it takes --seeds, --quick, --out, --dry-run, --quiet and --json"
         )
     seeds = values.seeds if values.seeds is not None else 2 if values.quick else measurement.seeds
@@ -38,6 +38,6 @@ def run(name: str, measurement: Measurement, values: argparse.Namespace, fields:
         for line in (f"{name}: {measurement.title}", measurement.question, f"after {measurement.source}"):
             say(line)
     with claimed(folder, experiment_name(name), ()):
-        found = measurement.measure(seeds, bool(values.quick))
-        summary = write_findings(folder, name, measurement, found)
-    return print_series(folder, summary, values.json, [found.header, *found.rows], found.checks)
+        findings = measurement.measure(seeds, bool(values.quick))
+        summary = write_findings(folder, name, measurement, findings)
+    return print_series(folder, summary, values.json, [findings.header, *findings.rows], findings.checks)

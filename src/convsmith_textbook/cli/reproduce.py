@@ -30,7 +30,7 @@ EXAMPLES = """examples:
 
 
 def run(words: Sequence[str]) -> int:
-    """List what can be reproduced; compute figures and lay them beside what is printed, or train an experiment."""
+    """List the entries; compute figures and compare them with the printed ones, or train an experiment."""
     if any(word in EXPERIMENTS for word in words):
         return experiments.run(words)
     parser = Parser("reproduce", "The lectures' figures, computed: what is printed, what is right, why they differ.")
@@ -63,8 +63,8 @@ def run(words: Sequence[str]) -> int:
 
 
 def chosen(words: Sequence[str]) -> list[str]:
-    """The entries that names, patterns and `all` mean, in the table's order."""
-    found: set[str] = set()
+    """The entries that match names, patterns and `all`, in the table's order."""
+    entries: set[str] = set()
     for word in words:
         names = list(ENTRIES) if word == "all" else ENTRIES.matching(word)
         if not names and (trained := EXPERIMENTS.matching(word)):
@@ -74,29 +74,29 @@ def chosen(words: Sequence[str]) -> list[str]:
             )
         if not names:
             raise unknown("entry", word, [*ENTRIES, *EXPERIMENTS, "all"])
-        found |= set(names)
-    return [name for name in ENTRIES if name in found]
+        entries |= set(names)
+    return [name for name in ENTRIES if name in entries]
 
 
 def _add_operands(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", metavar="GRID", help="'0 1 2; 3 4 5', channels separated by |, or a .txt or .csv")
     parser.add_argument("--kernel", action="append", metavar="GRID", help="the same; again for another filter")
-    parser.add_argument("--window", metavar="N", help="what a pooling looks at: 2 or 2,3")
+    parser.add_argument("--window", metavar="N", help="window of a pooling: 2 or 2,3")
     parser.add_argument("--stride", metavar="N", help="2 for both axes, 3,2 for rows and columns")
     parser.add_argument("--padding", metavar="N", help="rows and columns added in all, both sides together")
 
 
 def _operands(names: Sequence[str], values: argparse.Namespace) -> Operands | None:
-    """The operands that were given, in place of those of the entry; None where none were."""
-    given = [name for name in ("input", "kernel", "window", "stride", "padding") if getattr(values, name) is not None]
-    if not given:
+    """The user's operands, which replace those of the entry; None if there are none."""
+    options = [name for name in ("input", "kernel", "window", "stride", "padding") if getattr(values, name) is not None]
+    if not options:
         return None
     takers = [name for name, entry in ENTRIES.items() if entry.operands is not None]
     if len(names) != 1 or names[0] not in takers:
-        raise UsageError(f"--{given[0]} goes with one of these: {', '.join(takers)}")
+        raise UsageError(f"--{options[0]} is an option of: {', '.join(takers)}")
     own = ENTRIES[names[0]].operands or Operands(())
     unused = "window" if own.kernels else "kernel"
-    if unused in given:
+    if unused in options:
         raise UsageError(f"--{unused}: {names[0]} takes --{'kernel' if own.kernels else 'window'}")
     if values.input is not None:
         own = replace(own, input=read_grids(values.input, "--input"))
@@ -109,11 +109,11 @@ def _operands(names: Sequence[str], values: argparse.Namespace) -> Operands | No
 
 
 def _draw(names: Sequence[str], own: Operands | None, values: argparse.Namespace) -> None:
-    """Write the picture of the one entry that was named."""
+    """Write the picture of the entry, if one entry was named."""
     entry = ENTRIES[names[0]] if len(names) == 1 else None
     if entry is None or entry.picture is None:
         with_picture = ", ".join(name for name, entry in ENTRIES.items() if entry.picture)
-        raise UsageError(f"--plot and --image go with one of these: {with_picture}")
+        raise UsageError(f"--plot and --image are options of: {with_picture}")
     if values.image and not entry.takes_image:
         raise UsageError(f"--image: {names[0]} shows no photograph; kernel-gallery does")
     if not values.plot:
@@ -177,13 +177,13 @@ def _title(name: str, entry: Entry) -> str:
 
 
 def _summary(computed: dict[str, list[Answer]]) -> str:
-    found = [answer for group in computed.values() for answer in group]
-    printed = [answer for answer in found if answer.figure.printed is not None]
-    same, wrong = sum(a.verdict == "same" for a in printed), sum(not a.right for a in found)
+    figures = [answer for group in computed.values() for answer in group]
+    printed = [answer for answer in figures if answer.figure.printed is not None]
+    same, wrong = sum(a.verdict == "same" for a in printed), sum(not a.right for a in figures)
     ends = f"{wrong} of ours are wrong" if wrong else "all of ours are right"
     differ = len(printed) - same - sum(not a.right for a in printed)
     return (
-        f"{len(computed)} entries, {len(found)} figures, {len(printed)} of them printed: "
+        f"{len(computed)} entries, {len(figures)} figures, {len(printed)} of them printed: "
         f"{same} as printed, {differ} differ for the reasons given; {ends}"
     )
 

@@ -1,1 +1,1 @@
-"""The figures of the lectures: each computed by the package and laid beside what the slides print."""
+"""The figures of the lectures, each computed and compared with the printed one."""

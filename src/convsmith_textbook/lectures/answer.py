@@ -1,4 +1,4 @@
-"""An entry computed: each figure as printed and as ours, as text and as JSON."""
+"""The computed figures of an entry beside the printed ones, as text and as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from convsmith_textbook.lectures.entry import Entry, Figure, Value, equal, print
 
 @dataclass(frozen=True)
 class Answer:
-    """One figure and what was computed for it; `shown` is the value behind its mistake, if it has one."""
+    """One figure and its computed value; `shown` is the value that explains its mistake, if it has one."""
 
     figure: Figure
     ours: Value
@@ -18,12 +18,12 @@ class Answer:
 
     @property
     def right(self) -> bool:
-        """Whether ours is the correct value."""
+        """Whether the computed value is correct."""
         return equal(self.figure.correct, self.ours)
 
     @property
     def verdict(self) -> str:
-        """How ours and the printed figure compare."""
+        """The comparison of the computed and the printed figure."""
         if not self.right:
             return f"WRONG, expected {text(self.figure.correct)}"
         if self.figure.printed is None:
@@ -32,7 +32,7 @@ class Answer:
 
     @property
     def proof(self) -> str:
-        """The computed value that reproduces what is printed, if there is one."""
+        """The computed value that reproduces the printed one; empty if there is none."""
         name = self.figure.mistake
         return f"{name} = {text(self.shown)}, printed as {text(self.figure.printed)}" if name else ""
 
@@ -50,13 +50,13 @@ class Answer:
 
 
 def answers(entry: Entry) -> list[Answer]:
-    """Every figure of an entry, computed."""
+    """The computed figures of an entry."""
     values: Mapping[str, Value] = entry.given(entry.compute)
     return [Answer(f, values[f.name], values.get(f.mistake)) for f in entry.figures]
 
 
 def reasons(found: Sequence[Answer]) -> list[str]:
-    """Why printed and right differ: each reason once, below it the figures that it is for."""
+    """The reasons why printed and correct figures differ, each once, with its figures below it."""
     groups: dict[str, list[Answer]] = {}
     for answer in found:
         if answer.figure.why:

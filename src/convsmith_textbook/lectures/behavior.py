@@ -1,4 +1,4 @@
-"""Checks of layers against the lectures' formulas, with torch as the other witness."""
+"""Checks of layers against the lectures' formulas and against torch."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,17 +16,17 @@ from convsmith_textbook.lectures.matrices import bilinear, scattered
 
 
 def close(a: torch.Tensor | np.ndarray, b: torch.Tensor | np.ndarray) -> bool:
-    """Whether two arrays agree as far as 32-bit floats do."""
+    """Whether two arrays are equal to the precision of fp32."""
     return bool(np.allclose(np.asarray(a), np.asarray(b), rtol=1e-5, atol=1e-5))
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    """Random numbers that are the same each time."""
+    """Normal random numbers from a fixed seed."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def sealed(check: Callable[[], dict[str, object]]) -> Callable[[], dict[str, object]]:
-    """The check with torch's global generator seeded, and put back afterwards."""
+    """The check with torch's global generator seeded, and restored afterwards."""
 
     def run() -> dict[str, object]:
         with torch.random.fork_rng(devices=[]):
@@ -56,7 +56,7 @@ def against_torch() -> dict[str, object]:
 
 @sealed
 def equivariance() -> dict[str, object]:
-    """A moved image gives moved features; a dense layer's are others."""
+    """A moved image gives moved features of a convolution, but not of a dense layer."""
     convolution = build(single(Conv(3, 3), 2, 16, 16), seed=0)
     dense = nn.Linear(2 * 16 * 16, 3 * 14 * 14)
     x = torch.zeros(1, 2, 16, 16)
@@ -85,12 +85,12 @@ def fractional_pooling() -> dict[str, object]:
     """Random pooling regions of Graham's form: torch's, and their averages, on a ramp of 25 positions to 16."""
     ramp = torch.arange(25.0 * 25).view(1, 1, 25, 25)
     layer = nn.FractionalMaxPool2d(2, output_size=16)
-    found = torch.stack([layer(ramp)[0, 0] for _ in range(8)])
+    draws = torch.stack([layer(ramp)[0, 0] for _ in range(8)])
     return {
-        "output": "x".join(map(str, found.shape[1:])),
-        "regions differ from draw to draw": not all(torch.equal(found[0], f) for f in found[1:]),
+        "output": "x".join(map(str, draws.shape[1:])),
+        "regions differ from draw to draw": not all(torch.equal(draws[0], f) for f in draws[1:]),
         "each region begins 1 or 2 positions after the last": tuple(
-            sorted({int(s) for f in found for s in f[0].diff()})
+            sorted({int(s) for f in draws for s in f[0].diff()})
         ),
     }
 

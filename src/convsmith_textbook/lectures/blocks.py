@@ -9,12 +9,12 @@ from convsmith.nets.tree import IDENTITY, MAIN, Add, Cat, Gate, Node, Seq, add, 
 
 
 def priced(node: Node, *input: int) -> Cost:
-    """What one tree costs for an input of (channels, *sizes)."""
+    """The cost of one tree for an input of (channels, *sizes)."""
     return cost(single(node, *input))
 
 
 def output(node: Node, *input: int) -> tuple[int, ...]:
-    """The shape that one tree gives for an input of (channels, *sizes)."""
+    """The output shape of one tree for an input of (channels, *sizes)."""
     return tuple(single(node, *input).trace().stages["block"].shape)
 
 
@@ -31,7 +31,7 @@ def chain(*nodes: Node) -> Seq:
 
 
 def plain_chain(channels: int, *kernels: int) -> Seq:
-    """Padded convolutions of one width."""
+    """Padded convolutions with `channels` channels and these kernels."""
     return chain(*(padded_conv(channels, kernel) for kernel in kernels))
 
 
@@ -43,7 +43,7 @@ def inception_naive() -> Cat:
 
 
 def inception_reduced(twice: bool = False) -> Cat:
-    """The same with 1x1 convolutions of 64 channels before the 3x3 and 5x5; `twice` repeats the 3x3 convolution."""
+    """The module with 1x1 convolutions of 64 channels before the 3x3 and 5x5; `twice` repeats the 3x3 convolution."""
     conv3 = padded_conv(192, 3)
     return cat(
         conv1=padded_conv(128, 1),
@@ -60,7 +60,7 @@ def bottleneck(width: int, planes: int, groups: int = 1) -> Add:
 
 
 def paths(width: int, planes: int, count: int) -> Add:
-    """The same block as `count` parallel narrow paths, summed (Xie et al. 2017, figure 3a)."""
+    """The bottleneck as `count` parallel narrow paths, summed (Xie et al. 2017, figure 3a)."""
     path = chain(padded_conv(planes, 1), padded_conv(planes, 3), padded_conv(width, 1))
     return add(**{f"path{i}": path for i in range(1, count + 1)}, shortcut=IDENTITY)
 

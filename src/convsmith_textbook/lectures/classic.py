@@ -16,13 +16,13 @@ _LENET = "6x28x28 6x14x14 16x10x10 16x5x5 120x1x1 84 10"
 
 
 def complexity() -> dict[str, object]:
-    """AlexNet and LeNet as "Dive into Deep Learning" has them: weights without biases, and MACs, layer by layer."""
+    """AlexNet and LeNet of "Dive into Deep Learning": weights without biases and MACs, layer by layer."""
     values: dict[str, object] = {}
     totals: dict[str, tuple[int, int]] = {}
     for name, tree in (("AlexNet", network("alexnet_d2l")), ("LeNet", network("lenet5_d2l"))):
         layers = [layer for layer in cost(tree).layers if layer.op in ("conv", "linear")]
         convs, dense = ([x for x in layers if x.op == op] for op in ("conv", "linear"))
-        # The printed totals leave the last dense layer out.
+        # The printed totals omit the last dense layer.
         groups = {
             "conv1": convs[:1],
             "conv2": convs[1:2],
@@ -61,7 +61,7 @@ def drawn_alexnet() -> dict[str, object]:
 
 
 def alexnet_maps() -> dict[str, object]:
-    """Maps and totals of CS231n's AlexNet, and of the paper's in two columns."""
+    """Maps and totals of CS231n's AlexNet, and of the paper's network in two columns."""
     tree = network("alexnet_cs231n")
     numbers, two = cost(tree), cost(network("alexnet_2012"))
     maps = [(x.op, "x".join(map(str, x.output))) for x in numbers.layers if x.op in ("conv", "max_pool", "linear")]
@@ -111,8 +111,8 @@ def lenet_forms() -> dict[str, object]:
 
 def totals_compared() -> dict[str, object]:
     """AlexNet (one column) against VGG-16, and the VGG that the slide draws."""
-    found = {"AlexNet": network("alexnet"), "VGG-16": network("vgg16"), "as drawn": vgg(depths=DRAWN_VGG16)}
-    priced = {name: cost(tree) for name, tree in found.items()}
+    trees = {"AlexNet": network("alexnet"), "VGG-16": network("vgg16"), "as drawn": vgg(depths=DRAWN_VGG16)}
+    priced = {name: cost(tree) for name, tree in trees.items()}
     values: dict[str, object] = {}
     for name, numbers in priced.items():
         values |= {f"{name}: parameters": numbers.params, f"{name}: MACs": numbers.macs}
@@ -128,7 +128,7 @@ def totals_compared() -> dict[str, object]:
 
 
 def vgg_layout() -> dict[str, object]:
-    """Convolutions in each stage, and what surrounds them."""
+    """The convolutions of each stage of VGG, with their kernel, stride and padding."""
     values: dict[str, object] = {}
     for name in ("vgg13", "vgg16", "vgg19"):
         tree = network(name)
@@ -143,7 +143,7 @@ def vgg_layout() -> dict[str, object]:
 
 
 def depths() -> dict[str, object]:
-    """Layers with weights, which are what a network's depth counts."""
+    """The depths of networks: the number of layers with weights."""
     alex = network("alexnet_cs231n")
     pools = sum(isinstance(leaf, MaxPool) for _, stage in alex.stages for _, leaf in walk(stage))
     names = ("alexnet", "vgg16", "vgg19", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
@@ -156,7 +156,7 @@ _DRAWN = "the slide draws stage 3 with two convolutions (2-2-2-3-3); VGG-16 has 
 
 
 def _lenet(group: str, printed: tuple[str | None, str | None], counts: tuple[int, int]) -> list[Figure]:
-    """LeNet's two cells of a row; where the printed one differs it is that of 10 times the count."""
+    """LeNet's two cells of a row; a printed cell that differs shows 10 times the count."""
     figures: list[Figure] = []
     for what, text, count in zip(("parameters", "MACs"), printed, counts, strict=True):
         wrong = text is not None and not prints_as(text, count)

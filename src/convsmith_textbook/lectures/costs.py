@@ -22,7 +22,7 @@ from convsmith_textbook.lectures.blocks import (
 )
 from convsmith_textbook.lectures.entry import Entry, Figure
 
-C, H, W = 16, 12, 10  # where any numbers would do
+C, H, W = 16, 12, 10  # arbitrary numbers
 HWCC = H * W * C * C
 
 
@@ -50,7 +50,7 @@ def dense() -> dict[str, object]:
 
 
 def chains() -> dict[str, object]:
-    """Chains of 3x3 layers against one layer that sees as much, in units of C² and H W C²."""
+    """Chains of 3x3 layers against one layer with the same receptive field, in units of C² and H W C²."""
     values: dict[str, object] = {}
     for kernels in ((5,), (3, 3), (7,), (3, 3, 3)):
         numbers = priced(plain_chain(C, *kernels), C, H, W)
@@ -117,7 +117,7 @@ def residual() -> dict[str, object]:
 
 
 def resnext() -> dict[str, object]:
-    """Blocks of G paths of c channels as dear as a bottleneck of C = 64, in MACs for one position."""
+    """Blocks of G paths of c channels at the cost of a bottleneck of C = 64, in MACs for one position."""
 
     def macs(groups: int, width: int) -> int:
         return priced(bottleneck(256, groups * width, groups), 256, 1, 1).macs
@@ -181,7 +181,7 @@ def inverted() -> dict[str, object]:
 
 
 def factorized() -> dict[str, object]:
-    """Weights of layers and of the chains of smaller ones that may stand for them."""
+    """Weights of layers and of the chains of smaller layers that can replace them."""
     wide, narrow = (
         priced(Linear(1000, bias=False), 1000),
         priced(chain(Linear(50, bias=False), Linear(1000, bias=False)), 1000),

@@ -1,8 +1,8 @@
-"""What the lectures ask for, row by row, and what of it the package shows: writes docs/coverage.md.
+"""The topics of the lectures, row by row, with the command or test that shows each: writes docs/coverage.md.
 
     python -m convsmith_textbook.lectures.coverage docs/coverage.md
 
-The rows are in `coverage.tsv`, a line each; the entries of `convsmith reproduce` add themselves.
+The rows are lines of `coverage.tsv`. The entries of `convsmith reproduce` are added by their `rows`.
 """
 
 import re
@@ -28,12 +28,12 @@ SECTIONS = {
     "10": "Printed numbers",
     "11": "Errors of the slides",
 }
-REMARK = "remark"  # in place of evidence: the row is a sentence, nothing can be run
+REMARK = "remark"  # as evidence: the row is a sentence, so that nothing can be run
 
 
 @dataclass(frozen=True)
 class Covered:
-    """One row: what is asked for, what shows it, what is missing."""
+    """One row: its topic, the evidence, and what is missing."""
 
     row: str
     title: str
@@ -51,7 +51,7 @@ class Covered:
 
 
 def covered() -> list[Covered]:
-    """Every row in its order."""
+    """All rows in order."""
     lines = ROWS.read_text(encoding="utf-8").splitlines()[1:]
     return [_covered(*line.split("\t")) for line in lines]
 

@@ -1,4 +1,4 @@
-"""An entry: figures that the lectures print, what computes them, and why printed and right differ where they do."""
+"""An entry: printed figures of the lectures, the function that computes them, and the reasons for differences."""
 
 import math
 import re
@@ -28,9 +28,9 @@ _UNITS = {"": 1, "x": 1, "%": 1, "K": 10**3, "M": 10**6, "G": 10**9, "P": 10**15
 class Figure:
     """One figure: the entry's `compute` gives it under `name`, and it must be `correct`.
 
-    `printed` is what the slides say: a number such as "13.6G" ("11x", "1.4%"), a text, a grid, or None where they leave
-    it out. Where printed and correct differ, `why` tells the reason, and `mistake` names the computed value that
-    reproduces the printed one, if there is one.
+    `printed` is the figure of the slides: a number such as "13.6G" ("11x", "1.4%"), a text, a grid, or None if they
+    omit it. If printed and correct differ, `why` is the reason, and `mistake` names the computed value that reproduces
+    the printed one, if there is one.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Figure:
 class Entry:
     """A printed example, table or formula.
 
-    `rows` are the rows of docs/coverage.md that it shows. `compute` gives values by the names of the figures; with
-    `operands` it takes those, or the user's own in their place. `steps` are lines for people, `picture` is an SVG; both
-    take the operands too; `takes_image` tells that the picture may be of the user's photograph. `quotes` is a table of
-    results of others: quoted, not computed.
+    `rows` are the rows of docs/coverage.md that it shows. `compute` gives values by the names of the figures; if there
+    are `operands`, it takes them or the user's own. `steps` gives lines of text, `picture` an SVG; both take the
+    operands too. `takes_image`: the picture can show the user's photograph. `quotes` is a table of published results,
+    which are quoted, not computed.
     """
 
     title: str
@@ -68,16 +68,16 @@ class Entry:
         return [LECTURES[name] for name in self.lectures.split()]
 
     def given(self, function: Callable[..., Any], operands: Operands | None = None) -> Any:
-        """`function` of the operands, its own or those given; refuses operands where it takes none."""
+        """`function` of the user's operands, else of the entry's own; UsageError if it takes none."""
         if self.operands is None:
             if operands is not None:
-                raise UsageError(f"{self.title} takes no numbers of your own")
+                raise UsageError(f"{self.title}: takes no operands")
             return function()
         return function(operands or self.operands)
 
 
 def prints_as(printed: Value, value: Value) -> bool:
-    """Whether `value`, rounded or cut to the digits of `printed`, is what is printed; "1 to 2" and "< 1" are ranges."""
+    """Whether `value`, rounded or cut to the digits of `printed`, equals it; "1 to 2" and "< 1" are ranges."""
     if not isinstance(printed, str) or not isinstance(value, int | float) or isinstance(value, bool):
         return equal(printed, value)
     if printed.startswith("< "):
@@ -86,21 +86,21 @@ def prints_as(printed: Value, value: Value) -> bool:
     if to:
         return _number(low)[0] <= value <= _number(high)[0]
     number, step = _number(printed)
-    # Slides cut as often as they round: 16.78M is printed as 16M.
+    # Slides often cut digits in place of rounding: 16.78M is printed as 16M.
     return number - step / 2 <= value * (1 + 1e-12) < number + step
 
 
 def _number(text: str) -> tuple[float, float]:
-    """A printed number and what one more in its last digit is worth; a text without one fits no value."""
-    found = _NUMBER.match(text)
-    if found is None:
+    """A printed number and the value of one unit of its last digit; NaN for a text without a number."""
+    match = _NUMBER.match(text)
+    if match is None:
         return math.nan, 0
-    scale = _UNITS[found["unit"]] * 10 ** int(found["power"] or 0)
-    return float(found["number"].replace(",", "")) * scale, scale / 10 ** len(found["digits"] or "")
+    scale = _UNITS[match["unit"]] * 10 ** int(match["power"] or 0)
+    return float(match["number"].replace(",", "")) * scale, scale / 10 ** len(match["digits"] or "")
 
 
 def equal(correct: Value, value: Value) -> bool:
-    """Whether a computed value is the correct one: whole numbers and texts exactly, others to 1 part in 10,000."""
+    """Whether a computed value is correct: whole numbers and texts exactly, others to 1 part in 10,000."""
     if isinstance(correct, tuple):
         same = isinstance(value, tuple) and len(value) == len(correct)
         return same and all(equal(c, v) for c, v in zip(correct, value, strict=True))

@@ -22,7 +22,7 @@ CREDIT = "photograph: scikit-learn's flower.jpg (CC BY 2.0, flickr.com/photos/vu
 
 
 def responses() -> dict[str, object]:
-    """What the kernels make of a flat area and of a single bright point."""
+    """The responses of the kernels to a flat area and to a single bright point."""
     flat, point = np.full((1, 3, 3), 7.0), np.zeros((1, 5, 5))
     point[0, 2, 2] = 16
     values: dict[str, object] = {}
@@ -55,7 +55,7 @@ def _opened(path: Path) -> Image.Image:
 
 
 def filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Each color of an image (H, W, 3) of uint8 under a 3x3 kernel, cut to 0 to 255; edges repeat the border."""
+    """An image (H, W, 3) of uint8 under a 3x3 kernel, color by color, cut to 0 to 255; edges repeat the border."""
     padded = np.pad(image.astype(float), ((1, 1), (1, 1), (0, 0)), mode="edge")
     height, width = image.shape[:2]
     total = sum(kernel[i, j] * padded[i : i + height, j : j + width] for i in range(3) for j in range(3))
@@ -63,7 +63,7 @@ def filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def gallery_svg(path: Path | None = None) -> str:
-    """The photograph and what each kernel makes of it."""
+    """The photograph and its response to each kernel, as SVG."""
     image = photograph(path)
     images, captions = [image], ["photograph"]
     for name, kernel in KERNELS.items():
@@ -76,7 +76,7 @@ def gallery_svg(path: Path | None = None) -> str:
 
 
 def _spread(middle: int, side: int, corner: int) -> tuple:
-    """A point's answer where the kernel is symmetric."""
+    """The response to a single point of a symmetric kernel."""
     return ((corner, side, corner), (side, middle, side), (corner, side, corner))
 
 

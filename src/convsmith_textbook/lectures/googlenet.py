@@ -1,4 +1,4 @@
-"""GoogLeNet's table, row by row: its widths are the zoo's network of the paper, its other columns are checked."""
+"""GoogLeNet's table, row by row: the widths of the paper give the network, which checks the other columns."""
 
 from convsmith.nets.cost import cost
 from convsmith.nets.zoo import network
@@ -6,7 +6,7 @@ from convsmith_textbook.lectures.entry import Entry, Figure, prints_as
 from convsmith_textbook.lectures.networks import weight_layers
 
 PAPER = network("googlenet_2014")
-# Where the rows of the table lie in the tree; a module is one row.
+# The paths in the tree of the rows of the table; a module is one row.
 ROWS = {"conv1": ("stem.conv1",), "conv2": ("stem.conv2", "stem.conv3"), "linear": ("head.linear",)}
 # Printed: output, weights in K of 1024, operations.
 PRINTED: dict[str, tuple[str, str, str]] = {
@@ -23,7 +23,7 @@ PRINTED: dict[str, tuple[str, str, str]] = {
     "5b": ("1024x7x7", "1388", "71M"),
     "linear": ("1000", "1000", "1M"),
 }
-# What the widths give: weights / 1024, MACs.
+# Computed from the widths: weights / 1024, MACs.
 EXACT: dict[str, tuple[float, int]] = {
     "conv1": (9.1875, 118_013_952),
     "conv2": (112.0, 359_661_568),

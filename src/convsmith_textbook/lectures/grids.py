@@ -1,6 +1,6 @@
-"""Convolution and pooling of small grids, written out: what slides under what, and each output's sum.
+"""Convolution and pooling of small grids, written out: each output element as its sum.
 
-Padding is the TOTAL number of added rows or columns, as in the lectures: of an odd total the larger half comes first.
+Padding is the TOTAL number of added rows or columns, as in the lectures. The larger half of an odd total comes first.
 """
 
 import math
@@ -21,13 +21,13 @@ _MOST_STEPS, _MOST_TERMS = 36, 64
 
 @dataclass(frozen=True)
 class Operands:
-    """What an operation works on: `input` (C, H, W), `kernels` (O, C, h, w) or a `window` for pooling, as tuples."""
+    """The operands of an operation: `input` (C, H, W), `kernels` (O, C, h, w) or a `window` for pooling, as tuples."""
 
     input: tuple
     kernels: tuple = ()
     window: Pair = (2, 2)
     stride: Pair = (1, 1)
-    padding: Pair = (0, 0)  # in all, rows and columns
+    padding: Pair = (0, 0)  # total rows and columns
 
     @property
     def x(self) -> Array:
@@ -49,12 +49,12 @@ def numbers(array: Array) -> Any:
 
 
 def positions(size: int, window: int, stride: int) -> range:
-    """Where a window may begin along an axis."""
+    """The positions of a window along an axis."""
     return range(0, size - window + 1, stride)
 
 
 def windows(x: Array, window: Pair, stride: Pair) -> Iterator[tuple[Pair, Array]]:
-    """Each output position of a window over x (..., H, W), with what lies under it."""
+    """Each output position of a window over x (..., H, W), with the values under the window."""
     (h, w), (height, width) = window, x.shape[-2:]
     for i, top in enumerate(positions(height, h, stride[0])):
         for j, left in enumerate(positions(width, w, stride[1])):
@@ -62,7 +62,7 @@ def windows(x: Array, window: Pair, stride: Pair) -> Iterator[tuple[Pair, Array]
 
 
 def slid(x: Array, window: Pair, stride: Pair, combine: Callable[[Array], Array | float]) -> Array:
-    """The grid of `combine` of what lies under each position of the window."""
+    """The grid of `combine` of the values under each position of the window."""
     shape = [len(positions(n, k, s)) for n, k, s in zip(x.shape[-2:], window, stride, strict=True)]
     if 0 in shape:
         raise UsageError(_too_small(x.shape[-2:], window))
@@ -82,17 +82,17 @@ def correlate(given: Operands) -> Array:
 
 
 def convolve(given: Operands) -> Array:
-    """The true convolution: the same with the kernel turned by half a turn."""
+    """The true convolution: the cross-correlation with the kernel turned by half a turn."""
     return correlate(replace(given, kernels=numbers(given.w[..., ::-1, ::-1])))
 
 
 def pool(given: Operands, combine: Callable[..., Array]) -> Array:
-    """Pooling of each channel; padding, where there is any, is zeros."""
+    """Pooling of each channel; padding consists of zeros."""
     return slid(given.x, given.window, given.stride, lambda part: combine(part, (1, 2)))
 
 
 def sums(given: Operands) -> list[str]:
-    """Every output element of the convolution layer as the sum that it is."""
+    """Every output element of the convolution layer, written as its sum."""
     x, w, y = given.x, given.w, correlate(given)
     filters = [f"filter {o + 1}, " if len(w) > 1 else "" for o in range(len(w))]
     lines = []
@@ -108,7 +108,7 @@ def sums(given: Operands) -> list[str]:
 
 
 def poolings(given: Operands, name: str, combine: Callable[..., Array]) -> list[str]:
-    """Every output element of a pooling as what it is of its window."""
+    """Every output element of a pooling, written as a function of its window."""
     x, y = given.x, pool(given, combine)
     lines = []
     for c in range(len(x)):
@@ -162,7 +162,7 @@ def _read_grid(text: str, what: str) -> tuple:
     return numbers(values)
 
 
-MOST = 1000  # of a window, stride or padding that is written out
+MOST = 1000  # the largest window, stride or padding that is accepted
 
 
 def read_pair(text: str, what: str, least: int) -> Pair:

@@ -1,4 +1,4 @@
-"""How layers behave: equivariance, initialization, activation, pooling; computed with torch, loaded when asked."""
+"""The behavior of layers: equivariance, initialization, activation, pooling. torch is imported when needed."""
 
 from convsmith_textbook.later import later
 from convsmith_textbook.lectures.entry import Entry, Figure

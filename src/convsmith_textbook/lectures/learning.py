@@ -1,4 +1,4 @@
-"""Learning from first principles: `principles.py` printed, worked with numbers, and held against torch when asked."""
+"""Learning from first principles: prints `principles.py`, applies it to numbers, and compares it with torch."""
 
 import inspect
 import itertools
@@ -16,7 +16,7 @@ from convsmith_textbook.lectures.principles import Array
 WEIGHTS = (np.array([[0.5, 0.0], [1.0, -1.0], [0.0, 0.5]]), np.array([[0.0], [1.0], [-0.5]]))
 X, TARGET = np.array([[1.0, 2.0]]), np.array([[1.0]])
 
-# Exclusive or, with -1 and 1 for no and yes, in batches of two; a network of 2, 3 and 1 units.
+# Exclusive or with values -1 and 1, in batches of two; a network of 2, 3 and 1 units.
 XOR = [
     (np.array([[-1.0, -1.0], [-1.0, 1.0]]), np.array([[-1.0], [1.0]])),
     (np.array([[1.0, -1.0], [1.0, 1.0]]), np.array([[1.0], [-1.0]])),
@@ -29,7 +29,7 @@ XOR_RATE, XOR_EPOCHS = 0.5, 200
 
 
 def code(*functions: Callable[..., Any]) -> list[str]:
-    """The source of functions as lines, with a blank one after each."""
+    """The source of functions as lines, with a blank line after each."""
     return [line for function in functions for line in [*inspect.getsource(function).rstrip().split("\n"), ""]]
 
 
@@ -90,8 +90,8 @@ def inverted_steps() -> list[str]:
 def decay_steps() -> list[str]:
     """The update, on E = (w - 3)^2 / 2 with and without decay."""
     w = np.array([1.0])
-    told = "E = (w - 3)^2 / 2, rate 0.1, from w = 1; with decay 0.5 the minimum is at 2:"
-    lines = [*code(principles.decayed_sgd), told]
+    head = "E = (w - 3)^2 / 2, rate 0.1, from w = 1; with decay 0.5 the minimum is at 2:"
+    lines = [*code(principles.decayed_sgd), head]
     for steps in (1, 10, 100):
         values = [principles.decayed_sgd(w, lambda w: w - 3, 0.1, decay, steps)[0] for decay in (0.0, 0.5)]
         lines.append(f"  {steps:>3} steps: w = {values[0]:.6f} without, {values[1]:.6f} with decay 0.5")

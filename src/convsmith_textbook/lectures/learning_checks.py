@@ -20,19 +20,19 @@ from convsmith_textbook.lectures.principles import Array
 
 
 def equal(ours: Array | Sequence[Array], theirs: Tensor | Sequence[Tensor]) -> bool:
-    """Whether arrays agree as far as doubles do."""
+    """Whether arrays are equal to double precision."""
     if isinstance(theirs, Tensor):
         return np.allclose(np.asarray(ours), theirs.detach().numpy(), rtol=1e-10, atol=1e-12)
     return all(equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def tensors(arrays: Sequence[Array]) -> list[Tensor]:
-    """Copies that autograd follows."""
+    """Copies as tensors with gradients."""
     return [torch.tensor(array, dtype=torch.float64, requires_grad=True) for array in arrays]
 
 
 def random(*shape: int, seed: int = 0) -> Array:
-    """Normal numbers that are the same each time."""
+    """Normal random numbers from a fixed seed."""
     return np.random.default_rng(seed).standard_normal(shape)
 
 
@@ -70,7 +70,7 @@ def backpropagation() -> dict[str, object]:
 
 
 def descent(epochs: int = 20) -> dict[str, object]:
-    """The loop against torch's SGD; the printed one against SGD without `zero_grad`, and with a momentum of 1."""
+    """The loop against torch's SGD; the printed loop against SGD without `zero_grad` and with a momentum of 1."""
 
     def theirs(reset: bool, momentum: float = 0) -> list[Tensor]:
         weights = tensors(XOR_WEIGHTS)
@@ -124,7 +124,7 @@ def dropout() -> dict[str, object]:
 
 
 def _mean_over_masks(keep: float) -> float:
-    """The mean of w1 x + w2 y over the masks of x and y, as a share of what it is without any."""
+    """The mean of w1 x + w2 y over the masks of x and y, divided by its value without masks."""
     w, inputs = np.array([2.0, 0.5]), np.array([3.0, 1.0])
     sums = [
         probability * (w @ principles.dropout(inputs, keep, _drawing(mask))[0])
@@ -134,20 +134,20 @@ def _mean_over_masks(keep: float) -> float:
 
 
 def _sub_networks(units: int) -> int:
-    """How many different sums a neuron gives with masked inputs of 1, where its weights are powers of 2."""
+    """The number of different sums of a neuron with masked inputs of 1 and powers of 2 as weights."""
     w, ones = 2.0 ** np.arange(units), np.ones(units)
     masks = itertools.product((0, 1), repeat=units)
     return len({float(w @ principles.dropout(ones, 0.5, _drawing(mask))[0]) for mask in masks})
 
 
 def _drawing(mask: Sequence[int] | Array) -> np.random.Generator:
-    """In a generator's place: its numbers keep what the mask keeps, whatever the share."""
+    """A stand-in for a random generator whose numbers reproduce the mask for every share."""
     return cast("np.random.Generator", SimpleNamespace(random=lambda shape: np.where(mask, 0.0, 1.0).reshape(shape)))
 
 
 @sealed
 def inverted_dropout() -> dict[str, object]:
-    """Against torch's dropout, whose mask is read off a tensor of ones; and the built layer's mean."""
+    """Inverted dropout against torch's, whose mask is read from a tensor of ones; and the mean of the built layer."""
     x = np.array([3.0, 1.0])
     mean = sum(p * principles.inverted_dropout(x, 0.75, _drawing(mask))[0] for mask, p in four_masks(0.75))
     values, ones = torch.tensor(random(50, 8)), torch.ones(50, 8, dtype=torch.float64)
@@ -196,7 +196,7 @@ def _masked_loss(weights: Sequence[Tensor], x: Array, target: Array, masks: Sequ
 
 
 def batch_norm() -> dict[str, object]:
-    """Batch normalization by its formula against torch's, in training and after it."""
+    """Batch normalization by its formula against torch's, in training and in evaluation."""
     layer = nn.BatchNorm2d(100)
     x = 3 * normal(20, 100, 32, 32) + 1
     y = layer(x)
@@ -225,7 +225,7 @@ def batch_norm_backward() -> dict[str, object]:
         "images: dl/dx, dl/dgamma, dl/dbeta are autograd's": images[0],
         "vectors: dl/dx, dl/dgamma, dl/dbeta are autograd's": vectors[0],
         "dl/dx sums to 0 over the batch: a shift of x changes nothing": np.allclose(dx.sum((0, 2, 3)), 0),
-        # Up to eps, which does not grow with x.
+        # Not exactly 0: eps does not scale with x.
         "x dl/dx sums to 0 over the batch: a scale of x changes nothing": np.allclose(
             (x * dx).sum((0, 2, 3)), 0, atol=1e-3
         ),
@@ -295,14 +295,14 @@ def decoupled_decay() -> dict[str, object]:
     def energy(w: Tensor) -> Tensor:
         return w.cos().sum()
 
-    given = {"lr": rate, "weight_decay": decay}
+    options = {"lr": rate, "weight_decay": decay}
     shrunk = (1 - rate * decay) ** steps * start
     alone = [principles.adam(start, np.zeros_like, rate, decay, steps, decoupled=apart) for apart in (False, True)]
     return {
         "coupled: torch's Adam with weight_decay": equal(
-            coupled, _descended(energy, start, steps, torch.optim.Adam, **given)
+            coupled, _descended(energy, start, steps, torch.optim.Adam, **options)
         ),
-        "decoupled: torch's AdamW": equal(decoupled, _descended(energy, start, steps, torch.optim.AdamW, **given)),
+        "decoupled: torch's AdamW": equal(decoupled, _descended(energy, start, steps, torch.optim.AdamW, **options)),
         "without a gradient decoupled decay is (1 - rate decay)^t w_0": np.allclose(alone[1], shrunk, rtol=1e-12),
         "without a gradient coupled decay is that": np.allclose(alone[0], shrunk, rtol=1e-3),
     }

@@ -11,7 +11,7 @@ from convsmith_textbook.lectures.grids import Array, Operands, correlate, grid_l
 
 RAMP = Operands((((0, 1, 2), (3, 4, 5), (6, 7, 8)),), ((((0, 1), (2, 3)),),))
 _LARGEST = 1024
-C = 8  # channels where any number would do
+C = 8  # an arbitrary number of channels
 
 
 def matrix(given: Operands) -> Array:
@@ -29,7 +29,7 @@ def matrix(given: Operands) -> Array:
 
 
 def scattered(y: Array, kernel: Array, stride: tuple[int, int] = (1, 1)) -> Array:
-    """A transposed convolution: each element of y (H, W) puts its multiple of the kernel where it was read from."""
+    """A transposed convolution: each element of y (H, W) adds its multiple of the kernel at its window's position."""
     (rows, columns), (h, w) = y.shape, kernel.shape
     x = np.zeros(((rows - 1) * stride[0] + h, (columns - 1) * stride[1] + w))
     for i in range(rows):
@@ -58,7 +58,7 @@ def transposed(given: Operands) -> dict[str, object]:
 
 
 def _whole(x: Array, given: Operands) -> tuple:
-    """Rows and columns that no window reached are zeros."""
+    """x extended by zeros to the input's size, for rows and columns that no window reached."""
     height, width = given.x.shape[1:]
     return numbers(np.pad(x, ((0, height - x.shape[0]), (0, width - x.shape[1]))))
 

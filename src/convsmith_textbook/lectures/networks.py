@@ -1,4 +1,4 @@
-"""What entries about whole networks share: totals by name, layers with weights."""
+"""Functions of entries about whole networks: totals by name, layers with weights."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def named(*names: str) -> Callable[[], dict[str, object]]:
 
 
 def counts(**rows: tuple[int, int]) -> tuple[Figure, ...]:
-    """Parameters and MACs of networks that the lectures name without printing them."""
+    """The figures of networks that the lectures name without numbers: parameters and MACs."""
     return tuple(
         Figure(f"{name}: {what}", None, count)
         for name, counts in rows.items()
@@ -33,7 +33,7 @@ def counts(**rows: tuple[int, int]) -> tuple[Figure, ...]:
 
 
 def weight_layers(tree: Network) -> int:
-    """Convolution and linear layers on the longest way through the network, without projections of shortcuts."""
+    """The convolution and linear layers on the longest path through the network, without projections of shortcuts."""
     return sum(_depth(node) for _, node in tree.stages) + sum(_depth(n) for name, n in tree.heads if name == MAIN)
 
 

@@ -25,7 +25,7 @@ EDGE = Operands((STRIPES,), ((((1, -1),),),))
 
 
 def _first(grids: Array) -> tuple:
-    """The grid of the only channel, else all of them."""
+    """The grid of the channel if there is one, else all grids."""
     return numbers(grids[0] if len(grids) == 1 else grids)
 
 
@@ -38,7 +38,7 @@ def convolution(given: Operands) -> dict[str, object]:
 
 
 def filtered(given: Operands) -> dict[str, object]:
-    """The layer, with its first element apart."""
+    """The outputs of the layer, and the first element by itself."""
     y = correlate(given)
     return {"first element": numbers(y[0, 0, 0]), "output": _first(y)}
 
@@ -52,7 +52,7 @@ def pointwise(given: Operands) -> dict[str, object]:
 
 
 def max_pool(given: Operands) -> dict[str, object]:
-    """The largest of each window."""
+    """The maximum of each window."""
     return {"output": _first(pool(given, np.max))}
 
 
@@ -62,7 +62,7 @@ def average_pool(given: Operands) -> dict[str, object]:
 
 
 def edge_pool(given: Operands) -> dict[str, object]:
-    """An edge, found and pooled; moved by one position; pooled by a wider window."""
+    """An edge detector, pooled; the same with the edge moved by one position; pooled by a wider window."""
     edges = correlate(given)
     moved = correlate(Operands(numbers(np.roll(given.x, 1, 2)), given.kernels))
     wide = np.pad(edges, ((0, 0), (0, 0), (1, 1)), constant_values=-np.inf)

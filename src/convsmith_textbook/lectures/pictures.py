@@ -45,7 +45,7 @@ def _pooling(given: Operands, y: Array, name: str, caption: str) -> str:
 
 
 class _Grid:
-    """One grid to draw: `window` cells from its upper left corner are marked, `padding` cells in all are gray."""
+    """One grid to draw: `window` cells from its upper left corner are marked, the `padding` cells are gray."""
 
     def __init__(
         self, title: str, values: Array, window: Sequence[int], padding: Sequence[int] = (0, 0), mark: str = WINDOW

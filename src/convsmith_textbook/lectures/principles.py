@@ -1,7 +1,7 @@
 """How a network computes and learns, in NumPy alone: each formula of the lectures as a few lines.
 
 A batch is (N, features) or (N, channels, height, width). `convsmith reproduce` prints these functions with their
-numbers; `learning_checks.py` holds them against torch.
+numbers; `learning_checks.py` compares them with torch.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

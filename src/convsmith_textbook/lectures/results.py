@@ -1,4 +1,4 @@
-"""Results that the lectures quote from papers: tables of others' numbers, and what can be computed from them."""
+"""Results that the lectures quote from papers: tables of published numbers, and values computed from them."""
 
 from convsmith.nets.views.accuracies import ACCURACIES, WINNERS
 from convsmith.report.comparison import rows_svg
@@ -74,11 +74,11 @@ FINE = (
     (20, 0.466, 1.319314e-04, 1.189915e-02),
     (21, 0.516, 8.039527e-04, 1.528291e-02),
 )
-COARSE_RATES, FINE_RATES = (1e-6, 1e-3), (1e-4, 1e-3)  # where the learning rates were drawn from, uniformly in the log
+COARSE_RATES, FINE_RATES = (1e-6, 1e-3), (1e-4, 1e-3)  # sampled uniformly in the logarithm
 
 
 def gains() -> dict[str, object]:
-    """What squeeze-excite adds, in points."""
+    """The gain of squeeze-excite, in percentage points."""
     return {f"{name}, points": round(after - before, 2) for name, before, after in SQUEEZE_EXCITE}
 
 
@@ -88,7 +88,7 @@ def policies() -> dict[str, object]:
 
 
 def searched() -> dict[str, object]:
-    """The best of each stage of the search, and where in the range of learning rates it lies."""
+    """The best trial of each stage of the search, and its position in the range of learning rates."""
     best_coarse, best_fine = (max(trials, key=lambda trial: trial[1]) for trials in (COARSE, FINE))
     low, high = FINE_RATES
     nearest = min(best_fine[2] / low, high / best_fine[2])

@@ -1,4 +1,4 @@
-"""Output sizes, shapes and receptive fields that the lectures give, from the trees that have them."""
+"""Output sizes, shapes and receptive fields of the lectures, computed on trees."""
 
 from convsmith.nets.ops import Act, Conv, MaxPool
 from convsmith_textbook.lectures.blocks import chain, output, plain_chain, priced
@@ -6,7 +6,7 @@ from convsmith_textbook.lectures.entry import Entry, Figure
 
 
 def layers_until(size: int, left: int, kernel: int) -> int:
-    """How many unpadded layers of that kernel bring an image of `size` pixels down to `left`."""
+    """The number of unpadded layers of this kernel that reduce an image from `size` to `left` pixels."""
     count = 0
     while output(chain(*(Conv(1, kernel) for _ in range(count))), 1, size)[1] > left:
         count += 1
@@ -60,7 +60,7 @@ def _text(shape: tuple[int, ...]) -> str:
 
 
 def fields() -> dict[str, object]:
-    """Receptive fields of chains of small filters, and what a downsampling does."""
+    """Receptive fields of chains of small filters, without and with a stride."""
 
     def field(*kernels: int) -> int:
         return priced(plain_chain(4, *kernels), 4, 64, 64).receptive_field[0]
@@ -76,7 +76,7 @@ def fields() -> dict[str, object]:
 
 
 def slices() -> dict[str, object]:
-    """What a row of weights followed by a column sees."""
+    """The receptive field of a row of weights followed by a column."""
 
     def spans(k: int) -> str:
         pair = chain(Conv(1, (1, k), padding=(0, k // 2)), Conv(1, (k, 1), padding=(k // 2, 0)))

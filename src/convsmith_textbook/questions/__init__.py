@@ -1,1 +1,1 @@
-"""Questions that a handful of small runs answer: what is trained, in one folder, and the table and picture of it."""
+"""Questions that a few small runs answer: their members, tables and pictures."""

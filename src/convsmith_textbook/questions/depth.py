@@ -1,4 +1,4 @@
-"""Experiments on how deep, how wide and through which paths: plain and residual networks on small CIFAR images."""
+"""Experiments on depth, width and paths: plain and residual networks on small CIFAR images."""
 
 from convsmith.base.durations import Duration
 from convsmith.data.augmentations import Crop, Flip
@@ -14,11 +14,11 @@ HE = "He et al. 2016"
 
 
 def cifar(name: str, *edits: str, images: int = 10_000) -> Recipe:
-    """The recipe of all these members: 10 epochs on some of CIFAR-10 at 16 pixels, to be done on 2 processor cores.
+    """The recipe of these members: 10 epochs on `images` images of CIFAR-10 at 16 pixels, small enough for 2 cores.
 
-    Optimizer, augmentation and the two falls of the rate are those of He et al. 2016, section 4.2, in proportion (half
-    the rate for half the batch); a short linear rise and branches that begin at zero (Goyal et al. 2017, section 5.1)
-    let deep residual networks learn within so few steps. 2,000 images validate.
+    Optimizer, augmentation and the two drops of the rate are those of He et al. 2016, section 4.2, in proportion (half
+    the rate for half the batch). A short warmup and branches that begin at zero (Goyal et al. 2017, section 5.1) let
+    deep residual networks learn in so few steps. 2,000 images validate.
     """
     return Recipe(
         name=name.removesuffix("_cifar"),
@@ -32,7 +32,7 @@ def cifar(name: str, *edits: str, images: int = 10_000) -> Recipe:
         optimizer=Optimizer(lr=0.05, momentum=0.9, weight_decay=1e-4),
         schedule=Schedule(kind="step", warmup=Duration(5, "%"), at=(Duration(60, "%"), Duration(85, "%"))),
         engine=EngineOptions(precision="fp32"),
-        explosion=0.0,  # very deep plain networks begin with losses far above that of a guess
+        explosion=0.0,  # very deep plain networks begin with a loss far above that of a random guess
     )
 
 
@@ -51,13 +51,13 @@ def depths() -> tuple[Member, ...]:
 
 
 def squeeze_excite() -> tuple[Member, ...]:
-    """ResNet-20 without and with squeeze and excitation, its gates of 1/16 and of 1/4 of the channels."""
+    """ResNet-20 without and with squeeze and excitation, with 1/16 and 1/4 of the channels in the gates."""
     edits = {"without": (), "se-16": ("se=16",), "se-4": ("se=4",)}
     return tuple(Member(name, cifar("resnet20_cifar", *given)) for name, given in edits.items())
 
 
 def stochastic_depth() -> tuple[Member, ...]:
-    """ResNet-56 with all branches, and with the last dropped with probability 0.2 and 0.5, the first hardly ever."""
+    """ResNet-56 with all branches, and with drop rates that rise from 0 to 0.2 or 0.5 at the last branch."""
     edits = {"all branches": (), "drop 0.2": ("drop_path=0.2",), "drop 0.5": ("drop_path=0.5",)}
     return tuple(
         Member(name.replace(" ", "-"), cifar("resnet56_cifar", *given, images=5000), name)
@@ -66,7 +66,7 @@ def stochastic_depth() -> tuple[Member, ...]:
 
 
 def width_and_depth() -> tuple[Member, ...]:
-    """ResNet-20, and larger networks of about the same cost two by two: 1.5 and 2 times as wide, 2 and 4 as deep."""
+    """ResNet-20, and pairs of about equal cost: 1.5 times as wide or 2 as deep, 2 as wide or 4 as deep."""
     edits = {"base": (), "wide-1.5": ("widen=1.5",), "wide-2": ("widen=2",), "deep-2": ("deepen=2",),
              "deep-4": ("deepen=4",)}  # fmt: skip
     series = {"wide": "wider", "deep": "deeper"}

@@ -1,4 +1,4 @@
-"""A deeper network made of a trained one and layers that pass on what they receive (He et al. 2016, section 1)."""
+"""A deeper network made of a trained network and identity layers (He et al. 2016, section 1)."""
 
 from dataclasses import replace
 
@@ -15,10 +15,10 @@ MORE = "identity_layers=3"
 
 
 def constructions() -> tuple[Member, ...]:
-    """Networks of 20 layers on 2,000 digits, plain and residual; deeper ones that start from them, and that do not.
+    """Networks of 20 layers on 2,000 digits, plain and residual; deeper ones that start from them, and from nothing.
 
-    Three layers more in each stage: convolutions of a plain network, units of two in a residual one. The gentle rate
-    suits networks that have learned already; all have it, and the same length.
+    Each stage gets three more convolutions (plain) or units of two (residual). The low rate suits trained networks; all
+    members have this rate and the same length.
     """
     recipe = Recipe(
         name="identity",
@@ -29,7 +29,7 @@ def constructions() -> tuple[Member, ...]:
         schedule=Schedule(kind="cosine", warmup=Duration(5, "%")),
         checkpoint_every=Duration(5, "ep"),
         engine=EngineOptions(precision="fp32"),
-        explosion=0.0,  # a deep plain network that is drawn anew may begin with a loss far above a guess's
+        explosion=0.0,  # a deep plain network may begin with a loss far above that of a random guess
     )
     members: list[Member] = []
     for kind, network in KINDS.items():

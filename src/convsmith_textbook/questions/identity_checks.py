@@ -1,4 +1,4 @@
-"""How far a network that starts from another one's run is from that network when it begins."""
+"""Compares a network that starts from another run with the network of that run, before training."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ IMAGES = 256
 
 
 def beginnings(runs: Sequence[Trained]) -> list[str]:
-    """For each run that starts from another: the largest difference of their outputs before it learned anything."""
+    """For each run that starts from another: the largest difference of their outputs before training."""
     return [_line(trained) for trained in runs if trained.member.after is not None]
 
 
@@ -30,7 +30,7 @@ def _line(trained: Trained) -> str:
 
 
 def difference_at_start(trained: Trained) -> tuple[float, int, float]:
-    """The largest difference of outputs in evaluation, over how many images, and the largest output."""
+    """The largest difference of outputs in evaluation, the number of images, and the largest output."""
     recipe = run_recipe(trained.run.path)
     plan = prepare(recipe)
     begun = make_model(plan, []).eval()

@@ -1,4 +1,4 @@
-"""What initialization does to activations and gradients through depth: the settings, and what theory says of them."""
+"""The effect of initialization on activations and gradients through depth: the settings and their theory."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ QUICK_DEPTH, QUICK_WIDTH = 30, 64
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to draw a network: `gain` is fan_in times the variance of its weights."""
+    """One initialization of a network: `gain` is fan_in times the variance of its weights."""
 
     name: str
     act: Literal["relu", "tanh"]
@@ -23,7 +23,7 @@ class Setting:
     norm: bool = False
 
 
-# fan_in * variance: He et al. 2015 has 2, Xavier (of layers as wide as their input) 1.
+# fan_in * variance: 2 in He et al. 2015; 1 for Xavier, if layers are as wide as their input.
 GAINS = {"too small (0.5)": 0.5, "Xavier (1)": 1.0, "He (2)": 2.0, "too large (4)": 4.0}
 SETTINGS = tuple(
     Setting(name, act, gain, norm)
@@ -34,9 +34,9 @@ SETTINGS = tuple(
 
 @dataclass(frozen=True)
 class Course:
-    """Standard deviations (about 0) layer by layer: of the activations, and of the loss's gradient by them.
+    """Root mean squares layer by layer: of the activations, and of the loss's gradient by them.
 
-    The gradient's are as shares of that at the last layer.
+    The gradients are divided by the gradient at the last layer.
     """
 
     forward: tuple[float, ...]
@@ -44,7 +44,7 @@ class Course:
 
 
 def expected(setting: Setting, depth: int) -> Course:
-    """What wide layers do to inputs of variance 1, for independent weights and gradients.
+    """The course through wide layers from inputs of variance 1, for independent weights and gradients.
 
     With z normal of variance q: q' = gain E[f(sqrt(q) z)^2] goes up, and a squared gradient is multiplied by
     gain E[f'(sqrt(q) z)^2] on its way down (Poole et al. 2016; Schoenholz et al. 2017). For ReLU both are gain / 2:
@@ -61,7 +61,7 @@ def expected(setting: Setting, depth: int) -> Course:
             factor *= setting.gain
         forward.append(math.sqrt(second))
         factors.append(factor)
-    # From the last activations down: each step goes through the layer above, its activation included.
+    # From the last activations down: each step passes the layer above and its activation.
     backward = [1.0]
     for factor in reversed(factors[1:]):
         backward.append(backward[-1] * math.sqrt(factor))
@@ -72,7 +72,7 @@ def moments(act: str, variance: float) -> tuple[float, float, float]:
     """E[f^2], E[f'^2] and Var[f] of an activation of a normal variable of this variance."""
     if act == "relu":
         return variance / 2, 0.5, variance / 2 * (1 - 1 / math.pi)
-    # Symmetric: f has mean 0. A fine grid, since for large variances tanh is a step.
+    # The grid is fine because tanh is a step for large variances. By symmetry f has mean 0.
     z = np.linspace(-8, 8, 16001)
     weight = np.exp(-(z**2) / 2)
     weight /= weight.sum()

@@ -1,4 +1,4 @@
-"""Activations and gradients of deep plain networks, measured as they are drawn."""
+"""Activations and gradients of deep plain networks, measured at initialization."""
 
 import math
 from collections.abc import Sequence
@@ -33,17 +33,17 @@ HEADER = ("activation", "initialization", "n", "last activations", "theory", "fi
 
 
 def measure(seeds: int, quick: bool) -> Findings:
-    """Every setting with each seed; table, picture and the closed forms beside them."""
+    """Measure every setting with each seed; the table and the picture show the closed forms too."""
     depth, width = (QUICK_DEPTH, QUICK_WIDTH) if quick else (DEPTH, WIDTH)
-    found = {setting: [measured(setting, depth, width, seed) for seed in range(seeds)] for setting in SETTINGS}
+    by_setting = {setting: [measured(setting, depth, width, seed) for seed in range(seeds)] for setting in SETTINGS}
     rows: list[tuple[str, ...]] = []
     data: list[dict[str, Any]] = []
-    for setting, courses in found.items():
+    for setting, courses in by_setting.items():
         theory = expected(setting, depth)
         ends = [course.forward[-1] for course in courses], [course.backward[0] for course in courses]
-        told = [text for ours, closed in zip(ends, (theory.forward[-1], theory.backward[0]), strict=True)
+        cells = [text for ours, closed in zip(ends, (theory.forward[-1], theory.backward[0]), strict=True)
                 for text in (_spread(ours), f"{closed:.3g}")]  # fmt: skip
-        rows.append((setting.act, setting.name, str(seeds), *told))
+        rows.append((setting.act, setting.name, str(seeds), *cells))
         data.append({
             "activation": setting.act, "initialization": setting.name, "gain": setting.gain, "batch_norm": setting.norm,
             "n": seeds, "last_activations": asdict(spread(ends[0])), "first_gradient": asdict(spread(ends[1])),
@@ -51,11 +51,11 @@ def measure(seeds: int, quick: bool) -> Findings:
             "forward": _mean([c.forward for c in courses]), "backward": _mean([c.backward for c in courses]),
         })  # fmt: skip
     facts = {"layers": depth, "units": width, "batch": BATCH, "settings": data}
-    return Findings(HEADER, rows, facts, _checks(found, depth), _picture(found, depth, width))
+    return Findings(HEADER, rows, facts, _checks(by_setting, depth), _picture(by_setting, depth, width))
 
 
 def measured(setting: Setting, depth: int, width: int, seed: int) -> Course:
-    """One drawn network: normal inputs go up, a normal gradient of the last activations goes down."""
+    """The course of one random network: normal inputs go up, a normal gradient of the last activations goes down."""
     module = build(plain_network(setting, depth, width), seed=seed).train()
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(BATCH, width, generator=generator)
@@ -66,7 +66,7 @@ def measured(setting: Setting, depth: int, width: int, seed: int) -> Course:
     ends = list(module.features(x).values())
     for end in ends:
         end.retain_grad()
-    # Of the last layer's activations, not of the head: what is above them is not the question.
+    # From the last layer's activations, not from the head, which is not part of the question.
     ends[-1].backward(torch.randn(ends[-1].shape, generator=generator))
     forward = tuple(_deviation(end) for end in ends)
     gradients = [_deviation(end.grad) for end in ends if end.grad is not None]
@@ -74,7 +74,7 @@ def measured(setting: Setting, depth: int, width: int, seed: int) -> Course:
 
 
 def plain_network(setting: Setting, depth: int, width: int) -> Network:
-    """`depth` fully connected layers of `width` units, each a stage, drawn by He's rule."""
+    """`depth` fully connected layers of `width` units, each a stage, initialized by He's rule."""
     norm = BatchNorm() if setting.norm else None
     layer = seq(linear=Linear(width, bias=False), norm=norm, act=Act(setting.act))
     return Network(
@@ -97,14 +97,14 @@ def _mean(courses: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _spread(values: Sequence[float]) -> str:
-    found = spread(values)
-    return f"{found.mean:.3g}" + ("" if found.deviation is None else f" ± {found.deviation:.2g}")
+    summary = spread(values)
+    return f"{summary.mean:.3g}" + ("" if summary.deviation is None else f" ± {summary.deviation:.2g}")
 
 
-def _checks(found: dict[Setting, list[Course]], depth: int) -> list[str]:
-    """The condition of He et al. as it was found: what a layer multiplies the variance by."""
+def _checks(by_setting: dict[Setting, list[Course]], depth: int) -> list[str]:
+    """Lines on the condition of He et al.: the measured factor of the variance of a layer."""
     lines: list[str] = []
-    for setting, courses in found.items():
+    for setting, courses in by_setting.items():
         if setting.act == "relu" and not setting.norm:
             ratios = [(course.forward[-1] / course.forward[0]) ** (2 / (depth - 1)) for course in courses]
             lines.append(
@@ -114,7 +114,7 @@ def _checks(found: dict[Setting, list[Course]], depth: int) -> list[str]:
     return lines
 
 
-def _picture(found: dict[Setting, list[Course]], depth: int, width: int) -> str:
+def _picture(by_setting: dict[Setting, list[Course]], depth: int, width: int) -> str:
     panels: list[DepthPanel] = []
     for act in ("relu", "tanh"):
         for what, title in (
@@ -129,13 +129,13 @@ def _picture(found: dict[Setting, list[Course]], depth: int, width: int) -> str:
                     tuple(max(values) for values in zip(*(getattr(c, what) for c in courses), strict=True)),
                     getattr(expected(setting, depth), what),
                 )
-                for setting, courses in found.items()
+                for setting, courses in by_setting.items()
                 if setting.act == act
             ]
             panels.append(DepthPanel(f"{act}: {title}", lines))
-    seeds = len(next(iter(found.values())))
-    told = (
+    seeds = len(next(iter(by_setting.values())))
+    caption = (
         f"standard deviation by layer; {many(depth, 'layer')} of {many(width, 'unit')}, {many(seeds, 'seed')} "
         "with their range, dots: theory"
     )
-    return depths_svg("What initialization does through depth", told, panels)
+    return depths_svg("What initialization does through depth", caption, panels)

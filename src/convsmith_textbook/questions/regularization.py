@@ -1,4 +1,4 @@
-"""Experiments with few images: what keeps a network that can learn them by heart from doing so."""
+"""Experiments with few images: what keeps a network from learning them by heart."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,10 +16,9 @@ BATCHES = (4, 8, 16, 32, 64, 128, 256, 512)
 
 
 def few_digits() -> Recipe:
-    """LeNet-5 with ReLU and max pooling on 1,000 images of MNIST, until it knows them by heart; nothing regularizes.
+    """LeNet-5 with ReLU and max pooling on 1,000 images of MNIST, until it knows them by heart; no regularization.
 
-    3,000 of the other images validate. Of a schedule it has none but a fall at the end, so that early stopping can
-    stop it.
+    3,000 of the other images validate. The rate is constant up to a drop at the end, so that early stopping can act.
     """
     return Recipe(
         name="few-digits",
@@ -31,7 +30,7 @@ def few_digits() -> Recipe:
         length=Duration(40, "ep"),
         optimizer=Optimizer(lr=0.02, momentum=0.9, weight_decay=0.0),
         schedule=Schedule(kind="step", warmup=Duration(2, "ep"), at=(Duration(80, "%"),)),
-        explosion=0.0,  # without a norm the first losses may be far above that of a guess
+        explosion=0.0,  # without a norm the first losses may be far above that of a random guess
         evaluate_every=Duration(4, "ep"),
         checkpoint_every=Duration(20, "ep"),
         engine=EngineOptions(precision="fp32", threads=1),
@@ -67,7 +66,7 @@ def regularizers() -> tuple[Member, ...]:
 
 
 def augmentations() -> tuple[Member, ...]:
-    """Each augmentation alone on 1,000 digits, and those together that keep a digit what it is."""
+    """Each augmentation alone on 1,000 digits, and together those that keep the class of a digit."""
     base = few_digits()
     choices = {
         "none": (),
@@ -90,7 +89,7 @@ def augmentations() -> tuple[Member, ...]:
 
 
 def batch_norms() -> tuple[Member, ...]:
-    """The network with and without batch normalization, over batch sizes; the rate goes with the batch up to 64.
+    """The network with and without batch norm, over batch sizes; the rate is proportional to the batch up to 64.
 
     All take the same number of passes over the images.
     """

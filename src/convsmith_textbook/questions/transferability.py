@@ -1,4 +1,4 @@
-"""How well the layers of a network serve other classes, by how many of them are taken over (Yosinski et al. 2014)."""
+"""How well layers serve other classes, by the number of transferred layers (Yosinski et al. 2014)."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _WEIGHTED = (Conv, ConvTranspose, Linear, Rbf)
 
 @dataclass(frozen=True)
 class Layer:
-    """A part of a network that is taken over or left as a whole, with the paths of its nodes: `stage1.unit2`."""
+    """A part of a network that is transferred as a whole, with the paths of its nodes: `stage1.unit2`."""
 
     name: str
     paths: tuple[str, ...]
@@ -34,16 +34,16 @@ class Layer:
 def layers(network: Network) -> list[Layer]:
     """The network's layers in the order of execution: children of stages and of the main head that have weights.
 
-    A residual unit or an Inception module is one of them; a normalization belongs to what stands before it.
+    A residual unit or an Inception module is one layer; a normalization belongs to the layer before it.
     """
-    found: list[Layer] = []
+    parts: list[Layer] = []
     for name, root in [*network.stages, (MAIN, dict(network.heads)[MAIN])]:
         for path, node in _children(name, root):
             if any(isinstance(inner, _WEIGHTED) for _, inner in walk(node)):
-                found.append(Layer(path, (path,)))
-            elif found:
-                found[-1] = replace(found[-1], paths=(*found[-1].paths, path))
-    return found
+                parts.append(Layer(path, (path,)))
+            elif parts:
+                parts[-1] = replace(parts[-1], paths=(*parts[-1].paths, path))
+    return parts
 
 
 def _children(name: str, root: Node) -> list[tuple[str, Node]]:
@@ -70,16 +70,16 @@ def transfers() -> tuple[Member, ...]:
 
 
 def suited(members: tuple[Member, ...], cuts: Sequence[str]) -> tuple[Member, ...]:
-    """The members for the data and network that their recipes have now, cut after the layers `cuts` (none: each)."""
+    """The members adapted to the data and network of their recipes, cut after the layers `cuts` (empty: after each)."""
     recipe = members[0].recipe
     named = {member.recipe.data.classes for member in members}
-    # Of a user's own choice all members have the same classes; else they are those that the data have.
+    # If the user chose classes, all members have the same; else the classes are those of the data.
     own = next(iter(named)) if len(named) == 1 else ()
     return of_recipe(recipe, own or open_source(replace(recipe.data, classes=())).card.classes, cuts)
 
 
 def halves_of(classes: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The first half of the classes and the rest; UsageError below two in each."""
+    """The first half of the classes and the rest; UsageError for fewer than two in a half."""
     if len(classes) < 4:
         raise UsageError(
             f"transferability: expected at least 4 classes, two in each half, received {', '.join(classes) or 'none'}"
@@ -91,8 +91,8 @@ def halves_of(classes: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]
 def of_recipe(recipe: Recipe, classes: Sequence[str], cuts: Sequence[str] = ()) -> tuple[Member, ...]:
     """Base nets on the halves A and B of the classes, and for each cut the treatments of the paper's figure 1.
 
-    AnB has the first n layers of A's net and keeps them, BnB those of B's; with a plus they are trained on. The layers
-    above are drawn anew, and everything learns B. "random" keeps n layers that were never trained (section 4.3).
+    AnB has the first n layers of A's net, frozen, BnB those of B's; with a plus they are trained further. The layers
+    above get new random weights, and all nets learn B. "random" freezes n random layers (section 4.3).
     """
     of_a, of_b = (replace(recipe, data=replace(recipe.data, classes=half)) for half in halves_of(classes))
     members = [Member(BASE_A, of_a), Member(BASE_B, of_b, place=0.0)]
@@ -132,24 +132,24 @@ def _opened(recipe: Recipe) -> Network:
 
 
 def _numbers(parts: Sequence[Layer], cuts: Sequence[str], network: str) -> list[int]:
-    """How many layers lie below each cut; a cut is a layer's name or its number."""
+    """The number of layers below each cut; a cut is a layer's name or its number."""
     names = [part.name for part in parts[:-1]]
     if not names:
         raise UsageError(f"transferability: {network} has one layer only, so that there is no cut")
-    found: set[int] = set()
+    numbers: set[int] = set()
     for cut in cuts:
         if cut in names:
-            found.add(names.index(cut) + 1)
+            numbers.add(names.index(cut) + 1)
         elif cut.isdecimal() and 1 <= int(cut) <= len(names):
-            found.add(int(cut))
+            numbers.add(int(cut))
         else:
-            there = ", ".join(f"{i} {name}" for i, name in enumerate(names, 1))
-            raise UsageError(f"--cuts: {network} cannot be cut after {cut!r}; it can after {there}")
-    return sorted(found) or list(range(1, len(names) + 1))
+            choices = ", ".join(f"{i} {name}" for i, name in enumerate(names, 1))
+            raise UsageError(f"--cuts: {network} cannot be cut after {cut!r}; it can after {choices}")
+    return sorted(numbers) or list(range(1, len(names) + 1))
 
 
 def _pattern(parts: Sequence[Layer]) -> str:
-    """A regular expression that finds the tensors of these layers."""
+    """A regular expression that matches the tensors of these layers."""
     return f"^({'|'.join(re.escape(path) for part in parts for path in part.paths)})\\."
 
 
