@@ -24,7 +24,7 @@ from convsmith.base.calls import split_list
 from convsmith.base.config import kind_of, read
 from convsmith.data.augment import augment, mix
 from convsmith.data.augmentations import MIXING, Augment
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.suit import principal_colors
 from convsmith.nets.zoo import network
 from convsmith.training.engine import Engine, resolve, using
@@ -34,7 +34,7 @@ from record import add_row, make_parser
 from turns import seconds
 
 BATCH, BATCHES, SIDE, CLASSES = 128, 20, 32, 10
-RECORD = Preprocess(size=(SIDE, SIDE), mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))
+RECORD = ImageInput(size=(SIDE, SIDE), mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))
 BILINEAR = InterpolationMode.BILINEAR
 MIXUP, CUTMIX = v2.MixUp(alpha=0.2, num_classes=CLASSES), v2.CutMix(num_classes=CLASSES)
 

@@ -7,13 +7,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from convsmith.data.augment import normalize
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
 from convsmith.training.engine import Engine
 
 
-def bare_step(engine: Engine, tree: Network, images: Tensor, record: Preprocess) -> Callable[[], None]:
+def bare_step(engine: Engine, tree: Network, images: Tensor, record: ImageInput) -> Callable[[], None]:
     """The step on uint8 images (N, C, H, W), which lie on the engine's device."""
     model = engine.place(build(tree, seed=0)).train()
     engine.accelerate(model)

@@ -31,7 +31,7 @@ import torch._dynamo  # which the first optimizer loads, in seconds
 import convsmith.work.run
 from convsmith.base.errors import BadFile, ConvsmithError
 from convsmith.cli import main as convsmith
-from convsmith.data.preprocess import Preprocess, load
+from convsmith.data.preprocess import ImageInput, load
 from convsmith.runs.checkpoints import load_checkpoint
 from convsmith.runs.directory import is_run, open_run
 from convsmith.runs.generations import FILES
@@ -254,7 +254,7 @@ def hostile_images(count: int) -> Found:
 def _fuzz(count: int) -> list[str]:
     """Images with some bytes overwritten, decoded here: anything but an image or BadFile is a failure."""
     dice, failures = random.Random(12), []
-    record = Preprocess(mode="RGB", resize=20, size=(16, 16), mean=(0.5,) * 3, std=(0.5,) * 3)
+    record = ImageInput(mode="RGB", resize=20, size=(16, 16), mean=(0.5,) * 3, std=(0.5,) * 3)
     seeds = [encoded(photo(n), kind) for n in range(4) for kind in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")]
     for number in range(count):
         data = bytearray(dice.choice(seeds))

@@ -33,7 +33,7 @@ import torch
 from bare_step import bare_step
 from convsmith.base.calls import split_list
 from convsmith.base.errors import unknown
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
 from convsmith.nets.zoo import edit, network
@@ -102,7 +102,7 @@ def measure(point: Point, engine: Engine, steps: int) -> dict[str, Any]:
 def _step(engine: Engine, point: Point, tree: Network) -> Callable[[], None]:
     shape = (point.batch, *tree.input)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    record = Preprocess(size=(point.side, point.side), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    record = ImageInput(size=(point.side, point.side), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     return bare_step(engine, tree, images.to(engine.device), record)
 
 

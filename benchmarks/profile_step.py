@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from bare_step import bare_step
 from convsmith.base.calls import split_list
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.nets.cost import cost
 from convsmith.nets.network import Network
 from convsmith.nets.zoo import edit, network
@@ -61,7 +61,7 @@ def measure(tree: Network, batch: int, engine: Engine, steps: int) -> dict[str, 
     """The kinds' shares of the time in which operators work, and the speed of the convolutions."""
     channels, size = tree.input.channels, tree.input.spatial
     images = torch.randint(0, 256, (batch, *tree.input), dtype=torch.uint8).to(engine.device)
-    record = Preprocess(size=(size[0], size[1]), mean=(0.5,) * channels, std=(0.25,) * channels)
+    record = ImageInput(size=(size[0], size[1]), mean=(0.5,) * channels, std=(0.25,) * channels)
     step = bare_step(engine, tree, images, record)
     for _ in range(2):
         step()

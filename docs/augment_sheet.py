@@ -16,12 +16,12 @@ from torchvision.transforms.v2 import functional as tv
 from convsmith.base.config import read
 from convsmith.data.augment import augment, mix
 from convsmith.data.augmentations import MIXING, Augment
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.suit import principal_colors
 
 OUT = Path(__file__).parent / "images" / "augment.png"
 SIDE, COLUMNS, SHOWN, GAP, LABEL = 56, 2, 4, 2, 124
-RECORD = Preprocess(size=(SIDE, SIDE), resize=64, mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26))
+RECORD = ImageInput(size=(SIDE, SIDE), resize=64, mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26))
 ROWS = (
     "flip", "vertical_flip", "crop(8)", "crop(8, reflect)", "translate(12)", "scale_crop(56, 105)", "resized_crop",
     "rotate(30)", "affine", "elastic(2)", "color_jitter", "lighting(0.5)", "noise(0.1)", "pixel_flip(0.05)",

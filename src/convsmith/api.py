@@ -11,7 +11,7 @@ from convsmith.base.errors import UnknownName, UsageError, unknown
 from convsmith.base.user_code import give
 from convsmith.data.examples import Examples
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.views import read_views
 from convsmith.deploy.bundle import BundleFile, export_bundle
 from convsmith.deploy.exchange import WeightsFile, export_weights
@@ -133,7 +133,7 @@ class Pretrained:
         return self.subject.module
 
     @property
-    def preprocess(self) -> Preprocess | None:
+    def preprocess(self) -> ImageInput | None:
         """The preprocessing of an image: `convsmith.data.preprocess.load(image, record)` applies it."""
         return self.subject.preprocess
 

@@ -37,7 +37,7 @@ from convsmith.data.augmentations import (
     Trivialaugment,
     VerticalFlip,
 )
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 
 KINDS = typing.get_args(Augment)
 BASIS = {
@@ -72,8 +72,8 @@ def pictures(count: int, channels: int = 3) -> torch.Tensor:
     return torch.stack([photo[:, i : i + 280 : 10, 2 * i : 2 * i + 280 : 10] for i in range(0, 2 * count, 2)])
 
 
-def record(channels: int = 3) -> Preprocess:
-    return Preprocess(
+def record(channels: int = 3) -> ImageInput:
+    return ImageInput(
         size=(28, 28), mode="RGB" if channels == 3 else "L", mean=(0.4, 0.3, 0.2)[:channels], std=(0.2,) * channels
     )
 

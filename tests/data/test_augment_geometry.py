@@ -33,7 +33,7 @@ from convsmith.data.augmentations import (
     VerticalFlip,
 )
 from convsmith.data.keys import between, epoch_order, fork, integers, keys, uniform
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 
 FILL = torch.tensor([125, 123, 114], dtype=torch.uint8)
 BLACK = torch.zeros(3, dtype=torch.uint8)
@@ -78,7 +78,7 @@ def test_an_alternating_flip_shows_the_other_side_every_epoch() -> None:
 
 def test_an_alternating_flip_follows_the_sample_through_the_orders_of_the_epochs() -> None:
     images = pictures(16, 8, 8)
-    record = Preprocess(size=(8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)
+    record = ImageInput(size=(8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)
     seen = []
     for epoch in range(3):
         order = epoch_order(16, 0, epoch)

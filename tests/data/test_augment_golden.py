@@ -37,7 +37,7 @@ from convsmith.data.augmentations import (
     Trivialaugment,
     VerticalFlip,
 )
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 
 GOLDEN = Path(__file__).with_name("golden_augments.json")
 BASIS = ((0.4, 0.1, 0.03), (0.577, 0.577, 0.577, 0.707, 0.0, -0.707, 0.408, -0.816, 0.408))
@@ -55,7 +55,7 @@ ROUNDED = (Rotate, Affine, Elastic, Autoaugment, Randaugment, Trivialaugment, Au
 def done(step: Augment) -> torch.Tensor:
     photo = torch.from_numpy(load_sample_image("flower.jpg").copy()).permute(2, 0, 1)
     images = torch.stack([photo[:, i : i + 360 : 10, 2 * i : 2 * i + 400 : 10] for i in range(40)])
-    record = Preprocess(size=(32, 30), mean=(0.4, 0.3, 0.2), std=(0.2, 0.2, 0.2))
+    record = ImageInput(size=(32, 30), mean=(0.4, 0.3, 0.2), std=(0.2, 0.2, 0.2))
     positions = torch.arange(40, 80)
     if isinstance(step, MIXING):
         return mix(images, (step,), 1, 2, positions)[0]

@@ -27,13 +27,13 @@ from convsmith.data.augmentations import (
     Trivialaugment,
 )
 from convsmith.data.examples import from_arrays
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.suit import check_augments, principal_colors, suit_augments
 
-SMALL = Preprocess(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
-GRAY = Preprocess(size=(32, 32), mode="L", mean=(0.5,), std=(0.5,))
-LARGE = Preprocess(size=(224, 224), resize=256, mean=(0.5,) * 3, std=(0.5,) * 3)
-WIDE = Preprocess(size=(20, 60), mean=(0.5,) * 3, std=(0.5,) * 3)
+SMALL = ImageInput(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
+GRAY = ImageInput(size=(32, 32), mode="L", mean=(0.5,), std=(0.5,))
+LARGE = ImageInput(size=(224, 224), resize=256, mean=(0.5,) * 3, std=(0.5,) * 3)
+WIDE = ImageInput(size=(20, 60), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ WIDE = Preprocess(size=(20, 60), mean=(0.5,) * 3, std=(0.5,) * 3)
         (WIDE, (ScaleCrop(20, 40), Crop(2))),
     ],
 )
-def test_what_fits_passes(record: Preprocess, steps: tuple[Augment, ...]) -> None:
+def test_what_fits_passes(record: ImageInput, steps: tuple[Augment, ...]) -> None:
     check_augments(steps, record)
 
 
@@ -71,7 +71,7 @@ def test_what_fits_passes(record: Preprocess, steps: tuple[Augment, ...]) -> Non
         (LARGE, (Cutout(240), Crop(0), Cutout(240)), "cutout: a square of 240 pixels is larger than images of 224x224"),
     ],
 )
-def test_what_does_not_fit_is_refused(record: Preprocess, steps: tuple[Augment, ...], says: str) -> None:
+def test_what_does_not_fit_is_refused(record: ImageInput, steps: tuple[Augment, ...], says: str) -> None:
     with pytest.raises(UsageError) as caught:
         check_augments(steps, record)
     assert str(caught.value).startswith(says)

@@ -25,7 +25,7 @@ from convsmith.data.decoding import decode_stack, find_bad
 from convsmith.data.kept import Kept
 from convsmith.data.loaders import Batch, evaluation_loader, training_loader
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.slots import Slots, clear_stored, decoded_folder, list_stored, stride
 
 
@@ -99,7 +99,7 @@ def test_the_middle_of_the_margin_is_the_crop_where_it_says_so() -> None:
         for resize, side in ((18, 14), (256, 224), (16, 16)):
             straight = round((have + resize - side) / 2)
             assert straight == round(have / 2) + (resize - side) // 2
-    record = Preprocess(size=(224, 224), resize=256, mean=(0.5,) * 3, std=(0.5,) * 3)
+    record = ImageInput(size=(224, 224), resize=256, mean=(0.5,) * 3, std=(0.5,) * 3)
     assert crops_from_margin(record)
     assert not crops_from_margin(replace(record, resize=257))
     assert not crops_from_margin(replace(record, resize=None))

@@ -10,9 +10,9 @@ from convsmith.data.augment import augment, center, crop, flip, normalize
 from convsmith.data.augment.frame import Frame
 from convsmith.data.augmentations import Augment, Crop, Flip
 from convsmith.data.keys import epoch_order, fork, integers, keys, uniform
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 
-RECORD = Preprocess(size=(32, 32), mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))
+RECORD = ImageInput(size=(32, 32), mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))
 FILL = torch.tensor([125, 123, 114], dtype=torch.uint8)
 FRAME = Frame((32, 32), FILL)
 
@@ -146,7 +146,7 @@ def test_strength_zero_is_the_identity(steps: tuple[Augment, ...]) -> None:
 
 
 def test_a_margin_without_a_crop_is_cut_at_the_center() -> None:
-    record = Preprocess(size=(32, 30), resize=37, mean=(0.5,) * 3, std=(0.5,) * 3)
+    record = ImageInput(size=(32, 30), resize=37, mean=(0.5,) * 3, std=(0.5,) * 3)
     batch = images(3, 37)
     found = augment(batch, (), 0, 0, torch.arange(3), record)
     expected = [reference.center(image.permute(1, 2, 0).numpy(), (32, 30)) for image in batch]

@@ -16,16 +16,16 @@ from convsmith.data.decoding import decode_stack, find_bad, measure
 from convsmith.data.examples import Examples, from_arrays
 from convsmith.data.image_sets import FileImages
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess, decode, load, normalize, preprocess_for, to_size
+from convsmith.data.preprocess import ImageInput, decode, load, normalize, preprocess_for, to_size
 from convsmith.data.sources.opening import open_source
 from convsmith.data.targets import ClassLabels
 
-RGB = Preprocess(size=(4, 4), mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
-GRAY = Preprocess(size=(4, 4), mode="L", mean=(0.5,), std=(0.5,))
+RGB = ImageInput(size=(4, 4), mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
+GRAY = ImageInput(size=(4, 4), mode="L", mean=(0.5,), std=(0.5,))
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 
-def pixel(image: Image.Image, record: Preprocess = RGB) -> list[int]:
+def pixel(image: Image.Image, record: ImageInput = RGB) -> list[int]:
     """The top left pixel after decoding."""
     return decode(image, record)[0, 0].tolist()
 
@@ -225,11 +225,11 @@ def test_normalize_values() -> None:
 
 def test_the_record_goes_to_json_and_back() -> None:
     record = replace(RGB, resize=9, interpolation="bicubic")
-    assert Preprocess.from_json(json.loads(json.dumps(record.to_json()))) == record
+    assert ImageInput.from_json(json.loads(json.dumps(record.to_json()))) == record
     with pytest.raises(UnknownName, match="unknown key in preprocessing 'men'; nearest: mean"):
-        Preprocess.from_json({**record.to_json(), "men": 1})
+        ImageInput.from_json({**record.to_json(), "men": 1})
     with pytest.raises(UsageError, match="preprocess needs size, mean, std"):
-        Preprocess.from_json({})
+        ImageInput.from_json({})
 
 
 @pytest.mark.parametrize(

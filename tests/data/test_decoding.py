@@ -9,7 +9,7 @@ from PIL import Image
 from convsmith.data.dataset import open_data
 from convsmith.data.decoding import ahead, decode_stack
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess, decode, final_size, to_size
+from convsmith.data.preprocess import ImageInput, decode, final_size, to_size
 
 
 def test_results_come_in_order_and_no_further_ahead_than_there_are_threads() -> None:
@@ -48,5 +48,5 @@ def test_draft_decoding_is_small_in_effect_and_the_same_everywhere(tmp_path: Pat
     # Predictions go by the path of a file, training by its examples.
     alone = to_size(decode(Path(data.train.name(0)), record), record).transpose(2, 0, 1)
     np.testing.assert_array_equal(alone, drafted[0])
-    assert Preprocess.from_json(record.to_json()) == record
+    assert ImageInput.from_json(record.to_json()) == record
     assert final_size(record, True) == (32, 32)

@@ -13,7 +13,7 @@ from convsmith.data.examples import Examples
 from convsmith.data.image_sets import ArrayImages, FileImages
 from convsmith.data.loaders import evaluation_loader, training_loader
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess, to_size
+from convsmith.data.preprocess import ImageInput, to_size
 from convsmith.data.targets import ClassLabels, Facts
 
 NAMES = ("ground", "tree", "sky")
@@ -29,8 +29,8 @@ RECORDS = [
 STORED = [(12, 16), (31, 20), (40, 57), (7, 9)]
 
 
-def record(**fields: object) -> Preprocess:
-    return Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3, **fields)  # type: ignore[arg-type]
+def record(**fields: object) -> ImageInput:
+    return ImageInput(mean=(0.5,) * 3, std=(0.5,) * 3, **fields)  # type: ignore[arg-type]
 
 
 def of_arrays(ids: np.ndarray, names: tuple[str, ...] = NAMES) -> Masks:

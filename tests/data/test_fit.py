@@ -12,12 +12,12 @@ from convsmith.base.errors import UsageError
 from convsmith.data.examples import from_arrays
 from convsmith.data.fit import enlargement, placed, read_size, shaped, size_text, size_word
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess, final_size, preprocess_for, to_size
+from convsmith.data.preprocess import ImageInput, final_size, preprocess_for, to_size
 from convsmith.data.shapes import Shapes, losses, shapes_of
 from convsmith.data.sources.opening import open_path
 from convsmith.data.stats import stats
 
-RECORD = Preprocess(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
+RECORD = ImageInput(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
 WIDE = replace(RECORD, size=(32, 128), resize=(37, 148))
 
 
@@ -70,7 +70,7 @@ def test_a_frame_of_two_numbers_is_covered() -> None:
 @pytest.mark.parametrize("size", [(32, 128), (128, 32), (50, 51), (8, 8)])
 @pytest.mark.parametrize("stored", [(1, 1), (1, 500), (500, 1), (97, 131), (32, 128)])
 def test_every_picture_gets_the_size(fit: str, size: tuple[int, int], stored: tuple[int, int]) -> None:
-    record = Preprocess(size=size, fit=fit, mean=(0.5,) * 3, std=(0.5,) * 3)  # type: ignore[arg-type]
+    record = ImageInput(size=size, fit=fit, mean=(0.5,) * 3, std=(0.5,) * 3)  # type: ignore[arg-type]
     assert to_size(noise(*stored), record).shape == (*size, 3)
     assert placed(stored, record).share == 1 or fit == "crop"
     if fit == "crop":
@@ -81,10 +81,10 @@ def test_every_picture_gets_the_size(fit: str, size: tuple[int, int], stored: tu
 
 def test_the_record_goes_to_json_and_back() -> None:
     for record in (WIDE, replace(RECORD, fit="pad"), replace(RECORD, resize=37)):
-        assert Preprocess.from_json(record.to_json()) == record
+        assert ImageInput.from_json(record.to_json()) == record
     old = RECORD.to_json()
     del old["fit"]
-    assert Preprocess.from_json(old) == RECORD
+    assert ImageInput.from_json(old) == RECORD
     assert replace(RECORD, resize=(37, 37)) == replace(RECORD, resize=37)
 
 
@@ -111,7 +111,7 @@ def test_enlarged_squeezed_and_dropped_is_said() -> None:
         "transparent pixels are laid on white (1 of 4 pictures looked at)",
         "gray pictures get three equal channels (1 of 4 pictures looked at)",
     ]
-    gray = Preprocess(mode="L", size=(8, 8), mean=(0.5,), std=(0.5,))
+    gray = ImageInput(mode="L", size=(8, 8), mean=(0.5,), std=(0.5,))
     assert losses(shapes, gray)[2:] == ["colors are dropped; --data.channels 3 keeps them (3 of 4 pictures looked at)"]
     assert enlargement((32, 128), replace(RECORD, size=(64, 128), fit="squash")) == 2
 

@@ -26,11 +26,11 @@ from convsmith.data.examples import from_arrays
 from convsmith.data.formats import EXTENSIONS, is_image_name
 from convsmith.data.images import open_image
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess, decode, load, to_size
+from convsmith.data.preprocess import ImageInput, decode, load, to_size
 from convsmith.data.sources.opening import open_source
 from convsmith.data.sources.tree import left_out_line
 
-RECORD = Preprocess(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
+RECORD = ImageInput(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
 CUT = replace(RECORD, size=(224, 224), resize=256)
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I;16", "I", "F", "PA", "La", "RGBa")
 
@@ -60,9 +60,9 @@ def in_little_memory(code: str, *arguments: object) -> str:
     """What Python prints of `code` with 1 GB of addresses more than it has after its imports."""
     limited = (
         "import resource, sys\n"
-        "from convsmith.data.preprocess import Preprocess, load\n"
+        "from convsmith.data.preprocess import ImageInput, load\n"
         "from dataclasses import replace\n"
-        "record = Preprocess(size=(224, 224), resize=256, mean=(0.5,) * 3, std=(0.5,) * 3)\n"
+        "record = ImageInput(size=(224, 224), resize=256, mean=(0.5,) * 3, std=(0.5,) * 3)\n"
         "load(open(sys.argv[1], 'rb').read(), record) if sys.argv[1] else None\n"
         "pages = int(open('/proc/self/statm').read().split()[0])\n"
         "most = pages * resource.getpagesize() + 10**9\n"

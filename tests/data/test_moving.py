@@ -39,7 +39,7 @@ from convsmith.data.augmentations import (
 from convsmith.data.drawn import NO_BOX, VOID
 from convsmith.data.loaders import Batch
 from convsmith.data.moves import MOVES
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.suit import check_augments
 
 COUNT, HEIGHT, WIDTH = 60, 36, 44
@@ -61,9 +61,9 @@ def name(step: Augment) -> str:
     return str(step).replace(" ", "")
 
 
-def record(fill: int, size: tuple[int, int] = GOAL) -> Preprocess:
+def record(fill: int, size: tuple[int, int] = GOAL) -> ImageInput:
     """A record whose rounded mean is `fill` in each channel."""
-    return Preprocess(size=size, mean=(fill / 255,) * 3, std=(0.2,) * 3)
+    return ImageInput(size=size, mean=(fill / 255,) * 3, std=(0.2,) * 3)
 
 
 def random_ids(highest: int = 255) -> torch.Tensor:

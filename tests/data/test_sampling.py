@@ -9,11 +9,11 @@ from convsmith.data.examples import Examples, from_arrays
 from convsmith.data.keys import epoch_order
 from convsmith.data.loaders import class_counts, training_loader
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.targets import SeveralLabels
 
 COUNTS = (400, 100, 16, 4)
-PREPROCESS = Preprocess(mode="L", size=(2, 2), mean=(0.5,), std=(0.5,))
+PREPROCESS = ImageInput(mode="L", size=(2, 2), mean=(0.5,), std=(0.5,))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from convsmith.data.examples import Examples, from_arrays, join
 from convsmith.data.image_sets import ArrayImages
 from convsmith.data.loaders import Batch, evaluation_loader, training_loader
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.targets import (
     ClassLabels,
     Facts,
@@ -25,7 +25,7 @@ CLASSES = ClassLabels(np.asarray([2, 0, 2, 1], np.int64), NAMES)
 SEVERAL = SeveralLabels(np.asarray([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]], np.uint8), NAMES)
 TEXTS = TextTargets(np.asarray([[1, 2, 0], [3, 0, 0], [1, 1, 1], [2, 3, 0]], np.int64), ("", "a", "cat", "sat"))
 KINDS: list[Targets] = [CLASSES, SEVERAL, TEXTS, NoTargets(4), ImageTargets(4)]
-RECORD = Preprocess(mode="L", size=(4, 4), mean=(0.5,), std=(0.5,))
+RECORD = ImageInput(mode="L", size=(4, 4), mean=(0.5,), std=(0.5,))
 
 
 def kind(targets: Targets) -> str:

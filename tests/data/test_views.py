@@ -6,12 +6,12 @@ from torchvision.transforms.v2 import functional
 
 from convsmith.base.config import plain
 from convsmith.base.errors import UsageError
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.view_pixels import fingerprints, log_mean, seen, shifted, ten_crop
 from convsmith.data.views import Mirror, TenCrop, Translate, price, read_views, scaled_records, views_text
 
-SMALL = Preprocess(mode="L", size=(4, 4), mean=(0.5,), std=(0.5,))
-LARGE = Preprocess(resize=256, size=(224, 224), mean=(0.5,) * 3, std=(0.25,) * 3)
+SMALL = ImageInput(mode="L", size=(4, 4), mean=(0.5,), std=(0.5,))
+LARGE = ImageInput(resize=256, size=(224, 224), mean=(0.5,) * 3, std=(0.25,) * 3)
 FILL = torch.tensor([9], dtype=torch.uint8)
 
 
@@ -183,7 +183,7 @@ def test_scales_are_whole_center_squares() -> None:
         ("translate(4)", SMALL, "translate: a shift by 4 pixels needs images larger than 4x4"),
     ],
 )
-def test_views_that_do_not_fit_the_images_are_refused(text: str, preprocess: Preprocess, message: str) -> None:
+def test_views_that_do_not_fit_the_images_are_refused(text: str, preprocess: ImageInput, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         scaled_records(read_views(text), preprocess)
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 import convsmith as cs
 from convsmith.base.errors import BadFile, CheckFailed, MissingPath, UsageError
-from convsmith.data.preprocess import Preprocess, load
+from convsmith.data.preprocess import ImageInput, load
 from convsmith.engines.graph import onnx_program
 from convsmith.nets.modules.build import build
 from convsmith.nets.zoo import edit, network
@@ -38,7 +38,7 @@ def test_prediction_evaluation_and_onnx_are_one(run, exported):
     """On 48 images that training saw and 12 that it did not."""
     session = onnxruntime.InferenceSession(exported[0], providers=["CPUExecutionProvider"])
     record = json.loads(session.get_modelmeta().custom_metadata_map["convsmith"])
-    preprocess, labels = Preprocess.from_json(record["preprocess"]), record["labels"]
+    preprocess, labels = ImageInput.from_json(record["preprocess"]), record["labels"]
     total = 0
     for split in ("train", "val", "test"):
         evaluated = run.evaluate(split)

@@ -15,7 +15,7 @@ from convsmith.data.augment import normalize
 from convsmith.data.dataset import open_data
 from convsmith.data.loaders import decode_all
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.deploy import exchange
 from convsmith.deploy.exchange import export_weights
 from convsmith.nets.modules.build import build
@@ -77,7 +77,7 @@ def test_the_safetensors_file_says_what_it_needs(made, tmp_path):
     export_weights(subject, examples, "torchvision", tmp_path / "w.safetensors")
     with safe_open(tmp_path / "w.safetensors", "pt") as file:
         metadata = file.metadata()
-    assert Preprocess.from_json(json.loads(metadata["preprocess"])) == subject.preprocess
+    assert ImageInput.from_json(json.loads(metadata["preprocess"])) == subject.preprocess
     assert json.loads(metadata["labels"]) == ["bent", "flat", "round"]
     assert (metadata["format"], metadata["names"]) == ("pt", "torchvision")
 

@@ -378,7 +378,7 @@ def test_without_the_validation_images_the_pictures_are_compared(command, photo_
     RunDirectory(copy).write_record("recipe", recipe)
     answer = command("predict", copy, pictures, "--engine", "eager")
     assert answer.code == 0
-    assert "the validation images are not to be had (" in answer.err
+    assert "the validation images cannot be read (" in answer.err
     assert " on 32 images\n" in answer.err
     broken = tmp_path / "broken.png"
     broken.write_text("no image")

@@ -20,7 +20,7 @@ from convsmith.data import sound as _sound  # noqa: F401
 from convsmith.data.augmentations import Crop, Cutout, Flip, Lighting, Noise, Randaugment
 from convsmith.data.card import Card
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.views import MultiScale
 from convsmith.recipes.finetune import FineTuning
 from convsmith.recipes.recipe import Recipe, recipe_from_json
@@ -41,7 +41,7 @@ CARD = {"name": "", "kind": "", "classes": (), "channels": 3, "size": None, "cou
 # What a record needs besides the field that a test sets: fields without a default, and those that its checks join.
 NEEDED: dict[str, dict[str, Any]] = {
     "Rule": {"pattern": "norm"},
-    "Preprocess": {"size": (8, 8), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
+    "ImageInput": {"size": (8, 8), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
     "MultiScale": {"scales": (32,)},
     "Card": CARD | {"license": "", "source": "", "fingerprint": ""},
 }
@@ -66,7 +66,7 @@ def made(kind: type, name: str, value: Any, joined: bool = False) -> Any:
     pairs = {"low": "high", "high": "low", "first": "last", "last": "first"}
     if joined and pairs.get(name) in ranges(kind):
         fields[pairs[name]] = value
-    counts = {"Preprocess": {"mean": 3, "std": 3, "size": 2}, "Lighting": {"deviations": 3, "components": 9}}
+    counts = {"ImageInput": {"mean": 3, "std": 3, "size": 2}, "Lighting": {"deviations": 3, "components": 9}}
     if kind is Lighting:
         fields = {"deviations": (1.0,) * 3, "components": (1.0,) * 9}
     count = counts.get(kind.__name__, {}).get(name, 1)
@@ -332,4 +332,4 @@ def test_a_recipe_of_before_reads_zero_as_mean() -> None:
 
 def test_preprocessing_names_the_channel() -> None:
     with pytest.raises(UsageError, match=r"^preprocessing\.std\[2\]: expected a number above 0, received -1\.0$"):
-        Preprocess(size=(8, 8), mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, -1.0))
+        ImageInput(size=(8, 8), mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, -1.0))

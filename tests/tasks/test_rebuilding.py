@@ -13,7 +13,7 @@ from convsmith.base.errors import UsageError
 from convsmith.cli.repeat import _out_of_fold
 from convsmith.data import keys as counter
 from convsmith.data.loaders import Batch
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.deploy.predict import predict
 from convsmith.nets.zoo import network
 from convsmith.recipes.builtin import RECIPES
@@ -30,7 +30,7 @@ from convsmith.training.options import EngineOptions
 from convsmith.work.evaluate import calibrate_run, ensemble, evaluate_run
 from convsmith.work.run import resume, train
 
-PLAIN = Preprocess(size=(28, 28), resize=(28, 28), mode="L", mean=(0.0,), std=(1.0,))
+PLAIN = ImageInput(size=(28, 28), resize=(28, 28), mode="L", mean=(0.0,), std=(1.0,))
 
 
 def small(task, **changes):

@@ -9,7 +9,7 @@ import torch
 from convsmith.base import compiler
 from convsmith.base.compiler import missing_compiler
 from convsmith.base.errors import UsageError
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.views import read_views
 from convsmith.nets.modules.build import build
 from convsmith.nets.zoo import network
@@ -85,7 +85,7 @@ def test_stages_that_are_computed_again_are_not_compiled(monkeypatch):
 def test_views_are_of_the_module_as_it_is():
     """Another graph for their sizes would cost minutes, and fused operations round otherwise."""
     engine = replace(resolve(EngineOptions(device="cpu", precision="fp32", threads=1)), compile=True)
-    preprocess, images = Preprocess(mode="L", size=(32, 32), mean=(0.4,), std=(0.3,)), torch.zeros(2, 1, 32, 32).byte()
+    preprocess, images = ImageInput(mode="L", size=(32, 32), mean=(0.4,), std=(0.3,)), torch.zeros(2, 1, 32, 32).byte()
     module = build(network("lenet5"), seed=0)
 
     def compiler_called(graph, inputs):

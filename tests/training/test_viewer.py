@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from convsmith.base.errors import UsageError
 from convsmith.data.augment import normalize
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.views import Draws, read_views
 from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
@@ -19,7 +19,7 @@ from convsmith.training.step import step_seed
 from convsmith.training.viewer import Viewer, make_viewer, random_layers
 
 ENGINE = resolve(EngineOptions(device="cpu", precision="fp32", channels_last=False, threads=1))
-PREPROCESS = Preprocess(mode="L", size=(32, 32), mean=(0.4,), std=(0.3,))
+PREPROCESS = ImageInput(mode="L", size=(32, 32), mean=(0.4,), std=(0.3,))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 import convsmith as cs
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.nets.modules.build import build
 from convsmith.nets.zoo import network
 from convsmith.recipes.builtin import RECIPES
@@ -41,7 +41,7 @@ def published_weights(cache, monkeypatch):
     entry = replace(
         OTHERS["efficientnet_lite0"]["DEFAULT"],
         name="Small_Weights.V1",
-        preprocess=Preprocess(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3),
+        preprocess=ImageInput(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3),
         classes=lambda: tuple("0123456789"),
         folder=NAME,
         files=(PublishedFile("w.safetensors", hashlib.sha256(file.read_bytes()).hexdigest()),),

@@ -12,7 +12,7 @@ import convsmith as cs
 from convsmith.base.errors import UsageError
 from convsmith.data.augment import augment
 from convsmith.data.augmentations import Crop, Flip, ResizedCrop, ScaleCrop
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.suit import check_augments
 from convsmith.data.views import price, read_views, scaled_records
 from convsmith.recipes.finetune import FineTuning, finetuning_recipe
@@ -21,7 +21,7 @@ from convsmith.training.options import Progressive
 from convsmith.training.resizing import sizes
 from convsmith.work.prepare import prepare
 
-WIDE = Preprocess(size=(32, 128), resize=(37, 148), mean=(0.5,) * 3, std=(0.25,) * 3)
+WIDE = ImageInput(size=(32, 128), resize=(37, 148), mean=(0.5,) * 3, std=(0.25,) * 3)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_views_keep_the_shape() -> None:
     records = scaled_records(read_views("multi_scale(32, 64),mirror"), WIDE)
     assert [(r.size, r.resize) for r in records] == [((32, 128), (32, 128)), ((64, 256), (64, 256))]
     assert price(read_views("multi_scale(32, 64),dense"), WIDE).pixels == 5
-    padded = Preprocess(size=(32, 128), fit="pad", mean=(0.5,) * 3, std=(0.25,) * 3)
+    padded = ImageInput(size=(32, 128), fit="pad", mean=(0.5,) * 3, std=(0.25,) * 3)
     records = scaled_records(read_views("multi_scale(64)"), padded)
     assert [(r.size, r.resize, r.fit) for r in records] == [((64, 256), None, "pad")]
     with pytest.raises(UsageError, match="images scaled to 16; give lengths of at least 32"):

@@ -1,1 +1,1 @@
-"""What every other folder imports: errors, named tables, typed records, text forms, files. No torch here."""
+"""What every other folder imports: errors, named tables, typed records, text forms, files."""

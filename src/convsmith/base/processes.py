@@ -1,4 +1,4 @@
-"""The rank of this process among several, as torchrun and SLURM state it in the environment. No torch here."""
+"""The rank of this process among several, as torchrun and SLURM state it in the environment."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""Advice for training on a data set, in sentences that follow from its statistics. No torch here."""
+"""Advice for training on a data set, in sentences that follow from its statistics."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from convsmith.base.config import kind_of
 from convsmith.data.augmentations import MIRRORS, Augment
 from convsmith.data.card import Card
 from convsmith.data.fit import size_text
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.shapes import Shapes, losses
 from convsmith.report.text import many
 
@@ -35,7 +35,7 @@ def mirror_note(card: Card, augments: Sequence[Augment]) -> str | None:
     return f"{', '.join(names)}: {_mirrored(card)}; leave that out with another --augment"
 
 
-def advice(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preprocess, start: str = "") -> list[str]:
+def advice(card: Card, numbers: dict[str, Any], shapes: Shapes, record: ImageInput, start: str = "") -> list[str]:
     """Sentences on the statistics `numbers` of a data set whose images training would preprocess by `record`."""
     return [
         *_flip(card, "crop(4)" if max(record.size) <= _SMALL else "resized_crop"),
@@ -81,7 +81,7 @@ def _amount(card: Card, start: str) -> list[str]:
     return [f"{text}; {gain}" if each < _FEW else text]
 
 
-def _size(card: Card, numbers: dict[str, Any], shapes: Shapes, record: Preprocess) -> list[str]:
+def _size(card: Card, numbers: dict[str, Any], shapes: Shapes, record: ImageInput) -> list[str]:
     """The sizes of the images, the size of the network's input, and the losses between them."""
     if not numbers["width"]:
         return []

@@ -1,4 +1,4 @@
-"""The steps of augmentation as a user writes them: flat, typed records. No torch here."""
+"""The steps of augmentation as a user writes them: flat, typed records."""
 
 from dataclasses import dataclass
 from typing import Literal

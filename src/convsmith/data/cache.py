@@ -1,7 +1,4 @@
-"""The cache of decoded images on the disk: a file for each stored split and preprocessing, a slot for each image.
-
-No torch here.
-"""
+"""The cache of decoded images on the disk: a file for each stored split and preprocessing, a slot for each image."""
 
 from typing import Any, Literal
 
@@ -12,7 +9,7 @@ from convsmith.data.examples import Examples
 from convsmith.data.fit import frame
 from convsmith.data.image_sets import Images, StoredSplit
 from convsmith.data.kept import Kept, open_kept
-from convsmith.data.preprocess import BORDER, Preprocess, final_size
+from convsmith.data.preprocess import BORDER, ImageInput, final_size
 from convsmith.data.slots import PIXELS, stride
 from convsmith.report.text import many
 from convsmith.report.text import size as size_text
@@ -23,7 +20,7 @@ Use = Literal["auto", "on", "off"]
 WORTH_BYTES = 16_000_000
 
 
-def open_cache(examples: Examples, record: Preprocess, margin: bool, use: Use) -> tuple[Kept | None, str]:
+def open_cache(examples: Examples, record: ImageInput, margin: bool, use: Use) -> tuple[Kept | None, str]:
     """The slots for the examples' decoded images; or None and the reason as a line for the user.
 
     The reason is empty if the user switched the cache off or the data set is not worth it.
@@ -39,7 +36,7 @@ def open_cache(examples: Examples, record: Preprocess, margin: bool, use: Use) -
     return cache, problem and f"decoded images are {problem}"
 
 
-def cache_note(examples: Examples, record: Preprocess, use: Use) -> str:
+def cache_note(examples: Examples, record: ImageInput, use: Use) -> str:
     """The note before training: the space for the decoded images, damage to the cache, or why images are not kept.
 
     It is empty if all images are in the cache.
@@ -64,7 +61,7 @@ def _kept_note(cache: Kept, missing: int) -> str:
     )
 
 
-def crops_from_margin(record: Preprocess) -> bool:
+def crops_from_margin(record: ImageInput) -> bool:
     """Whether the final image equals, pixel for pixel, the center of the frame that training crops from.
 
     If so, one cached frame serves training and evaluation.
@@ -92,7 +89,7 @@ def decoders() -> list[str]:
     return [f"pillow {pillow_version}", *codecs]
 
 
-def _about(stored: StoredSplit, record: Preprocess, shape: tuple[int, int, int], margin: bool) -> dict[str, Any]:
+def _about(stored: StoredSplit, record: ImageInput, shape: tuple[int, int, int], margin: bool) -> dict[str, Any]:
     """All values that the cached pixels depend on; the hash of them is the file's name."""
     # A field that is missing here would let a run read the pixels of another preprocessing. Mean and std are not here:
     # they apply to the pixels later.

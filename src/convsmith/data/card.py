@@ -1,4 +1,4 @@
-"""The card of a data set: its content, its origin and its fingerprint. No torch here."""
+"""The card of a data set: its content, its origin and its fingerprint."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Checks of every file of a data set, and a report of what is wrong or odd. No torch here."""
+"""Checks of every file of a data set, and a report of what is wrong or odd."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from convsmith.data.findings import SKIPPED, SPOILS, STOPS, Finding, Kind, of_ki
 from convsmith.data.images import NotAnImage, blamed
 from convsmith.data.oddities import oddities, pixels_digest
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import UNFIT, Preprocess, read_picture
+from convsmith.data.preprocess import UNFIT, ImageInput, read_picture
 from convsmith.data.restrict import of_classes
 from convsmith.data.sources.opening import describe, open_source
 from convsmith.data.sources.source import Source
@@ -26,7 +26,7 @@ from convsmith.data.split import Skipped, split_source
 from convsmith.data.usable import check_usable
 
 # The preprocessing before images are compared: in color, upright, at their own size.
-_RECORD = Preprocess(mode="RGB", size=(1, 1), mean=(0.5,) * 3, std=(0.5,) * 3)
+_RECORD = ImageInput(mode="RGB", size=(1, 1), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @dataclass(frozen=True)

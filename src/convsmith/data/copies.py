@@ -1,4 +1,4 @@
-"""Copies among images: files with the same bytes, arrays with the same pixels. No torch here."""
+"""Copies among images: files with the same bytes, arrays with the same pixels."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""`open_data`: from the data options to splits of examples that loaders can read. No torch here."""
+"""`open_data`: from the data options to splits of examples that loaders can read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from convsmith.data.decoding import find_bad, measure
 from convsmith.data.examples import Examples
 from convsmith.data.formats import is_image_name
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess, preprocess_for
+from convsmith.data.preprocess import ImageInput, preprocess_for
 from convsmith.data.restrict import of_classes
 from convsmith.data.sources.names import SETS
 from convsmith.data.sources.opening import open_source
@@ -41,7 +41,7 @@ class Dataset:
     """
 
     card: Card
-    preprocess: Preprocess
+    preprocess: ImageInput
     train: Examples
     val: Examples
     test: Examples | None
@@ -59,7 +59,7 @@ class Dataset:
 
 
 def open_data(
-    options: DataOptions, *, split: dict[str, Any] | None = None, preprocess: Preprocess | None = None
+    options: DataOptions, *, split: dict[str, Any] | None = None, preprocess: ImageInput | None = None
 ) -> Dataset:
     """Open, divide and measure what `options` names; a resumed run gives its own `split` and `preprocess` records.
 
@@ -103,7 +103,7 @@ def skipped_files(source: Source, options: DataOptions) -> list[Skipped]:
     ]
 
 
-def _neutral(card: Card, options: DataOptions) -> Preprocess:
+def _neutral(card: Card, options: DataOptions) -> ImageInput:
     """The preprocessing record with neutral mean and std, for use before these are measured."""
     channels = options.channels or card.channels
     return preprocess_for(card, options, ((0.5,) * channels, (0.5,) * channels))

@@ -1,4 +1,4 @@
-"""Decoding of many examples by threads, since Pillow decodes outside Python's lock. No torch here."""
+"""Decoding of many examples by threads, since Pillow decodes outside Python's lock."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from convsmith.data.examples import Examples, spread
 from convsmith.data.image_sets import ArrayImages
 from convsmith.data.images import blamed
 from convsmith.data.kept import Kept
-from convsmith.data.preprocess import UNFIT, Preprocess, center, final_size, read_picture, to_size
+from convsmith.data.preprocess import UNFIT, ImageInput, center, final_size, read_picture, to_size
 from convsmith.report.text import many
 
 # The number of images for the mean and deviation of a training split: more if images are not resampled.
@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def decode_one(examples: Examples, i: int, record: Preprocess, margin: bool = False) -> np.ndarray:
+def decode_one(examples: Examples, i: int, record: ImageInput, margin: bool = False) -> np.ndarray:
     """Example `i` as uint8 (H, W, C) of the final size. Raises BadFile, which names its file."""
     name = examples.name(i)
     image = examples.read(i, record.least)  # raises BadFile itself; another error is not the file's fault
@@ -37,7 +37,7 @@ def decode_one(examples: Examples, i: int, record: Preprocess, margin: bool = Fa
 def decode_stack(
     examples: Examples,
     indices: Sequence[int] | np.ndarray,
-    record: Preprocess,
+    record: ImageInput,
     workers: int,
     margin: bool = False,
     cache: Kept | None = None,
@@ -58,7 +58,7 @@ def decode_stack(
     return out
 
 
-def _fill(out: np.ndarray, examples: Examples, i: int, record: Preprocess, margin: bool, cache: Kept | None) -> None:
+def _fill(out: np.ndarray, examples: Examples, i: int, record: ImageInput, margin: bool, cache: Kept | None) -> None:
     """Put example `i` into `out`, uint8 (C, H, W): from the cache if it has the image, else by decoding it."""
     if cache is None:
         out[:] = decode_one(examples, i, record, margin).transpose(2, 0, 1)
@@ -71,7 +71,7 @@ def _fill(out: np.ndarray, examples: Examples, i: int, record: Preprocess, margi
         out[:] = center(whole.transpose(1, 2, 0), record.size).transpose(2, 0, 1)
 
 
-def find_bad(examples: Examples, record: Preprocess, workers: int, use: Use = "off") -> list[tuple[int, str, str]]:
+def find_bad(examples: Examples, record: ImageInput, workers: int, use: Use = "off") -> list[tuple[int, str, str]]:
     """Every example that cannot be decoded: its index, its name and the problem."""
     cache, _ = open_cache(examples, record, False, use)
     size = final_size(record, False)
@@ -100,7 +100,7 @@ class Measured:
     warnings: tuple[str, ...]
 
 
-def measure(examples: Examples, record: Preprocess, workers: int, use: Use = "off") -> Measured:
+def measure(examples: Examples, record: ImageInput, workers: int, use: Use = "off") -> Measured:
     """Mean and deviation of each channel over pixels, in float64.
 
     They are measured on a spread of 10,000 images, or of 2,000 if images are resampled, without the borders of `pad`.

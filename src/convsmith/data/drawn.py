@@ -1,4 +1,4 @@
-"""Masks and boxes: targets with places in the picture, which move with it. No torch here."""
+"""Masks and boxes: targets with places in the picture, which move with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import numpy as np
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.data.fit import placed
 from convsmith.data.image_sets import Images, join_images
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.targets import At, Facts, Kind, Targets, alike
 
 # The id of pixels without a class: unlabeled pixels, and pixels from outside of the picture.
@@ -61,7 +61,7 @@ class Masks:
     def subset(self, at: At) -> Self:
         return replace(self, images=self.images.subset(at))
 
-    def stack(self, at: At, record: Preprocess | None = None, margin: bool = False) -> np.ndarray:
+    def stack(self, at: At, record: ImageInput | None = None, margin: bool = False) -> np.ndarray:
         masks = [self.read(int(i)) for i in at]
         if record is not None:
             masks = [mask_to_size(mask, record, margin) for mask in masks]
@@ -123,7 +123,7 @@ class Boxes:
         picked = np.asarray(at, dtype=np.int64)
         return replace(self, corners=self.corners[picked], classes=self.classes[picked], sizes=self.sizes[picked])
 
-    def stack(self, at: At, record: Preprocess | None = None, margin: bool = False) -> np.ndarray:
+    def stack(self, at: At, record: ImageInput | None = None, margin: bool = False) -> np.ndarray:
         part = self.subset(at)
         corners = part.corners.astype(np.float32)
         if record is not None and len(part):
@@ -158,7 +158,7 @@ class Boxes:
         )
 
 
-def mask_to_size(mask: np.ndarray, record: Preprocess, margin: bool = False) -> np.ndarray:
+def mask_to_size(mask: np.ndarray, record: ImageInput, margin: bool = False) -> np.ndarray:
     """The mask, uint8 (H, W), scaled and cropped as `preprocess.to_size` does with its picture.
 
     Each pixel takes the id at its center. Borders are void.
@@ -182,7 +182,7 @@ def _begin(scaled: int, goal: int) -> int:
     return round((scaled - goal) / 2)
 
 
-def _place(corners: np.ndarray, size: np.ndarray, record: Preprocess, margin: bool) -> np.ndarray:
+def _place(corners: np.ndarray, size: np.ndarray, record: ImageInput, margin: bool) -> np.ndarray:
     """Corners (boxes, 4) in a picture of `size` (height, width) as the batch has them; zeros if too little is left."""
     high, wide = (int(side) for side in size)
     place = placed((high, wide), record, margin)

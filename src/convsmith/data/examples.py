@@ -1,4 +1,4 @@
-"""Examples: images with their targets. No torch here."""
+"""Examples: images with their targets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Findings: what is wrong or odd about the layout or the files of a data set. No torch here."""
+"""Findings: what is wrong or odd about the layout or the files of a data set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The geometry that brings an image of any size to the size of the network's input: scale, crop, pad.
 
-Sizes are (height, width) everywhere. No torch here.
+Sizes are (height, width) everywhere.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from convsmith.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from convsmith.data.preprocess import Preprocess  # which imports this
+    from convsmith.data.preprocess import ImageInput  # which imports this
 
 Size = tuple[int, int]
 # crop: scale to cover the size, then cut the center; pad: scale to fit into the size, then add borders; squash: scale
@@ -64,12 +64,12 @@ def shaped(size: Size, short: int) -> Size:
     return (short, round(short * width / height)) if height <= width else (round(short * height / width), short)
 
 
-def frame(record: "Preprocess") -> Size | None:
+def frame(record: "ImageInput") -> Size | None:
     """The size of the frame that crops are cut from, larger than `size` if there is a margin; None without `resize`."""
     return (record.resize, record.resize) if isinstance(record.resize, int) else record.resize
 
 
-def placed(size: Size, record: "Preprocess", margin: bool = False) -> Placement:
+def placed(size: Size, record: "ImageInput", margin: bool = False) -> Placement:
     """The placement of an image of `size`. With `margin` the goal is the frame, from which training crops at random.
 
     If `resize` is a number, lengths are rounded as by torchvision's `Resize(resize)`.
@@ -91,7 +91,7 @@ def placed(size: Size, record: "Preprocess", margin: bool = False) -> Placement:
     return Placement((wide * height // width, wide), goal)
 
 
-def enlargement(size: Size, record: "Preprocess") -> float:
+def enlargement(size: Size, record: "ImageInput") -> float:
     """The larger of the two factors that scale the sides of an image of `size`; below 1 the image is shrunk."""
     scaled = placed(size, record).scaled
     return max(scaled[0] / size[0], scaled[1] / size[1])

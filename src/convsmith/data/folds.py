@@ -1,4 +1,4 @@
-"""Folds for cross-validation: each image of train and val is in the validation set once. No torch here."""
+"""Folds for cross-validation: each image of train and val is in the validation set once."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""The image formats that are read: their extensions, and the memory and time of decoding. No torch here."""
+"""The image formats that are read: their extensions, and the memory and time of decoding."""
 
 import os
 from collections.abc import Iterable

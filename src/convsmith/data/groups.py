@@ -1,4 +1,4 @@
-"""The group of each example, by a regular expression on its path or by a CSV file. No torch here."""
+"""The group of each example, by a regular expression on its path or by a CSV file."""
 
 import csv
 import re

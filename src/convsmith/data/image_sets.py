@@ -1,4 +1,4 @@
-"""Ordered sets of images: the name, the place, the content and the cache slot of each image. No torch here."""
+"""Ordered sets of images: the name, the place, the content and the cache slot of each image."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Opening image files safely: known formats, limits on memory and time, every failure a `BadFile`. No torch here."""
+"""Opening image files safely: known formats, limits on memory and time, every failure a `BadFile`."""
 
 import io
 import stat

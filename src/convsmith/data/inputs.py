@@ -1,4 +1,4 @@
-"""The records of a network's inputs: a picture, a recording, a text, each with a tag. No torch here."""
+"""The records of a network's inputs: a picture, a recording, a text, each with a tag."""
 
 from typing import Any, Protocol
 
@@ -6,11 +6,10 @@ import numpy as np
 
 from convsmith.base.config import kind_of
 from convsmith.base.errors import UsageError, unknown
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.sound import SoundInput
 from convsmith.data.texts import TextInput
 
-ImageInput = Preprocess
 Input = ImageInput | SoundInput | TextInput
 # The tag of each record. A record without a tag is a picture's: older versions wrote none.
 _TAGS: dict[str, type[Input]] = {"image_input": ImageInput, **{kind_of(k): k for k in (SoundInput, TextInput)}}

@@ -1,4 +1,4 @@
-"""A division of images with several labels that gives each part its share of each class. No torch here."""
+"""A division of images with several labels that gives each part its share of each class."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Two stored splits as one, for folds over both. No torch here."""
+"""Two stored splits as one, for folds over both."""
 
 from convsmith.data.examples import Examples, join
 from convsmith.data.sources.source import Source

@@ -1,4 +1,4 @@
-"""The cache of a set of images on the disk: a file of slots for each of their stored splits. No torch here."""
+"""The cache of a set of images on the disk: a file of slots for each of their stored splits."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -18,7 +18,7 @@ from convsmith.data.image_sets import Images
 from convsmith.data.kept import Kept
 from convsmith.data.keys import epoch_order, sampled_order
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess, final_size
+from convsmith.data.preprocess import ImageInput, final_size
 from convsmith.data.split import apportion
 from convsmith.data.targets import Kind
 from convsmith.data.workers import decode_in_workers
@@ -117,7 +117,7 @@ def steps_in_epoch(count: int, batch: int) -> int:
 
 def training_loader(
     examples: Examples,
-    preprocess: Preprocess,
+    preprocess: ImageInput,
     options: DataOptions,
     *,
     batch: int,
@@ -154,7 +154,7 @@ def training_loader(
 
 def evaluation_loader(
     examples: Examples,
-    preprocess: Preprocess,
+    preprocess: ImageInput,
     options: DataOptions,
     *,
     batch: int,
@@ -176,7 +176,7 @@ def evaluation_loader(
 
 
 def decode_all(
-    examples: Examples, preprocess: Preprocess, workers: int, margin: bool = False, cache: Kept | None = None
+    examples: Examples, preprocess: ImageInput, workers: int, margin: bool = False, cache: Kept | None = None
 ) -> Tensor:
     """Every example decoded, uint8 (N, C, H, W). The same examples, size and mode give the same tensor."""
     decoded = _decoded.setdefault(examples.images, {})
@@ -194,7 +194,7 @@ class _Plan:
     """The settings that all loaders share."""
 
     source: Examples
-    preprocess: Preprocess
+    preprocess: ImageInput
     margin: bool
     batch: int
     steps: int

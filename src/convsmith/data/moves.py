@@ -1,4 +1,4 @@
-"""The effect of each augmentation on masks and boxes. No torch here."""
+"""The effect of each augmentation on masks and boxes."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Oddities of an image that can be read, in words. No torch here."""
+"""Oddities of an image that can be read, in words."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""The user's options for data: a flat, typed record. No torch here."""
+"""The user's options for data: a flat, typed record."""
 
 from dataclasses import dataclass
 from functools import partial

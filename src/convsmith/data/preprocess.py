@@ -1,6 +1,6 @@
 """From an image to what a network gets: a versioned record, and its reference implementation in Pillow and numpy.
 
-Training, validation, prediction, export and serving all follow the record; no torch here.
+Training, validation, prediction, export and serving all follow the record.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preprocess(Record, called="preprocessing"):
+class ImageInput(Record, called="preprocessing"):
     """How an image becomes an array; sizes in pixels, `size` is (height, width), mean and std on a scale of 0 to 1.
 
     `resize` is the length that the shorter side gets before the center crop of `size`; as two numbers, a height and a
@@ -111,9 +111,9 @@ class Preprocess(Record, called="preprocessing"):
         return config.plain(self)
 
     @staticmethod
-    def from_json(data: Any) -> "Preprocess":
+    def from_json(data: Any) -> "ImageInput":
         """The record that `to_json` wrote; unknown keys, wrong types and numbers out of range name the field."""
-        record = config.read(Preprocess, data, "preprocessing")
+        record = config.read(ImageInput, data, "preprocessing")
         if max(map(abs, record.mean)) > MOST_MEAN or not all(LEAST_STD <= value <= MOST_MEAN for value in record.std):
             raise UsageError(
                 f"preprocessing: expected means of at most {MOST_MEAN:g} either way and deviations from "
@@ -122,7 +122,7 @@ class Preprocess(Record, called="preprocessing"):
         return record
 
 
-def _check_frame(record: Preprocess) -> None:
+def _check_frame(record: ImageInput) -> None:
     """Raise UsageError if the sizes of a record contradict each other or are out of range."""
     size, resize = record.size, record.resize
     if resize is not None and record.fit != "crop":
@@ -141,7 +141,7 @@ def _check_frame(record: Preprocess) -> None:
 
 def preprocess_for(
     card: Card, options: DataOptions, mean_std: tuple[tuple[float, ...], tuple[float, ...]]
-) -> Preprocess:
+) -> ImageInput:
     """The record for a data set: with the size that all its images share, else with 224 cut from 256.
 
     With `options.size` images of one size are scaled to it, and of images that differ it is the crop. Without the crop
@@ -155,19 +155,19 @@ def preprocess_for(
         if card.size is None:
             short = round(min(size) * _MARGIN)
             resize = shaped(size, short)
-    return Preprocess(
+    return ImageInput(
         mode="L" if channels == 1 else "RGB", resize=resize, size=size, fit=options.fit, decoding=options.decoding,
         mean=mean, std=std,
     )  # fmt: skip
 
 
-def final_size(record: Preprocess, margin: bool) -> tuple[int, int]:
+def final_size(record: ImageInput, margin: bool) -> tuple[int, int]:
     """Height and width of a decoded image: the crop's, or with `margin` what random crops are cut from."""
     return (frame(record) if margin else None) or record.size
 
 
 def load(
-    image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None,
+    image: Path | str | bytes | Image.Image | np.ndarray, record: ImageInput, name: str | None = None,
     most: int | None = None,
 ) -> np.ndarray:  # fmt: skip
     """The network's input for a file or an image, float32 (C, H, W). Up to `most` pixels no limit of `price` holds."""
@@ -177,7 +177,7 @@ def load(
 
 
 def decode(
-    image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None,
+    image: Path | str | bytes | Image.Image | np.ndarray, record: ImageInput, name: str | None = None,
     most: int | None = None,
 ) -> np.ndarray:  # fmt: skip
     """The pixels as uint8 (H, W, C) in the record's mode; `name` is what errors call the image.
@@ -191,7 +191,7 @@ def decode(
 
 
 def read_picture(
-    image: Path | str | bytes | Image.Image | np.ndarray, record: Preprocess, name: str | None = None,
+    image: Path | str | bytes | Image.Image | np.ndarray, record: ImageInput, name: str | None = None,
     most: int | None = None,
 ) -> Image.Image | np.ndarray:  # fmt: skip
     """The result of `decode`, but as Pillow's image if the input is not an array: scaling that saves two copies."""
@@ -218,7 +218,7 @@ def _name(image: Any) -> str:
     return str(image) if isinstance(image, Path | str) else "the image"
 
 
-def to_size(image: Image.Image | np.ndarray, record: Preprocess, margin: bool = False) -> np.ndarray:
+def to_size(image: Image.Image | np.ndarray, record: ImageInput, margin: bool = False) -> np.ndarray:
     """Scale and crop to uint8 (H, W, C) as the record says; an image that needs no scaling is not resampled.
 
     `margin` keeps what `resize` makes, from which training cuts at random. The rounding of the longer side and of the
@@ -282,7 +282,7 @@ def _corner(outer: Size, inner: Size) -> Size:
     return round((outer[0] - inner[0]) / 2), round((outer[1] - inner[1]) / 2)
 
 
-def normalize(image: np.ndarray, record: Preprocess) -> np.ndarray:
+def normalize(image: np.ndarray, record: ImageInput) -> np.ndarray:
     """(x / 255 - mean) / std of uint8 (H, W, C), as float32 (C, H, W)."""
     mean = np.asarray(record.mean, dtype=np.float32)
     std = np.asarray(record.std, dtype=np.float32)
@@ -343,7 +343,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
-def _array(image: np.ndarray, record: Preprocess) -> np.ndarray:
+def _array(image: np.ndarray, record: ImageInput) -> np.ndarray:
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise UsageError(
             f"expected uint8 of shape (H, W), (H, W, 1) or (H, W, 3), received {image.dtype} {image.shape}"

@@ -1,4 +1,4 @@
-"""The memory and the time that decoding one image takes, estimated from its header, and their limits. No torch here."""
+"""The memory and the time that decoding one image takes, estimated from its header, and their limits."""
 
 from dataclasses import dataclass
 from math import ceil

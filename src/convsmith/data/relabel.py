@@ -1,4 +1,4 @@
-"""Labels of one data set in the class numbers of another. No torch here."""
+"""Labels of one data set in the class numbers of another."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A part of a data set: only some of its classes, or only some of the training images. No torch here."""
+"""A part of a data set: only some of its classes, or only some of the training images."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The sizes and modes of images, read from their headers, and what preprocessing takes from them. No torch here."""
+"""The sizes and modes of images, read from their headers, and what preprocessing takes from them."""
 
 import statistics
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from convsmith.data.examples import Examples, spread
 from convsmith.data.fit import Size, enlargement, placed, size_text, size_word
 from convsmith.data.image_sets import ArrayImages, EncodedImages, FileImages, Images
 from convsmith.data.images import FAILURES, quiet, upright_size
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.price import is_deep
 from convsmith.report.text import many
 
@@ -72,14 +72,14 @@ def _look(images: Images, i: int, shapes: Shapes) -> None:
     shapes.clear += clear
 
 
-def losses(shapes: Shapes, record: Preprocess) -> list[str]:
+def losses(shapes: Shapes, record: ImageInput) -> list[str]:
     """A sentence for each thing that `record` cuts from the images or makes up; empty if they stay as they are."""
     if not shapes.sizes:
         return []
     return [*_cut(shapes.sizes, record), *_enlarged(shapes.sizes, record), *_values(shapes, record)]
 
 
-def _cut(sizes: Sequence[Size], record: Preprocess) -> list[str]:
+def _cut(sizes: Sequence[Size], record: ImageInput) -> list[str]:
     shares = {size: placed(size, record).share for size in set(sizes)}
     worst = min(shares, key=lambda size: shares[size])
     if shares[worst] >= _WHOLE:
@@ -98,7 +98,7 @@ def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.01 else "less than 1%"
 
 
-def _enlarged(sizes: Sequence[Size], record: Preprocess) -> list[str]:
+def _enlarged(sizes: Sequence[Size], record: ImageInput) -> list[str]:
     times = statistics.median(enlargement(size, record) for size in sizes)
     if times <= _MUCH:
         return []
@@ -110,7 +110,7 @@ def _enlarged(sizes: Sequence[Size], record: Preprocess) -> list[str]:
     return [f"{each} of {stored} pixels is enlarged {times:.2g} times; --size {size_word(size)} does without"]
 
 
-def _values(shapes: Shapes, record: Preprocess) -> list[str]:
+def _values(shapes: Shapes, record: ImageInput) -> list[str]:
     """A sentence for each change of the pixels' values."""
     total = len(shapes.sizes)
     gray = sum(count for mode, count in shapes.modes.items() if mode in _GRAY)

@@ -3,7 +3,6 @@
 The first process that needs a slot fills it. A slot is valid if its checksum fits its content and the image's file has
 not changed. So nothing has to be locked, committed or finished: several processes may fill one file at the same time,
 since they write the same bytes, and after a crash, a full disk or damage an invalid slot is filled again.
-No torch here.
 """
 
 import hashlib

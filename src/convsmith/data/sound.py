@@ -1,4 +1,4 @@
-"""From a recording to what a network gets: a typed record, and its reference implementation in numpy. No torch here."""
+"""From a recording to what a network gets: a typed record, and its reference implementation in numpy."""
 
 import io
 import wave
@@ -20,7 +20,7 @@ RATES = (1_000, 768_000)
 _MOST_SECONDS = 600
 _MOST_VALUES = 2**26
 _MOST_BYTES = 2**29
-# The least power that is told from silence: its logarithm is that of rounding errors of 16 bits.
+# The least power above silence: its logarithm is that of rounding errors of 16 bits.
 _SILENCE = 1e-10
 
 

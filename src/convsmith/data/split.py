@@ -1,4 +1,4 @@
-"""The division of a source into train, val and test by shares, stratified by class or by groups. No torch here."""
+"""The division of a source into train, val and test by shares, stratified by class or by groups."""
 
 import hashlib
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Numbers about a source: counts, imbalance, sizes, modes, channel statistics, advice. No torch here."""
+"""Numbers about a source: counts, imbalance, sizes, modes, channel statistics, advice."""
 
 import statistics
 from typing import Any

@@ -1,7 +1,4 @@
-"""Augmentations suited to a data set: checked before anything runs, and given the numbers that its images hold.
-
-No torch here.
-"""
+"""Augmentations suited to a data set: checked before anything runs, and given the numbers that its images hold."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -31,7 +28,7 @@ from convsmith.data.cache import Use, open_cache
 from convsmith.data.decoding import CHUNK, SAMPLE, SAMPLE_RESIZED, decode_stack
 from convsmith.data.examples import Examples, spread
 from convsmith.data.moves import MOVES, blends
-from convsmith.data.preprocess import Preprocess, final_size
+from convsmith.data.preprocess import ImageInput, final_size
 from convsmith.data.targets import Kind
 from convsmith.report.text import many
 
@@ -44,7 +41,7 @@ Size = tuple[int, int]
 def suit_augments(
     augments: tuple[Augment, ...],
     train: Examples,
-    preprocess: Preprocess,
+    preprocess: ImageInput,
     *,
     workers: int = 2,
     soft_targets: bool = True,
@@ -63,14 +60,14 @@ def suit_augments(
 
 
 def colors_of(
-    train: Examples, preprocess: Preprocess, workers: int, cache: Use = "off"
+    train: Examples, preprocess: ImageInput, workers: int, cache: Use = "off"
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The principal components of training images' pixels, measured on a spread of them; as `principal_colors`."""
     return principal_colors(_chunks(train, preprocess, workers, cache))
 
 
 def check_augments(
-    augments: tuple[Augment, ...], preprocess: Preprocess, *, soft_targets: bool = True, kind: Kind = "class"
+    augments: tuple[Augment, ...], preprocess: ImageInput, *, soft_targets: bool = True, kind: Kind = "class"
 ) -> None:
     """Raise UsageError for the first step that cannot work on images preprocessed by `preprocess`.
 
@@ -119,7 +116,7 @@ def _is_to_measure(step: Augment) -> bool:
     return isinstance(step, Lighting) and (step.measured or not step.deviations)
 
 
-def _chunks(examples: Examples, preprocess: Preprocess, workers: int, use: Use) -> Iterable[np.ndarray]:
+def _chunks(examples: Examples, preprocess: ImageInput, workers: int, use: Use) -> Iterable[np.ndarray]:
     cache, _ = open_cache(examples, preprocess, False, use)
     chosen = spread(len(examples), SAMPLE_RESIZED if preprocess.resize else SAMPLE)
     for begin in range(0, len(chosen), CHUNK):

@@ -1,4 +1,4 @@
-"""The targets of images: classes, texts, the picture itself, or none. No torch here."""
+"""The targets of images: classes, texts, the picture itself, or none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Protocol, Self, TypeVar
 import numpy as np
 
 from convsmith.base.errors import UsageError
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 
 Kind = Literal["class", "labels", "mask", "box", "text", "image", "none"]
 At = Sequence[int] | np.ndarray
@@ -43,7 +43,7 @@ class Targets(Protocol):
         """The targets at `at`, in that order."""
         ...
 
-    def stack(self, at: At, record: Preprocess | None = None, margin: bool = False) -> np.ndarray:
+    def stack(self, at: At, record: ImageInput | None = None, margin: bool = False) -> np.ndarray:
         """The targets at `at` for a batch, stacked along the first axis.
 
         Masks and boxes are placed as `record` and `margin` place the picture (`preprocess.to_size`).
@@ -82,7 +82,7 @@ class ClassLabels:
     def subset(self, at: At) -> Self:
         return replace(self, labels=self.labels[np.asarray(at, dtype=np.int64)])
 
-    def stack(self, at: At, record: Preprocess | None = None, margin: bool = False) -> np.ndarray:
+    def stack(self, at: At, record: ImageInput | None = None, margin: bool = False) -> np.ndarray:
         return self.labels[np.asarray(at, dtype=np.int64)]
 
     def strata(self) -> np.ndarray | None:
@@ -111,7 +111,7 @@ class SeveralLabels:
     def subset(self, at: At) -> Self:
         return replace(self, labels=self.labels[np.asarray(at, dtype=np.int64)])
 
-    def stack(self, at: At, record: Preprocess | None = None, margin: bool = False) -> np.ndarray:
+    def stack(self, at: At, record: ImageInput | None = None, margin: bool = False) -> np.ndarray:
         return self.labels[np.asarray(at, dtype=np.int64)]
 
     def strata(self) -> np.ndarray | None:
@@ -151,7 +151,7 @@ class TextTargets:
     def subset(self, at: At) -> Self:
         return replace(self, tokens=self.tokens[np.asarray(at, dtype=np.int64)])
 
-    def stack(self, at: At, record: Preprocess | None = None, margin: bool = False) -> np.ndarray:
+    def stack(self, at: At, record: ImageInput | None = None, margin: bool = False) -> np.ndarray:
         return self.tokens[np.asarray(at, dtype=np.int64)]
 
     def strata(self) -> np.ndarray | None:
@@ -183,7 +183,7 @@ class NoTargets:
     def subset(self, at: At) -> Self:
         return replace(self, count=len(at))
 
-    def stack(self, at: At, record: Preprocess | None = None, margin: bool = False) -> np.ndarray:
+    def stack(self, at: At, record: ImageInput | None = None, margin: bool = False) -> np.ndarray:
         return np.empty((len(at), 0), np.uint8)
 
     def strata(self) -> np.ndarray | None:

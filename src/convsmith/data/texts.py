@@ -1,4 +1,4 @@
-"""From a text to what a network gets: a typed record with its vocabulary. No torch here."""
+"""From a text to what a network gets: a typed record with its vocabulary."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Checks whether training can use a source, for `data check`, `data stats` and `train`. No torch here."""
+"""Checks whether training can use a source, for `data check`, `data stats` and `train`."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The views of an image whose answers are averaged, as a user writes them: flat, typed records. No torch here."""
+"""The views of an image whose answers are averaged, as a user writes them: flat, typed records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from convsmith.data.fit import frame, shaped
 from convsmith.report.text import many
 
 if TYPE_CHECKING:
-    from convsmith.data.preprocess import Preprocess  # which imports numpy and Pillow
+    from convsmith.data.preprocess import ImageInput  # which imports numpy and Pillow
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def check_views(views: Sequence[View]) -> None:
         raise UsageError("views: ten_crop holds the mirror images already; leave out mirror")
 
 
-def scaled_records(views: Sequence[View], preprocess: "Preprocess") -> "tuple[Preprocess, ...]":
+def scaled_records(views: Sequence[View], preprocess: "ImageInput") -> "tuple[ImageInput, ...]":
     """How an image is decoded for each scale that it is seen at; UsageError where the views do not fit the images.
 
     Each is the whole center of a scale, of the shape of what the network gets; what is seen of it is cut later.
@@ -172,7 +172,7 @@ class Price:
     pixels: float
 
 
-def price(views: Sequence[View], preprocess: "Preprocess") -> Price:
+def price(views: Sequence[View], preprocess: "ImageInput") -> Price:
     """The views of an image and their cost."""
     records, height_width = scaled_records(views, preprocess), preprocess.size
     draws, noisy, shift = pick(views, Draws), pick(views, Noisy), pick(views, Translate)
@@ -195,7 +195,7 @@ def _text(view: View) -> str:
     return f"{kind_of(type(view))}({inside})" if inside else kind_of(type(view))
 
 
-def _scaled(preprocess: "Preprocess", short: int) -> "Preprocess":
+def _scaled(preprocess: "ImageInput", short: int) -> "ImageInput":
     """The record for uncropped images with the network's aspect ratio, whose shorter side has `short` pixels."""
     if short > _LARGEST:
         raise UsageError(f"multi_scale: expected lengths of at most {_LARGEST} pixels, received {short}")

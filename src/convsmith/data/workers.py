@@ -29,7 +29,7 @@ from convsmith.base.errors import BadFile, ConvsmithError
 from convsmith.data.decoding import decode_stack
 from convsmith.data.examples import Examples
 from convsmith.data.kept import Kept
-from convsmith.data.preprocess import Preprocess, final_size
+from convsmith.data.preprocess import ImageInput, final_size
 
 # Seconds between two checks of the workers while no batch arrives.
 LOOK_SECONDS = 1.0
@@ -48,7 +48,7 @@ class _Decoding(Dataset[Any]):
     """Decodes batches of indices into shared memory, in the workers. An item is the batch's error, or None."""
 
     def __init__(
-        self, examples: Examples, preprocess: Preprocess, margin: bool, cache: Kept | None, largest: int,
+        self, examples: Examples, preprocess: ImageInput, margin: bool, cache: Kept | None, largest: int,
         workers: int,
     ):  # fmt: skip
         self.examples, self._record, self._margin, self._cache = examples, preprocess, margin, cache
@@ -81,7 +81,7 @@ class _Decoding(Dataset[Any]):
 
 
 def decode_in_workers(
-    examples: Examples, preprocess: Preprocess, margin: bool, cache: Kept | None, batches: Sequence[list[int]],
+    examples: Examples, preprocess: ImageInput, margin: bool, cache: Kept | None, batches: Sequence[list[int]],
     *, workers: int, timeout: float, pinned: bool,
 ) -> Iterator[Tensor]:  # fmt: skip
     """The images of each batch of indices, uint8 (N, C, H, W), decoded by `workers` processes.

@@ -38,7 +38,7 @@ _NEUTRAL = ("classes", "channels", "size", "drop_path", "dropout", "dropconnect"
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of weights with another library's names; `comparison` is None where the library is not installed.
+    """A file of weights with another library's names; `comparison` is None if the library is not installed.
 
     `load` is the expression that makes the network there; its `load_state_dict` takes the file as it is.
     """

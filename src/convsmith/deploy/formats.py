@@ -1,4 +1,4 @@
-"""What a run can be exported to, with the file that it makes in the run's `export` folder. No torch here."""
+"""What a run can be exported to, with the file that it makes in the run's `export` folder."""
 
 FORMATS = {
     "onnx": "model.onnx",

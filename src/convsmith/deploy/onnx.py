@@ -14,7 +14,7 @@ from convsmith.base.files import json_bytes, write_files
 from convsmith.data.augment import normalize
 from convsmith.data.examples import Examples, spread
 from convsmith.data.loaders import decode_all
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.engines.graph import INPUT, OPSET, onnx_program
 from convsmith.engines.silent import import_silent
 from convsmith.nets.network import Network
@@ -116,7 +116,7 @@ def _metadata(subject: Subject) -> dict[str, str]:
     return {METADATA_KEY: json.dumps(record)}
 
 
-def real_images(examples: Examples, preprocess: Preprocess, count: int) -> Tensor:
+def real_images(examples: Examples, preprocess: ImageInput, count: int) -> Tensor:
     """At most `count` images from all over the examples, normalized as in training and evaluation: (N, C, H, W)."""
     some = examples.subset(spread(len(examples), count))
     return normalize(decode_all(some, preprocess, 1), preprocess)

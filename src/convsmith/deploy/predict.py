@@ -19,7 +19,7 @@ from convsmith.base.errors import BadFile, ConvsmithError, MissingPath, UsageErr
 from convsmith.data.examples import Examples
 from convsmith.data.formats import EXTENSIONS, is_image_name
 from convsmith.data.images import blamed
-from convsmith.data.preprocess import UNFIT, Preprocess, decode, load, to_size
+from convsmith.data.preprocess import UNFIT, ImageInput, decode, load, to_size
 from convsmith.data.sources.tree import kinds_of, left_out_line, read_tree
 from convsmith.data.views import View
 from convsmith.deploy.onnx import real_images
@@ -89,7 +89,7 @@ class Predictor(Protocol):
     @property
     def network(self) -> Model: ...
     @property
-    def preprocess(self) -> Preprocess: ...
+    def preprocess(self) -> ImageInput: ...
     @property
     def labels(self) -> Sequence[str]: ...
     @property
@@ -155,7 +155,7 @@ def choose_runner(
 ) -> Runner | None:  # fmt: skip
     """What computes the outputs for these pictures, by the engine called `name` or by what suits their number.
 
-    Engines are compared with the network as it is on images of `validation`, or where these are not to be had on the
+    Engines are compared with the network as it is on images of `validation`, or, if these cannot be read, on the
     pictures themselves. None: the network runs as it is, as it does through views.
     """
     if name != AUTO:
@@ -201,7 +201,7 @@ def _samples(
         try:
             return real_images(validation(), subject.preprocess, CHECKED)
         except ConvsmithError as error:
-            say(f"the validation images are not to be had ({error}); engines are checked on the pictures themselves")
+            say(f"the validation images cannot be read ({error}); engines are checked on the pictures themselves")
     loaded = (_loaded(picture, lambda one: load(one, subject.preprocess, most=most)) for picture in pictures)
     arrays = list(islice((array for array in loaded if not isinstance(array, str)), CHECKED))
     if not arrays:

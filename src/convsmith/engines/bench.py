@@ -27,7 +27,7 @@ class Row:
     """An engine's figures. Images per second: the median, the slowest and the fastest round.
 
     `times` as fast as the network as it is, `difference` the largest of a probability; `memory` is what the process
-    grew by, None where that cannot be told. `why` it would be refused; figures that it then has not are None.
+    grew by, None if that cannot be told. `why` it would be refused; figures that it then has not are None.
     """
 
     engine: str

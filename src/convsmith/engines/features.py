@@ -19,7 +19,7 @@ from convsmith.data.image_sets import StoredSplit
 from convsmith.data.kept import Kept, open_kept
 from convsmith.data.loaders import evaluation_loader
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.slots import FEATURE_BYTES, FEATURES
 from convsmith.engines.choose import automatic
 from convsmith.engines.inference import Inference
@@ -50,7 +50,7 @@ class Frozen:
     network: Model
     module: nn.Module
     last: str | None
-    preprocess: Preprocess
+    preprocess: ImageInput
     engine: Engine
 
     @property
@@ -81,7 +81,7 @@ def features(
 ) -> np.ndarray:
     """The features of each example, float32 (N, width of `Frozen.columns`), read from the store or computed.
 
-    `say` is told beforehand how many are computed and how long that takes. Raises CheckFailed if the last layer does
+    `say` gets beforehand how many are computed and how long that takes. Raises CheckFailed if the last layer does
     not give the network's own outputs on the features.
     """
     width = max(part.stop for part in frozen.columns.values())

@@ -47,7 +47,7 @@ def not_installed(name: str) -> str:
 
 
 def problem(name: str, device: str) -> str:
-    """Why an engine cannot be had on a device, and what mends it; empty where it can."""
+    """Why a device does not have an engine, and what mends it; empty if it has it."""
     kind, absent = ENGINES[name], not_installed(name)
     if absent:
         return absent
@@ -77,5 +77,5 @@ def read_engines(text: str) -> tuple[str, ...]:
 
 
 def available(device: str) -> Sequence[str]:
-    """The engines that can be had on a device, in the order in which they are tried: those that start fast first."""
+    """The engines that a device has, in the order in which they are tried: those that start fast first."""
     return [name for name in ENGINES if not problem(name, device)]

@@ -44,7 +44,7 @@ def reference(model: Inference, engine: Engine, batch: int, images: Tensor) -> R
 def start(name: str, model: Inference, engine: Engine, batch: int, known: Reference) -> tuple[Runner, Agreement]:
     """The network on the engine called `name`, ready for batches of `batch`, and how it agrees with what is known.
 
-    Raises UsageError for an engine that cannot be had here, and `Refused` for one that cannot run the network or whose
+    Raises UsageError for an engine that this machine lacks, and `Refused` for one that cannot run the network or whose
     predictions are others.
     """
     runner, found = launch(name, model, engine, batch, known)

@@ -1,4 +1,4 @@
-"""What a bundle says of its weights: all that is needed to use them. No torch here."""
+"""What a bundle says of its weights: all that is needed to use them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from convsmith.base.config import read_value
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.data.card import Card
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.nets.network import Network
 from convsmith.runs.fit import TEMPERATURES, check_fit
 from convsmith.runs.trained import bundle_fields, bundle_network
@@ -21,7 +21,7 @@ class Bundle:
     """A trained network without its weights: how it sees images, its classes, and the run and step that it is of."""
 
     network: Network
-    preprocess: Preprocess
+    preprocess: ImageInput
     card: Card
     temperature: float
     channels_last: bool
@@ -49,7 +49,7 @@ def read_bundle(path: Path, fields: Mapping[str, Any]) -> Bundle:
             )
         if not 0 <= found["step"] < 2**53:
             raise UsageError(f"step: expected 0 or more, received {found['step']!r:.40}")
-        preprocess, card = Preprocess.from_json(fields["preprocess"]), Card.from_json(fields["card"])
+        preprocess, card = ImageInput.from_json(fields["preprocess"]), Card.from_json(fields["card"])
         check_fit(network, preprocess, card)
     except UsageError as error:
         raise BadFile(path, f"{error}; export the bundle again") from None

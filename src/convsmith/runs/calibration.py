@@ -1,4 +1,4 @@
-"""The temperature that was fitted to a run's validation images: `calibration.json`. No torch here."""
+"""The temperature that was fitted to a run's validation images: `calibration.json`."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""The code that the records of a run, or a recipe's file, name: `--trust-code` lets it run. No torch here."""
+"""The code that the records of a run, or a recipe's file, name: `--trust-code` lets it run."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The run directory: one folder that holds everything about a training run. No torch here.
+"""The run directory: one folder that holds everything about a training run.
 
 `run.json` says the format, which records were written and their hashes; `<record>.json` are those records;
 `status.json` is the state; `metrics.jsonl` and `log.txt` only grow; `result.json` holds the final metrics;

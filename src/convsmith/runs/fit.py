@@ -1,8 +1,8 @@
-"""Whether a network, its preprocessing and its data card belong together. No torch here."""
+"""Whether a network, its preprocessing and its data card belong together."""
 
 from convsmith.base.errors import UsageError
 from convsmith.data.card import Card
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.nets.cost import cost
 from convsmith.nets.limits import check_memory
 from convsmith.nets.model import Model
@@ -14,7 +14,7 @@ from convsmith.report.text import many
 TEMPERATURES = 1e-4, 1e4
 
 
-def check_fit(network: Model, preprocess: Preprocess, card: Card) -> None:
+def check_fit(network: Model, preprocess: ImageInput, card: Card) -> None:
     """Raise UsageError if the network does not take the preprocessed images, or gives neither classes nor such images.
 
     For a module that is not a tree only the number of classes is known.

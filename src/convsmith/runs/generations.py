@@ -1,4 +1,4 @@
-"""The folders of checkpoints on the disk: found, checked, put in place, pointed to and pruned. No torch here.
+"""The folders of checkpoints on the disk: found, checked, put in place, pointed to and pruned.
 
 A generation is `checkpoints/<step>/` with two tensor files and a sealed `meta.json`. Names that begin with `.tmp-` are
 being written or removed; `.old-` is a generation set aside while another of the same step takes its place.
@@ -79,7 +79,7 @@ def pointer_text(step: int) -> str:
 
 
 def read_pointer(path: Path) -> int | None:
-    """The step that a pointer names, None where there is no such file; ValueError names the file and what is wrong."""
+    """The step that a pointer names, None if there is no such file; ValueError names the file and what is wrong."""
     try:
         text = read_regular(path)
         step = json.loads(text)["step"]

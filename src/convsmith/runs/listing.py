@@ -1,4 +1,4 @@
-"""All runs of a folder on one screen, broken ones included. No torch here."""
+"""All runs of a folder on one screen, broken ones included."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One process works on a run: the lock, the heartbeat and the state that is left behind. No torch here."""
+"""One process works on a run: the lock, the heartbeat and the state that is left behind."""
 
 import dataclasses as dc
 import os
@@ -126,7 +126,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _take(run: RunDirectory, patience: float) -> int | None:
-    """The descriptor of the lock, None where the system has no such locks."""
+    """The descriptor of the lock, None if the system has no such locks."""
     path = run.path / "lock"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)

@@ -1,4 +1,4 @@
-"""The numbers of a run as it goes: `metrics.jsonl`, one JSON object a line, appended to or cut back. No torch here."""
+"""The numbers of a run as it goes: `metrics.jsonl`, one JSON object a line, appended to or cut back."""
 
 import json
 import math
@@ -115,7 +115,7 @@ def newest_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def parse_row(line: bytes) -> dict[str, Any] | None:
-    """One line, or None where it is not a JSON object."""
+    """One line, or None if it is not a JSON object."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The network of a run, as its record states it. No torch here."""
+"""The network of a run, as its record states it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from convsmith.base.errors import UsageError
 from convsmith.base.files import sha256
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.nets import edits
 from convsmith.nets.modules.build import BuiltNetwork, build
 from convsmith.nets.network import Network
@@ -25,11 +25,11 @@ class Pretrained:
     """A network with weights of others. `module` is in evaluation mode, on the processor.
 
     `source` says which weights, `sha256` is that of their file and `note` says how they were read. `preprocess` is None
-    for images of neither 1 nor 3 channels, `labels` are None where the last layer is new.
+    for images of neither 1 nor 3 channels, `labels` are None if the last layer is new.
     """
 
     module: BuiltNetwork
-    preprocess: Preprocess | None
+    preprocess: ImageInput | None
     labels: tuple[str, ...] | None
     source: str
     sha256: str
@@ -92,7 +92,7 @@ def load_pretrained(
     )
 
 
-def for_channels(preprocess: Preprocess, channels: int) -> Preprocess | None:
+def for_channels(preprocess: ImageInput, channels: int) -> ImageInput | None:
     """The record for other channels, gray with the colors' mean statistics; None for neither 1 nor 3 channels."""
     if channels == preprocess.channels:
         return preprocess
@@ -110,10 +110,10 @@ def _usual(name: str) -> Published | None:
         return None
 
 
-def _imagenet(tree: Network) -> Preprocess:
+def _imagenet(tree: Network) -> ImageInput:
     height, width = tree.input.spatial
     resize = round(max(height, width) * _MARGIN) if max(height, width) >= _LARGE else None
-    return Preprocess(resize=resize, size=(height, width), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return ImageInput(resize=resize, size=(height, width), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def _fitted(tree: Network, classes: int | None, channels: int | None, size: tuple[int, int]) -> Network:

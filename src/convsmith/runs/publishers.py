@@ -10,7 +10,7 @@ from typing import Any
 
 from convsmith.base.errors import UsageError, nearest, unknown
 from convsmith.base.files import cache_folder, offline
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.report.text import size
 
 BEST = "DEFAULT"  # torchvision's name for its best entry
@@ -50,7 +50,7 @@ class Published:
     publisher: str
     license: str
     bytes: int
-    preprocess: Preprocess
+    preprocess: ImageInput
     classes: Callable[[], tuple[str, ...]] = field(compare=False, repr=False)
     folder: str
     files: tuple[PublishedFile, ...]
@@ -178,11 +178,11 @@ def _of_torchvision(network: str, entry: Any) -> Published:
     )
 
 
-def _transformation(network: str, entry: Any) -> Preprocess:
+def _transformation(network: str, entry: Any) -> ImageInput:
     """The preprocessing that an entry's `transforms()` does."""
     does = entry.transforms()
     half = (0.5,) * len(does.mean)
-    return Preprocess(
+    return ImageInput(
         resize=does.resize_size[0],
         size=(does.crop_size[0], does.crop_size[0]),
         interpolation=does.interpolation.value,
@@ -208,7 +208,7 @@ _LITE0 = Published(
     note="converted by ML Illustrated",
     license="Apache-2.0",
     bytes=18_826_032,
-    preprocess=Preprocess(
+    preprocess=ImageInput(
         resize=256, size=(224, 224), interpolation="bicubic", mean=(127 / 255,) * 3, std=(128 / 255,) * 3
     ),
     classes=_imagenet_names,

@@ -1,4 +1,4 @@
-"""Reads the records of a run into their types, with errors that name the file and the key. No torch here."""
+"""Reads the records of a run into their types, with errors that name the file and the key."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from typing import Any
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.base.result import is_small
 from convsmith.data.card import Card
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.runs.directory import RunDirectory
 from convsmith.runs.seals import DamagedRecord, EditedRecord
 
@@ -74,10 +74,10 @@ def recipe_of(run: RunDirectory) -> dict[str, Any]:
     return fields_of(run, "recipe", {"recipe": dict, "engine": dict})
 
 
-def preprocess_of(run: RunDirectory) -> Preprocess:
+def preprocess_of(run: RunDirectory) -> ImageInput:
     """The preprocessing of the run's images."""
     with reading(run.path / "preprocess.json"):
-        return Preprocess.from_json(run.record("preprocess"))
+        return ImageInput.from_json(run.record("preprocess"))
 
 
 def card_of(run: RunDirectory) -> Card:

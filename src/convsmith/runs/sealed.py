@@ -1,4 +1,4 @@
-"""JSON text that carries its own SHA-256: a change of any byte is noticed. No torch here."""
+"""JSON text that carries its own SHA-256: a change of any byte is noticed."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The hashes of a run's records: an edited record is refused, unless the user accepts it by name. No torch here.
+"""The hashes of a run's records: an edited record is refused, unless the user accepts it by name.
 
 `run.json` and each checkpoint hold the SHA-256 of the records that the run begins with. A later record holds its own.
 """

@@ -1,4 +1,4 @@
-"""Who works on a run and how far it is; tells a run whose process was killed. No torch here."""
+"""Who works on a run and how far it is; tells a run whose process was killed."""
 
 import os
 import socket

@@ -11,7 +11,7 @@ from convsmith.base.config import read
 from convsmith.base.errors import BadFile, UsageError
 from convsmith.data.card import Card
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.nets.model import Model, tree_of
 from convsmith.nets.modules.build import build
 from convsmith.nets.network import Network
@@ -43,7 +43,7 @@ class Subject:
     weights: Path
     module: nn.Module
     network: Model
-    preprocess: Preprocess
+    preprocess: ImageInput
     card: Card
     step: int
     channels_last: bool

@@ -36,10 +36,10 @@ def trained_network(path: str | Path) -> Model:
 
 def trained_shape(path: str | Path) -> tuple[int, int, int]:
     """The channels, height and width of the images that the network of a run or a bundle takes."""
-    from convsmith.data.preprocess import Preprocess  # with NumPy and Pillow
+    from convsmith.data.preprocess import ImageInput  # with NumPy and Pillow
     from convsmith.runs.bundle import open_bundle
 
-    record = Preprocess.from_json(open_run(path).record("preprocess")) if is_run(path) else open_bundle(path).preprocess
+    record = ImageInput.from_json(open_run(path).record("preprocess")) if is_run(path) else open_bundle(path).preprocess
     return (record.channels, *record.size)
 
 

@@ -77,7 +77,7 @@ def open_weights(weights: str | Path) -> FileWeights:
 
 
 def _content(path: Path) -> Any:
-    """The tensors or the unpickled data of a file, whose format is told by its content."""
+    """The tensors or the unpickled data of a file, whose format follows from its content."""
     if not path.is_file():
         read_file(path)  # says what it is
     if path.suffix not in (".safetensors", *TORCH_FILES):

@@ -1,4 +1,4 @@
-"""The picture and the page of an experiment, from the numbers of its runs. No torch here."""
+"""The picture and the page of an experiment, from the numbers of its runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""The folder of a series: `series.json` states its members, so that it can be resumed. No torch here."""
+"""The folder of a series: `series.json` states its members, so that it can be resumed."""
 
 import re
 import secrets

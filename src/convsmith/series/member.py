@@ -1,4 +1,4 @@
-"""A member of a series: one run, its group, and the run that it starts from. No torch here."""
+"""A member of a series: one run, its group, and the run that it starts from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""The files of a series beside its runs: summary, picture and page. No torch here."""
+"""The files of a series beside its runs: summary, picture and page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""The numbers of the runs of a series: of each run, over each group, as tables and courses. No torch here."""
+"""The numbers of the runs of a series: of each run, over each group, as tables and courses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -82,7 +82,7 @@ def class_scores(right: int, called: int, seen: int) -> tuple[float | None, floa
 def area_under_curve(probabilities: np.ndarray, targets: np.ndarray) -> float | None:
     """The mean over classes of the area under the ROC curve of each class against the rest; shapes (N, C) and (N,).
 
-    Classes without images, or with all of them, have no curve; None where no class has one, and where a probability is
+    Classes without images, or with all of them, have no curve; None if no class has one, and where a probability is
     no number.
     """
     from sklearn.metrics import roc_auc_score  # takes a second to load

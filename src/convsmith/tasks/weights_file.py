@@ -1,4 +1,4 @@
-"""What each class counts, from a file: JSON `{"cat": 1, "owl": 4}`, or CSV with class,weight. No torch here."""
+"""What each class counts, from a file: JSON `{"cat": 1, "owl": 4}`, or CSV with class,weight."""
 
 import csv
 import math

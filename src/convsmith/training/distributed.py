@@ -61,7 +61,7 @@ class World:
     def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
         """A step's losses over all processes, and whether any process was asked to stop.
 
-        With several processes the second is told only if `look` is true, because the exchange waits for the device.
+        With several processes the request is exchanged only if `look` is true: the exchange waits for the device.
         """
         return losses, asked
 
@@ -217,7 +217,7 @@ class Group(World):
         return self.here.compare_set("failure", "", mine) == mine.encode()
 
     def failure(self, wait: float = 0.0) -> Told | None:
-        """Why the job ends, None where no process has said so within `wait` seconds."""
+        """Why the job ends, None if no process has said so within `wait` seconds."""
         return Told(*json.loads(self.here.get("failure"))) if comes(self.here, ["failure"], wait) else None
 
     def _lost(self, error: RuntimeError) -> ProcessFailed:

@@ -87,7 +87,7 @@ COMPILE_FLOPS = {"cpu": 2e14, "cuda": 1e16}
 
 
 def resolve(options: EngineOptions, flops: float = 0.0) -> Engine:
-    """The engine for this machine; what was asked for and cannot be had is an error, never silently replaced.
+    """The engine for this machine; an option that the machine lacks is an error, never replaced in silence.
 
     `flops` are the operations of the whole run, as far as they are known: long ones are compiled.
     """
@@ -150,7 +150,7 @@ def machine_changes(engine: Engine, now: Engine) -> list[str]:
 
 
 def suited(engine: Engine, now: Engine) -> Engine:
-    """A run's engine on this machine: what cannot be had here is that of `now`, everything else as it was."""
+    """The engine of a run on this machine: what the machine lacks is taken from `now`, the rest from `engine`."""
     if engine.processes != now.processes:
         engine = replace(engine, processes=now.processes, threads=now.threads)
     if not _is_here(engine.device):
@@ -248,7 +248,7 @@ def has_bf16(device: str) -> bool:
 
 
 def may_compile(options: EngineOptions, device: str) -> bool:
-    """Whether compiling is left to us and can be had."""
+    """Whether compiling is left to us and works here."""
     return options.compile == "auto" and not options.deterministic and not missing_compiler(device)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from convsmith.base.result import Measures, Result
 from convsmith.data.augment import normalize
 from convsmith.data.loaders import Loader
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.tasks.task import Row, Task
 from convsmith.training.distributed import ALONE, World
 from convsmith.training.engine import Engine
@@ -19,7 +19,7 @@ EVALUATION = -1  # the epoch that draws by key in an evaluation belong to
 
 
 def evaluate(
-    model: nn.Module, loader: Loader, task: Task, preprocess: Preprocess, engine: Engine, world: World = ALONE,
+    model: nn.Module, loader: Loader, task: Task, preprocess: ImageInput, engine: Engine, world: World = ALONE,
     seed: int = 0,
 ) -> Result:  # fmt: skip
     """The task's numbers over all of the loader's samples; the model's mode is left as it was.
@@ -41,7 +41,7 @@ def evaluate(
 
 
 def _rows(
-    model: nn.Module, loader: Loader, task: Task, preprocess: Preprocess, engine: Engine, seed: int
+    model: nn.Module, loader: Loader, task: Task, preprocess: ImageInput, engine: Engine, seed: int
 ) -> Iterator[Row]:
     """What the task measures of each batch."""
     run = Forward(model, replace(engine, precision="fp32"), preprocess, seed=seed, epoch=EVALUATION)

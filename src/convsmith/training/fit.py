@@ -84,7 +84,7 @@ def _train_epoch(job: Job, state: State, run: RunDirectory, request: Request, cl
     mark, idle = time.perf_counter(), job.engine.mark()
     for batch in batches:
         ready = time.perf_counter()
-        # A GPU that still computes waits for nobody.
+        # Calls return while a GPU still computes.
         clock.waiting += ready - mark if idle() else 0.0
         stop = train_step(state, batch, job, lambda: request.made)
         mark, idle = time.perf_counter(), job.engine.mark()

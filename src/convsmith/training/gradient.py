@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from convsmith.data.loaders import Batch
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.tasks.task import Losses
 from convsmith.training.engine import Engine
 from convsmith.training.job import Job, State
@@ -25,7 +25,7 @@ class Forward:
 
     module: nn.Module
     engine: Engine
-    preprocess: Preprocess
+    preprocess: ImageInput
     auxiliary: tuple[str, ...] = ()
     auxiliary_weight: float = 0.0
     seed: int = 0

@@ -14,7 +14,7 @@ from convsmith.base.durations import Duration
 from convsmith.base.errors import UsageError
 from convsmith.data.augmentations import Augment
 from convsmith.data.loaders import Loader
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.tasks.task import Task
 from convsmith.training.average import make_average
 from convsmith.training.distributed import ALONE, World
@@ -43,7 +43,7 @@ class Job:
     classes: int
     training: Loader
     validation: Loader | None
-    preprocess: Preprocess
+    preprocess: ImageInput
     augment: tuple[Augment, ...]
     optimizer: Optimizer
     schedule: Schedule

@@ -1,4 +1,4 @@
-"""The numbers of a run told to a program that draws them, beside the log, which stays what counts. No torch here."""
+"""The numbers of a run told to a program that draws them, beside the log, which stays what counts."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from convsmith.base.errors import UsageError
 from convsmith.data.augment.normalization import mean_color, normalize
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.view_pixels import log_mean, seen
 from convsmith.data.views import Dense, Draws, View, pick, scaled_records
 from convsmith.nets.model import Model
@@ -32,8 +32,8 @@ class Viewer:
 
     module: nn.Module
     views: tuple[View, ...]
-    records: tuple[Preprocess, ...]
-    preprocess: Preprocess
+    records: tuple[ImageInput, ...]
+    preprocess: ImageInput
     engine: Engine
     temperature: float
 
@@ -70,7 +70,7 @@ class Viewer:
 
 
 def make_viewer(
-    module: nn.Module, network: Model, views: Sequence[View], preprocess: Preprocess, engine: Engine,
+    module: nn.Module, network: Model, views: Sequence[View], preprocess: ImageInput, engine: Engine,
     temperature: float = 1.0,
 ) -> Viewer:  # fmt: skip
     """The viewer of a network, its views checked against its images and its layers; UsageError where they do not fit.

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from convsmith.base.errors import UsageError
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.nets.model import Model
 from convsmith.recipes.recipe import Recipe
 from convsmith.training.engine import Engine
@@ -21,7 +21,7 @@ class Obstacle(NamedTuple):
     mend: str
 
 
-def obstacle(recipe: Recipe, network: Model, preprocess: Preprocess) -> Obstacle | None:
+def obstacle(recipe: Recipe, network: Model, preprocess: ImageInput) -> Obstacle | None:
     """The first obstacle to compiling the run; None if there is none."""
     if network.tree is not None and network.tree.recompute:
         # torch.compile plans recomputation itself and refuses the context of our checkpoints.
@@ -36,7 +36,7 @@ def obstacle(recipe: Recipe, network: Model, preprocess: Preprocess) -> Obstacle
 
 
 def compiled_where_it_can_be(
-    engine: Engine, recipe: Recipe, network: Model, preprocess: Preprocess, notes: list[str]
+    engine: Engine, recipe: Recipe, network: Model, preprocess: ImageInput, notes: list[str]
 ) -> Engine:
     """The engine, without compilation if there is an obstacle. UsageError if the user asked for compilation."""
     problem = obstacle(recipe, network, preprocess) if engine.compile else None

@@ -16,7 +16,7 @@ from convsmith.data.decoding import find_bad
 from convsmith.data.examples import Examples
 from convsmith.data.loaders import evaluation_loader
 from convsmith.data.options import DataOptions
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.relabel import relabeled
 from convsmith.data.restrict import of_classes
 from convsmith.data.sources.opening import open_source
@@ -239,7 +239,7 @@ def _listed(labels: Sequence[str]) -> str:
 
 
 def evaluate_examples(
-    model: nn.Module, examples: Examples, task: Task, preprocess: Preprocess, options: DataOptions, engine: Engine,
+    model: nn.Module, examples: Examples, task: Task, preprocess: ImageInput, options: DataOptions, engine: Engine,
     world: World = ALONE, seed: int = 0,
 ) -> Result:  # fmt: skip
     """The task's numbers for a module on examples."""

@@ -1,4 +1,4 @@
-"""A limit of time for a command: `10min`. No torch here."""
+"""A limit of time for a command: `10min`."""
 
 import re
 import time

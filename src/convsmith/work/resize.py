@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from convsmith.base.errors import UsageError
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.nets.cost import cost
 from convsmith.nets.model import Model
 from convsmith.nets.network import Network
@@ -15,7 +15,7 @@ from convsmith.training.resizing import Size, sizes
 Trial = Callable[[Size], str | None]
 
 
-def check_resize(rule: Progressive, network: Model, preprocess: Preprocess, seed: int) -> str:
+def check_resize(rule: Progressive, network: Model, preprocess: ImageInput, seed: int) -> str:
     """The line that says which sizes training sees; UsageError if the network does not take one of them."""
     full = preprocess.size
     seen = sizes(rule, full)
@@ -56,7 +56,7 @@ def _tree_trial(network: Network, full: Size) -> Trial:
     return problem_at
 
 
-def _module_trial(network: Model, preprocess: Preprocess, seed: int) -> Trial:
+def _module_trial(network: Model, preprocess: ImageInput, seed: int) -> Trial:
     """The same function for a module that is not a tree, which gets blank images."""
     module = network.make(seed)
 

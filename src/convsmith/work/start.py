@@ -10,7 +10,7 @@ from convsmith.base.calls import parse_call
 from convsmith.base.errors import UsageError, unknown
 from convsmith.base.files import sha256
 from convsmith.data.dataset import Dataset
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.nets.model import Model
 from convsmith.nets.modules.build import BuiltNetwork, build
 from convsmith.nets.network import Network
@@ -40,7 +40,7 @@ class Start:
     source: str
     file: Path
     sha256: str
-    preprocess: Preprocess | None = None
+    preprocess: ImageInput | None = None
     labels: tuple[str, ...] | None = None
     part: str | None = None
 

@@ -80,7 +80,7 @@ def prepare_finetuning(
 ) -> Prepared:
     """Open data and weights, choose the mode if none is given, and write it into the recipe as rules and edits.
 
-    With a `limit`, deeper layers learn as long as it allows. `say` is told what takes time before it begins.
+    With a `limit`, deeper layers learn as long as it allows. `say` gets what takes time before it begins.
     """
     check_tuning(recipe, tuning)
     began = time.perf_counter()

@@ -52,7 +52,7 @@ from convsmith.data.augmentations import (
     VerticalFlip,
 )
 from convsmith.data.moves import MOVES, blends
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 
 __all__ = ["augment", "places", "normalize", "mix", "mixed_targets", "Mixture", "center", "crop", "flip"]
 
@@ -95,7 +95,7 @@ def augment(
     seed: int,
     epoch: int,
     positions: Tensor,
-    preprocess: Preprocess,
+    preprocess: ImageInput,
     samples: Tensor | None = None,
 ) -> Tensor:
     """The batch uint8 (N, C, H, W) after every augmentation in order; its size is the record's final size.
@@ -116,7 +116,7 @@ def places(
     seed: int,
     epoch: int,
     positions: Tensor,
-    preprocess: Preprocess,
+    preprocess: ImageInput,
     samples: Tensor | None = None,
 ) -> Tensor:
     """The place that `augment` takes each pixel from, for images of `size` (height, width): int32 (N, height, width).

@@ -14,14 +14,14 @@ from convsmith.data.augmentations import Augment
 from convsmith.data.drawn import LEAST_SHARE, NO_BOX, VOID
 from convsmith.data.loaders import Batch
 from convsmith.data.moves import MOVES
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 from convsmith.data.targets import Kind
 
 Size = tuple[int, int]
 
 
 def augment_batch(
-    batch: Batch, kind: Kind, augments: tuple[Augment, ...], seed: int, epoch: int, preprocess: Preprocess
+    batch: Batch, kind: Kind, augments: tuple[Augment, ...], seed: int, epoch: int, preprocess: ImageInput
 ) -> Batch:
     """The batch after every augmentation except mixing (`augment`); targets of a `kind` that moves are moved with it.
 

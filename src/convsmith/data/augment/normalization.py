@@ -5,12 +5,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from convsmith.data.preprocess import Preprocess
+from convsmith.data.preprocess import ImageInput
 
 
 def normalize(
     images: Tensor,
-    preprocess: Preprocess,
+    preprocess: ImageInput,
     dtype: torch.dtype = torch.float32,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
@@ -20,13 +20,13 @@ def normalize(
     return scaled.to(dtype)
 
 
-def mean_color(preprocess: Preprocess, device: torch.device) -> Tensor:
+def mean_color(preprocess: ImageInput, device: torch.device) -> Tensor:
     """The rounded mean, uint8 (C), which normalization maps to nearly zero."""
     return _constants(preprocess, device)[2]
 
 
 @cache
-def _constants(preprocess: Preprocess, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _constants(preprocess: ImageInput, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, deviation and fill on the device; cached, since copying them for every batch would wait for the device."""
     mean = torch.tensor(preprocess.mean, device=device).view(1, -1, 1, 1)
     std = torch.tensor(preprocess.std, device=device).view(1, -1, 1, 1)

@@ -69,7 +69,7 @@ class Places:
         return file
 
     def _relative(self, path: Path) -> str | None:
-        """The path relative to the folder, with slashes; None where it leads further away than beside the folder."""
+        """The path relative to the folder, with slashes; None if it leads further away than beside the folder."""
         parts = os.path.relpath(os.path.abspath(path), self._top).split(os.sep)
         away = parts.count("..")
         return None if parts == ["."] or len(parts) == away or away > int(self._beside) else "/".join(parts)

@@ -69,6 +69,6 @@ def split_name(text: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def cell_split(text: str) -> str | None:
-    """The split that a cell of a table names; None where it names none of the three."""
+    """The split that a cell of a table names; None if it names none of the three."""
     named = split_name(text)
     return named[0] if named and not named[1] and named[0] in SPLITS else None

@@ -201,7 +201,7 @@ class Chunk(Leaf):
 
     def output(self, x: Shape) -> Shape:
         if self.count < 1 or x.channels % self.count or not 0 <= self.index < self.count:
-            raise UsageError(f"chunk {self.index} of {self.count} cannot be had from {many(x.channels, 'channel')}")
+            raise UsageError(f"{many(x.channels, 'channel')} have no chunk {self.index} of {self.count}")
         return Shape(x.channels // self.count, x.spatial)
 
     def torch(self, x: Shape) -> TorchCall:
