@@ -15,10 +15,10 @@ HEAD = """# Performance
 <!-- written by docs/performance_page.py -->
 
 The results of the scripts in `benchmarks/`, the newest row of each machine. Every number is in `benchmarks/results/`
-and can be measured again with the command beside it, if it was recorded. Convsmith and the other side take turns, unless
-a table says otherwise, so that other work of the machine slows both. A ratio is the median of the rounds' ratios, with
-the lowest and the highest. `load` is the load of the machine, if it was recorded and other programs ran; `"` means as
-above.
+and can be measured again with the command beside it, if it was recorded. Convsmith and the other side take turns,
+unless a table says otherwise, so that other work of the machine slows both. A ratio is the median of the
+rounds' ratios, with the lowest and the highest. `load` is the load of the machine, if it was recorded and other
+programs ran; `"` means as above.
 """
 DRAWN = "\n![How time and memory of a training step grow along each axis](images/growth.svg)\n"
 # Versions that a cell names if the row has them.
