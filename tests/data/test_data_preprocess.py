@@ -228,7 +228,7 @@ def test_the_record_goes_to_json_and_back() -> None:
     assert ImageInput.from_json(json.loads(json.dumps(record.to_json()))) == record
     with pytest.raises(UnknownName, match="unknown key in preprocessing 'men'; nearest: mean"):
         ImageInput.from_json({**record.to_json(), "men": 1})
-    with pytest.raises(UsageError, match="preprocess needs size, mean, std"):
+    with pytest.raises(UsageError, match="preprocessing: image_input needs size, mean, std"):
         ImageInput.from_json({})
 
 

@@ -18,6 +18,8 @@ from convsmith.runs.seals import DamagedRecord
 from convsmith.runs.status import Status, effective_state, process_lives, process_start
 
 RECORD_DATA = {name: {"kind": name, "value": [1, 2.5, None, "é"]} for name in RECORDS}
+# What every result has beside its metrics.
+ENDED = {"ended": "finished", "epochs": 3, "steps": 30, "seconds": 12.5}
 
 
 @pytest.fixture
@@ -320,7 +322,7 @@ def test_list_shows_scores_states_and_broken_runs(tmp_path):
     first.append_metrics({"epoch": 1, "val_accuracy": 0.5, "train_accuracy": 0.9})
     first.append_metrics({"epoch": 2, "loss": 1.0})
     second = create_run(root / "a", "second", RECORD_DATA)
-    second.write_record("result", {"metrics": {"test": {"accuracy": 0.75, "count": 100}}})
+    second.write_record("result", ENDED | {"metrics": {"test": {"accuracy": 0.75, "count": 100}}})
     second.set_status("finished", epoch=3, seconds=12.5)
     broken = create_run(root / "c", "third", RECORD_DATA)
     (broken.path / "data.json").write_text("{")
@@ -360,7 +362,7 @@ def test_the_score_that_is_listed(tmp_path, result, row, score):
     run = create_run(tmp_path / "run", "named", RECORD_DATA)
     run.append_metrics({"epoch": 1, **row})
     if result:
-        run.write_record("result", result)
+        run.write_record("result", ENDED | result)
     (listed,) = list_runs(tmp_path)
     assert listed.score == known(*score)
 

@@ -104,7 +104,7 @@ class Network:
         return build(self, seed=seed)
 
     def price(self, input: Sequence[int] | None = None) -> "Cost":
-        """The cost for an input (channels, *sizes), by default the network's own input."""
+        """The cost for an input (channels, then the sizes), by default the network's own input."""
         from convsmith.nets.cost import cost
 
         return cost(self, input)

@@ -100,7 +100,8 @@ def _check_numbers(path: Path, record: Mapping[str, Any], where: str) -> None:
     for split, metrics in record["metrics"].items():
         if metrics is not None:
             place = f"{where}metrics.{split}"
-            metrics = checked(path, metrics, {"count": int}, place)
+            counted = not isinstance(metrics, dict) or "count" in metrics  # older results of a user's task may lack it
+            metrics = checked(path, metrics, {"count": int} if counted else {}, place)
             checked(
                 path, metrics, {name: float for name, value in metrics.items() if type(value) in (int, float)}, place
             )

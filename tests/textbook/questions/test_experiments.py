@@ -273,7 +273,7 @@ def test_every_field_of_a_recipe_is_an_option(command, refused, here, photo_run)
         assert {name: str(found[name]) for name in fields} == fields
     of_others = refused("reproduce", "se", *ON_DIGITS, "--dry-run", *words, "--weights", photo_run[0])
     assert of_others.startswith(f"{photo_run[0]}: do not fit plain20_cifar")
-    same = "are the same run, so that nothing is compared; leave out what the members differ in"
+    same = "are the same run, so that nothing is compared; leave out the options that set what the members vary"
     assert refused("reproduce", "degradation", "--network", "resnet20_cifar").endswith(same)
     assert refused("reproduce", "batch-norm", "--batch", "32").endswith(same)
     assert refused("reproduce", "initialization", "--batch", "32").startswith(
