@@ -158,7 +158,7 @@ def vae_mnist() -> BuiltIn:
         figure="a negative ELBO of 86.8 nats by one stochastic layer (Burda et al. 2016, table 1, VAE with k = 1)",
         differs=("the network is convolutional, and it and the optimization are our choice",),
         result=(
-            "One run: a negative ELBO of 93.7 nats on the 10,000 test images (95% interval 93.2 to 94.1), after 35 "
-            "minutes of training on 2 cores of an AMD EPYC that did much else."
+            "One run: a negative ELBO of 93.7 nats on the 10,000 test images (95% interval 93.2 to 94.1), after 5 min "
+            "40 s of training on 2 cores of an AMD EPYC."
         ),
     )
