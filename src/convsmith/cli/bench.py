@@ -71,15 +71,14 @@ def _check(values: argparse.Namespace) -> None:
 
 
 def _inference(values: argparse.Namespace) -> int:
-    speak = _speaker(values)
     from convsmith.engines import bench as benching
+    from convsmith.engines.names import available
     from convsmith.training import engine as engines
 
+    speak = _speaker(values)
     options = EngineOptions(device=values.device, precision=values.precision, threads=values.threads)
     engine = engines.resolve(options)
     batch = values.batch or SEEDED
-    from convsmith.engines.names import available
-
     names = values.engines or available(engine.device)
     with engines.using(engine):
         model, images = _run_and_images(values.subject) if is_run(values.subject) else _network_and_images(values)
@@ -101,10 +100,9 @@ def _run_and_images(path: str) -> tuple[Any, Any]:
     """A run's network with its validation images."""
     from convsmith.deploy import predict as predicting
     from convsmith.runs.subject import open_subject
-
-    subject = open_subject(path)
     from convsmith.work.evaluate import own_split
 
+    subject = open_subject(path)
     _, examples = own_split(subject, "val")
     return predicting.inference_of(subject), predicting.real_images(examples, subject.preprocess, predicting.CHECKED)
 

@@ -41,12 +41,11 @@ def run(words: Sequence[str]) -> int:
         command = f"convsmith export {shlex.quote(values.run)} --to {meant.format_meant(values.to)}"
         raise UsageError(f"export: {meant.no_format(values.to)}; try: {command}")
     from convsmith.runs.subject import open_subject
+    from convsmith.work.evaluate import own_split
 
     subject = open_subject(values.run, edits=values.edit)
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
-    from convsmith.work.evaluate import own_split
-
     _, examples = own_split(subject, "val", values.data)
     path = Path(values.out) if values.out else subject.run.path / "export" / FORMATS[values.to]
     if values.to == "onnx":

@@ -13,8 +13,7 @@ from convsmith.report.text import percent
 from convsmith.training.options import EngineOptions
 
 
-def run(words: Sequence[str]) -> int:
-    """Print the most probable classes of images."""
+def _parser() -> Parser:
     parser = Parser("predict", "The most probable classes of images. Exit status 1 if one could not be read.")
     parser.add_argument("run", help="a run's directory, or a bundle")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders (searched through) or patterns")
@@ -32,7 +31,12 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--csv", action="store_true", help="print CSV, a row for each file and class")
     parser.add_argument("--quiet", action="store_true", help="no notes")
     add_output(parser)
-    values = parser.read(words)
+    return parser
+
+
+def run(words: Sequence[str]) -> int:
+    """Print the most probable classes of images."""
+    values = _parser().read(words)
     if values.top < 1:
         raise UsageError(f"predict: --top must be at least 1, received {values.top}")
     if values.csv and values.json:
@@ -41,16 +45,15 @@ def run(words: Sequence[str]) -> int:
         check_engine(values.engine)
     views, allowed = read_views(values.views), megapixels(values.max_megapixels)
     most = None if allowed is None else allowed * 1_000_000
+    # From here on torch is needed.
     from convsmith.deploy import predict as predicting
+    from convsmith.runs.subject import open_subject
     from convsmith.training import engine as engines
+    from convsmith.work.evaluate import own_split
 
     speak = (lambda text: None) if values.quiet else say
     files = [file for name in values.images for file in _files(name, predicting, speak)]
-    from convsmith.runs.subject import open_subject
-
     subject = open_subject(values.run, edits=values.edit)
-    from convsmith.work.evaluate import own_split
-
     for warning in () if values.quiet else subject.warnings:
         say(f"warning: {warning}")
     if subject.temperature != 1 and not values.quiet:

@@ -122,7 +122,7 @@ def _joined_name(network: str, source: str) -> str:
 
 def _rebuilding(name: str, tree: Network, task: str, of_data: Recipe) -> Recipe:
     """The built-in recipe of the task with another network or other data, at the network's own image size."""
-    named = [entry() for entry in RECIPES.values() if entry().task == task]
+    named = [recipe for make in RECIPES.values() if (recipe := make()).task == task]
     recipe = next((recipe for recipe in named if recipe.network == name), named[0])
     source = of_data.data.source
     if (recipe.network, recipe.data.source) == (name, source):

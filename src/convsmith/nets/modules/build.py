@@ -64,7 +64,7 @@ class BuiltNetwork(nn.Module):
         if noise is not None and not isinstance(noise, Tensor):
             raise WrongType(f"noise: expected a tensor (N, {self.tree.noise}), received {_shown(noise)}")
         kept = Kept(at, noise)
-        first = self._begun(x, after) if after else received(self.tree, x, kept.values)
+        first = self._checked_after(x, after) if after else received(self.tree, x, kept.values)
         outputs = self._run(first, kept, heads=True, start=self._number(after) + 1 if after else 0)
         kept.check_noise(first.shape[0])
         return (outputs[MAIN], {name: outputs[name] for name in at}) if at else outputs[MAIN]
@@ -90,11 +90,10 @@ class BuiltNetwork(nn.Module):
     def _ends(self) -> dict[str, Shape]:
         return {name: signal.shape for name, signal in self.tree.trace().stages.items()}
 
-    def _begun(self, x: Any, after: str) -> Tensor:
-        """What a stage gave, from which the network goes on."""
+    def _checked_after(self, x: Any, after: str) -> Tensor:
+        """`x` as the output of the stage `after`; raises UsageError if it cannot be that."""
         self._number(after)
-        what = f"{self.tree.name} after {after}"
-        _check_tensor(what, x, Input("values", self._ends[after]))
+        _check_tensor(f"{self.tree.name} after {after}", x, Input("values", self._ends[after]))
         return x
 
     def _number(self, stage: str) -> int:
@@ -148,28 +147,25 @@ def received(tree: Network, x: Tensor | Mapping[str, Tensor], kept: dict[str, Te
     if set(names) != set(x):
         raise UsageError(f"{tree.name} receives {', '.join(names)}; given were {', '.join(x) or 'none'}")
     _check_tensor(tree.name, x[first.name], first)
-    for input in (first, *others):
-        _check_input(tree, input, x[input.name], x[first.name].shape[0], sizes=input is not first)
+    count = x[first.name].shape[0]
+    for input in others:
+        value = x[input.name]
+        _check_tensor(tree.name, value, input)
+        # The first input may have other spatial sizes, as the input of a network with one input may.
+        if tuple(value.shape) != (count, *input.shape):
+            expected = ", ".join(map(str, (count, *input.shape)))
+            raise UsageError(f"{tree.name}: {input.name} is ({expected}), received {tuple(value.shape)}")
     kept.update({input.name: x[input.name] for input in others})
     return x[first.name]
 
 
-def _check_input(tree: Network, input: Input, value: Tensor, count: int, sizes: bool) -> None:
-    """Raise UsageError if the shape or dtype of `value` is wrong; the first input may have other spatial `sizes`."""
-    _check_tensor(tree.name, value, input)
-    shape = tuple(value.shape[1:])
-    fits = shape == tuple(input.shape) if sizes else shape[:1] == tuple(input.shape)[:1]
-    if not fits or value.dim() != 1 + len(tuple(input.shape)) or value.shape[0] != count:
-        expected = ", ".join(map(str, (count, *input.shape)))
-        raise UsageError(f"{tree.name}: {input.name} is ({expected}), received {tuple(value.shape)}")
-
-
 def _check_tensor(what: str, value: Any, input: Input) -> None:
-    """Refuse what is no tensor, or one of other axes, channels or numbers, or one without a position."""
+    """Raise UsageError if `value` is not a tensor with the axes, channels and kind of numbers of `input`."""
+    # A compiled or traced graph would keep each comparison of a shape as a condition.
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-        return  # the shapes are symbols then, of which a graph would keep what is asked
-    expected = f"{input.dtype} tensor (N, {', '.join(map(str, input.shape))})"
+        return
     if not isinstance(value, Tensor):
+        expected = f"{input.dtype} tensor (N, {', '.join(map(str, input.shape))})"
         raise WrongType(f"{what}: {input.name}: expected {expected}, received {_shown(value)}")
     axes = tuple(input.shape)
     if value.dim() != 1 + len(axes) or value.shape[1] != axes[0] or 0 in value.shape[1:]:
@@ -181,14 +177,10 @@ def _check_tensor(what: str, value: Any, input: Input) -> None:
 
 
 def _shown(value: Any) -> str:
-    """A value in a few words: an array or a list by its type, for its numbers say nothing."""
-    return (
-        "None"
-        if value is None
-        else f"{type(value).__name__} {value!r:.40}"
-        if isinstance(value, str | int | float)
-        else type(value).__name__
-    )
+    """The type of a value, with the value if it is a text or a number."""
+    if value is None:
+        return "None"
+    return f"{type(value).__name__} {value!r:.40}" if isinstance(value, str | int | float) else type(value).__name__
 
 
 def _names(at: Any) -> Collection[str]:
