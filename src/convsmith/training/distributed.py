@@ -1,8 +1,8 @@
 """Training in several processes: each takes a slice of every batch, and all take the same step.
 
-`World` is one process, for which nothing is to exchange; `Group` is one of several (DistributedDataParallel: Li et al.
-2020). What a run computes is the same for both up to the order of sums; what is normal or normed over a batch is not:
-batch norms see the slice of their process, and the first one's statistics are kept.
+`World` is a run in one process, which exchanges nothing; `Group` is one process of several (DistributedDataParallel: Li
+et al. 2020). Both compute the same numbers up to the order of sums, except for batch norms: each process normalizes its
+own slice, and the statistics of the first process are kept.
 """
 
 import contextlib
@@ -36,26 +36,26 @@ DEFERENCE = 2.0
 
 
 class World:
-    """The processes that work on a run, of which there is one here. All of them call the same methods in order."""
+    """A run in one process. In a run with several processes, all call the same methods in the same order."""
 
     part = WHOLE
 
     def restarted(self) -> bool:
-        """Whether the job had processes before these, which may have begun a run."""
+        """Whether earlier processes of this job may have begun a run."""
         return restarts() > 0
 
     def meet(self) -> None:
-        """Wait until all have come here, each as long as it lives: an exchange waits `engine.timeout` and no longer."""
+        """Wait for all processes, for as long as each gives signs of life; an exchange waits `engine.timeout` only."""
 
     def lead(self, work: Callable[[], T], tell: Callable[[T], Any] = lambda done: done) -> Any:
-        """What `work` gives, which only the first process does; the others get the JSON data that `tell` makes of it.
+        """The result of `work`, which only the first process runs; the other processes get `tell(result)` as JSON data.
 
-        They wait as long as the first one lives.
+        They wait for as long as the first process gives signs of life.
         """
         return work()
 
     def agree(self, wish: bool) -> bool:
-        """Whether any process wishes it."""
+        """Whether `wish` is True in any process."""
         return wish
 
     def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
@@ -66,7 +66,7 @@ class World:
         return losses, asked
 
     def whole(self, tensor: Tensor, count: int) -> Tensor:
-        """A batch of `count` rows, of which each process has its slice."""
+        """The whole batch of `count` rows, joined from the slices of all processes."""
         return tensor
 
     def own(self, tensor: Tensor) -> Tensor:
@@ -75,21 +75,21 @@ class World:
         return tensor[begin:end]
 
     def in_order(self, answers: Answers, steps: int) -> Answers:
-        """The answers to `steps` batches in their order, for the first process; the others get none.
+        """In the first process, the answers to all `steps` batches in their order; in the others, nothing.
 
-        Each computes those that its loader gives it.
+        Each process passes the answers to the batches that its own loader yields.
         """
         return answers
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        """The module whose backward pass gives every process the mean gradient; weights are those of the first."""
+        """The module with the first process's weights, whose backward pass gives every process the mean gradient."""
         return model
 
     def same_statistics(self, model: nn.Module, mean: bool = False) -> None:
         """Give buffers (statistics of norms) the values that the first process has, or the mean over all."""
 
     def watch(self) -> contextlib.AbstractContextManager[Any]:
-        """Around work with the others: that one of them is gone becomes an error for the user."""
+        """A context that turns a lost connection to another process into `ProcessFailed`, which names the process."""
         return contextlib.nullcontext()
 
 
@@ -97,10 +97,10 @@ ALONE = World()
 
 
 class Group(World):
-    """One of several processes. `store` is that of these processes alone; `start` counts the starts of the job from 1.
+    """One process of several. Only these processes use `store`; `start` counts the starts of the job from 1.
 
-    Where all do the same work, they exchange by torch's process group, which waits `patience` seconds. Where one may
-    take its time, the others look into the store, as long as it gives signs of life.
+    Processes in step with each other exchange by torch's process group, which waits `patience` seconds. A process that
+    waits for longer work of another polls the store, for as long as the other gives signs of life.
     """
 
     def __init__(self, store: Store, part: Part, patience: float, start: int = 1):
@@ -110,13 +110,13 @@ class Group(World):
         self.uses = 0
 
     def begin(self) -> None:
-        """Begin the next use of the processes: an end that was said of one before does not count for it."""
+        """Start the next use of the group; a failure that ended an earlier use does not end this one."""
         self.uses, self.turns = self.uses + 1, 0
         self.here = PrefixStore(f"use {self.uses}", self.store)
 
     def open(self, device: torch.device) -> None:
-        """Begin to exchange what lies on `device`."""
-        # All have a device before any waits for another in a library that has no error for it.
+        """Open the process group for tensors on `device`."""
+        # A process without a device fails before this meeting. In the process group, the others would wait for it.
         self.meet()
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         size, rank, store = self.part.size, self.part.rank, PrefixStore("group", self.store)
@@ -127,7 +127,7 @@ class Group(World):
         self.device, self.members = device, members
 
     def restarted(self) -> bool:
-        # Each torchrun counts only the restarts that were its own doing.
+        # Each torchrun counts only its own restarts.
         return self.start > 1 or any(count > 0 for *_, count in self.members)
 
     def meet(self) -> None:
@@ -151,7 +151,7 @@ class Group(World):
         return wishes.item() > 0
 
     def totals(self, losses: Losses, asked: bool, look: bool) -> tuple[Losses, bool]:
-        # Filled in by the device itself: a number that is copied there waits for it.
+        # `full_like` fills on the device: copying a number from the processor would wait for the device.
         wish = torch.full_like(losses.total, asked, dtype=torch.float64)
         right = torch.zeros_like(wish) if losses.right is None else losses.right.double()
         means = [value.double() / self.part.size for value in (losses.total, *losses.parts.values())]
@@ -182,13 +182,13 @@ class Group(World):
                     yield tuple(tensor.to(self.device) for tensor in answer)
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        # Looking for unused parameters has another good: gradients are then summed in the same order in the first step
-        # after a resume as in all others, which the bits of three processes or more depend on.
+        # With `find_unused_parameters` every step sums gradients in one order. Without it, the first step after a resume
+        # sums in another order, and with three processes or more the bits differ.
         devices = [torch.cuda.current_device()] if self.device.type == "cuda" else None
         wrapped = DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
         if isinstance(model, BuiltNetwork):
-            # The buffers of a tree are statistics that no training step both reads and changes: it is enough that they
-            # were sent just now, and are before each evaluation. What other modules do with theirs is not known.
+            # No training step both reads and changes the buffers of a tree, which are statistics: sending them now and
+            # before each evaluation is enough. Buffers of a user's module are sent in every step.
             wrapped.broadcast_buffers = False
         return wrapped
 
@@ -212,16 +212,16 @@ class Group(World):
             raise self._lost(error) from error
 
     def fail(self, message: str, exit_code: int) -> bool:
-        """Say in the store why the job ends; False where another process said so before."""
+        """Store why the job ends; False if another process has stored a reason already."""
         mine = json.dumps([message, exit_code])
         return self.here.compare_set("failure", "", mine) == mine.encode()
 
     def failure(self, wait: float = 0.0) -> Told | None:
-        """Why the job ends, None if no process has said so within `wait` seconds."""
+        """The stored reason for the end of the job; None if there is none within `wait` seconds."""
         return Told(*json.loads(self.here.get("failure"))) if comes(self.here, ["failure"], wait) else None
 
     def _lost(self, error: RuntimeError) -> ProcessFailed:
-        """What to say where another process does not answer. An error that it left in the store goes before."""
+        """The error for a process that does not answer: the reason that it stored, else who is gone."""
         what, here = str(error).strip().partition("\n")[0][:200] or type(error).__name__, socket.gethostname()
         with contextlib.suppress(dist.DistError):
             if (failure := self.failure(0.2 if self.part.leads else DEFERENCE)) is not None:
@@ -235,7 +235,7 @@ class Group(World):
     def _await(self, key: str, author: int) -> None:
         """Wait until process `author` has written `key`, as long as it gives signs of life.
 
-        Raises `Told` where the job has failed meanwhile and `ProcessFailed` where there was no sign for `patience`.
+        Raises `Told` if the job fails meanwhile, and `ProcessFailed` after `patience` without a sign of life.
         """
         seen, since = 0, time.monotonic()
         while not comes(self.here, [key], 0.2):
@@ -249,11 +249,11 @@ class Group(World):
 
 
 def beat(store: Store, rank: int) -> None:
-    """Give signs of life until the store is gone, which whoever waits for something in it notices for itself.
+    """Count up this process's signs of life in the store until the store is gone.
 
-    A process whose torchrun was killed ends: it would go on alone for ever.
+    Ends the process if its torchrun was killed: it would otherwise run on alone.
     """
-    # Without torchrun the parent may end for good reasons.
+    # Without torchrun, a parent that ends means nothing: the user's shell may close.
     parent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
     with contextlib.suppress(dist.DistError):
         while True:
@@ -264,7 +264,7 @@ def beat(store: Store, rank: int) -> None:
 
 
 def comes(store: Store, names: Sequence[str], seconds: float) -> bool:
-    """Whether all names come into the store in time. `Store.wait` would warn on the screen where they do not."""
+    """Whether the store gets all names within `seconds`. `Store.wait` prints warnings of its own if it does not."""
     deadline, pause = time.monotonic() + seconds, 0.001
     while not (found := store.check(list(names))) and time.monotonic() < deadline:
         time.sleep(pause)

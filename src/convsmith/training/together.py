@@ -19,21 +19,21 @@ from convsmith.training.interrupt import Interrupted
 from convsmith.training.options import EngineOptions
 from convsmith.training.step import Exploded
 
-# A run's errors that come up in every process, so that the first one says them. Of any other the process that has it
-# does.
+# Errors that every process raises at the same step: the first process prints them. Any other error is printed by the
+# process that raises it.
 AGREED = (Exploded, Interrupted)
-# From the first process that is there to the last: torch alone can take minutes to load from a slow disk.
+# Seconds from the first process's start to the last one's: torch alone can take minutes to load from a slow disk.
 GATHERING = 600.0
 
-# A job's processes join once, whatever they train one after the other.
+# The processes of a job join once, also if they train several runs one after the other.
 _groups: list[Group] = []
 
 
 @contextlib.contextmanager
 def together(options: EngineOptions) -> Iterator[World]:
-    """The world of one training run; alone where torchrun did not start several processes.
+    """The `Group` of a training run, or `ALONE` if torchrun did not start several processes.
 
-    An error of one process ends all of them, and is said once.
+    An error of one process ends all processes and is printed once.
     """
     if part().size == 1:
         yield ALONE
@@ -49,14 +49,14 @@ def together(options: EngineOptions) -> Iterator[World]:
                 atexit.register(dist.destroy_process_group)
             yield group
     except BaseException as error:
-        # With processes that are gone the end of the process group would wait for them, half a minute.
+        # `destroy_process_group` would wait half a minute for processes that are gone.
         atexit.unregister(dist.destroy_process_group)
         raise _left(group, error) from error
     _end(group)
 
 
 def _left(group: Group, error: BaseException) -> BaseException:
-    """The error to leave with: `Told` where another process says it."""
+    """The error to raise in this process; `Told` if another process prints the message."""
     code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)
     leads, words = group.part.leads, str(error)
     if not leads and not isinstance(error, ProcessFailed):
@@ -68,15 +68,15 @@ def _left(group: Group, error: BaseException) -> BaseException:
             _end(group)
         if told:
             return Told(words, code)
-        # The others notice that this process ends, and find in the store why.
+        # The other processes notice that this one ends, and read the reason in the store.
         return error if leads or not isinstance(error, ConvsmithError) else ProcessFailed(words, code)
-    return error  # nobody is left to tell
+    return error  # the store is gone, so no other process prints it
 
 
 def _end(group: Group) -> None:
-    """Let the first process end its run in order: torchrun ends all once one has ended with an error.
+    """Wait until the first process has ended its run: torchrun kills all processes once one exits with an error.
 
-    The first one, with which the store may end, goes last.
+    The first process, which may hold the store, leaves last.
     """
     here, left = group.here, [f"left/{rank}" for rank in range(1, group.part.size)]
     with contextlib.suppress(dist.DistError):
@@ -89,7 +89,7 @@ def _end(group: Group) -> None:
 
 
 def _joined(patience: float) -> Group:
-    """This process among those that were started with it."""
+    """The `Group` of this process, joined with the processes that were started with it."""
     try:
         store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=GATHERING)))
         start = gathered(store, part())
@@ -103,9 +103,8 @@ def _joined(patience: float) -> Group:
 def gathered(store: Store, part: Part) -> int:
     """The number of this start of the job, from 1, once all of its processes are there.
 
-    torchrun's store outlives its processes and still has what those before wrote, the addresses of torch's groups
-    among it; and each torchrun counts only the restarts that were its own doing. So the first process takes a number
-    that no start had, and the others look for it.
+    torchrun's store outlives a restart, with the addresses of the earlier torch groups in it, and each torchrun counts
+    only its own restarts. So the first process takes a number that no start had, and the others wait for that number.
     """
     if part.leads:
         start = store.add("starts", 1)
@@ -117,7 +116,7 @@ def gathered(store: Store, part: Part) -> int:
     deadline, start, is_new = time.monotonic() + GATHERING, 0, False
     while not (is_new and store.check([f"{start}/all"])):
         if (found := store.add("starts", 0)) != start:
-            # A process that was counted under a number already has found that of an earlier start.
+            # A second count under one number: the number is that of an earlier start.
             start, is_new = found, store.add(f"{found}/{part.rank}", 1) == 1
         if time.monotonic() > deadline:
             raise ProcessFailed(f"the first process did not come within {GATHERING:g} s")
