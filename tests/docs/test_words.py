@@ -28,13 +28,18 @@ QUOTED = {
     "src/convsmith/recipes/words.py": "the peers' options",
     "src/convsmith/recipes/recipe.py": "the keys of schema 1",
     "src/convsmith/data/card.py": "a key of older cards",
-    "docs/images": "drawn",
 }
 
 
 def files() -> list[Path]:
     """Sources and pages."""
-    names = [*ROOT.glob("src/**/*.py"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/*.py"), ROOT / "README.md"]
+    names = [
+        *ROOT.glob("src/**/*.py"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("docs/*.py"),
+        *ROOT.glob("docs/**/*.svg"),
+    ]
+    names.append(ROOT / "README.md")
     return [file for file in names if not any(file.relative_to(ROOT).as_posix().startswith(word) for word in QUOTED)]
 
 

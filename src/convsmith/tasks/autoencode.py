@@ -31,7 +31,7 @@ class Autoencode(Task):
         return Losses((logits.sigmoid() - run.pixels(batch.images)).square().mean())
 
     def measure(self, run: Run, batch: Batch) -> Row:
-        """By image: squared error, latent values, class; then the first pictures and what is rebuilt of them."""
+        """By image: squared error, latent values, class; then the first pictures and their reconstructions."""
         logits, at = run(batch.images, at=("latent",))
         pixels, rebuilt = run.pixels(batch.images), logits.sigmoid()
         errors = (rebuilt - pixels).square().flatten(1).mean(dim=1)
@@ -64,7 +64,7 @@ class AutoencodeTally:
         about = "mean over images and pixels, which are from 0 to 1"
         loss = mean_number("loss", errors, "plain", label="squared error", about=about, place="log")
         shown = Pictures(
-            "Images and what is rebuilt of them", (("image", images(pictures)), ("rebuilt", images(rebuilt)))
+            "Images and their reconstructions", (("image", images(pictures)), ("rebuilt", images(rebuilt)))
         )
         return Measures(
             (loss,),

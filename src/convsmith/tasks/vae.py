@@ -131,7 +131,7 @@ class VaeTally:
             tuple(numbers),
             len(loss),
             plots=(
-                Pictures("Images, what is rebuilt of them, and new images", shown),
+                Pictures("Images, their reconstructions and new images", shown),
                 *latent_plane(mean, classes, self.labels),
             ),
             samples=Samples(loss.numpy()),

@@ -182,8 +182,8 @@ class Group(World):
                     yield tuple(tensor.to(self.device) for tensor in answer)
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        # With `find_unused_parameters` every step sums gradients in one order. Without it, the first step after a resume
-        # sums in another order, and with three processes or more the bits differ.
+        # With `find_unused_parameters` every step sums gradients in one order. Without it, the first step after a
+        # resume sums in another order, and with three processes or more the bits differ.
         devices = [torch.cuda.current_device()] if self.device.type == "cuda" else None
         wrapped = DistributedDataParallel(model, device_ids=devices, find_unused_parameters=True)
         if isinstance(model, BuiltNetwork):
