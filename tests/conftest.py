@@ -1,6 +1,7 @@
 """Small data sets and networks that a test makes, the command in this process, and the command in one to be killed."""
 
 import atexit
+import ctypes
 import json
 import os
 import shutil
@@ -124,6 +125,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         once = [item for item in usual if "many" not in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=once)
         items[:] = [item for item in items if item not in set(once)]
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Give the memory of large networks back: glibc keeps gigabytes, and every fork of a later test copies their map."""
+    if (nextitem is None or nextitem.path != item.path) and sys.platform == "linux":
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)(0)
 
 
 @pytest.fixture(scope="session")
