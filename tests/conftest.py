@@ -128,7 +128,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Give the memory of large networks back: glibc keeps gigabytes, and every fork of a later test copies their map."""
+    """Give the memory of large networks back: glibc keeps gigabytes, whose map every fork of a later test copies."""
     if (nextitem is None or nextitem.path != item.path) and sys.platform == "linux":
         getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)(0)
 
