@@ -1,29 +1,27 @@
 """The worker processes of the streaming loader. If one dies or hangs, the error names the process and its image.
 
-Images lie in memory that all processes share; only one answer for each batch goes through a pipe. So a worker that
-stops in the middle of a batch leaves no partial message, and the size of /dev/shm does not matter.
+Images lie in memory that all processes share. The numbers of batches and the answers go through a pipe of each worker.
+The processes share no lock, because a worker that is killed while it holds one blocks the others for ever. (The workers
+of torch's DataLoader share an event, and with it a lock.)
 """
 
 import mmap
 import os
-import re
 import signal
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
-from multiprocessing import active_children
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from convsmith.base.errors import BadFile, ConvsmithError
 from convsmith.data.decoding import decode_stack
@@ -44,17 +42,24 @@ class LoaderFailed(ConvsmithError, RuntimeError):
     """A worker process of the loader died, hangs or could not be started."""
 
 
-class _Decoding(Dataset[Any]):
-    """Decodes batches of indices into shared memory, in the workers. An item is the batch's error, or None."""
+class _Worker(NamedTuple):
+    process: BaseProcess
+    pipe: Connection
+
+
+class _Decoding:
+    """Decodes batches of indices into shared memory, in the workers."""
 
     def __init__(
-        self, examples: Examples, preprocess: ImageInput, margin: bool, cache: Kept | None, largest: int,
-        workers: int,
+        self, examples: Examples, preprocess: ImageInput, margin: bool, cache: Kept | None,
+        batches: Sequence[list[int]], workers: int,
     ):  # fmt: skip
         self.examples, self._record, self._margin, self._cache = examples, preprocess, margin, cache
-        shape = (largest, preprocess.channels, *final_size(preprocess, margin))
-        # torch's loader hands out the next batch before it returns one. So while the trainer copies batch n, workers
-        # may write up to batch n + AHEAD * workers, and batch n needs a slot of its own.
+        # The workers inherit the batches: only their numbers go through the pipes, which hold any number of those.
+        self.batches = batches
+        shape = (max(map(len, batches)), preprocess.channels, *final_size(preprocess, margin))
+        # The trainer asks for the next batch before it copies batch n. So meanwhile workers may write up to batch
+        # n + AHEAD * workers, and batch n needs a slot of its own.
         count = AHEAD * workers + 1
         # Anonymous memory: forked workers inherit it, and the limit of /dev/shm does not apply to it.
         images, notes = mmap.mmap(-1, count * max(1, int(np.prod(shape)))), mmap.mmap(-1, workers * 2 * 8)
@@ -62,19 +67,19 @@ class _Decoding(Dataset[Any]):
         self.notes = np.frombuffer(notes, np.int64).reshape(workers, 2)
         self.notes[:, IMAGE] = -1
 
-    def __getitem__(self, task: tuple[int, list[int]]) -> BadFile | str | None:
-        (number, indices), info = task, get_worker_info()
-        note = self.notes[info.id if info else 0]
+    def decode(self, number: int, worker: int) -> BadFile | str | None:
+        """Decode batch `number` in `worker`; gives the error of its file, a traceback, or None."""
+        note = self.notes[worker]
         try:
             # Image by image, with a note of each: the trainer can name the image at which a worker dies or hangs.
-            for place, index in enumerate(indices):
+            for place, index in enumerate(self.batches[number]):
                 note[IMAGE] = index
                 stack = decode_stack(self.examples, [index], self._record, 1, self._margin, self._cache)
                 self.slots[number % len(self.slots), place] = stack[0]
                 note[COUNT] += 1
         except BadFile as error:
             return error
-        except Exception:  # torch's loader would wrap the message of an exception in its own
+        except Exception:
             return traceback.format_exc()
         note[IMAGE] = -1
         return None
@@ -90,80 +95,100 @@ def decode_in_workers(
     """
     if not batches:
         return
-    workers, before = min(workers, len(batches)), active_children()
-    processes: list[BaseProcess] = []
+    count = min(workers, len(batches))
+    started: list[_Worker] = []
     try:
         try:
-            decoding = _Decoding(examples, preprocess, margin, cache, max(map(len, batches)), workers)
-            with _signals_kept():
-                answers = iter(_loader(decoding, batches, workers))
+            decoding = _Decoding(examples, preprocess, margin, cache, batches, count)
+            for worker in range(count):
+                started.append(_begin(decoding, worker))
         except OSError as error:
-            _forget(error)
             raise LoaderFailed(
-                f"data.workers: {workers} loader processes could not be started ({error.strerror or error}); mend with "
+                f"data.workers: {count} loader processes could not be started ({error.strerror or error}); mend with "
                 "a smaller --workers, or with more open files and memory for a process (ulimit -n, ulimit -v)"
             ) from None
-        finally:
-            # Also after an error: workers that were started before it must end too.
-            new = [process for process in active_children() if process not in before]
-            # In the order of their start, which is the number in their names: `Process-12`.
-            processes += sorted(new, key=lambda process: int(re.sub(r"\D", "", process.name)))
+        for number in range(min(AHEAD * count, len(batches))):
+            _ask(started, number)
         for number, batch in enumerate(batches):
-            problem = _await(answers, decoding, processes, number, timeout)
+            problem = _await(decoding, started, number, timeout)
             if isinstance(problem, BadFile):
                 raise problem
             if problem is not None:
-                raise RuntimeError(f"loader worker {number % workers} failed:\n{problem}")
+                raise RuntimeError(f"loader worker {number % count} failed:\n{problem}")
+            if number + AHEAD * count < len(batches):
+                _ask(started, number + AHEAD * count)
             images = torch.from_numpy(decoding.slots[number % len(decoding.slots), : len(batch)])
             yield images.pin_memory() if pinned else images.clone()
     finally:
         # SIGKILL, since neither a closed pipe nor SIGTERM ends a stopped process (SIGSTOP).
-        for process in processes:
+        for process, _ in started:
             process.kill()
-        for process in processes:
+        for process, pipe in started:
             process.join(5)
+            pipe.close()
 
 
-def _loader(decoding: _Decoding, batches: Sequence[list[int]], workers: int) -> DataLoader[Any]:
-    return DataLoader(
-        decoding,
-        batch_size=None,
-        sampler=list(enumerate(batches)),  # pyright: ignore[reportArgumentType] - any sequence will do
-        num_workers=workers,
-        prefetch_factor=AHEAD,
-        timeout=LOOK_SECONDS,
-        multiprocessing_context="fork",
-        collate_fn=_as_it_is,
-        worker_init_fn=partial(_begin_worker, os.getpid()),
-        # Without its own generator the loader would draw from the global one, and so change its state.
-        generator=torch.Generator(),
-    )
+def _begin(decoding: _Decoding, worker: int) -> _Worker:
+    context = get_context("fork")
+    here, there = context.Pipe()
+    try:
+        process = context.Process(target=_work, args=(decoding, worker, there, os.getpid()), daemon=True)
+        process.start()
+    except OSError:
+        here.close()
+        raise
+    finally:
+        there.close()  # without the trainer's copy, the pipe ends with the worker
+    return _Worker(process, here)
 
 
-def _as_it_is(answer: Any) -> Any:
-    return answer
+def _work(decoding: _Decoding, worker: int, pipe: Connection, parent: int) -> None:
+    """Decode the batches whose numbers come through the pipe, until the trainer ends this process.
+
+    Batch systems send SIGTERM to the whole process group, terminals send SIGINT and SIGHUP. If they ended a worker, the
+    run would fail while its checkpoint is saved.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    torch.set_num_threads(1)  # the workers are the threads
+    while True:
+        pipe.send(decoding.decode(pipe.recv(), worker))
 
 
-def _await(
-    answers: Iterator[Any], decoding: _Decoding, processes: Sequence[BaseProcess], number: int, timeout: float
-) -> BadFile | str | None:
+def _end_with(parent: int) -> None:
+    """End the process when `parent` ends. The pipe does not end then, because other workers have copies of it."""
+    while os.getppid() == parent:
+        time.sleep(2)
+    os._exit(1)
+
+
+def _ask(workers: Sequence[_Worker], number: int) -> None:
+    """Ask a worker for batch `number`. The workers take turns. `_await` raises the error for a worker that is gone."""
+    with suppress(OSError):
+        workers[number % len(workers)].pipe.send(number)
+
+
+def _await(decoding: _Decoding, workers: Sequence[_Worker], number: int, timeout: float) -> BadFile | str | None:
     """The error of batch `number`, or None, as soon as a worker has decoded it."""
-    awaited = number % len(decoding.notes)  # torch's loader gives the batches to the workers in turn
+    awaited = number % len(workers)
+    pipe, sentinels = workers[awaited].pipe, [process.sentinel for process, _ in workers]
     seen, since = int(decoding.notes[awaited, COUNT]), time.monotonic()
     while True:
-        try:
-            return next(answers)
-        except (RuntimeError, OSError, EOFError) as error:
-            # No answer for LOOK_SECONDS, or a worker has ended: torch's loader raises the same errors for both.
-            for worker, process in enumerate(processes):
-                if process.exitcode is not None:
-                    raise LoaderFailed(f"{_named(worker, process)} {_ended(process)}{_at(decoding, worker)}") from error
-            # The time-out is for one image, not for the batch: each decoded image starts it again.
-            now = int(decoding.notes[awaited, COUNT])
-            if now != seen:
-                seen, since = now, time.monotonic()
-            elif time.monotonic() - since >= timeout:
-                raise LoaderFailed(_hangs(decoding, processes, awaited, timeout)) from error
+        if pipe in wait([pipe, *sentinels], LOOK_SECONDS):
+            try:
+                return pipe.recv()
+            except (EOFError, OSError):
+                workers[awaited].process.join(5)  # the pipe ends a moment before the process
+        for worker, (process, _) in enumerate(workers):
+            if process.exitcode is not None:
+                raise LoaderFailed(f"{_named(worker, process)} {_ended(process)}{_at(decoding, worker)}")
+        # The time-out is for one image, not for the batch: each decoded image starts it again.
+        now = int(decoding.notes[awaited, COUNT])
+        if now != seen:
+            seen, since = now, time.monotonic()
+        elif time.monotonic() - since >= timeout:
+            raise LoaderFailed(_hangs(decoding, workers, awaited, timeout))
 
 
 def _ended(process: BaseProcess) -> str:
@@ -175,13 +200,13 @@ def _ended(process: BaseProcess) -> str:
     return f"was killed by {names.get(-code, f'signal {-code}')}{why}"
 
 
-def _hangs(decoding: _Decoding, processes: Sequence[BaseProcess], awaited: int, timeout: float) -> str:
+def _hangs(decoding: _Decoding, workers: Sequence[_Worker], awaited: int, timeout: float) -> str:
     """The message for a worker that hangs. It names a stopped worker, if there is one, as the cause."""
-    stopped = [worker for worker, process in enumerate(processes) if _is_stopped(process.pid)]
+    stopped = [worker for worker, (process, _) in enumerate(workers) if _is_stopped(process.pid)]
     worker = stopped[0] if stopped else awaited
     why = "is stopped (SIGSTOP) and" if stopped else "hangs: it"
     return (
-        f"{_named(worker, processes[worker])} {why} has decoded nothing for {timeout:g} s (--data.timeout)"
+        f"{_named(worker, workers[worker].process)} {why} has decoded nothing for {timeout:g} s (--data.timeout)"
         f"{_at(decoding, worker)}; a slow disk may need a larger one"
     )
 
@@ -201,43 +226,3 @@ def _is_stopped(pid: int | None) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("T", "t")
     except OSError:
         return False
-
-
-def _forget(error: OSError) -> None:
-    """Delete the incomplete loader that the error's frames hold, without the error that its `__del__` would print."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
-    try:
-        traceback.clear_frames(error.__traceback__)
-    finally:
-        sys.unraisablehook = hook
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Restore the handler of SIGCHLD afterwards. torch's loader sets one that raises at any point of the program."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGCHLD)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-
-
-def _begin_worker(parent: int, worker: int) -> None:
-    """Ignore signals that are meant for the parent, and end when the parent ends.
-
-    Batch systems send SIGTERM to the whole process group, terminals send SIGINT and SIGHUP. If they ended a worker, the
-    run would fail while its checkpoint is saved.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """End the process when `parent` ends. torch's own watch misses a parent that is killed before the worker begins."""
-    while os.getppid() == parent:
-        time.sleep(2)
-    os._exit(1)
